@@ -1,0 +1,66 @@
+//! Counts of what was done and of what passed in doubt.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident = $json:literal,)*) => {
+        /// What was done since the [`Cluster`](crate::Cluster) was made. Objects are counted each time they pass.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        #[non_exhaustive]
+        pub struct Counters {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Counters {
+            /// Every counter with its name, which never changes, in the order of this page.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$(($json, self.$name)),*].into_iter()
+            }
+        }
+
+        #[derive(Debug, Default)]
+        pub(crate) struct Tally {
+            $(pub(crate) $name: AtomicU64,)*
+        }
+
+        impl Tally {
+            pub(crate) fn snapshot(&self) -> Counters {
+                Counters { $($name: self.$name.load(Ordering::Relaxed),)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Slices and Endpoints objects judged.
+    objects = "objects",
+    /// Of these, how many lost an endpoint.
+    objects_cut = "objectsCut",
+    /// Endpoints and addresses kept.
+    endpoints_kept = "endpointsKept",
+    /// Endpoints and addresses dropped.
+    endpoints_dropped = "endpointsDropped",
+    /// Objects that passed whole because their Service is not known (O1).
+    passed_unknown_service = "passedUnknownService",
+    /// Objects that passed whole because they name no Service (O1).
+    passed_no_service = "passedNoService",
+    /// Objects that passed whole because the node's pool is not known (O9).
+    passed_unknown_pool = "passedUnknownPool",
+    /// Objects emptied because their Service is not known and the configuration says to hide then.
+    hidden_unknown_service = "hiddenUnknownService",
+    /// Objects emptied because the node's pool is not known and the configuration says to hide then.
+    hidden_unknown_pool = "hiddenUnknownPool",
+    /// Objects judged by the last known keys of a Service that was deleted while they stand.
+    held_deleted_service = "heldDeletedService",
+    /// Metadata-only objects: they carry no endpoints.
+    passed_metadata_only = "passedMetadataOnly",
+    /// Table responses: made for people, no proxy can read endpoints from one.
+    passed_table = "passedTable",
+    /// Facts that no decoder would accept: what they say is not known.
+    facts_undecodable = "factsUndecodable",
+}
+
+/// Adds to a counter.
+pub(crate) fn count(counter: &AtomicU64, by: u64) {
+    counter.fetch_add(by, Ordering::Relaxed);
+}

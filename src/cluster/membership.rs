@@ -1,0 +1,65 @@
+//! Which node is in which pool, whatever says so.
+
+use crate::topology::{Members, Names};
+
+/// Pools by name, each with the nodes that the objects at hand put into it.
+///
+/// A pool is known as long as one object describes it, even if it names no node. Several objects may describe one pool
+/// (NodeBuckets, or the Nodes themselves), and while a node moves two pools may name it.
+#[derive(Debug, Default)]
+pub(crate) struct Membership {
+    pools: Names<Pool>,
+}
+
+#[derive(Debug, Default)]
+struct Pool {
+    members: Members,
+    described_by: usize,
+}
+
+impl Membership {
+    /// The nodes of a pool, if anything describes it.
+    pub(crate) fn members(&self, pool: &[u8]) -> Option<&Members> {
+        self.pools.get(pool).map(|pool| &pool.members)
+    }
+
+    /// The pools that name a node. A walk over all pools, for explanations.
+    pub(crate) fn pools_of<'a>(&'a self, node: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        self.pools.iter().filter(move |(_, pool)| pool.members.contains_key(node)).map(|(name, _)| &**name)
+    }
+
+    /// One more object says that `nodes` are in `pool`. Calls `changed` for each node that is new to the pool; true if
+    /// the pool itself is.
+    pub(crate) fn add(&mut self, pool: &[u8], nodes: &[Box<[u8]>], mut changed: impl FnMut(&[u8])) -> bool {
+        let entry = self.pools.entry(pool.into()).or_default();
+        entry.described_by += 1;
+        for node in nodes {
+            let count = entry.members.entry(node.clone()).or_insert(0);
+            *count += 1;
+            if *count == 1 {
+                changed(node);
+            }
+        }
+        entry.described_by == 1
+    }
+
+    /// One object no longer says so. Calls `changed` for each node that left the pool; true if the pool itself is gone.
+    pub(crate) fn remove(&mut self, pool: &[u8], nodes: &[Box<[u8]>], mut changed: impl FnMut(&[u8])) -> bool {
+        let Some(entry) = self.pools.get_mut(pool) else { return false };
+        for node in nodes {
+            if let Some(count) = entry.members.get_mut(node) {
+                *count -= 1;
+                if *count == 0 {
+                    entry.members.remove(node);
+                    changed(node);
+                }
+            }
+        }
+        entry.described_by -= 1;
+        let gone = entry.described_by == 0;
+        if gone {
+            self.pools.remove(pool);
+        }
+        gone
+    }
+}

@@ -1,0 +1,325 @@
+//! What is filtered, by what, and what to do in doubt.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+pub use crate::topology::verdict::Doubt;
+
+/// How a [`Cluster`](crate::Cluster) learns and decides. Made by [`Config::openyurt`], [`Config::node_label`] or
+/// [`Config::from_json`]; fields may be changed before it is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where it is written which node is in which pool.
+    pub membership: Membership,
+    /// The own pool of every node view; wins over what the Node's label says.
+    pub pool: Option<String>,
+    /// Whether slices and Endpoints are filtered by their Service's topology keys. Off: everything passes.
+    pub service_topology: bool,
+    /// What to do where a fact is missing.
+    pub in_doubt: InDoubt,
+    /// How protobuf lists are cut.
+    pub protobuf_lists: ProtobufLists,
+    /// Bounds on what is held in memory.
+    pub limits: Limits,
+}
+
+/// Which objects say what pool a node is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Membership {
+    /// `.status.nodes` of NodePools; a node's own pool is its label `apps.openyurt.io/nodepool`. OpenYurt's default.
+    NodePool,
+    /// `.nodes[].name` of NodeBuckets; a node's own pool is its label `apps.openyurt.io/nodepool`. For large pools.
+    NodeBucket,
+    /// The value of this label of the Nodes.
+    NodeLabel(String),
+    /// The value of this label of the CiliumNodes, which cilium-agent watches anyway.
+    CiliumNodeLabel(String),
+    /// There are no pools: Services that ask for the pool pass unchanged (O10).
+    Off,
+}
+
+impl Membership {
+    /// The label of Nodes or CiliumNodes whose value is a node's own pool.
+    pub(crate) fn own_pool_label(&self) -> Option<&str> {
+        match self {
+            Membership::NodePool | Membership::NodeBucket => Some("apps.openyurt.io/nodepool"),
+            Membership::NodeLabel(key) | Membership::CiliumNodeLabel(key) => Some(key),
+            Membership::Off => None,
+        }
+    }
+}
+
+/// What to do where a fact is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct InDoubt {
+    /// For slices of a Service that is not known (O1).
+    pub unknown_service: Doubt,
+    /// For Services that ask for the pool, on a node in a pool that is not known (O9).
+    pub unknown_pool: Doubt,
+}
+
+/// How protobuf lists are cut. The length of a protobuf list is written before its items.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProtobufLists {
+    /// In one pass and bounded memory: what is cut from an item is made up for by an unknown field of the same size at
+    /// the item's end, so that every length written before stays true. The body keeps its size.
+    #[default]
+    Stream,
+    /// The whole body is held back and becomes as short as it can be: for lines where bytes cost.
+    Compact,
+}
+
+/// Bounds on what is held in memory. Larger input is an [`Error::TooLarge`] or [`Error::TooDeep`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of one watch event; 16 MiB, as client-go has it (wire 6).
+    pub frame_bytes: usize,
+    /// Bytes of one list item or single object; 16 MiB.
+    pub item_bytes: usize,
+    /// Nesting of JSON values; 512.
+    pub depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { frame_bytes: 16 << 20, item_bytes: 16 << 20, depth: 512 }
+    }
+}
+
+impl Config {
+    /// OpenYurt's annotations, with membership from the status of NodePools.
+    pub fn openyurt() -> Config {
+        Config {
+            membership: Membership::NodePool,
+            pool: None,
+            service_topology: true,
+            in_doubt: InDoubt::default(),
+            protobuf_lists: ProtobufLists::default(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// OpenYurt's annotations, with membership from a label of the Nodes, such as `topology.kubernetes.io/zone`.
+    pub fn node_label(key: impl Into<String>) -> Config {
+        Config { membership: Membership::NodeLabel(key.into()), ..Config::openyurt() }
+    }
+
+    /// Reads a configuration document; `docs/config.md` describes it. A key that does not exist, or a value that this
+    /// version cannot honour, is an [`Error::Config`] that names it.
+    pub fn from_json(text: &str) -> Result<Config> {
+        let document: Document = serde_json::from_str(text).map_err(|error| Error::Config(error.to_string()))?;
+        document.config()
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        let refuse = |why: &str| Err(Error::Config(why.to_owned()));
+        match &self.membership {
+            Membership::NodeLabel(key) | Membership::CiliumNodeLabel(key) if key.is_empty() => {
+                return refuse("the label that `membership` names is empty");
+            }
+            _ => {}
+        }
+        if self.pool.as_deref() == Some("") {
+            return refuse("`pool` is empty; leave it out to take the Node's label");
+        }
+        for (key, value) in [("frameBytes", self.limits.frame_bytes), ("itemBytes", self.limits.item_bytes)] {
+            if value == 0 || value > 1 << 30 {
+                return refuse(&format!("`limits.{key}` is {value}; it must be between 1 and 1073741824"));
+            }
+        }
+        if self.limits.depth == 0 {
+            return refuse("`limits.depth` is 0; Kubernetes objects need at least 16");
+        }
+        Ok(())
+    }
+}
+
+/// The document as it is written.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Document {
+    dialect: Option<String>,
+    membership: Option<MembershipDocument>,
+    pool: Option<String>,
+    components: Option<String>,
+    rewrites: Option<BTreeMap<String, Value>>,
+    ladders: Option<bool>,
+    in_doubt: Option<InDoubtDocument>,
+    retention: Option<String>,
+    quiet: Option<bool>,
+    protobuf_lists: Option<ProtobufListsDocument>,
+    limits: Option<LimitsDocument>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum MembershipDocument {
+    NodePool,
+    NodeBucket,
+    NodeLabel(String),
+    CiliumNodeLabel(String),
+    Off,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct InDoubtDocument {
+    #[serde(default)]
+    unknown_service: DoubtDocument,
+    #[serde(default)]
+    unknown_pool: DoubtDocument,
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "camelCase")]
+enum DoubtDocument {
+    #[default]
+    Pass,
+    Hide,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum ProtobufListsDocument {
+    Stream,
+    Compact,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct LimitsDocument {
+    frame_bytes: Option<usize>,
+    item_bytes: Option<usize>,
+    depth: Option<usize>,
+}
+
+impl Document {
+    fn config(self) -> Result<Config> {
+        let unavailable = |what: String| Err(Error::Config(format!("{what} is not available in this version")));
+        // Keys whose other values belong to later versions: honoured where they say what happens anyway.
+        for (key, value, only) in [
+            ("dialect", self.dialect.as_deref(), "openyurt"),
+            ("components", self.components.as_deref(), "all"),
+            ("retention", self.retention.as_deref(), "full"),
+        ] {
+            if let Some(value) = value.filter(|&value| value != only) {
+                return unavailable(format!("`{key}`: {value:?}"));
+            }
+        }
+        if self.ladders == Some(true) {
+            return unavailable("`ladders`: true".to_owned());
+        }
+        // Whether repeated events are sent makes no difference while every event is judged alone.
+        let _ = self.quiet;
+        let mut config = Config::openyurt();
+        for (rewrite, value) in self.rewrites.unwrap_or_default() {
+            match (rewrite.as_str(), value) {
+                ("serviceTopology", Value::Bool(on)) => config.service_topology = on,
+                ("serviceTopology", value) => return Err(Error::Config(format!("`rewrites.serviceTopology` is {value}; it must be true or false"))),
+                ("nodePortIsolation" | "discardCloudService", Value::Bool(false)) => {}
+                ("masterService" | "forwardKubernetesService", Value::Null) => {}
+                ("nodePortIsolation" | "discardCloudService" | "masterService" | "forwardKubernetesService", value) => {
+                    return unavailable(format!("`rewrites.{rewrite}`: {value}"));
+                }
+                _ => return Err(Error::Config(format!("unknown rewrite `{rewrite}`"))),
+            }
+        }
+        if let Some(membership) = self.membership {
+            config.membership = match membership {
+                MembershipDocument::NodePool => Membership::NodePool,
+                MembershipDocument::NodeBucket => Membership::NodeBucket,
+                MembershipDocument::NodeLabel(key) => Membership::NodeLabel(key),
+                MembershipDocument::CiliumNodeLabel(key) => Membership::CiliumNodeLabel(key),
+                MembershipDocument::Off => Membership::Off,
+            };
+        }
+        config.pool = self.pool;
+        if let Some(in_doubt) = self.in_doubt {
+            config.in_doubt = InDoubt { unknown_service: in_doubt.unknown_service.into(), unknown_pool: in_doubt.unknown_pool.into() };
+        }
+        if let Some(lists) = self.protobuf_lists {
+            config.protobuf_lists = match lists {
+                ProtobufListsDocument::Stream => ProtobufLists::Stream,
+                ProtobufListsDocument::Compact => ProtobufLists::Compact,
+            };
+        }
+        if let Some(limits) = self.limits {
+            config.limits.frame_bytes = limits.frame_bytes.unwrap_or(config.limits.frame_bytes);
+            config.limits.item_bytes = limits.item_bytes.unwrap_or(config.limits.item_bytes);
+            config.limits.depth = limits.depth.unwrap_or(config.limits.depth);
+        }
+        config.check()?;
+        Ok(config)
+    }
+}
+
+impl From<DoubtDocument> for Doubt {
+    fn from(doubt: DoubtDocument) -> Doubt {
+        match doubt {
+            DoubtDocument::Pass => Doubt::Pass,
+            DoubtDocument::Hide => Doubt::Hide,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_document_is_openyurt() {
+        assert_eq!(Config::from_json("{}"), Ok(Config::openyurt()));
+    }
+
+    #[test]
+    fn the_whole_document_can_be_written_out() {
+        let config = Config::from_json(
+            r#"{"dialect":"openyurt","membership":"nodePool","components":"all",
+                "rewrites":{"serviceTopology":true,"nodePortIsolation":false,"discardCloudService":false,"masterService":null},
+                "ladders":false,"inDoubt":{"unknownService":"pass","unknownPool":"pass"},"retention":"full","quiet":true,
+                "protobufLists":"stream","limits":{"frameBytes":16777216,"itemBytes":16777216,"depth":512}}"#,
+        );
+        assert_eq!(config, Ok(Config::openyurt()));
+    }
+
+    #[test]
+    fn every_value_is_read() {
+        let config = Config::from_json(
+            r#"{"membership":{"nodeLabel":"zone"},"pool":"p","rewrites":{"serviceTopology":false},
+                "inDoubt":{"unknownPool":"hide"},"protobufLists":"compact","limits":{"itemBytes":5}}"#,
+        )
+        .unwrap();
+        assert_eq!(config.membership, Membership::NodeLabel("zone".to_owned()));
+        assert_eq!(config.pool.as_deref(), Some("p"));
+        assert!(!config.service_topology);
+        assert_eq!(config.in_doubt, InDoubt { unknown_service: Doubt::Pass, unknown_pool: Doubt::Hide });
+        assert_eq!(config.protobuf_lists, ProtobufLists::Compact);
+        assert_eq!(config.limits, Limits { item_bytes: 5, ..Limits::default() });
+    }
+
+    #[test]
+    fn what_cannot_be_honoured_is_refused_by_name() {
+        let refused = |text: &str, word: &str| match Config::from_json(text) {
+            Err(Error::Config(message)) => assert!(message.contains(word), "{message}"),
+            other => panic!("{text}: {other:?}"),
+        };
+        refused(r#"{"retension":"full"}"#, "retension");
+        refused(r#"{"inDoubt":{"unknownNode":"pass"}}"#, "unknownNode");
+        refused(r#"{"inDoubt":{"unknownPool":"maybe"}}"#, "maybe");
+        refused(r#"{"rewrites":{"serviceTopologie":true}}"#, "serviceTopologie");
+        refused(r#"{"rewrites":{"nodePortIsolation":true}}"#, "nodePortIsolation");
+        refused(r#"{"dialect":"kubeedge"}"#, "kubeedge");
+        refused(r#"{"membership":"label"}"#, "label");
+        refused(r#"{"membership":{"nodeLabel":""}}"#, "empty");
+        refused(r#"{"pool":""}"#, "pool");
+        refused(r#"{"limits":{"depth":0}}"#, "depth");
+        refused("{", "EOF");
+    }
+}

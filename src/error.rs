@@ -1,0 +1,121 @@
+//! What can go wrong, where, and what to do about it.
+
+/// The result of every fallible call of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why a body could not be read, a request could not be served or a configuration could not be used.
+///
+/// Offsets count the bytes of the response body from 0. After an error a [`Stream`](crate::Stream) is closed: end the
+/// response towards the client; a watch client reconnects and a list client retries.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The bytes are not what the encoding or the object's schema allows.
+    #[error("malformed {encoding} at byte {offset}{}: {what}", within(.object))]
+    Malformed {
+        /// `JSON` or `protobuf`.
+        encoding: &'static str,
+        /// Offset in the body of the byte that cannot be.
+        offset: u64,
+        /// `namespace/name` of the object it is in, where that was already read.
+        object: Option<Box<str>>,
+        /// What was found or expected.
+        what: &'static str,
+    },
+    /// The body ended inside a value. What was given out ends before that value.
+    #[error("the body ends at byte {offset} inside {inside}: the transfer was cut; ask again")]
+    Truncated {
+        /// Length of the body as far as it came.
+        offset: u64,
+        /// What was open.
+        inside: &'static str,
+    },
+    /// One frame or item is larger than the limit.
+    #[error("{what} at byte {offset} is over the limit of {limit} bytes; raise `limits.{key}` if such objects are real")]
+    TooLarge {
+        /// `watch event`, `list item` or `object`.
+        what: &'static str,
+        /// Where it starts in the body.
+        offset: u64,
+        /// The limit in force.
+        limit: u64,
+        /// The configuration key that holds it.
+        key: &'static str,
+    },
+    /// Values are nested deeper than the limit.
+    #[error("values are nested deeper than {limit} at byte {offset}; raise `limits.depth` if such objects are real")]
+    TooDeep {
+        /// Where the limit was passed.
+        offset: u64,
+        /// The limit in force.
+        limit: usize,
+    },
+    /// The response is compressed. poolscope reads plain bytes only.
+    #[error("the response has Content-Encoding {0:?}: send the request through `prepare`, which drops Accept-Encoding, or decode the body first")]
+    ContentEncoding(Box<str>),
+    /// The response is neither JSON nor protobuf, so that endpoints in it could not be found.
+    #[error("the response for {target} has Content-Type {content_type:?}, which cannot be filtered: send the request through `prepare`, which asks for JSON or protobuf")]
+    ContentType {
+        /// Path and query of the request.
+        target: Box<str>,
+        /// The response's Content-Type.
+        content_type: Box<str>,
+    },
+    /// A feed was opened for a request that teaches nothing.
+    #[error("{target} teaches nothing about the cluster: {why}")]
+    NotAFact {
+        /// Path and query of the request.
+        target: Box<str>,
+        /// What would have been needed.
+        why: &'static str,
+    },
+    /// The configuration cannot be used.
+    #[error("configuration: {0}")]
+    Config(String),
+    /// The stream was used after an error or after `finish`.
+    #[error("the stream is closed: it took {taken} bytes and gave {given}; open a new one for the next response")]
+    Closed {
+        /// Bytes of the body taken before it closed.
+        taken: u64,
+        /// Bytes given out before it closed.
+        given: u64,
+    },
+}
+
+fn within(object: &Option<Box<str>>) -> String {
+    object.as_ref().map_or(String::new(), |name| format!(" in {name}"))
+}
+
+/// A fault at a place of the slice at hand; [`Fault::at`] turns it into an [`Error`] that knows the whole body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) offset: usize,
+    pub(crate) kind: FaultKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FaultKind {
+    Json(&'static str),
+    Protobuf(&'static str),
+    TooDeep { limit: usize },
+}
+
+impl Fault {
+    pub(crate) fn json(offset: usize, what: &'static str) -> Fault {
+        Fault { offset, kind: FaultKind::Json(what) }
+    }
+
+    pub(crate) fn protobuf(offset: usize, what: &'static str) -> Fault {
+        Fault { offset, kind: FaultKind::Protobuf(what) }
+    }
+
+    /// The error for a fault in a slice that starts at byte `base` of the body.
+    pub(crate) fn at(self, base: u64, object: Option<Box<str>>) -> Error {
+        let offset = base + self.offset as u64;
+        match self.kind {
+            FaultKind::Json(what) => Error::Malformed { encoding: "JSON", offset, object, what },
+            FaultKind::Protobuf(what) => Error::Malformed { encoding: "protobuf", offset, object, what },
+            FaultKind::TooDeep { limit } => Error::TooDeep { offset, limit },
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The cluster as one node sees it.
+
+use crate::cluster::fact::service_key;
+use crate::cluster::{Cluster, Missing};
+use crate::error::Result;
+use crate::stream::request::{self, Head, Request};
+use crate::stream::{self, Opened};
+use crate::topology::verdict::{Reason, Service};
+
+/// The [`Cluster`] seen from one node. Cheap to make and to clone; any thread may use it.
+#[derive(Debug, Clone)]
+pub struct NodeView {
+    cluster: Cluster,
+    name: Box<str>,
+}
+
+impl Cluster {
+    /// The view of the node of that name. The node need not be known yet.
+    pub fn node(&self, name: impl Into<Box<str>>) -> NodeView {
+        NodeView { cluster: self.clone(), name: name.into() }
+    }
+}
+
+impl NodeView {
+    /// The node's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The cluster it is a view of.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// The pool that the node is in, by the configuration or by its label, as far as is known.
+    pub fn pool(&self) -> Option<String> {
+        let facts = self.cluster.read();
+        facts.own_pool_name(self.name.as_bytes(), self.cluster.config()).map(|pool| String::from_utf8_lossy(pool).into_owned())
+    }
+
+    /// What still has to be learned before this node may be shown slices of every namespace.
+    pub fn missing(&self) -> Vec<Missing> {
+        self.cluster.missing(&self.name)
+    }
+
+    /// The request as it should go to the API server, so that its answer can be read: without Accept-Encoding, CBOR, YAML
+    /// and `as=Table`. Requests for other things stay as they are.
+    #[must_use]
+    pub fn prepare(&self, request: Request) -> Request {
+        request::prepare(request)
+    }
+
+    /// Decides what is to be done with a response for this node's client.
+    ///
+    /// Only GET requests and answers with status 200 are rewritten. Errors: [`Error::ContentEncoding`] and
+    /// [`Error::ContentType`] for an answer that would have to be filtered and cannot be read; never forward it.
+    ///
+    /// [`Error::ContentEncoding`]: crate::Error::ContentEncoding
+    /// [`Error::ContentType`]: crate::Error::ContentType
+    pub fn open(&self, request: &Request, head: &Head) -> Result<Opened> {
+        stream::open(&self.cluster, &self.name, request, head)
+    }
+
+    /// The verdict on an endpoint on `node` (`None`: it names none) of `service` in `namespace` (`None`: its slice names
+    /// none), by what is known now.
+    pub fn judge(&self, namespace: &str, service: Option<&str>, node: Option<&str>) -> Reason {
+        let config = self.cluster.config();
+        if !config.service_topology {
+            return Reason::NoTopologyKeys;
+        }
+        let facts = self.cluster.read();
+        let service = match service {
+            None | Some("") => Service::None,
+            Some(name) => facts.service(&service_key(namespace.as_bytes(), name.as_bytes())).0,
+        };
+        facts.view(service, self.name.as_bytes(), config).judge(node.map(str::as_bytes))
+    }
+
+    /// What a Service asks for: `any`, `node` or `pool`; `None` if it is not known.
+    pub fn topology_of(&self, namespace: &str, service: &str) -> Option<&'static str> {
+        match self.cluster.read().service(&service_key(namespace.as_bytes(), service.as_bytes())).0 {
+            Service::Known(keys) => Some(keys.word()),
+            Service::Unknown | Service::None => None,
+        }
+    }
+
+    /// The pools that a node is in, by what decides about endpoints; sorted. More than one while it moves.
+    pub fn pools_of(&self, node: &str) -> Vec<String> {
+        let facts = self.cluster.read();
+        let mut pools: Vec<_> = facts.membership().pools_of(node.as_bytes()).map(|pool| String::from_utf8_lossy(pool).into_owned()).collect();
+        pools.sort_unstable();
+        pools
+    }
+}

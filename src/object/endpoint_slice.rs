@@ -1,0 +1,110 @@
+//! EndpointSlice, `discovery.k8s.io` v1 and v1beta1.
+//!
+//! Protobuf numbers (wire 2): EndpointSlice 1 metadata, 2 endpoints; Endpoint v1: 6 nodeName, 7 zone; v1beta1: 5 topology,
+//! 7 hints. The meaning of 7 and the place of the node depend on the version, never on the bytes.
+
+use super::SubjectKind;
+use super::metadata::{is_map_entry_for, outline_metadata};
+use super::outline::{Endpoint, METADATA, Outline, expect, id, is_null, string};
+use crate::error::Fault;
+use crate::wire::Span;
+use crate::wire::json::{Mark, Shape};
+use crate::wire::protobuf::Fields;
+
+/// Where a v1beta1 endpoint names its node.
+const HOSTNAME: &str = "kubernetes.io/hostname";
+
+const ENDPOINT: Shape = Shape::object(id::ENDPOINT, &[("nodeName", Shape::leaf(id::NODE))]);
+const ENDPOINT_BETA: Shape =
+    Shape::object(id::ENDPOINT, &[("topology", Shape::object(id::TOPOLOGY, &[(HOSTNAME, Shape::leaf(id::NODE))]))]);
+
+pub(super) const SHAPE: Shape = Shape::object(
+    id::OBJECT,
+    &[
+        ("kind", Shape::leaf(id::KIND)),
+        ("apiVersion", Shape::leaf(id::API_VERSION)),
+        ("metadata", METADATA),
+        ("endpoints", Shape::array(id::ENDPOINTS, &ENDPOINT)),
+    ],
+);
+pub(super) const SHAPE_BETA: Shape = Shape::object(
+    id::OBJECT,
+    &[
+        ("kind", Shape::leaf(id::KIND)),
+        ("apiVersion", Shape::leaf(id::API_VERSION)),
+        ("metadata", METADATA),
+        ("endpoints", Shape::array(id::ENDPOINTS, &ENDPOINT_BETA)),
+    ],
+);
+
+/// Reads the marks of a JSON slice. Every array under a repeated `endpoints` key is read, since which of them counts
+/// depends on the decoder.
+pub(crate) fn outline_json(buf: &[u8], marks: &[Mark], outline: &mut Outline) -> Result<(), Fault> {
+    outline.clear(true);
+    let mut node = None;
+    let mut array = 0;
+    for &mark in marks {
+        match mark.id {
+            id::NODE => node = string(buf, mark.span)?,
+            id::TOPOLOGY if is_null(buf, mark.span) => node = None,
+            id::TOPOLOGY => expect(buf, mark.span, b'{', "expected an object as topology")?,
+            id::ENDPOINT => {
+                expect(buf, mark.span, b'{', "expected an object as endpoint")?;
+                outline.endpoints.push(Endpoint { span: mark.span, node: node.take() });
+            }
+            id::ENDPOINTS => {
+                expect(buf, mark.span, b'[', "expected an array of endpoints")?;
+                outline.arrays.push((array, outline.endpoints.len()));
+                array = outline.endpoints.len();
+            }
+            _ => {
+                outline.header_mark(buf, mark)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads a protobuf slice that lies at `object` in `buf`.
+pub(crate) fn outline_protobuf(buf: &[u8], object: Span, kind: SubjectKind, outline: &mut Outline) -> Result<(), Fault> {
+    outline.clear(false);
+    let beta = kind == SubjectKind::EndpointSliceBeta;
+    let mut fields = Fields::new(buf, object);
+    while let Some(field) = fields.next()? {
+        match field.number {
+            1 => outline_metadata(buf, field.len_delimited()?, outline)?,
+            2 => {
+                let content = field.len_delimited()?;
+                let node = if beta { node_of_topology(buf, content)? } else { node_name(buf, content, 6)? };
+                outline.endpoints.push(Endpoint { span: field.record(), node });
+            }
+            _ => {}
+        }
+    }
+    outline.arrays.push((0, outline.endpoints.len()));
+    Ok(())
+}
+
+/// The last string under field `number` of the message at `content`.
+#[inline]
+pub(super) fn node_name(buf: &[u8], content: Span, number: u32) -> Result<Option<Span>, Fault> {
+    let mut node = None;
+    let mut fields = Fields::new(buf, content);
+    while let Some(field) = fields.next()? {
+        if field.number == number {
+            node = Some(field.len_delimited()?);
+        }
+    }
+    Ok(node)
+}
+
+fn node_of_topology(buf: &[u8], content: Span) -> Result<Option<Span>, Fault> {
+    let mut node = None;
+    let mut fields = Fields::new(buf, content);
+    while let Some(field) = fields.next()? {
+        if field.number == 5 {
+            node = is_map_entry_for(buf, field.len_delimited()?, HOSTNAME.as_bytes())?.or(node);
+        }
+    }
+    Ok(node)
+}

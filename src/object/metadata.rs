@@ -1,0 +1,135 @@
+//! ObjectMeta: as spans for what is rewritten, as values for facts.
+//!
+//! Protobuf numbers (wire 2): 1 name, 3 namespace, 6 resourceVersion, 11 labels, 12 annotations. Maps are repeated
+//! entries {1 key, 2 value}.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+use super::outline::{Outline, SERVICE_NAME_LABEL};
+use crate::error::Fault;
+use crate::wire::Span;
+use crate::wire::encoding::Encoding;
+use crate::wire::protobuf::Fields;
+
+/// Reads the metadata at `content` into `outline`. Called again for a repeated field, as decoders merge the two.
+pub(super) fn outline_metadata(buf: &[u8], content: Span, outline: &mut Outline) -> Result<(), Fault> {
+    let mut fields = Fields::new(buf, content);
+    while let Some(field) = fields.next()? {
+        match field.number {
+            1 => outline.name = Some(field.len_delimited()?),
+            3 => outline.namespace = Some(field.len_delimited()?),
+            11 => {
+                if let Some(value) = is_map_entry_for(buf, field.len_delimited()?, SERVICE_NAME_LABEL.as_bytes())? {
+                    outline.service_name = Some(value);
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The value of the map entry at `entry` if its key is `key`. A missing value is an empty one.
+pub(super) fn is_map_entry_for(buf: &[u8], entry: Span, key: &[u8]) -> Result<Option<Span>, Fault> {
+    let mut found = false;
+    let mut value = Span::new(entry.end, entry.end);
+    let mut fields = Fields::new(buf, entry);
+    while let Some(field) = fields.next()? {
+        match field.number {
+            1 => found = field.len_delimited()?.of(buf) == key,
+            2 => value = field.len_delimited()?,
+            _ => {}
+        }
+    }
+    Ok(found.then_some(value))
+}
+
+/// What facts need of an object's metadata.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Metadata {
+    pub(crate) name: String,
+    pub(crate) namespace: String,
+    pub(crate) resource_version: String,
+    pub(crate) labels: HashMap<String, String>,
+    pub(crate) annotations: HashMap<String, String>,
+    /// The kind that a JSON object says it is; items of built-in lists say none.
+    pub(crate) kind: Option<String>,
+}
+
+impl Metadata {
+    /// Reads the metadata of a whole object; `None` if it has none that a decoder would accept.
+    pub(crate) fn read(object: &[u8], encoding: Encoding) -> Option<Metadata> {
+        match encoding {
+            Encoding::Json => {
+                let object: JsonObject = serde_json::from_slice(object).ok()?;
+                let metadata = object.metadata?;
+                Some(Metadata {
+                    name: metadata.name.unwrap_or_default(),
+                    namespace: metadata.namespace.unwrap_or_default(),
+                    resource_version: metadata.resource_version.unwrap_or_default(),
+                    labels: strings(metadata.labels),
+                    annotations: strings(metadata.annotations),
+                    kind: object.kind,
+                })
+            }
+            Encoding::Protobuf => {
+                let metadata = <ProtobufObject as prost::Message>::decode(object).ok()?.metadata?;
+                Some(Metadata {
+                    name: metadata.name,
+                    namespace: metadata.namespace,
+                    resource_version: metadata.resource_version,
+                    labels: metadata.labels,
+                    annotations: metadata.annotations,
+                    kind: None,
+                })
+            }
+        }
+    }
+}
+
+/// The kind of a metadata-only object. Its list has this name and `List`.
+pub(crate) const PARTIAL_OBJECT_METADATA: &str = "PartialObjectMetadata";
+
+type Strings = Option<HashMap<String, Option<String>>>;
+
+fn strings(map: Strings) -> HashMap<String, String> {
+    map.unwrap_or_default().into_iter().map(|(key, value)| (key, value.unwrap_or_default())).collect()
+}
+
+#[derive(Deserialize)]
+struct JsonObject {
+    kind: Option<String>,
+    metadata: Option<JsonMetadata>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JsonMetadata {
+    name: Option<String>,
+    namespace: Option<String>,
+    resource_version: Option<String>,
+    labels: Strings,
+    annotations: Strings,
+}
+
+#[derive(prost::Message)]
+struct ProtobufObject {
+    #[prost(message, optional, tag = "1")]
+    metadata: Option<ProtobufMetadata>,
+}
+
+#[derive(prost::Message)]
+struct ProtobufMetadata {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "3")]
+    namespace: String,
+    #[prost(string, tag = "6")]
+    resource_version: String,
+    #[prost(map = "string, string", tag = "11")]
+    labels: HashMap<String, String>,
+    #[prost(map = "string, string", tag = "12")]
+    annotations: HashMap<String, String>,
+}

@@ -1,0 +1,112 @@
+//! Where things are in each kind, on either wire.
+
+pub(crate) mod endpoint_slice;
+pub(crate) mod endpoints;
+pub(crate) mod envelope;
+pub(crate) mod metadata;
+pub(crate) mod outline;
+pub(crate) mod pool;
+
+use std::fmt;
+
+use crate::wire::json::Shape;
+
+/// The kinds that carry endpoints and are rewritten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SubjectKind {
+    /// `discovery.k8s.io/v1`: the node is `nodeName`.
+    EndpointSlice,
+    /// `discovery.k8s.io/v1beta1`: the node is `topology["kubernetes.io/hostname"]`.
+    EndpointSliceBeta,
+    /// core `v1`: the node is `nodeName` of each address.
+    Endpoints,
+}
+
+impl SubjectKind {
+    pub(crate) const fn kind(self) -> &'static str {
+        match self {
+            SubjectKind::EndpointSlice | SubjectKind::EndpointSliceBeta => "EndpointSlice",
+            SubjectKind::Endpoints => "Endpoints",
+        }
+    }
+
+    pub(crate) const fn api_version(self) -> &'static str {
+        match self {
+            SubjectKind::EndpointSlice => "discovery.k8s.io/v1",
+            SubjectKind::EndpointSliceBeta => "discovery.k8s.io/v1beta1",
+            SubjectKind::Endpoints => "v1",
+        }
+    }
+
+    /// What to find in one JSON object of the kind.
+    pub(crate) const fn shape(self) -> Shape {
+        match self {
+            SubjectKind::EndpointSlice => endpoint_slice::SHAPE,
+            SubjectKind::EndpointSliceBeta => endpoint_slice::SHAPE_BETA,
+            SubjectKind::Endpoints => endpoints::SHAPE,
+        }
+    }
+
+    /// What to find in one JSON watch event of the kind.
+    pub(crate) const fn event_shape(self) -> Shape {
+        match self {
+            SubjectKind::EndpointSlice => Shape::object(0, outline::event![endpoint_slice::SHAPE]),
+            SubjectKind::EndpointSliceBeta => Shape::object(0, outline::event![endpoint_slice::SHAPE_BETA]),
+            SubjectKind::Endpoints => Shape::object(0, outline::event![endpoints::SHAPE]),
+        }
+    }
+}
+
+/// The kinds that teach the [`Cluster`](crate::Cluster) something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum FactKind {
+    /// core `v1`: its topology annotation.
+    Service,
+    /// core `v1`: its pool label.
+    Node,
+    /// `cilium.io/v2`: its labels, which cilium-agent copies from the Node.
+    CiliumNode,
+    /// `apps.openyurt.io`, any version: `.status.nodes`.
+    NodePool,
+    /// `apps.openyurt.io`, any version: `.nodes[].name`, its pool in label `openyurt.io/pool-name`.
+    NodeBucket,
+}
+
+impl FactKind {
+    pub(crate) const ALL: [FactKind; 5] =
+        [FactKind::Service, FactKind::Node, FactKind::CiliumNode, FactKind::NodePool, FactKind::NodeBucket];
+
+    /// The kind as its objects say it.
+    pub const fn kind(self) -> &'static str {
+        match self {
+            FactKind::Service => "Service",
+            FactKind::Node => "Node",
+            FactKind::CiliumNode => "CiliumNode",
+            FactKind::NodePool => "NodePool",
+            FactKind::NodeBucket => "NodeBucket",
+        }
+    }
+
+    /// Where lists of the kind are asked for.
+    pub const fn list_path(self) -> &'static str {
+        match self {
+            FactKind::Service => "/api/v1/services",
+            FactKind::Node => "/api/v1/nodes",
+            FactKind::CiliumNode => "/apis/cilium.io/v2/ciliumnodes",
+            FactKind::NodePool => "/apis/apps.openyurt.io/v1beta2/nodepools",
+            FactKind::NodeBucket => "/apis/apps.openyurt.io/v1alpha1/nodebuckets",
+        }
+    }
+
+    /// Whether an object's metadata says all that is learned from the kind.
+    pub(crate) const fn taught_by_metadata(self) -> bool {
+        !matches!(self, FactKind::NodePool | FactKind::NodeBucket)
+    }
+}
+
+impl fmt::Display for FactKind {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.kind())
+    }
+}

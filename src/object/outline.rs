@@ -1,0 +1,209 @@
+//! The outline of one object that carries endpoints: where its names and its endpoints are.
+
+use std::borrow::Cow;
+
+use crate::error::Fault;
+use crate::wire::Span;
+use crate::wire::json::{Mark, Shape, unescape};
+
+/// Numbers under which the shapes of this room report values. [`Outline::header_mark`] reads those of the header.
+pub(super) mod id {
+    pub(crate) const EVENT_TYPE: u8 = 1;
+    pub(crate) const OBJECT: u8 = 2;
+    pub(crate) const KIND: u8 = 3;
+    pub(crate) const API_VERSION: u8 = 4;
+    pub(crate) const NAME: u8 = 5;
+    pub(crate) const NAMESPACE: u8 = 6;
+    pub(crate) const LABELS: u8 = 7;
+    pub(crate) const SERVICE_NAME: u8 = 8;
+    pub(crate) const NODE: u8 = 9;
+    pub(crate) const TOPOLOGY: u8 = 10;
+    pub(crate) const ENDPOINT: u8 = 11;
+    pub(crate) const ENDPOINTS: u8 = 12;
+    pub(crate) const SUBSET: u8 = 13;
+    pub(crate) const SUBSETS: u8 = 14;
+}
+
+/// `namespace/name` as far as the marks of a broken object tell, for messages.
+pub(crate) fn name_in(buf: &[u8], marks: &[Mark]) -> Option<Box<str>> {
+    let mut outline = Outline::default();
+    outline.clear(true);
+    for &mark in marks.iter().filter(|mark| matches!(mark.id, id::NAME | id::NAMESPACE)) {
+        outline.header_mark(buf, mark).ok()?;
+    }
+    outline.object_name(buf)
+}
+
+/// The members of a JSON watch event whose object has the given shape.
+macro_rules! event {
+    ($object:expr) => {{
+        const MEMBERS: &[(&str, $crate::wire::json::Shape)] =
+            &[("type", $crate::object::outline::EVENT_TYPE), ("object", $object)];
+        MEMBERS
+    }};
+}
+pub(crate) use event;
+
+pub(crate) const EVENT_TYPE: Shape = Shape::leaf(id::EVENT_TYPE);
+
+/// A watch event of which only type and object are wanted, as for facts.
+pub(crate) const EVENT_SHAPE: Shape = Shape::object(0, event![OBJECT]);
+const OBJECT: Shape = Shape::leaf(id::OBJECT);
+
+/// Type and object of a watch event read by [`EVENT_SHAPE`] or a subject's event shape.
+pub(crate) fn event_parts(marks: &[Mark]) -> (Option<Span>, Option<Span>) {
+    let last = |wanted: u8| marks.iter().rev().find(|mark| mark.id == wanted).map(|mark| mark.span);
+    (last(id::EVENT_TYPE), last(id::OBJECT))
+}
+
+/// One endpoint of a slice, or one address of core/v1 Endpoints.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Endpoint {
+    /// The JSON element, or the protobuf record with its tag.
+    pub(crate) span: Span,
+    /// Where the name of its node is, if it has one.
+    pub(crate) node: Option<Span>,
+}
+
+/// One subset of core/v1 Endpoints.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Subset {
+    /// The JSON element, or the protobuf record with its tag.
+    pub(crate) span: Span,
+    /// The length varint and the content; only in protobuf.
+    pub(crate) length: Option<(Span, Span)>,
+    /// Its arrays, as a range of [`Outline::arrays`].
+    pub(crate) arrays: (usize, usize),
+}
+
+/// Where things are in one object. Reused from object to object, so that reading one allocates nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Outline {
+    json: bool,
+    pub(crate) kind: Option<Span>,
+    pub(crate) api_version: Option<Span>,
+    pub(crate) name: Option<Span>,
+    pub(crate) namespace: Option<Span>,
+    /// The label `kubernetes.io/service-name`.
+    pub(crate) service_name: Option<Span>,
+    /// All endpoints, in the order they stand.
+    pub(crate) endpoints: Vec<Endpoint>,
+    /// Runs of `endpoints` that share one array.
+    pub(crate) arrays: Vec<(usize, usize)>,
+    /// Only core/v1 Endpoints have subsets; in every other kind the arrays belong to the object.
+    pub(crate) subsets: Vec<Subset>,
+    /// Runs of `subsets` that share one array.
+    pub(crate) subset_arrays: Vec<(usize, usize)>,
+}
+
+impl Outline {
+    pub(super) fn clear(&mut self, json: bool) {
+        self.json = json;
+        self.kind = None;
+        self.api_version = None;
+        self.name = None;
+        self.namespace = None;
+        self.service_name = None;
+        self.endpoints.clear();
+        self.arrays.clear();
+        self.subsets.clear();
+        self.subset_arrays.clear();
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// The text at `span`. JSON escapes are resolved; a JSON text that cannot be resolved is empty, which names nothing.
+    pub(crate) fn text<'a>(&self, buf: &'a [u8], span: Span) -> Cow<'a, [u8]> {
+        let text = span.of(buf);
+        if self.json && text.contains(&b'\\') {
+            Cow::Owned(unescape(text).unwrap_or_default().into_bytes())
+        } else {
+            Cow::Borrowed(text)
+        }
+    }
+
+    /// The text at `span`, or nothing.
+    pub(crate) fn optional_text<'a>(&self, buf: &'a [u8], span: Option<Span>) -> Cow<'a, [u8]> {
+        span.map_or(Cow::Borrowed(&[]), |span| self.text(buf, span))
+    }
+
+    /// `namespace/name`, for messages.
+    pub(crate) fn object_name(&self, buf: &[u8]) -> Option<Box<str>> {
+        let name = self.text(buf, self.name?);
+        let namespace = self.optional_text(buf, self.namespace);
+        Some(format!("{}/{}", String::from_utf8_lossy(&namespace), String::from_utf8_lossy(&name)).into())
+    }
+
+    /// Whether a subset has neither ready nor other addresses.
+    pub(crate) fn has_empty_subset(&self) -> bool {
+        let empty = |subset: &Subset| self.arrays[subset.arrays.0..subset.arrays.1].iter().all(|(first, end)| first == end);
+        self.subsets.iter().any(empty)
+    }
+
+    /// Reads a mark of the object's header; false if it is not one of those.
+    ///
+    /// Duplicates are read as Go reads them: members of a later `metadata` win one by one; a later `null` leaves a
+    /// string as it was and empties a map.
+    pub(super) fn header_mark(&mut self, buf: &[u8], mark: Mark) -> Result<bool, Fault> {
+        let place = match mark.id {
+            id::KIND => &mut self.kind,
+            id::API_VERSION => &mut self.api_version,
+            id::NAME => &mut self.name,
+            id::NAMESPACE => &mut self.namespace,
+            id::SERVICE_NAME => {
+                // A null in a map of strings is an empty string.
+                self.service_name = string(buf, mark.span)?;
+                return Ok(true);
+            }
+            id::LABELS => {
+                if is_null(buf, mark.span) {
+                    self.service_name = None;
+                }
+                return Ok(true);
+            }
+            id::EVENT_TYPE | id::OBJECT => return Ok(true),
+            _ => return Ok(false),
+        };
+        if let Some(span) = string(buf, mark.span)? {
+            *place = Some(span);
+        }
+        Ok(true)
+    }
+}
+
+/// The members of an object's header that matter, `metadata.labels` only for slices.
+pub(super) const METADATA: Shape = Shape::object(
+    0,
+    &[
+        ("name", Shape::leaf(id::NAME)),
+        ("namespace", Shape::leaf(id::NAMESPACE)),
+        ("labels", Shape::object(id::LABELS, &[(SERVICE_NAME_LABEL, Shape::leaf(id::SERVICE_NAME))])),
+    ],
+);
+
+/// The label that ties a slice to its Service.
+pub(crate) const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+
+pub(super) fn is_null(buf: &[u8], value: Span) -> bool {
+    value.of(buf) == b"null"
+}
+
+/// The text between the quotes of a string, `None` for `null`; anything else is what Go refuses.
+pub(super) fn string(buf: &[u8], value: Span) -> Result<Option<Span>, Fault> {
+    match buf[value.start] {
+        b'"' => Ok(Some(Span::new(value.start + 1, value.end - 1))),
+        b'n' => Ok(None),
+        _ => Err(Fault::json(value.start, "expected a string or null")),
+    }
+}
+
+/// Checks that a value is of the wanted type, told by its first byte, or `null`.
+pub(super) fn expect(buf: &[u8], value: Span, first: u8, what: &'static str) -> Result<(), Fault> {
+    match buf[value.start] {
+        b'n' => Ok(()),
+        byte if byte == first => Ok(()),
+        _ => Err(Fault::json(value.start, what)),
+    }
+}

@@ -1,0 +1,102 @@
+//! Endpoints outside what their Service's topology keys allow are cut out (O1 to O13).
+
+use std::borrow::Cow;
+use std::sync::atomic::AtomicU64;
+
+use super::cut::cut;
+use crate::cluster::Cluster;
+use crate::cluster::counters::{Tally, count};
+use crate::cluster::fact::write_service_key;
+use crate::object::SubjectKind;
+use crate::object::outline::Outline;
+use crate::topology::verdict::{Reason, Service, View};
+use crate::wire::splice::Edit;
+
+/// Judges objects of one kind for one node. Its buffers are kept from object to object.
+pub(crate) struct ServiceTopology {
+    cluster: Cluster,
+    node: Box<[u8]>,
+    kind: SubjectKind,
+    service_key: Vec<u8>,
+    keep: Vec<bool>,
+}
+
+impl ServiceTopology {
+    pub(crate) fn new(cluster: Cluster, node: &str, kind: SubjectKind) -> ServiceTopology {
+        ServiceTopology { cluster, node: node.as_bytes().into(), kind, service_key: Vec::new(), keep: Vec::new() }
+    }
+
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Judges the object in `buf` whose outline is given. True if endpoints go, and `edit` says which bytes then.
+    pub(crate) fn rewrite(&mut self, buf: &[u8], outline: &Outline, edit: &mut Edit) -> bool {
+        let config = self.cluster.config();
+        if !config.service_topology {
+            return false;
+        }
+        let namespace = outline.optional_text(buf, outline.namespace);
+        let name = match self.kind {
+            // Not by owner and not by its own name: the label is what ties a slice to its Service (wire 5).
+            SubjectKind::EndpointSlice | SubjectKind::EndpointSliceBeta => outline.optional_text(buf, outline.service_name),
+            SubjectKind::Endpoints => outline.optional_text(buf, outline.name),
+        };
+        let facts = self.cluster.read();
+        let (service, deleted) = if name.is_empty() {
+            (Service::None, false)
+        } else {
+            write_service_key(&mut self.service_key, &namespace, &name);
+            facts.service(&self.service_key)
+        };
+        let view = facts.view(service, &self.node, config);
+        self.keep.clear();
+        let mut kept = 0;
+        for endpoint in &outline.endpoints {
+            let node: Option<Cow<'_, [u8]>> = endpoint.node.map(|node| outline.text(buf, node));
+            let keep = view.judge(node.as_deref()).keeps();
+            kept += u64::from(keep);
+            self.keep.push(keep);
+        }
+        let dropped = outline.endpoints.len() as u64 - kept;
+        // A subset without addresses goes too, so an object may change that loses no endpoint.
+        let judged = !matches!(view_reason(&view), Some(reason) if reason.keeps());
+        let changes = dropped > 0 || judged && outline.has_empty_subset();
+        tell(self.cluster.tally(), view_reason(&view), deleted, kept, dropped);
+        if changes {
+            cut(outline, &self.keep, edit);
+        }
+        changes
+    }
+}
+
+/// The reason that holds for the whole object, if there is one.
+fn view_reason(view: &View<'_>) -> Option<Reason> {
+    match view {
+        View::Whole(reason) | View::Nothing(reason) => Some(*reason),
+        View::Node(_) | View::Pool { .. } => None,
+    }
+}
+
+fn tell(tally: &Tally, reason: Option<Reason>, deleted: bool, kept: u64, dropped: u64) {
+    count(&tally.objects, 1);
+    count(&tally.endpoints_kept, kept);
+    if dropped > 0 {
+        count(&tally.objects_cut, 1);
+        count(&tally.endpoints_dropped, dropped);
+    }
+    if deleted {
+        count(&tally.held_deleted_service, 1);
+    }
+    let doubt: Option<&AtomicU64> = match reason {
+        Some(Reason::UnknownService) => Some(&tally.passed_unknown_service),
+        Some(Reason::NoService) => Some(&tally.passed_no_service),
+        Some(Reason::UnknownPool) => Some(&tally.passed_unknown_pool),
+        Some(Reason::HiddenUnknownService) => Some(&tally.hidden_unknown_service),
+        Some(Reason::HiddenUnknownPool) => Some(&tally.hidden_unknown_pool),
+        _ => None,
+    };
+    if let Some(counter) = doubt {
+        count(counter, 1);
+    }
+}

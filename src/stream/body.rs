@@ -1,0 +1,81 @@
+//! What the walks over the different bodies have in common.
+
+use super::unit::Role;
+use crate::config::Limits;
+use crate::error::{Error, Fault, Result};
+use crate::wire::json::Scanner;
+use crate::wire::splice::Output;
+
+/// The walk over one form of body.
+pub(super) trait Walk: Send {
+    /// Deals with as much of `data` as is whole, appends what becomes of it to `out` and returns how much that was. The
+    /// next call's `data` begins with the rest.
+    fn walk(&mut self, data: &[u8], context: &mut Context<'_>, out: &mut Output<'_>) -> Result<usize>;
+
+    /// The body is over; `held` is what the last walk left.
+    fn finish(&mut self, held: &[u8], context: &mut Context<'_>, out: &mut Output<'_>) -> Result<()>;
+}
+
+/// What a walk needs besides the bytes.
+pub(super) struct Context<'a> {
+    pub(super) role: &'a mut Role,
+    pub(super) limits: Limits,
+    /// Offset in the body of the first byte of the data at hand.
+    pub(super) base: u64,
+    /// What a unit of this body is, for messages.
+    pub(super) what: &'static str,
+}
+
+impl Context<'_> {
+    /// The error for a fault in the data at hand.
+    pub(super) fn fault(&self, fault: Fault, object: Option<Box<str>>) -> Error {
+        fault.at(self.base, object)
+    }
+
+    /// How large a unit may be, and the key of the configuration that says so.
+    fn limit(&self) -> (usize, &'static str) {
+        match self.what {
+            WATCH_EVENT => (self.limits.frame_bytes, "frameBytes"),
+            _ => (self.limits.item_bytes, "itemBytes"),
+        }
+    }
+
+    /// Refuses a unit that starts at `start` of the data at hand and has `len` bytes, or at least that many.
+    pub(super) fn check_size(&self, start: usize, len: u64) -> Result<()> {
+        let (limit, key) = self.limit();
+        if len <= limit as u64 {
+            return Ok(());
+        }
+        Err(Error::TooLarge { what: self.what, offset: self.base + start as u64, limit: limit as u64, key })
+    }
+
+    /// Scans the value that starts at `start` of `data`; `None` if it is not whole. Never looks further than the limit,
+    /// so that the same byte is at fault however the body comes in pieces.
+    pub(super) fn scan(&self, scanner: &mut Scanner, data: &[u8], start: usize) -> Result<Option<usize>> {
+        let (limit, _) = self.limit();
+        let value = &data[start..];
+        // One byte more: what follows a number ends it.
+        let seen = &value[..value.len().min(limit + 1)];
+        match scanner.scan(seen) {
+            Ok(Some(end)) => {
+                self.check_size(start, end as u64)?;
+                Ok(Some(start + end))
+            }
+            Ok(None) => {
+                self.check_size(start, seen.len() as u64)?;
+                Ok(None)
+            }
+            Err(fault) => {
+                let name = crate::object::outline::name_in(seen, scanner.marks());
+                Err(self.fault(Fault { offset: start + fault.offset, ..fault }, name))
+            }
+        }
+    }
+}
+
+/// A unit of a watch.
+pub(super) const WATCH_EVENT: &str = "a watch event";
+/// A unit of a list.
+pub(super) const LIST_ITEM: &str = "a list item";
+/// A single object.
+pub(super) const OBJECT: &str = "an object";

@@ -1,0 +1,51 @@
+//! Bodies that the embedder fetches itself, to teach the cluster.
+
+use super::learner::Learner;
+use super::request::{Head, Request, Resource, Target};
+use super::unit::Role;
+use super::{Stream, encoding};
+use crate::cluster::Cluster;
+use crate::error::{Error, Result};
+use crate::wire::splice::Output;
+
+/// One response body that teaches a [`Cluster`]. Push its chunks and finish it where the body ends.
+#[derive(Debug)]
+pub struct Feed {
+    stream: Stream,
+}
+
+impl Cluster {
+    /// Opens the response to a request for Services, Nodes, CiliumNodes, NodePools or NodeBuckets: a list, a watch or a
+    /// single object, whole or metadata-only (`as=PartialObjectMetadata`; not for NodePools and NodeBuckets, whose nodes
+    /// are not metadata).
+    ///
+    /// Errors: [`Error::NotAFact`] for any other request or a status other than 200; [`Error::ContentEncoding`],
+    /// [`Error::ContentType`].
+    pub fn feed(&self, request: &Request, head: &Head) -> Result<Feed> {
+        let refuse = |why| Err(Error::NotAFact { target: request.target.as_str().into(), why });
+        let Some(target) = Target::of(request) else {
+            return refuse("ask for Services, Nodes, CiliumNodes, NodePools or NodeBuckets by GET");
+        };
+        let Resource::Fact(kind) = target.resource else {
+            return refuse("endpoints are filtered, they teach nothing; open them with `NodeView::open`");
+        };
+        if head.status != 200 {
+            return refuse("the status is not 200");
+        }
+        let encoding = encoding(request, head)?;
+        let role = Role::Learn(Box::new(Learner::new(self.clone(), kind, &target)));
+        Ok(Feed { stream: Stream::new(target.verb, encoding, role, self.config()) })
+    }
+}
+
+impl Feed {
+    /// Takes the next chunk of the body. Errors close the feed; what was learned before stays.
+    pub fn push(&mut self, chunk: &[u8]) -> Result<()> {
+        self.stream.take(chunk, &mut Output::nowhere())
+    }
+
+    /// The body is over.
+    pub fn finish(&mut self) -> Result<()> {
+        self.stream.end(&mut Output::nowhere())
+    }
+}

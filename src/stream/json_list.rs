@@ -1,0 +1,195 @@
+//! A JSON list, item by item: one item is held back at most.
+//!
+//! Built-in lists say their kind first; lists of custom resources have their keys sorted, so that the items come before
+//! the list's kind and metadata (wire 3). What an item is must therefore be known from the request.
+
+use std::borrow::Cow;
+
+use super::body::{Context, Walk};
+use super::unit::{Role, Unit};
+use crate::error::{Error, Fault, Result};
+use crate::object::outline::name_in;
+use crate::wire::Span;
+use crate::wire::json::{Mark, Scanner, Shape, is_blank, unescape};
+use crate::wire::splice::Output;
+
+/// What may come next, outside of any value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expect {
+    Start,
+    FirstKey,
+    Key,
+    Colon,
+    Value,
+    Next,
+    FirstItem,
+    Item,
+    NextItem,
+    End,
+}
+
+/// The members of the list itself that matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Member {
+    Kind,
+    Metadata,
+    Items,
+    Other,
+}
+
+const RESOURCE_VERSION: u8 = 1;
+const CONTINUE: u8 = 2;
+const LIST_METADATA: Shape =
+    Shape::object(0, &[("resourceVersion", Shape::leaf(RESOURCE_VERSION)), ("continue", Shape::leaf(CONTINUE))]);
+
+/// The walk over a JSON list.
+pub(super) struct JsonList {
+    item: Shape,
+    expect: Expect,
+    member: Member,
+    scanner: Scanner,
+    /// A key, value or item has begun.
+    inside: bool,
+    kind: Option<Vec<u8>>,
+    resource_version: String,
+    continues: String,
+}
+
+impl JsonList {
+    pub(super) fn new(role: &Role, depth: usize) -> JsonList {
+        JsonList {
+            item: role.item_shape(),
+            expect: Expect::Start,
+            member: Member::Other,
+            scanner: Scanner::new(Shape::SKIP, depth),
+            inside: false,
+            kind: None,
+            resource_version: String::new(),
+            continues: String::new(),
+        }
+    }
+
+    /// One byte of punctuation: what may come after it, or what is wrong with it. `None`: a value begins here.
+    fn punctuation(&self, byte: u8) -> Option<std::result::Result<Expect, &'static str>> {
+        Some(match (self.expect, byte) {
+            (Expect::Start, b'{') => Ok(Expect::FirstKey),
+            (Expect::Start, _) => Err("expected a list, which is an object"),
+            (Expect::FirstKey, b'}') | (Expect::Next, b'}') => Ok(Expect::End),
+            (Expect::FirstKey | Expect::Key, b'"') => return None,
+            (Expect::FirstKey | Expect::Key, _) => Err("expected a key in double quotes"),
+            (Expect::Colon, b':') => Ok(Expect::Value),
+            (Expect::Colon, _) => Err("expected a colon after a key"),
+            (Expect::Value, b'[') if self.member == Member::Items => Ok(Expect::FirstItem),
+            (Expect::Value, b'{' | b'"') if self.member == Member::Items => Err("expected `items` to be an array"),
+            (Expect::Next, b',') => Ok(Expect::Key),
+            (Expect::Next, _) => Err("expected a comma or the end of the list"),
+            (Expect::FirstItem, b']') | (Expect::NextItem, b']') => Ok(Expect::Next),
+            (Expect::FirstItem | Expect::Item, b'{') => return None,
+            (Expect::FirstItem | Expect::Item, _) => Err("expected an item, which is an object"),
+            (Expect::NextItem, b',') => Ok(Expect::Item),
+            (Expect::NextItem, _) => Err("expected a comma or the end of the items"),
+            (Expect::End, _) => Err("something follows the list"),
+            (Expect::Value, _) => return None,
+        })
+    }
+
+    /// What to find in the value that begins here.
+    fn shape(&self) -> Shape {
+        match (self.expect, self.member) {
+            (Expect::FirstItem | Expect::Item, _) => self.item,
+            (Expect::Value, Member::Metadata) => LIST_METADATA,
+            _ => Shape::SKIP,
+        }
+    }
+
+    /// A key or a value other than an item is whole.
+    fn member_read(&mut self, value: &[u8]) {
+        if matches!(self.expect, Expect::FirstKey | Expect::Key) {
+            self.member = match &*string(value).unwrap_or_default() {
+                b"kind" => Member::Kind,
+                b"metadata" => Member::Metadata,
+                b"items" => Member::Items,
+                _ => Member::Other,
+            };
+            self.expect = Expect::Colon;
+            return;
+        }
+        match self.member {
+            Member::Kind => self.kind = string(value).map(Cow::into_owned),
+            Member::Metadata => {
+                for &Mark { id, span } in self.scanner.marks() {
+                    let Some(text) = string(span.of(value)) else { continue };
+                    let text = String::from_utf8_lossy(&text).into_owned();
+                    match id {
+                        RESOURCE_VERSION => self.resource_version = text,
+                        _ => self.continues = text,
+                    }
+                }
+            }
+            Member::Items | Member::Other => {}
+        }
+        self.expect = Expect::Next;
+    }
+}
+
+impl Walk for JsonList {
+    fn walk(&mut self, data: &[u8], context: &mut Context<'_>, out: &mut Output<'_>) -> Result<usize> {
+        let (mut pos, mut given) = (0, 0);
+        loop {
+            if !self.inside {
+                pos += data[pos..].iter().take_while(|&&byte| is_blank(byte)).count();
+                let Some(&byte) = data.get(pos) else { break };
+                match self.punctuation(byte) {
+                    Some(Ok(next)) => {
+                        self.expect = next;
+                        pos += 1;
+                        if next == Expect::End {
+                            context.role.list_ended(self.kind.as_deref(), &self.resource_version, &self.continues);
+                        }
+                        continue;
+                    }
+                    Some(Err(what)) => return Err(context.fault(Fault::json(pos, what), None)),
+                    None => {
+                        self.scanner.reset_to(self.shape());
+                        self.inside = true;
+                    }
+                }
+            }
+            let Some(end) = context.scan(&mut self.scanner, data, pos)? else { break };
+            self.inside = false;
+            let value = &data[pos..end];
+            if matches!(self.expect, Expect::FirstItem | Expect::Item) {
+                let marks = self.scanner.marks();
+                match context.role.take(&Unit::json_object(value, marks)) {
+                    Ok(None) => {}
+                    Ok(Some(edit)) => {
+                        out.put(&data[given..pos]);
+                        edit.write(value, Span::new(0, value.len()), out);
+                        given = end;
+                    }
+                    Err(fault) => return Err(context.fault(Fault { offset: pos + fault.offset, ..fault }, name_in(value, marks))),
+                }
+                self.expect = Expect::NextItem;
+            } else {
+                self.member_read(value);
+            }
+            pos = end;
+        }
+        out.put(&data[given..pos]);
+        Ok(pos)
+    }
+
+    fn finish(&mut self, held: &[u8], context: &mut Context<'_>, _out: &mut Output<'_>) -> Result<()> {
+        if self.expect == Expect::End {
+            return Ok(());
+        }
+        let inside = if self.inside && matches!(self.expect, Expect::FirstItem | Expect::Item) { context.what } else { "a list" };
+        Err(Error::Truncated { offset: context.base + held.len() as u64, inside })
+    }
+}
+
+/// The text of a JSON string; `None` for any other value.
+fn string(value: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let text = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    if text.contains(&b'\\') { unescape(text).map(|text| Cow::Owned(text.into_bytes())) } else { Some(Cow::Borrowed(text)) }
+}

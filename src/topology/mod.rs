@@ -1,0 +1,15 @@
+//! Pure decisions: what a Service asks for, and which endpoints that leaves to one node.
+//!
+//! Strict keys ([`keys::Keys`]) are decided endpoint by endpoint. Ordered keys, where an empty rung gives way to the
+//! next, need all slices of a Service at once and belong in a room of their own beside [`verdict`].
+
+pub(crate) mod keys;
+pub(crate) mod verdict;
+
+use std::collections::HashMap;
+
+/// Names to values, with a hasher that is seeded anew in every process: the names come from the cluster.
+pub(crate) type Names<V> = HashMap<Box<[u8]>, V, foldhash::fast::RandomState>;
+
+/// The nodes of one pool, each with the number of objects that name it.
+pub(crate) type Members = Names<u32>;

@@ -1,0 +1,536 @@
+//! Finding values in JSON text without building a tree.
+//!
+//! A [`Scanner`] reads one value and reports the places of those members that a [`Shape`] names. It works on a slice
+//! that starts with the value and may end anywhere; given a longer slice with the same beginning it goes on where it
+//! stopped. Whatever the shape does not name is skipped by its brackets and quotes alone: the scanner finds things, it
+//! does not validate. A document that a strict parser refuses may pass, to be refused by the client; a document that a
+//! strict parser accepts is read as Go reads it (case-sensitive keys, later duplicates reported after earlier ones).
+
+use super::Span;
+use crate::error::{Fault, FaultKind};
+
+/// What to look for in a value.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    /// Under which number to report the value; 0 does not report it.
+    id: u8,
+    inner: Inner,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Inner {
+    /// Nothing inside it matters.
+    Leaf,
+    /// If it is an object: these members matter.
+    Object(&'static [(&'static str, Shape)]),
+    /// If it is an array: its elements matter.
+    Array(&'static Shape),
+}
+
+impl Shape {
+    /// A value that is skipped.
+    pub(crate) const SKIP: Shape = Shape::leaf(0);
+
+    /// A value that is reported whole.
+    pub(crate) const fn leaf(id: u8) -> Shape {
+        Shape { id, inner: Inner::Leaf }
+    }
+
+    /// An object with members to report, itself reported if `id` is not 0.
+    pub(crate) const fn object(id: u8, members: &'static [(&'static str, Shape)]) -> Shape {
+        Shape { id, inner: Inner::Object(members) }
+    }
+
+    /// An array with elements to report, itself reported if `id` is not 0.
+    pub(crate) const fn array(id: u8, element: &'static Shape) -> Shape {
+        Shape { id, inner: Inner::Array(element) }
+    }
+
+    fn member(&self, key: &[u8]) -> Shape {
+        let Inner::Object(members) = self.inner else { return Shape::SKIP };
+        members.iter().find(|(name, _)| name.as_bytes() == key).map_or(Shape::SKIP, |&(_, shape)| shape)
+    }
+}
+
+/// A reported value. Members come before the value they are in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) id: u8,
+    /// The value, quotes and brackets included.
+    pub(crate) span: Span,
+}
+
+/// A container on the way to something the shape names.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    shape: Shape,
+    start: usize,
+    array: bool,
+}
+
+/// What may come at the position reached. `*Text` states resume inside a string.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expect {
+    Value,
+    FirstElement,
+    FirstKey,
+    Key,
+    KeyText,
+    Colon,
+    Text,
+    Scalar,
+    Skipped,
+    SkippedText,
+    Next,
+    Done,
+}
+
+/// Reads one JSON value. See the module's page.
+#[derive(Debug)]
+pub(crate) struct Scanner {
+    shape: Shape,
+    max_depth: usize,
+    expect: Expect,
+    /// Next byte to read.
+    pos: usize,
+    /// Where the string, scalar or skipped container being read starts.
+    token: usize,
+    /// The key being read has a backslash in it.
+    escaped: bool,
+    /// Open brackets of the container that is being skipped.
+    skipping: usize,
+    /// The shape of the value to come.
+    slot: Shape,
+    open: Vec<Open>,
+    marks: Vec<Mark>,
+}
+
+impl Scanner {
+    pub(crate) fn new(shape: Shape, max_depth: usize) -> Scanner {
+        Scanner {
+            shape,
+            max_depth,
+            expect: Expect::Value,
+            pos: 0,
+            token: 0,
+            escaped: false,
+            skipping: 0,
+            slot: shape,
+            open: Vec::new(),
+            marks: Vec::new(),
+        }
+    }
+
+    /// Starts over for the next value of the same shape.
+    pub(crate) fn reset(&mut self) {
+        self.reset_to(self.shape);
+    }
+
+    /// Starts over for a value of another shape.
+    pub(crate) fn reset_to(&mut self, shape: Shape) {
+        self.shape = shape;
+        self.slot = shape;
+        self.expect = Expect::Value;
+        self.pos = 0;
+        self.skipping = 0;
+        self.open.clear();
+        self.marks.clear();
+    }
+
+    /// What was found so far; all of it once [`Scanner::scan`] has returned an end.
+    pub(crate) fn marks(&self) -> &[Mark] {
+        &self.marks
+    }
+
+    /// Reads on in `buf`, which starts with the value and begins with all that earlier calls were given. Returns the
+    /// offset after the value, or `None` if `buf` ends inside it.
+    ///
+    /// The end of a number or literal at the top is only known by the byte after it.
+    pub(crate) fn scan(&mut self, buf: &[u8]) -> Result<Option<usize>, Fault> {
+        loop {
+            match self.expect {
+                Expect::Value | Expect::FirstElement => {
+                    let Some(byte) = self.peek(buf) else { return Ok(None) };
+                    if byte == b']' && self.expect == Expect::FirstElement {
+                        self.close();
+                    } else {
+                        self.start_value(byte)?;
+                    }
+                }
+                Expect::FirstKey | Expect::Key => match self.peek(buf) {
+                    Some(b'"') => {
+                        self.pos += 1;
+                        self.token = self.pos;
+                        self.escaped = false;
+                        self.expect = Expect::KeyText;
+                    }
+                    Some(b'}') if self.expect == Expect::FirstKey => self.close(),
+                    Some(_) => return Err(Fault::json(self.pos, "expected a key in double quotes")),
+                    None => return Ok(None),
+                },
+                Expect::KeyText => {
+                    if !self.text(buf) {
+                        return Ok(None);
+                    }
+                    let key = &buf[self.token..self.pos - 1];
+                    let parent = self.open.last().expect("a key stands in an object").shape;
+                    self.slot = if self.escaped {
+                        unescape(key).map_or(Shape::SKIP, |key| parent.member(key.as_bytes()))
+                    } else {
+                        parent.member(key)
+                    };
+                    self.expect = Expect::Colon;
+                }
+                Expect::Colon => match self.peek(buf) {
+                    Some(b':') => {
+                        self.pos += 1;
+                        self.expect = Expect::Value;
+                    }
+                    Some(_) => return Err(Fault::json(self.pos, "expected a colon after a key")),
+                    None => return Ok(None),
+                },
+                Expect::Text => {
+                    if !self.text(buf) {
+                        return Ok(None);
+                    }
+                    self.report();
+                }
+                Expect::Scalar => {
+                    let rest = &buf[self.pos..];
+                    let Some(end) = rest.iter().position(|byte| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t')) else {
+                        self.pos = buf.len();
+                        return Ok(None);
+                    };
+                    self.pos += end;
+                    self.report();
+                }
+                Expect::Skipped => {
+                    if !self.skip(buf)? {
+                        return Ok(None);
+                    }
+                }
+                Expect::SkippedText => {
+                    if !self.text(buf) {
+                        return Ok(None);
+                    }
+                    self.expect = Expect::Skipped;
+                }
+                Expect::Next => {
+                    let array = match self.open.last() {
+                        Some(open) => open.array,
+                        None => {
+                            self.expect = Expect::Done;
+                            continue;
+                        }
+                    };
+                    match self.peek(buf) {
+                        Some(b',') => {
+                            self.pos += 1;
+                            self.expect = if array { Expect::Value } else { Expect::Key };
+                            self.slot = self.element();
+                        }
+                        Some(b']') if array => self.close(),
+                        Some(b'}') if !array => self.close(),
+                        Some(_) if array => return Err(Fault::json(self.pos, "expected a comma or the end of the array")),
+                        Some(_) => return Err(Fault::json(self.pos, "expected a comma or the end of the object")),
+                        None => return Ok(None),
+                    }
+                }
+                Expect::Done => return Ok(Some(self.pos)),
+            }
+        }
+    }
+
+    /// The next byte that is not blank.
+    fn peek(&mut self, buf: &[u8]) -> Option<u8> {
+        while let Some(&byte) = buf.get(self.pos) {
+            if !is_blank(byte) {
+                return Some(byte);
+            }
+            self.pos += 1;
+        }
+        None
+    }
+
+    fn start_value(&mut self, byte: u8) -> Result<(), Fault> {
+        self.token = self.pos;
+        match byte {
+            b'"' => self.expect = Expect::Text,
+            b'{' | b'[' => {
+                if self.open.len() >= self.max_depth {
+                    return Err(self.too_deep());
+                }
+                let array = byte == b'[';
+                match self.slot.inner {
+                    Inner::Object(_) if !array => {
+                        self.open.push(Open { shape: self.slot, start: self.pos, array });
+                        self.expect = Expect::FirstKey;
+                    }
+                    Inner::Array(_) if array => {
+                        self.open.push(Open { shape: self.slot, start: self.pos, array });
+                        self.expect = Expect::FirstElement;
+                        self.slot = self.element();
+                    }
+                    _ => {
+                        self.skipping = 1;
+                        self.expect = Expect::Skipped;
+                    }
+                }
+            }
+            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => self.expect = Expect::Scalar,
+            _ => return Err(Fault::json(self.pos, "expected a value")),
+        }
+        self.pos += 1;
+        Ok(())
+    }
+
+    /// The shape of the elements of the innermost open array.
+    fn element(&self) -> Shape {
+        match self.open.last().map(|open| open.shape.inner) {
+            Some(Inner::Array(element)) => *element,
+            _ => Shape::SKIP,
+        }
+    }
+
+    /// Ends the innermost open container at the bracket just seen.
+    fn close(&mut self) {
+        let open = self.open.pop().expect("only called inside a container");
+        self.pos += 1;
+        self.token = open.start;
+        self.slot = open.shape;
+        self.report();
+    }
+
+    /// The value from `token` to `pos` is complete.
+    fn report(&mut self) {
+        if self.slot.id != 0 {
+            self.marks.push(Mark { id: self.slot.id, span: Span::new(self.token, self.pos) });
+        }
+        self.expect = Expect::Next;
+    }
+
+    /// Reads to the end of the string that `pos` is in; `pos` is after the closing quote then. False if `buf` ends
+    /// before that; a backslash at the very end is read again with what follows it.
+    fn text(&mut self, buf: &[u8]) -> bool {
+        loop {
+            self.pos = find_quote_or_backslash(buf, self.pos);
+            match buf.get(self.pos) {
+                Some(b'"') => {
+                    self.pos += 1;
+                    return true;
+                }
+                Some(_) if self.pos + 1 < buf.len() => {
+                    self.escaped = true;
+                    self.pos += 2;
+                }
+                _ => return false,
+            }
+        }
+    }
+
+    /// Reads to the end of the container being skipped. False if `buf` ends before that.
+    fn skip(&mut self, buf: &[u8]) -> Result<bool, Fault> {
+        loop {
+            self.pos = find_bracket_or_quote(buf, self.pos);
+            let Some(&byte) = buf.get(self.pos) else { return Ok(false) };
+            match byte {
+                b'"' => {
+                    self.pos += 1;
+                    if !self.text(buf) {
+                        self.expect = Expect::SkippedText;
+                        return Ok(false);
+                    }
+                }
+                b'{' | b'[' => {
+                    if self.open.len() + self.skipping >= self.max_depth {
+                        return Err(self.too_deep());
+                    }
+                    self.pos += 1;
+                    self.skipping += 1;
+                }
+                _ => {
+                    self.pos += 1;
+                    self.skipping -= 1;
+                    if self.skipping == 0 {
+                        self.report();
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+    }
+
+    fn too_deep(&self) -> Fault {
+        Fault { offset: self.pos, kind: FaultKind::TooDeep { limit: self.max_depth } }
+    }
+}
+
+/// White space between JSON tokens.
+pub(crate) fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
+}
+
+/// The text between the quotes of a JSON string that has backslashes in it; `None` where it is no valid string. Go
+/// reads invalid UTF-8 as U+FFFD, which no Kubernetes name has, so that such a text names nothing either way.
+pub(crate) fn unescape(text: &[u8]) -> Option<String> {
+    let mut quoted = Vec::with_capacity(text.len() + 2);
+    quoted.push(b'"');
+    quoted.extend_from_slice(text);
+    quoted.push(b'"');
+    serde_json::from_slice(&quoted).ok()
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// Marks, by their high bits, bytes of `word` that are zero. Bytes above the first zero byte may be marked wrongly, the
+/// lowest mark never is.
+#[inline(always)]
+const fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word & HIGHS
+}
+
+#[inline(always)]
+const fn equal(word: u64, byte: u8) -> u64 {
+    zeros(word ^ (ONES * byte as u64))
+}
+
+/// The first offset from `from` on whose byte `wanted` says yes to, eight at a time by `marks`, or the end of `buf`.
+/// Strings in these objects are short (median 9 bytes), which is where words of eight beat wider vectors.
+#[inline(always)]
+fn find(buf: &[u8], from: usize, marks: impl Fn(u64) -> u64, wanted: impl Fn(u8) -> bool) -> usize {
+    let mut at = from;
+    while let Some(bytes) = buf.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let found = marks(u64::from_le_bytes(*bytes));
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    while at < buf.len() && !wanted(buf[at]) {
+        at += 1;
+    }
+    at
+}
+
+#[inline(always)]
+fn find_quote_or_backslash(buf: &[u8], from: usize) -> usize {
+    find(buf, from, |word| equal(word, b'"') | equal(word, b'\\'), |byte| matches!(byte, b'"' | b'\\'))
+}
+
+#[inline(always)]
+fn find_bracket_or_quote(buf: &[u8], from: usize) -> usize {
+    // Setting bit 5 turns `[` into `{` and `]` into `}` and no other byte into either.
+    const BIT_5: u64 = ONES * 0x20;
+    find(
+        buf,
+        from,
+        |word| equal(word | BIT_5, b'{') | equal(word | BIT_5, b'}') | equal(word, b'"'),
+        |byte| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']'),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NODE: u8 = 1;
+    const ELEMENT: u8 = 2;
+    const LIST: u8 = 3;
+    const NAME: u8 = 4;
+    const ELEMENT_SHAPE: Shape = Shape::object(ELEMENT, &[("node", Shape::leaf(NODE))]);
+    const SHAPE: Shape = Shape::object(
+        0,
+        &[("meta", Shape::object(0, &[("name", Shape::leaf(NAME))])), ("list", Shape::array(LIST, &ELEMENT_SHAPE))],
+    );
+
+    fn found(text: &str) -> Result<Vec<(u8, String)>, Fault> {
+        let mut scanner = Scanner::new(SHAPE, 8);
+        let end = scanner.scan(text.as_bytes())?.expect("whole");
+        assert_eq!(&text[end..], "");
+        let whole: Vec<_> = scanner.marks().to_vec();
+        // The same in any two pieces, and byte by byte.
+        for cut in 0..text.len() {
+            let mut scanner = Scanner::new(SHAPE, 8);
+            assert_eq!(scanner.scan(&text.as_bytes()[..cut]), Ok(None), "cut at {cut}");
+            assert_eq!(scanner.scan(text.as_bytes()), Ok(Some(end)), "cut at {cut}");
+            assert_eq!(scanner.marks(), whole, "cut at {cut}");
+        }
+        let mut scanner = Scanner::new(SHAPE, 8);
+        for cut in 0..text.len() {
+            assert_eq!(scanner.scan(&text.as_bytes()[..cut]), Ok(None));
+        }
+        assert_eq!(scanner.scan(text.as_bytes()), Ok(Some(end)));
+        assert_eq!(scanner.marks(), whole);
+        Ok(whole.iter().map(|mark| (mark.id, text[mark.span.start..mark.span.end].to_owned())).collect())
+    }
+
+    fn marks(expected: &[(u8, &str)]) -> Vec<(u8, String)> {
+        expected.iter().map(|&(id, text)| (id, text.to_owned())).collect()
+    }
+
+    #[test]
+    fn members_are_reported_before_what_they_are_in() {
+        let text = r#"{"x":[{"node":"no"}],"meta":{"name":"a"},"list":[{"node":"b","o":{"node":"no"}},{"z":1}]}"#;
+        let expected = [
+            (NAME, "\"a\""),
+            (NODE, "\"b\""),
+            (ELEMENT, r#"{"node":"b","o":{"node":"no"}}"#),
+            (ELEMENT, r#"{"z":1}"#),
+            (LIST, r#"[{"node":"b","o":{"node":"no"}},{"z":1}]"#),
+        ];
+        assert_eq!(found(text), Ok(marks(&expected)));
+    }
+
+    #[test]
+    fn null_empty_and_other_types_are_reported_as_they_stand() {
+        assert_eq!(found(r#"{"list":null}"#), Ok(marks(&[(LIST, "null")])));
+        assert_eq!(found(r#"{"list":[]}"#), Ok(marks(&[(LIST, "[]")])));
+        assert_eq!(found(r#"{"list":{"node":"x"}}"#), Ok(marks(&[(LIST, r#"{"node":"x"}"#)])));
+        assert_eq!(found(r#"{"list":[null,7,"s"]}"#), Ok(marks(&[(ELEMENT, "null"), (ELEMENT, "7"), (ELEMENT, "\"s\""), (LIST, r#"[null,7,"s"]"#)])));
+        assert_eq!(found(r#"{"meta":{"name":-1.5e3}}"#), Ok(marks(&[(NAME, "-1.5e3")])));
+        assert_eq!(found("{}"), Ok(vec![]));
+    }
+
+    #[test]
+    fn blanks_escapes_and_duplicates() {
+        assert_eq!(found("\t{ \"meta\" :\r\n{ \"name\" : \"a\" } }"), Ok(marks(&[(NAME, "\"a\"")])));
+        assert_eq!(found(r#"{"m\u0065ta":{"n\u0061me":"\u0061\"\\"}}"#), Ok(marks(&[(NAME, r#""\u0061\"\\""#)])));
+        assert_eq!(found(r#"{"meta":{"name":"a","name":"b"},"meta":{"name":null}}"#), Ok(marks(&[(NAME, "\"a\""), (NAME, "\"b\""), (NAME, "null")])));
+        assert_eq!(found(r#"{"Meta":{"name":"a"},"meta":{"Name":"b"}}"#), Ok(vec![]));
+        assert_eq!(found(r#"{"x":"}]\\\"{[","y":{"k\\":"\\","q":["]"]},"meta":{"name":"a"}}"#), Ok(marks(&[(NAME, "\"a\"")])));
+    }
+
+    #[test]
+    fn faults_name_the_place() {
+        let fault = |text: &str| found(text).unwrap_err().offset;
+        assert_eq!(fault("{,}"), 1);
+        assert_eq!(fault(r#"{"a" 1}"#), 5);
+        assert_eq!(fault(r#"{"a":}"#), 5);
+        assert_eq!(fault(r#"{"a":1]"#), 6);
+        assert_eq!(fault(r#"{"list":[1}"#), 10);
+        assert_eq!(fault(r#"{"a":1,}"#), 7);
+        assert_eq!(fault("xyz"), 0);
+    }
+
+    #[test]
+    fn depth_is_limited_on_and_off_the_path() {
+        assert!(found(&format!("{{\"a\":{}{}}}", "[".repeat(7), "]".repeat(7))).is_ok());
+        let fault = found(&format!("{{\"a\":{}{}}}", "[".repeat(8), "]".repeat(8))).unwrap_err();
+        assert_eq!(fault, Fault { offset: 12, kind: FaultKind::TooDeep { limit: 8 } });
+    }
+
+    #[test]
+    fn word_search_agrees_with_byte_search() {
+        for byte in 0..=255u8 {
+            for at in 0..20 {
+                let mut buf = [b'x'; 24];
+                buf[at] = byte;
+                let plain = buf.iter().position(|byte| matches!(byte, b'"' | b'\\')).unwrap_or(24);
+                assert_eq!(find_quote_or_backslash(&buf, 0), plain);
+                let plain = buf.iter().position(|byte| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']')).unwrap_or(24);
+                assert_eq!(find_bracket_or_quote(&buf, 0), plain);
+            }
+        }
+    }
+}

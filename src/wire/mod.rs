@@ -1,0 +1,28 @@
+//! Where things are in the bytes. Knows nothing of Kubernetes kinds.
+
+pub(crate) mod encoding;
+pub(crate) mod json;
+pub(crate) mod protobuf;
+pub(crate) mod splice;
+
+/// A run of bytes in the slice at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Span {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+}
+
+impl Span {
+    pub(crate) const fn new(start: usize, end: usize) -> Span {
+        Span { start, end }
+    }
+
+    pub(crate) const fn len(self) -> usize {
+        self.end - self.start
+    }
+
+    /// The bytes of `buf` that the span covers.
+    pub(crate) fn of(self, buf: &[u8]) -> &[u8] {
+        &buf[self.start..self.end]
+    }
+}

@@ -1,0 +1,224 @@
+//! Cutting bytes out and keeping the rest.
+//!
+//! A rewrite is a sorted list of [`Patch`]es: a patch with no bytes is a cut, a patch with bytes replaces a protobuf
+//! length. Everything between two patches is copied as it stands.
+
+use bytes::BytesMut;
+
+use super::Span;
+use super::protobuf::{MAX_VARINT, encode_varint, varint_width};
+
+/// Replaces the bytes of one span by at most ten others.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patch {
+    span: Span,
+    /// A cut, not a length.
+    cuts: bool,
+    with: [u8; MAX_VARINT],
+    len: u8,
+}
+
+/// The patches of one object, in the order of their places, and by how much they change its size.
+#[derive(Debug, Default)]
+pub(crate) struct Edit {
+    patches: Vec<Patch>,
+    shrinks: usize,
+    grows: usize,
+}
+
+/// A patch whose bytes are not known yet: the length of a message whose cuts are still to come.
+pub(crate) struct Reserved(usize);
+
+impl Edit {
+    pub(crate) fn clear(&mut self) {
+        self.patches.clear();
+        self.shrinks = 0;
+        self.grows = 0;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.patches.is_empty()
+    }
+
+    /// Takes `span` out. Spans are given in ascending order and do not overlap.
+    pub(crate) fn cut(&mut self, span: Span) {
+        self.shrinks += span.len();
+        match self.patches.last_mut() {
+            // Neighbours often go together: one cut, one copy less.
+            Some(last) if last.cuts && last.span.end == span.start => last.span.end = span.end,
+            _ => {
+                debug_assert!(self.patches.last().is_none_or(|last| last.span.end <= span.start));
+                self.patches.push(Patch { span, cuts: true, with: [0; MAX_VARINT], len: 0 });
+            }
+        }
+    }
+
+    /// Keeps the place of a length varint at `span`, for [`Edit::set_length`].
+    pub(crate) fn reserve_length(&mut self, span: Span) -> Reserved {
+        self.patches.push(Patch { span, cuts: false, with: [0; MAX_VARINT], len: 0 });
+        Reserved(self.patches.len() - 1)
+    }
+
+    /// Writes a length into its reserved place.
+    pub(crate) fn set_length(&mut self, reserved: Reserved, value: usize) {
+        let patch = &mut self.patches[reserved.0];
+        patch.len = encode_varint(value as u64, &mut patch.with) as u8;
+        self.shrinks += patch.span.len();
+        self.grows += usize::from(patch.len);
+    }
+
+    /// How many bytes the object has after the patches, if it has `len` before.
+    pub(crate) fn resized(&self, len: usize) -> usize {
+        len + self.grows - self.shrinks
+    }
+
+    /// Bytes taken out so far, less those put in.
+    pub(crate) fn removed(&self) -> usize {
+        self.shrinks.saturating_sub(self.grows)
+    }
+
+    /// Appends `range` of `buf` to `out`, patched. Every patch lies inside `range`.
+    pub(crate) fn write(&self, buf: &[u8], range: Span, out: &mut Output<'_>) {
+        let mut from = range.start;
+        for patch in &self.patches {
+            out.put(&buf[from..patch.span.start]);
+            if !patch.cuts {
+                out.put(&patch.with[..usize::from(patch.len)]);
+            }
+            from = patch.span.end;
+        }
+        out.put(&buf[from..range.end]);
+    }
+}
+
+/// Where bytes go: to the end of a buffer, or nowhere, where only what a body teaches is wanted.
+pub(crate) struct Output<'a>(Option<&'a mut BytesMut>);
+
+impl<'a> Output<'a> {
+    pub(crate) fn to(buffer: &'a mut BytesMut) -> Output<'a> {
+        Output(Some(buffer))
+    }
+
+    pub(crate) fn nowhere() -> Output<'a> {
+        Output(None)
+    }
+
+    #[inline]
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        if let Some(buffer) = &mut self.0 {
+            buffer.extend_from_slice(bytes);
+        }
+    }
+
+    pub(crate) fn put_zeros(&mut self, count: usize) {
+        if let Some(buffer) = &mut self.0 {
+            buffer.resize(buffer.len() + count, 0);
+        }
+    }
+}
+
+/// What goes with an element of a JSON array that is cut: the comma that belongs to it, so that the rest still reads as
+/// an array and every byte between two kept elements is one that stood there before.
+pub(crate) fn json_element(element: Span, kept_before: bool, previous: Option<Span>, next: Option<Span>) -> Span {
+    match (previous, next) {
+        (Some(previous), _) if kept_before => Span::new(previous.end, element.end),
+        (_, Some(next)) => Span::new(element.start, next.start),
+        _ => element,
+    }
+}
+
+/// The length of one protobuf message around the object at hand.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Enclosure {
+    /// Where its length is written.
+    pub(crate) length: Span,
+    /// Its content.
+    pub(crate) body: Span,
+    /// The length is a big-endian u32, not a varint.
+    pub(crate) fixed: bool,
+}
+
+/// Appends `unit` of `buf` to `out` with `object`, which lies inside every one of `around` (outermost first), patched
+/// by `edit` and all the lengths around it made right.
+pub(crate) fn write_enclosed(buf: &[u8], unit: Span, around: &[Enclosure], object: Span, edit: &Edit, out: &mut Output<'_>) {
+    // A length that becomes shorter takes bytes from those around it, so the inner ones come first.
+    let mut lengths = [0usize; 8];
+    let mut removed = edit.removed();
+    for (index, enclosure) in around.iter().enumerate().rev() {
+        let length = enclosure.body.len() - removed;
+        lengths[index] = length;
+        if !enclosure.fixed {
+            removed += enclosure.length.len() - varint_width(length as u64);
+        }
+    }
+    let mut from = unit.start;
+    for (enclosure, &length) in around.iter().zip(&lengths) {
+        out.put(&buf[from..enclosure.length.start]);
+        if enclosure.fixed {
+            out.put(&(length as u32).to_be_bytes());
+        } else {
+            let mut varint = [0; MAX_VARINT];
+            let width = encode_varint(length as u64, &mut varint);
+            out.put(&varint[..width]);
+        }
+        from = enclosure.length.end;
+    }
+    out.put(&buf[from..object.start]);
+    edit.write(buf, object, out);
+    out.put(&buf[object.end..unit.end]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(text: &str, keep: &[bool]) -> String {
+        // Elements are single letters.
+        let letters = text.bytes().enumerate().filter(|(_, byte)| byte.is_ascii_alphabetic());
+        let spans: Vec<_> = letters.map(|(at, _)| Span::new(at, at + 1)).collect();
+        let mut edit = Edit::default();
+        for (at, &span) in spans.iter().enumerate().filter(|&(at, _)| !keep[at]) {
+            let previous = at.checked_sub(1).map(|at| spans[at]);
+            edit.cut(json_element(span, keep[..at].contains(&true), previous, spans.get(at + 1).copied()));
+        }
+        let mut out = BytesMut::new();
+        edit.write(text.as_bytes(), Span::new(0, text.len()), &mut Output::to(&mut out));
+        assert_eq!(out.len(), edit.resized(text.len()));
+        String::from_utf8(out.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn commas_go_with_the_element_they_belong_to() {
+        assert_eq!(cut("[a,b,c]", &[true, true, true]), "[a,b,c]");
+        assert_eq!(cut("[a,b,c]", &[false, true, true]), "[b,c]");
+        assert_eq!(cut("[a,b,c]", &[true, false, true]), "[a,c]");
+        assert_eq!(cut("[a,b,c]", &[true, true, false]), "[a,b]");
+        assert_eq!(cut("[a,b,c]", &[false, false, true]), "[c]");
+        assert_eq!(cut("[a,b,c]", &[true, false, false]), "[a]");
+        assert_eq!(cut("[a,b,c]", &[false, true, false]), "[b]");
+        assert_eq!(cut("[a,b,c]", &[false, false, false]), "[]");
+        assert_eq!(cut("[a]", &[false]), "[]");
+        assert_eq!(cut("[\n a ,\n b ,\n c\n]", &[true, false, true]), "[\n a ,\n c\n]");
+        assert_eq!(cut("[\n a ,\n b\n]", &[false, false]), "[\n \n]");
+    }
+
+    #[test]
+    fn lengths_around_a_cut_become_right_when_they_become_shorter() {
+        // outer { 130 bytes: 1 tag, 2 length, 127 content }, content shrinks to 27: the outer varint loses a byte.
+        let mut buf = vec![0x0a, 0x82, 0x01, 0x12, 0x80, 0x01];
+        let body_at = buf.len();
+        buf.extend((0..127).map(|at| at as u8));
+        buf.push(0xff);
+        let object = Span::new(body_at, buf.len());
+        let around = [
+            Enclosure { length: Span::new(1, 3), body: Span::new(3, buf.len()), fixed: false },
+            Enclosure { length: Span::new(4, 6), body: object, fixed: false },
+        ];
+        let mut edit = Edit::default();
+        edit.cut(Span::new(body_at + 10, body_at + 110));
+        let mut out = BytesMut::new();
+        write_enclosed(&buf, Span::new(0, buf.len()), &around, object, &edit, &mut Output::to(&mut out));
+        assert_eq!(&out[..4], &[0x0a, 30, 0x12, 28]);
+        assert_eq!(out.len(), 32);
+    }
+}
