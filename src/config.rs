@@ -222,7 +222,9 @@ impl Document {
         for (rewrite, value) in self.rewrites.unwrap_or_default() {
             match (rewrite.as_str(), value) {
                 ("serviceTopology", Value::Bool(on)) => config.service_topology = on,
-                ("serviceTopology", value) => return Err(Error::Config(format!("`rewrites.serviceTopology` is {value}; it must be true or false"))),
+                ("serviceTopology", value) => {
+                    return Err(Error::Config(format!("`rewrites.serviceTopology` is {value}; it must be true or false")));
+                }
                 ("nodePortIsolation" | "discardCloudService", Value::Bool(false)) => {}
                 ("masterService" | "forwardKubernetesService", Value::Null) => {}
                 ("nodePortIsolation" | "discardCloudService" | "masterService" | "forwardKubernetesService", value) => {

@@ -51,10 +51,14 @@ pub enum Error {
         limit: usize,
     },
     /// The response is compressed. poolscope reads plain bytes only.
-    #[error("the response has Content-Encoding {0:?}: send the request through `prepare`, which drops Accept-Encoding, or decode the body first")]
+    #[error(
+        "the response has Content-Encoding {0:?}: send the request through `prepare`, which drops Accept-Encoding, or decode the body first"
+    )]
     ContentEncoding(Box<str>),
     /// The response is neither JSON nor protobuf, so that endpoints in it could not be found.
-    #[error("the response for {target} has Content-Type {content_type:?}, which cannot be filtered: send the request through `prepare`, which asks for JSON or protobuf")]
+    #[error(
+        "the response for {target} has Content-Type {content_type:?}, which cannot be filtered: send the request through `prepare`, which asks for JSON or protobuf"
+    )]
     ContentType {
         /// Path and query of the request.
         target: Box<str>,

@@ -1,5 +1,6 @@
 //! Keeps Service traffic inside a node pool (draft).
 #![forbid(unsafe_code)]
+#![warn(unreachable_pub)]
 
 mod cluster;
 mod config;

@@ -87,7 +87,8 @@ impl NodeView {
     /// The pools that a node is in, by what decides about endpoints; sorted. More than one while it moves.
     pub fn pools_of(&self, node: &str) -> Vec<String> {
         let facts = self.cluster.read();
-        let mut pools: Vec<_> = facts.membership().pools_of(node.as_bytes()).map(|pool| String::from_utf8_lossy(pool).into_owned()).collect();
+        let mut pools: Vec<_> =
+            facts.membership().pools_of(node.as_bytes()).map(|pool| String::from_utf8_lossy(pool).into_owned()).collect();
         pools.sort_unstable();
         pools
     }

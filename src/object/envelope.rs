@@ -129,5 +129,9 @@ fn once(place: &mut Option<Field>, field: Field) -> Result<(), Fault> {
 
 /// Checks that the envelope's contentEncoding says nothing.
 pub(crate) fn plain(field: &Field) -> Result<(), Fault> {
-    if field.len_delimited()?.len() == 0 { Ok(()) } else { Err(Fault::protobuf(field.start, "the object is encoded once more inside its envelope")) }
+    if field.len_delimited()?.len() == 0 {
+        Ok(())
+    } else {
+        Err(Fault::protobuf(field.start, "the object is encoded once more inside its envelope"))
+    }
 }

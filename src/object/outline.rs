@@ -37,8 +37,7 @@ pub(crate) fn name_in(buf: &[u8], marks: &[Mark]) -> Option<Box<str>> {
 /// The members of a JSON watch event whose object has the given shape.
 macro_rules! event {
     ($object:expr) => {{
-        const MEMBERS: &[(&str, $crate::wire::json::Shape)] =
-            &[("type", $crate::object::outline::EVENT_TYPE), ("object", $object)];
+        const MEMBERS: &[(&str, $crate::wire::json::Shape)] = &[("type", $crate::object::outline::EVENT_TYPE), ("object", $object)];
         MEMBERS
     }};
 }
@@ -117,11 +116,7 @@ impl Outline {
     /// The text at `span`. JSON escapes are resolved; a JSON text that cannot be resolved is empty, which names nothing.
     pub(crate) fn text<'a>(&self, buf: &'a [u8], span: Span) -> Cow<'a, [u8]> {
         let text = span.of(buf);
-        if self.json && text.contains(&b'\\') {
-            Cow::Owned(unescape(text).unwrap_or_default().into_bytes())
-        } else {
-            Cow::Borrowed(text)
-        }
+        if self.json && text.contains(&b'\\') { Cow::Owned(unescape(text).unwrap_or_default().into_bytes()) } else { Cow::Borrowed(text) }
     }
 
     /// The text at `span`, or nothing.

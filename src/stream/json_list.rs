@@ -39,8 +39,7 @@ enum Member {
 
 const RESOURCE_VERSION: u8 = 1;
 const CONTINUE: u8 = 2;
-const LIST_METADATA: Shape =
-    Shape::object(0, &[("resourceVersion", Shape::leaf(RESOURCE_VERSION)), ("continue", Shape::leaf(CONTINUE))]);
+const LIST_METADATA: Shape = Shape::object(0, &[("resourceVersion", Shape::leaf(RESOURCE_VERSION)), ("continue", Shape::leaf(CONTINUE))]);
 
 /// The walk over a JSON list.
 pub(super) struct JsonList {

@@ -4,7 +4,7 @@ use super::request::{Initial, Target, Verb};
 use super::unit::{Event, Unit};
 use crate::cluster::Cluster;
 use crate::cluster::counters::count;
-use crate::cluster::fact::{Fact, Read};
+use crate::cluster::fact::{Fact, Read, matters};
 use crate::cluster::pages::Begun;
 use crate::cluster::source::{Selection, Version};
 use crate::object::FactKind;
@@ -26,18 +26,28 @@ pub(super) struct Learner {
 enum Phase {
     Single,
     /// Facts of the page so far, and the token that asked for it.
-    List { facts: Vec<Fact>, continues: Option<String> },
+    List {
+        facts: Vec<Fact>,
+        continues: Option<String>,
+    },
     /// Facts of the initial events so far.
-    Initial { facts: Vec<Fact>, announced: bool },
+    Initial {
+        facts: Vec<Fact>,
+        announced: bool,
+    },
     /// Live events of a watch that started at this version.
-    Live { start: Version },
-    /// Nothing more comes after an error event.
+    Live {
+        start: Version,
+    },
+    /// Nothing more is learned: an error event came, or the kind does not matter under this configuration.
     Over,
 }
 
 impl Learner {
     pub(super) fn new(cluster: Cluster, kind: FactKind, target: &Target) -> Learner {
         let phase = match target.verb {
+            // Two sources of membership would mix.
+            _ if !matters(kind, cluster.config()) => Phase::Over,
             Verb::Get => Phase::Single,
             Verb::List => Phase::List { facts: Vec::new(), continues: target.continues.clone() },
             Verb::Watch { initial: Initial::Live } => Phase::Live { start: Version::parse(&target.resource_version) },
@@ -51,6 +61,9 @@ impl Learner {
     }
 
     pub(super) fn take(&mut self, unit: &Unit<'_>) {
+        if matches!(self.phase, Phase::Over) {
+            return;
+        }
         match unit.event {
             Event::Bookmark => self.bookmark(unit),
             Event::Error => self.phase = Phase::Over,

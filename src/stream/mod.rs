@@ -14,8 +14,8 @@ mod unit;
 
 use bytes::BytesMut;
 
-pub use self::feed::Feed;
 use self::body::{Context, LIST_ITEM, OBJECT, WATCH_EVENT, Walk};
+pub use self::feed::Feed;
 use self::hold::Hold;
 use self::json_list::JsonList;
 use self::json_values::JsonValues;
@@ -34,6 +34,7 @@ use crate::wire::encoding::Encoding;
 use crate::wire::splice::Output;
 
 /// What is to be done with a response.
+#[derive(Debug)]
 #[must_use]
 #[non_exhaustive]
 pub enum Opened {

@@ -23,7 +23,9 @@ enum Expect {
     /// A field of the envelope.
     Envelope,
     /// A field of the list, which has this many bytes to come.
-    List { left: u64 },
+    List {
+        left: u64,
+    },
 }
 
 /// The walk over a protobuf list.
@@ -114,7 +116,14 @@ impl ProtobufList {
     }
 
     /// Takes the item that `field` is and writes it as it becomes; false if it stays as it is.
-    fn item(&mut self, data: &[u8], field: &Field, given: usize, context: &mut Context<'_>, out: &mut Output<'_>) -> std::result::Result<bool, Fault> {
+    fn item(
+        &mut self,
+        data: &[u8],
+        field: &Field,
+        given: usize,
+        context: &mut Context<'_>,
+        out: &mut Output<'_>,
+    ) -> std::result::Result<bool, Fault> {
         let object = field.len_delimited()?;
         let unit = Unit::protobuf(data, object, b"", &self.item_kind, &self.api_version);
         let Some(edit) = context.role.take(&unit)? else { return Ok(false) };

@@ -239,7 +239,8 @@ pub(crate) fn prepare(mut request: Request) -> Request {
 fn is_readable(clause: &str) -> bool {
     let mut parts = clause.split(';').map(str::trim);
     let media = parts.next().unwrap_or_default().to_ascii_lowercase();
-    !matches!(&*media, "application/cbor" | "application/cbor-seq" | "application/yaml" | "") && !parts.any(|part| part.eq_ignore_ascii_case("as=Table"))
+    !matches!(&*media, "application/cbor" | "application/cbor-seq" | "application/yaml" | "")
+        && !parts.any(|part| part.eq_ignore_ascii_case("as=Table"))
 }
 
 #[cfg(test)]
@@ -264,7 +265,10 @@ mod tests {
         assert_eq!((node.resource, node.verb), (Resource::Fact(FactKind::Node), Verb::Get));
         assert!(node.selection.fields.contains("metadata.name=hz-edge-1"));
         for version in ["v1alpha1", "v1beta1", "v1beta2"] {
-            assert_eq!(target(&format!("/apis/apps.openyurt.io/{version}/nodepools")).unwrap().resource, Resource::Fact(FactKind::NodePool));
+            assert_eq!(
+                target(&format!("/apis/apps.openyurt.io/{version}/nodepools")).unwrap().resource,
+                Resource::Fact(FactKind::NodePool)
+            );
         }
     }
 

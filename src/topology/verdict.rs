@@ -121,7 +121,13 @@ pub(crate) enum View<'a> {
 }
 
 impl<'a> View<'a> {
-    pub(crate) fn settle(service: Service, node: &'a [u8], pool: impl FnOnce() -> OwnPool<'a>, unknown_service: Doubt, unknown_pool: Doubt) -> View<'a> {
+    pub(crate) fn settle(
+        service: Service,
+        node: &'a [u8],
+        pool: impl FnOnce() -> OwnPool<'a>,
+        unknown_service: Doubt,
+        unknown_pool: Doubt,
+    ) -> View<'a> {
         let keys = match service {
             Service::None => return View::Whole(Reason::NoService),
             Service::Unknown => {

@@ -439,10 +439,8 @@ mod tests {
     const LIST: u8 = 3;
     const NAME: u8 = 4;
     const ELEMENT_SHAPE: Shape = Shape::object(ELEMENT, &[("node", Shape::leaf(NODE))]);
-    const SHAPE: Shape = Shape::object(
-        0,
-        &[("meta", Shape::object(0, &[("name", Shape::leaf(NAME))])), ("list", Shape::array(LIST, &ELEMENT_SHAPE))],
-    );
+    const SHAPE: Shape =
+        Shape::object(0, &[("meta", Shape::object(0, &[("name", Shape::leaf(NAME))])), ("list", Shape::array(LIST, &ELEMENT_SHAPE))]);
 
     fn found(text: &str) -> Result<Vec<(u8, String)>, Fault> {
         let mut scanner = Scanner::new(SHAPE, 8);
@@ -487,7 +485,10 @@ mod tests {
         assert_eq!(found(r#"{"list":null}"#), Ok(marks(&[(LIST, "null")])));
         assert_eq!(found(r#"{"list":[]}"#), Ok(marks(&[(LIST, "[]")])));
         assert_eq!(found(r#"{"list":{"node":"x"}}"#), Ok(marks(&[(LIST, r#"{"node":"x"}"#)])));
-        assert_eq!(found(r#"{"list":[null,7,"s"]}"#), Ok(marks(&[(ELEMENT, "null"), (ELEMENT, "7"), (ELEMENT, "\"s\""), (LIST, r#"[null,7,"s"]"#)])));
+        assert_eq!(
+            found(r#"{"list":[null,7,"s"]}"#),
+            Ok(marks(&[(ELEMENT, "null"), (ELEMENT, "7"), (ELEMENT, "\"s\""), (LIST, r#"[null,7,"s"]"#)]))
+        );
         assert_eq!(found(r#"{"meta":{"name":-1.5e3}}"#), Ok(marks(&[(NAME, "-1.5e3")])));
         assert_eq!(found("{}"), Ok(vec![]));
     }
@@ -496,7 +497,10 @@ mod tests {
     fn blanks_escapes_and_duplicates() {
         assert_eq!(found("\t{ \"meta\" :\r\n{ \"name\" : \"a\" } }"), Ok(marks(&[(NAME, "\"a\"")])));
         assert_eq!(found(r#"{"m\u0065ta":{"n\u0061me":"\u0061\"\\"}}"#), Ok(marks(&[(NAME, r#""\u0061\"\\""#)])));
-        assert_eq!(found(r#"{"meta":{"name":"a","name":"b"},"meta":{"name":null}}"#), Ok(marks(&[(NAME, "\"a\""), (NAME, "\"b\""), (NAME, "null")])));
+        assert_eq!(
+            found(r#"{"meta":{"name":"a","name":"b"},"meta":{"name":null}}"#),
+            Ok(marks(&[(NAME, "\"a\""), (NAME, "\"b\""), (NAME, "null")]))
+        );
         assert_eq!(found(r#"{"Meta":{"name":"a"},"meta":{"Name":"b"}}"#), Ok(vec![]));
         assert_eq!(found(r#"{"x":"}]\\\"{[","y":{"k\\":"\\","q":["]"]},"meta":{"name":"a"}}"#), Ok(marks(&[(NAME, "\"a\"")])));
     }

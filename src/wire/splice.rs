@@ -36,10 +36,6 @@ impl Edit {
         self.grows = 0;
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.patches.is_empty()
-    }
-
     /// Takes `span` out. Spans are given in ascending order and do not overlap.
     pub(crate) fn cut(&mut self, span: Span) {
         self.shrinks += span.len();
