@@ -6,7 +6,7 @@
 //! does not validate. A document that a strict parser refuses may pass, to be refused by the client; a document that a
 //! strict parser accepts is read as Go reads it (case-sensitive keys, later duplicates reported after earlier ones).
 
-use super::Span;
+use super::{Span, blocks};
 use crate::error::{Fault, FaultKind};
 
 /// What to look for in a value.
@@ -147,141 +147,169 @@ impl Scanner {
     ///
     /// The end of a number or literal at the top is only known by the byte after it.
     pub(crate) fn scan(&mut self, buf: &[u8]) -> Result<Option<usize>, Fault> {
-        loop {
-            match self.expect {
-                Expect::Value | Expect::FirstElement => {
-                    let Some(byte) = self.peek(buf) else { return Ok(None) };
-                    if byte == b']' && self.expect == Expect::FirstElement {
-                        self.close();
-                    } else {
-                        self.start_value(byte)?;
+        // State and position live in registers on the way; one turn of the loop reads about one member.
+        let (mut expect, mut pos) = (self.expect, self.pos);
+        let result = loop {
+            if matches!(expect, Expect::Value | Expect::FirstElement) {
+                let Some(byte) = peek(buf, &mut pos) else { break Ok(None) };
+                if byte == b'"' {
+                    self.token = pos;
+                    pos += 1;
+                    expect = Expect::Text;
+                } else if byte == b']' && expect == Expect::FirstElement {
+                    pos += 1;
+                    self.close(pos);
+                    expect = Expect::Next;
+                } else {
+                    match self.start_value(byte, pos) {
+                        Ok(next) => expect = next,
+                        Err(fault) => break Err(fault),
                     }
+                    pos += 1;
                 }
-                Expect::FirstKey | Expect::Key => match self.peek(buf) {
-                    Some(b'"') => {
-                        self.pos += 1;
-                        self.token = self.pos;
-                        self.escaped = false;
-                        self.expect = Expect::KeyText;
-                    }
-                    Some(b'}') if self.expect == Expect::FirstKey => self.close(),
-                    Some(_) => return Err(Fault::json(self.pos, "expected a key in double quotes")),
-                    None => return Ok(None),
-                },
-                Expect::KeyText => {
-                    if !self.text(buf) {
-                        return Ok(None);
-                    }
-                    let key = &buf[self.token..self.pos - 1];
-                    let parent = self.open.last().expect("a key stands in an object").shape;
-                    self.slot = if self.escaped {
-                        unescape(key).map_or(Shape::SKIP, |key| parent.member(key.as_bytes()))
-                    } else {
-                        parent.member(key)
-                    };
-                    self.expect = Expect::Colon;
+            }
+            if expect == Expect::Text {
+                if !text(buf, &mut pos, &mut self.escaped) {
+                    break Ok(None);
                 }
-                Expect::Colon => match self.peek(buf) {
-                    Some(b':') => {
-                        self.pos += 1;
-                        self.expect = Expect::Value;
-                    }
-                    Some(_) => return Err(Fault::json(self.pos, "expected a colon after a key")),
-                    None => return Ok(None),
-                },
-                Expect::Text => {
-                    if !self.text(buf) {
-                        return Ok(None);
-                    }
-                    self.report();
+                self.report(pos);
+                expect = Expect::Next;
+            }
+            if expect == Expect::SkippedText {
+                if !text(buf, &mut pos, &mut self.escaped) {
+                    break Ok(None);
                 }
-                Expect::Scalar => {
-                    let rest = &buf[self.pos..];
-                    let Some(end) = rest.iter().position(|byte| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t')) else {
-                        self.pos = buf.len();
-                        return Ok(None);
-                    };
-                    self.pos += end;
-                    self.report();
-                }
-                Expect::Skipped => {
-                    if !self.skip(buf)? {
-                        return Ok(None);
+                expect = Expect::Skipped;
+            }
+            if expect == Expect::Skipped {
+                match self.skip(buf, &mut pos) {
+                    Ok(None) => {}
+                    Ok(Some(state)) => {
+                        expect = state;
+                        break Ok(None);
                     }
+                    Err(fault) => break Err(fault),
                 }
-                Expect::SkippedText => {
-                    if !self.text(buf) {
-                        return Ok(None);
-                    }
-                    self.expect = Expect::Skipped;
-                }
-                Expect::Next => {
-                    let array = match self.open.last() {
-                        Some(open) => open.array,
-                        None => {
-                            self.expect = Expect::Done;
+                self.report(pos);
+                expect = Expect::Next;
+            }
+            if expect == Expect::Scalar {
+                let rest = &buf[pos..];
+                let Some(end) = rest.iter().position(|byte| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t')) else {
+                    pos = buf.len();
+                    break Ok(None);
+                };
+                pos += end;
+                self.report(pos);
+                expect = Expect::Next;
+            }
+            if expect == Expect::Next {
+                let Some(array) = self.open.last().map(|open| open.array) else {
+                    expect = Expect::Done;
+                    break Ok(Some(pos));
+                };
+                match peek(buf, &mut pos) {
+                    Some(b',') => {
+                        pos += 1;
+                        if array {
+                            self.slot = self.element();
+                            expect = Expect::Value;
                             continue;
                         }
-                    };
-                    match self.peek(buf) {
-                        Some(b',') => {
-                            self.pos += 1;
-                            self.expect = if array { Expect::Value } else { Expect::Key };
-                            self.slot = self.element();
-                        }
-                        Some(b']') if array => self.close(),
-                        Some(b'}') if !array => self.close(),
-                        Some(_) if array => return Err(Fault::json(self.pos, "expected a comma or the end of the array")),
-                        Some(_) => return Err(Fault::json(self.pos, "expected a comma or the end of the object")),
-                        None => return Ok(None),
+                        expect = Expect::Key;
                     }
+                    Some(b']') if array => {
+                        pos += 1;
+                        self.close(pos);
+                        continue;
+                    }
+                    Some(b'}') if !array => {
+                        pos += 1;
+                        self.close(pos);
+                        continue;
+                    }
+                    Some(_) if array => break Err(Fault::json(pos, "expected a comma or the end of the array")),
+                    Some(_) => break Err(Fault::json(pos, "expected a comma or the end of the object")),
+                    None => break Ok(None),
                 }
-                Expect::Done => return Ok(Some(self.pos)),
             }
-        }
+            if matches!(expect, Expect::FirstKey | Expect::Key) {
+                match peek(buf, &mut pos) {
+                    Some(b'"') => {
+                        pos += 1;
+                        self.token = pos;
+                        self.escaped = false;
+                        expect = Expect::KeyText;
+                    }
+                    Some(b'}') if expect == Expect::FirstKey => {
+                        pos += 1;
+                        self.close(pos);
+                        expect = Expect::Next;
+                        continue;
+                    }
+                    Some(_) => break Err(Fault::json(pos, "expected a key in double quotes")),
+                    None => break Ok(None),
+                }
+            }
+            if expect == Expect::KeyText {
+                if !text(buf, &mut pos, &mut self.escaped) {
+                    break Ok(None);
+                }
+                self.slot = self.member(&buf[self.token..pos - 1]);
+                expect = Expect::Colon;
+            }
+            if expect == Expect::Colon {
+                match peek(buf, &mut pos) {
+                    Some(b':') => {
+                        pos += 1;
+                        expect = Expect::Value;
+                    }
+                    Some(_) => break Err(Fault::json(pos, "expected a colon after a key")),
+                    None => break Ok(None),
+                }
+            }
+            if expect == Expect::Done {
+                break Ok(Some(pos));
+            }
+        };
+        (self.expect, self.pos) = (expect, pos);
+        result
     }
 
-    /// The next byte that is not blank.
-    fn peek(&mut self, buf: &[u8]) -> Option<u8> {
-        while let Some(&byte) = buf.get(self.pos) {
-            if !is_blank(byte) {
-                return Some(byte);
-            }
-            self.pos += 1;
-        }
-        None
+    /// The shape of the member under the key just read.
+    fn member(&self, key: &[u8]) -> Shape {
+        let parent = self.open.last().expect("a key stands in an object").shape;
+        if self.escaped { unescape(key).map_or(Shape::SKIP, |key| parent.member(key.as_bytes())) } else { parent.member(key) }
     }
 
-    fn start_value(&mut self, byte: u8) -> Result<(), Fault> {
-        self.token = self.pos;
+    /// Begins a value, other than a string, with the byte at `pos`; what may come after that byte.
+    fn start_value(&mut self, byte: u8, pos: usize) -> Result<Expect, Fault> {
+        self.token = pos;
         match byte {
-            b'"' => self.expect = Expect::Text,
             b'{' | b'[' => {
                 if self.open.len() >= self.max_depth {
-                    return Err(self.too_deep());
+                    return Err(self.too_deep(pos));
                 }
                 let array = byte == b'[';
                 match self.slot.inner {
                     Inner::Object(_) if !array => {
-                        self.open.push(Open { shape: self.slot, start: self.pos, array });
-                        self.expect = Expect::FirstKey;
+                        self.open.push(Open { shape: self.slot, start: pos, array });
+                        Ok(Expect::FirstKey)
                     }
-                    Inner::Array(_) if array => {
-                        self.open.push(Open { shape: self.slot, start: self.pos, array });
-                        self.expect = Expect::FirstElement;
-                        self.slot = self.element();
+                    Inner::Array(element) if array => {
+                        self.open.push(Open { shape: self.slot, start: pos, array });
+                        self.slot = *element;
+                        Ok(Expect::FirstElement)
                     }
                     _ => {
                         self.skipping = 1;
-                        self.expect = Expect::Skipped;
+                        Ok(Expect::Skipped)
                     }
                 }
             }
-            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => self.expect = Expect::Scalar,
-            _ => return Err(Fault::json(self.pos, "expected a value")),
+            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => Ok(Expect::Scalar),
+            _ => Err(Fault::json(pos, "expected a value")),
         }
-        self.pos += 1;
-        Ok(())
     }
 
     /// The shape of the elements of the innermost open array.
@@ -292,76 +320,102 @@ impl Scanner {
         }
     }
 
-    /// Ends the innermost open container at the bracket just seen.
-    fn close(&mut self) {
+    /// Ends the innermost open container at the bracket before `pos`.
+    fn close(&mut self, pos: usize) {
         let open = self.open.pop().expect("only called inside a container");
-        self.pos += 1;
         self.token = open.start;
         self.slot = open.shape;
-        self.report();
+        self.report(pos);
     }
 
     /// The value from `token` to `pos` is complete.
-    fn report(&mut self) {
+    #[inline(always)]
+    fn report(&mut self, pos: usize) {
         if self.slot.id != 0 {
-            self.marks.push(Mark { id: self.slot.id, span: Span::new(self.token, self.pos) });
+            self.marks.push(Mark { id: self.slot.id, span: Span::new(self.token, pos) });
         }
-        self.expect = Expect::Next;
     }
 
-    /// Reads to the end of the string that `pos` is in; `pos` is after the closing quote then. False if `buf` ends
-    /// before that; a backslash at the very end is read again with what follows it.
-    fn text(&mut self, buf: &[u8]) -> bool {
+    /// Reads to the end of the container being skipped. If `buf` ends before that: what to expect of the rest.
+    #[inline(always)]
+    fn skip(&mut self, buf: &[u8], pos: &mut usize) -> Result<Option<Expect>, Fault> {
+        // In blocks as long as they last, then the rest byte by byte.
+        let skipped = blocks::skip(buf, *pos, self.skipping, self.max_depth - self.open.len());
+        (*pos, self.skipping) = (skipped.pos, skipped.depth);
+        if skipped.depth == 0 {
+            return Ok(None);
+        }
+        if skipped.in_text && !text(buf, pos, &mut self.escaped) {
+            return Ok(Some(Expect::SkippedText));
+        }
+        self.skip_bytes(buf, pos)
+    }
+
+    #[inline(never)]
+    fn skip_bytes(&mut self, buf: &[u8], pos: &mut usize) -> Result<Option<Expect>, Fault> {
         loop {
-            self.pos = find_quote_or_backslash(buf, self.pos);
-            match buf.get(self.pos) {
+            *pos = find_structural(buf, *pos);
+            match buf.get(*pos) {
                 Some(b'"') => {
-                    self.pos += 1;
-                    return true;
-                }
-                Some(_) if self.pos + 1 < buf.len() => {
-                    self.escaped = true;
-                    self.pos += 2;
-                }
-                _ => return false,
-            }
-        }
-    }
-
-    /// Reads to the end of the container being skipped. False if `buf` ends before that.
-    fn skip(&mut self, buf: &[u8]) -> Result<bool, Fault> {
-        loop {
-            self.pos = find_bracket_or_quote(buf, self.pos);
-            let Some(&byte) = buf.get(self.pos) else { return Ok(false) };
-            match byte {
-                b'"' => {
-                    self.pos += 1;
-                    if !self.text(buf) {
-                        self.expect = Expect::SkippedText;
-                        return Ok(false);
+                    *pos += 1;
+                    if !text(buf, pos, &mut self.escaped) {
+                        return Ok(Some(Expect::SkippedText));
                     }
                 }
-                b'{' | b'[' => {
+                Some(b'{' | b'[') => {
                     if self.open.len() + self.skipping >= self.max_depth {
-                        return Err(self.too_deep());
+                        return Err(self.too_deep(*pos));
                     }
-                    self.pos += 1;
+                    *pos += 1;
                     self.skipping += 1;
                 }
-                _ => {
-                    self.pos += 1;
+                Some(b'\\') => return Err(Fault::json(*pos, "a backslash outside of a string")),
+                Some(_) => {
+                    *pos += 1;
                     self.skipping -= 1;
                     if self.skipping == 0 {
-                        self.report();
-                        return Ok(true);
+                        return Ok(None);
                     }
                 }
+                None => return Ok(Some(Expect::Skipped)),
             }
         }
     }
 
-    fn too_deep(&self) -> Fault {
-        Fault { offset: self.pos, kind: FaultKind::TooDeep { limit: self.max_depth } }
+    fn too_deep(&self, pos: usize) -> Fault {
+        Fault { offset: pos, kind: FaultKind::TooDeep { limit: self.max_depth } }
+    }
+}
+
+/// The next byte that is not blank; `pos` is there then, or at the end of `buf`.
+#[inline(always)]
+fn peek(buf: &[u8], pos: &mut usize) -> Option<u8> {
+    while let Some(&byte) = buf.get(*pos) {
+        if !is_blank(byte) {
+            return Some(byte);
+        }
+        *pos += 1;
+    }
+    None
+}
+
+/// Reads to the end of the string that `pos` is in; `pos` is after the closing quote then. False if `buf` ends before
+/// that; a backslash at the very end is read again with what follows it.
+#[inline(always)]
+fn text(buf: &[u8], pos: &mut usize, escaped: &mut bool) -> bool {
+    loop {
+        *pos = find_quote_or_backslash(buf, *pos);
+        match buf.get(*pos) {
+            Some(b'"') => {
+                *pos += 1;
+                return true;
+            }
+            Some(_) if *pos + 1 < buf.len() => {
+                *escaped = true;
+                *pos += 2;
+            }
+            _ => return false,
+        }
     }
 }
 
@@ -419,14 +473,14 @@ fn find_quote_or_backslash(buf: &[u8], from: usize) -> usize {
 }
 
 #[inline(always)]
-fn find_bracket_or_quote(buf: &[u8], from: usize) -> usize {
+fn find_structural(buf: &[u8], from: usize) -> usize {
     // Setting bit 5 turns `[` into `{` and `]` into `}` and no other byte into either.
     const BIT_5: u64 = ONES * 0x20;
     find(
         buf,
         from,
-        |word| equal(word | BIT_5, b'{') | equal(word | BIT_5, b'}') | equal(word, b'"'),
-        |byte| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']'),
+        |word| equal(word | BIT_5, b'{') | equal(word | BIT_5, b'}') | equal(word, b'"') | equal(word, b'\\'),
+        |byte| matches!(byte, b'"' | b'\\' | b'{' | b'}' | b'[' | b']'),
     )
 }
 
@@ -515,6 +569,11 @@ mod tests {
         assert_eq!(fault(r#"{"list":[1}"#), 10);
         assert_eq!(fault(r#"{"a":1,}"#), 7);
         assert_eq!(fault("xyz"), 0);
+        for at in 0..200 {
+            // Wherever it stands in the blocks that are skipped.
+            let text = format!("{{\"a\":[{}\\\"{}]}}", "1, ".repeat(at), "2, ".repeat(100));
+            assert_eq!(fault(&text), 6 + 3 * at);
+        }
     }
 
     #[test]
@@ -532,8 +591,8 @@ mod tests {
                 buf[at] = byte;
                 let plain = buf.iter().position(|byte| matches!(byte, b'"' | b'\\')).unwrap_or(24);
                 assert_eq!(find_quote_or_backslash(&buf, 0), plain);
-                let plain = buf.iter().position(|byte| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']')).unwrap_or(24);
-                assert_eq!(find_bracket_or_quote(&buf, 0), plain);
+                let plain = buf.iter().position(|byte| matches!(byte, b'"' | b'\\' | b'{' | b'}' | b'[' | b']')).unwrap_or(24);
+                assert_eq!(find_structural(&buf, 0), plain);
             }
         }
     }

@@ -63,11 +63,29 @@ impl<'a> Fields<'a> {
     }
 
     /// The next field, or `None` at the end of the message.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next(&mut self) -> Result<Option<Field>, Fault> {
-        if self.pos >= self.end {
+        let start = self.pos;
+        if start >= self.end {
             return Ok(None);
         }
+        // Nearly every field here has a tag of one byte, and a length of one byte if any.
+        if let Some(&[tag, len]) = self.buf[..self.end].get(start..start + 2)
+            && tag & 0x87 == LEN
+            && tag > 7
+            && len < 0x80
+        {
+            let value = Span::new(start + 2, start + 2 + usize::from(len));
+            if value.end <= self.end {
+                self.pos = value.end;
+                return Ok(Some(Field { number: u32::from(tag >> 3), wire: LEN, start, tag_end: start + 1, value }));
+            }
+        }
+        self.next_of_any_form()
+    }
+
+    #[inline(never)]
+    fn next_of_any_form(&mut self) -> Result<Option<Field>, Fault> {
         match read_field(&self.buf[..self.end], self.pos)? {
             Some(field) => {
                 self.pos = field.value.end;

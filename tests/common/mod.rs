@@ -1,6 +1,7 @@
 //! Recordings of a real API server, and how tests push them through streams.
 #![allow(dead_code)]
 
+pub mod build;
 pub mod oracle;
 pub mod schema;
 

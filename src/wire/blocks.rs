@@ -1,0 +1,176 @@
+//! Skipping JSON containers sixty-four bytes at a time.
+//!
+//! Each block becomes four masks of one bit a byte: quotes, backslashes, opening and closing brackets. Brackets inside
+//! strings are masked out by the running parity of the quotes that are not escaped, and a block that cannot hold the
+//! closing bracket of the container costs two population counts. The same rules as the scanner's own byte-wise skip,
+//! which is its oracle; vectors come from the `wide` crate, so there is no unsafe code here.
+
+use wide::u8x32;
+
+const BLOCK: usize = 64;
+
+/// How far a skip came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Skipped {
+    /// Next byte to read.
+    pub(super) pos: usize,
+    /// Brackets still open; 0: `pos` is after the container.
+    pub(super) depth: usize,
+    /// `pos` is inside a string, never after an odd backslash.
+    pub(super) in_text: bool,
+}
+
+/// Reads on at `pos`, outside any string and `depth` brackets deep, for as long as whole blocks last and the depth stays
+/// within `max_depth`.
+pub(super) fn skip(buf: &[u8], pos: usize, depth: usize, max_depth: usize) -> Skipped {
+    let (mut at, mut depth) = (pos, depth);
+    let (mut in_text, mut escapes) = (0u64, 0u64);
+    while let Some(block) = buf.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>()) {
+        let masks = Masks::of(block);
+        let (escaped, escapes_next) = escaped(masks.backslashes, escapes);
+        let text = parity(masks.quotes & !escaped) ^ in_text;
+        let (opens, closes) = (masks.opens & !text, masks.closes & !text);
+        if depth + opens.count_ones() as usize > max_depth || masks.backslashes & !text != 0 {
+            // Too deep, or a backslash outside of strings: the byte has to be found.
+            break;
+        }
+        if closes.count_ones() as usize >= depth {
+            let mut brackets = opens | closes;
+            while brackets != 0 {
+                let lowest = brackets & brackets.wrapping_neg();
+                if opens & lowest != 0 {
+                    depth += 1;
+                } else {
+                    depth -= 1;
+                    if depth == 0 {
+                        return Skipped { pos: at + lowest.trailing_zeros() as usize + 1, depth, in_text: false };
+                    }
+                }
+                brackets ^= lowest;
+            }
+        } else {
+            depth = depth + opens.count_ones() as usize - closes.count_ones() as usize;
+        }
+        // All ones if the block ends inside a string.
+        in_text = ((text as i64) >> 63) as u64;
+        escapes = escapes_next;
+        at += BLOCK;
+    }
+    // A backslash at the end of the last block is read again with what it escapes.
+    Skipped { pos: at - escapes as usize, depth, in_text: in_text != 0 }
+}
+
+struct Masks {
+    quotes: u64,
+    backslashes: u64,
+    opens: u64,
+    closes: u64,
+}
+
+impl Masks {
+    #[inline(always)]
+    fn of(block: &[u8; BLOCK]) -> Masks {
+        let (low, high) = block.split_at(BLOCK / 2);
+        let half = |half: &[u8]| u8x32::new(half.try_into().expect("half a block"));
+        let (low, high) = (half(low), half(high));
+        let mask = |low: u8x32, high: u8x32, byte: u8| {
+            let byte = u8x32::splat(byte);
+            u64::from(low.simd_eq(byte).to_bitmask()) | u64::from(high.simd_eq(byte).to_bitmask()) << 32
+        };
+        let (quotes, backslashes) = (mask(low, high, b'"'), mask(low, high, b'\\'));
+        // Setting bit 5 turns `[` into `{` and `]` into `}` and no other byte into either.
+        let bit_5 = u8x32::splat(0x20);
+        let (low, high) = (low | bit_5, high | bit_5);
+        Masks { quotes, backslashes, opens: mask(low, high, b'{'), closes: mask(low, high, b'}') }
+    }
+}
+
+/// Bytes that a backslash before them escapes, given by bit 0 of `carry` whether the first one is; and the carry for the
+/// next block. Every second backslash of a run is itself escaped.
+#[inline(always)]
+fn escaped(backslashes: u64, carry: u64) -> (u64, u64) {
+    if backslashes == 0 {
+        return (carry, 0);
+    }
+    const EVEN: u64 = 0x5555_5555_5555_5555;
+    let backslashes = backslashes & !carry;
+    let follows = backslashes << 1 | carry;
+    let odd_starts = backslashes & !EVEN & !follows;
+    let (sequences, overflow) = odd_starts.overflowing_add(backslashes);
+    let escaped = (EVEN ^ (sequences << 1)) & follows;
+    (escaped, u64::from(overflow))
+}
+
+/// Each bit becomes the parity of itself and the bits below it.
+#[inline(always)]
+fn parity(mut bits: u64) -> u64 {
+    for shift in [1, 2, 4, 8, 16, 32] {
+        bits ^= bits << shift;
+    }
+    bits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Byte by byte, the same; stops where whole blocks end.
+    fn plain(buf: &[u8], depth: usize, max_depth: usize) -> Skipped {
+        let (mut depth, mut in_text, mut escape) = (depth, false, false);
+        for (start, block) in buf.as_chunks::<BLOCK>().0.iter().enumerate() {
+            let opens_at = depth;
+            let before = Skipped { pos: start * BLOCK - usize::from(escape), depth: opens_at, in_text };
+            let mut opened = 0;
+            let mut end = None;
+            for (at, &byte) in block.iter().enumerate() {
+                match byte {
+                    _ if escape => escape = false,
+                    b'\\' if !in_text => return before,
+                    b'\\' => escape = true,
+                    b'"' => in_text = !in_text,
+                    b'{' | b'[' if !in_text => {
+                        opened += 1;
+                        depth += 1;
+                    }
+                    b'}' | b']' if !in_text && end.is_none() => {
+                        depth -= 1;
+                        if depth == 0 {
+                            end = Some(Skipped { pos: start * BLOCK + at + 1, depth, in_text });
+                            depth = 1000;
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            if opens_at + opened > max_depth {
+                return before;
+            }
+            if let Some(end) = end {
+                return end;
+            }
+        }
+        let blocks = buf.len() / BLOCK * BLOCK;
+        Skipped { pos: blocks - usize::from(escape), depth, in_text }
+    }
+
+    #[test]
+    fn blocks_agree_with_bytes() {
+        let mut state = 0x9e37_79b9_7f4a_7c15u64;
+        let mut random = move |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 20) as usize % below
+        };
+        let mut ended = 0;
+        for _ in 0..20_000 {
+            let alphabet: &[u8] = [&b"{}[]\"\\ax,:"[..], b"\\\\\\\"a", b"aaaaaaaaaaaaaaaaaa{}\"", b"{[}]"][random(4)];
+            let text: Vec<u8> = (0..random(300)).map(|_| alphabet[random(alphabet.len())]).collect();
+            let (depth, max_depth) = (1 + random(5), 5 + random(200));
+            let skipped = skip(&text, 0, depth, max_depth);
+            assert_eq!(skipped, plain(&text, depth, max_depth), "{}", String::from_utf8_lossy(&text));
+            ended += usize::from(skipped.depth == 0);
+        }
+        assert!(ended > 1000, "{ended}");
+    }
+}
