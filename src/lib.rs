@@ -1,16 +1,99 @@
-//! Keeps Service traffic inside a node pool (draft).
+//! Keeps Service traffic inside a node pool where the node's proxy is not kube-proxy.
+//!
+//! At the edge a Service must often be answered by pods of the same node pool only: the line to the next site is slow,
+//! metered or down. A proxy that reads its endpoints from the API server, such as cilium-agent, sees all of them.
+//! poolscope stands on the byte stream between the two and cuts out the endpoints that the proxy's node may not use: from
+//! lists, watches and single objects, in JSON and in Kubernetes protobuf. What is not cut passes byte for byte.
+//!
+//! It does no I/O, starts no thread and reads no clock: bytes in, bytes out.
+//!
+//! # From response to response
+//!
+//! 1. Make one [`Cluster`] and teach it: push the bodies of Service, Node and pool lists and watches into
+//!    [feeds](Cluster::feed), or let those that a client asks for anyway pass through [streams](NodeView::open).
+//! 2. For each request of the node's client, send [`NodeView::prepare`]'s version of it to the API server.
+//! 3. Give request and response head to [`NodeView::open`]; it says what to do with the body.
+//! 4. Push the body through the [`Stream`] chunk by chunk, and finish it.
+//!
+//! ```
+//! use poolscope::{BytesMut, Cluster, Config, Head, Opened, Request};
+//!
+//! let cluster = Cluster::new(Config::openyurt())?;
+//! let json = Head::ok("application/json");
+//!
+//! // What the cluster has to know: which Service asks for what, and which node is in which pool.
+//! for (path, body) in [
+//!     ("/api/v1/services", r#"{"items":[{"metadata":{"name":"cart","namespace":"shop",
+//!         "annotations":{"openyurt.io/topologyKeys":"openyurt.io/nodepool"}}}]}"#),
+//!     ("/api/v1/nodes", r#"{"items":[{"metadata":{"name":"hz-1","labels":{"apps.openyurt.io/nodepool":"hangzhou"}}}]}"#),
+//!     ("/apis/apps.openyurt.io/v1beta2/nodepools", r#"{"items":[{"metadata":{"name":"hangzhou"},"status":{"nodes":["hz-1"]}}]}"#),
+//! ] {
+//!     let mut feed = cluster.feed(&Request::get(path), &json)?;
+//!     feed.push(body.as_bytes())?;
+//!     feed.finish()?;
+//! }
+//!
+//! // What the node's proxy asked for, and what the API server answered.
+//! let node = cluster.node("hz-1");
+//! let request = node.prepare(Request::get("/apis/discovery.k8s.io/v1/endpointslices"));
+//! let body = br#"{"kind":"EndpointSliceList","apiVersion":"discovery.k8s.io/v1","metadata":{},"items":[
+//!   {"metadata":{"name":"cart-1","namespace":"shop","labels":{"kubernetes.io/service-name":"cart"}},
+//!    "endpoints":[{"addresses":["10.0.0.1"],"nodeName":"hz-1"},{"addresses":["10.9.0.1"],"nodeName":"sh-1"}]}]}"#;
+//!
+//! let mut out = BytesMut::new();
+//! match node.open(&request, &json)? {
+//!     Opened::PassThrough => out.extend_from_slice(body),
+//!     Opened::Rewrite(mut stream) => {
+//!         for chunk in body.chunks(64) {
+//!             stream.push(chunk, &mut out)?;
+//!         }
+//!         stream.finish(&mut out)?;
+//!     }
+//!     Opened::NotReady(missing) => panic!("answer 503 and Retry-After: {missing:?}"),
+//!     _ => unreachable!(),
+//! }
+//! let text = std::str::from_utf8(&out).unwrap();
+//! assert!(text.contains(r#""endpoints":[{"addresses":["10.0.0.1"],"nodeName":"hz-1"}]"#));
+//! # Ok::<(), poolscope::Error>(())
+//! ```
+//!
+//! # What is filtered, what passes
+//!
+//! | answer | what happens |
+//! |---|---|
+//! | EndpointSlice v1 and v1beta1, core/v1 Endpoints: GET of a list, watch or single object, status 200 | filtered |
+//! | the same, metadata-only (`as=PartialObjectMetadata`) | passes, counted: there are no endpoints in it |
+//! | the same as a Table | passes, counted: it is for people, client-go's reflectors refuse it; [`NodeView::prepare`] asks for objects instead |
+//! | the same in CBOR, YAML or compressed | [`Error::ContentType`], [`Error::ContentEncoding`]: never forward it |
+//! | BOOKMARK and ERROR events, a Status in place of an object, any status other than 200 | passes |
+//! | Services, Nodes, CiliumNodes, NodePools, NodeBuckets | passes and teaches |
+//! | answers to writes, other kinds, subresources | passes |
+//!
+//! Endpoints are judged by the annotation `openyurt.io/topologyKeys` of their Service, with the verdicts of OpenYurt's
+//! own filter; [`Reason`] has every rule, `docs/openyurt.md` the table. Where a fact is missing, [`Config::in_doubt`]
+//! decides, and [`Cluster::counters`] counts: nothing passes unfiltered without being counted.
+//!
+//! # Errors
+//!
+//! One [`Error`] says what is wrong, where in the body, and what to do. A stream is closed by an error; what it gave out
+//! until then ends before the unit that is at fault. The scanner looks for endpoints, it does not validate: JSON that only
+//! a strict parser refuses (invalid UTF-8, which Go replaces; a malformed number off the path) passes as it is, for the
+//! client to judge.
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
 
 mod cluster;
 mod config;
 mod error;
+pub mod explain;
 mod node;
 mod object;
 mod rewrite;
 mod stream;
 mod topology;
 mod wire;
+
+pub use bytes::BytesMut;
 
 pub use cluster::counters::Counters;
 pub use cluster::log::Change;

@@ -1,2 +1,425 @@
-//! The `poolscope` command.
-fn main() {}
+//! The `poolscope` command: what one node's proxy may see of recorded or live API server answers, and why.
+
+#[path = "poolscope/facts.rs"]
+mod facts;
+#[path = "poolscope/table.rs"]
+mod table;
+
+use std::fs;
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use bytes::BytesMut;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use poolscope::explain::{EndpointView, Inventory, ServiceView};
+use poolscope::{Cluster, Config, Missing, NodeView, Opened};
+use serde_json::json;
+use table::Table;
+
+/// Keeps Service traffic inside a node pool: shows and filters what one node's proxy may see.
+///
+/// PATH is a recording (a body with NAME.meta.json beside it), a folder of recordings, or what `kubectl get -o json` or
+/// `kubectl get --raw` printed; `-` is standard input. SERVICE is namespace/name. Several PATHs may follow one --facts:
+/// what names a file or folder is a PATH, and of `filter` the last one is BODY.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Rewrite one response body; a summary goes to standard error.
+    Filter(Filter),
+    /// Show what the node's proxy may use, Service by Service.
+    View(View),
+    /// Show where two nodes' views differ, side by side.
+    Diff(Diff),
+    /// Show every endpoint of a Service, kept or dropped, and why.
+    Explain(Explain),
+}
+
+#[derive(Args)]
+struct Facts {
+    /// Where Services, Nodes, pools and endpoints are read from.
+    #[arg(long = "facts", value_name = "PATH", required = true)]
+    facts: Vec<PathBuf>,
+    /// A configuration document; see docs/config.md.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Filter {
+    /// The node to filter for.
+    #[arg(long)]
+    node: String,
+    #[command(flatten)]
+    facts: Facts,
+    /// The request and the response's head; default: NAME.meta.json beside BODY.
+    #[arg(long, value_name = "FILE")]
+    meta: Option<PathBuf>,
+    /// Push the body in chunks of N bytes.
+    #[arg(long, value_name = "N", default_value = "16384", value_parser = clap::value_parser!(u32).range(1..))]
+    chunk: u32,
+    /// The body, after further PATHs if there are any; default: standard input.
+    #[arg(value_name = "BODY")]
+    rest: Vec<PathBuf>,
+}
+
+#[derive(Args)]
+struct View {
+    /// The node whose view to show.
+    #[arg(long)]
+    node: String,
+    #[command(flatten)]
+    facts: Facts,
+    /// How to print.
+    #[arg(short, long, default_value = "table")]
+    output: Format,
+    /// Only these.
+    #[arg(value_name = "SERVICE")]
+    rest: Vec<String>,
+}
+
+#[derive(Args)]
+struct Diff {
+    /// The two nodes: --node A --node B.
+    #[arg(long, required = true)]
+    node: Vec<String>,
+    #[command(flatten)]
+    facts: Facts,
+    /// How to print.
+    #[arg(short, long, default_value = "table")]
+    output: Format,
+    /// Further PATHs.
+    #[arg(value_name = "PATH")]
+    rest: Vec<PathBuf>,
+}
+
+#[derive(Args)]
+struct Explain {
+    /// The node to explain for.
+    #[arg(long)]
+    node: String,
+    #[command(flatten)]
+    facts: Facts,
+    /// How to print.
+    #[arg(short, long, default_value = "table")]
+    output: Format,
+    /// The Services to explain.
+    #[arg(value_name = "SERVICE", required = true)]
+    rest: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Json,
+}
+
+struct ServiceName {
+    namespace: String,
+    name: String,
+}
+
+/// Takes the arguments after the options apart: what exists is one more PATH, anything else has to be a SERVICE.
+fn services_of(rest: &[String], facts: &mut Vec<PathBuf>) -> Vec<ServiceName> {
+    let mut services = Vec::new();
+    for text in rest {
+        match text.split_once('/') {
+            _ if Path::new(text).exists() => facts.push(text.into()),
+            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
+                services.push(ServiceName { namespace: namespace.to_owned(), name: name.to_owned() });
+            }
+            _ => usage(&format!("{text:?} is neither a file nor namespace/name of a Service")),
+        }
+    }
+    services
+}
+
+/// Ends the command as one that was called wrongly.
+fn usage(why: &str) -> ! {
+    clap::Error::raw(clap::error::ErrorKind::ValueValidation, format!("{why}\n\nFor more information, try '--help'.\n")).exit()
+}
+
+/// Why the work failed: one line that says what, where and what to do.
+struct Failure(String);
+
+impl Failure {
+    fn at(path: &Path, what: impl Into<String>) -> Failure {
+        Failure(format!("{}: {}", path.display(), what.into()))
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        Failure(format!("standard output: {error}"))
+    }
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Filter(args) => filter(args),
+        Command::View(args) => view(args),
+        Command::Diff(args) => diff(args),
+        Command::Explain(args) => explain(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(why)) => {
+            // One line, whatever a file's name or content put into it.
+            eprintln!("poolscope: {}", why.replace('\n', " "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The cluster and what is in it, learned from `--facts`.
+fn learn(args: &Facts) -> Result<(Cluster, Inventory), Failure> {
+    let config = match &args.config {
+        None => Config::openyurt(),
+        Some(path) => {
+            let text = fs::read_to_string(path).map_err(|error| Failure::at(path, error.to_string()))?;
+            Config::from_json(&text).map_err(|error| Failure::at(path, error.to_string()))?
+        }
+    };
+    let cluster = Cluster::new(config).map_err(|error| Failure(error.to_string()))?;
+    let mut inventory = Inventory::new();
+    let loaded = facts::load(&args.facts, &cluster, &mut inventory)?;
+    eprintln!("{}", loaded.summary());
+    Ok((cluster, inventory))
+}
+
+/// The view of a node of which enough is known.
+fn ready(cluster: &Cluster, node: &str) -> Result<NodeView, Failure> {
+    let view = cluster.node(node);
+    match view.missing() {
+        missing if missing.is_empty() => Ok(view),
+        missing => Err(not_ready(node, &missing)),
+    }
+}
+
+fn not_ready(node: &str, missing: &[Missing]) -> Failure {
+    let missing: Vec<String> = missing.iter().map(Missing::to_string).collect();
+    Failure(format!("node {node}: the facts are incomplete: {}; add them with --facts", missing.join("; ")))
+}
+
+fn read_stdin() -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::new();
+    io::stdin().lock().read_to_end(&mut body).map_err(|error| Failure(format!("standard input: {error}")))?;
+    Ok(body)
+}
+
+fn filter(mut args: Filter) -> Result<(), Failure> {
+    let body_path = if args.rest.last().is_some_and(|path| !path.is_dir()) { args.rest.pop() } else { None };
+    let body_path = body_path.unwrap_or_else(|| "-".into());
+    args.facts.facts.append(&mut args.rest);
+    let stdin = body_path == Path::new("-");
+    if stdin && args.facts.facts.contains(&body_path) {
+        usage("standard input cannot be both the facts and the body; name a file for one of them");
+    }
+    let (cluster, _) = learn(&args.facts)?;
+    let view = cluster.node(args.node.as_str());
+    let body = if stdin { read_stdin()? } else { facts::read(&body_path)? };
+    let meta = args.meta.clone().or_else(|| facts::meta_beside(&body_path));
+    let (request, head) = match meta {
+        Some(meta) => facts::read_meta(&meta)?,
+        None => facts::guess(&body_path, &body)?,
+    };
+    let mut stdout = io::stdout().lock();
+    let before = cluster.counters();
+    match view.open(&request, &head).map_err(|error| Failure::at(&body_path, error.to_string()))? {
+        Opened::Rewrite(mut stream) => {
+            let fail = |error: poolscope::Error, given: u64| {
+                Failure::at(&body_path, format!("{error}; the {given} bytes written so far are not the whole answer"))
+            };
+            let mut out = BytesMut::new();
+            for chunk in body.chunks(args.chunk as usize) {
+                let result = stream.push(chunk, &mut out);
+                stdout.write_all(&out)?;
+                out.clear();
+                result.map_err(|error| fail(error, stream.given()))?;
+            }
+            let result = stream.finish(&mut out);
+            stdout.write_all(&out)?;
+            result.map_err(|error| fail(error, stream.given()))?;
+            stdout.flush()?;
+            let mut summary =
+                format!("filtered for {} ({}): {} bytes in, {} out", view.name(), pool_of(&view), stream.taken(), stream.given());
+            for ((name, after), (_, before)) in
+                cluster.counters().iter().zip(before.iter()).filter(|((_, after), (_, before))| after > before)
+            {
+                summary += &format!(", {name} {}", after - before);
+            }
+            eprintln!("{summary}");
+        }
+        Opened::PassThrough => {
+            stdout.write_all(&body)?;
+            stdout.flush()?;
+            eprintln!(
+                "passed untouched for {}: GET of endpoints with status 200 is what is filtered; this is {} {} with {}",
+                view.name(),
+                request.method,
+                request.target,
+                head.status
+            );
+        }
+        Opened::NotReady(missing) => return Err(not_ready(&args.node, &missing)),
+        _ => return Err(Failure::at(&body_path, "this version does not know what to do with the answer")),
+    }
+    Ok(())
+}
+
+fn pool_of(view: &NodeView) -> String {
+    view.pool().map_or("no pool".to_owned(), |pool| format!("pool {pool}"))
+}
+
+fn choose(inventory: &Inventory, view: &NodeView, services: &[ServiceName]) -> Result<Vec<ServiceView>, Failure> {
+    if services.is_empty() {
+        return Ok(inventory.view(view));
+    }
+    let find = |service: &ServiceName| {
+        let ServiceName { namespace, name } = service;
+        let missing = || {
+            Failure(format!(
+                "no Service {namespace}/{name} in the facts, and no slice that names it; check the namespace, or add its lists with --facts"
+            ))
+        };
+        inventory.find(view, namespace, name).ok_or_else(missing)
+    };
+    services.iter().map(find).collect()
+}
+
+fn view(mut args: View) -> Result<(), Failure> {
+    let services = services_of(&args.rest, &mut args.facts.facts);
+    let (cluster, inventory) = learn(&args.facts)?;
+    let node = ready(&cluster, &args.node)?;
+    let views = choose(&inventory, &node, &services)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    match args.output {
+        Format::Table => {
+            writeln!(out, "What node {} sees ({}):", node.name(), pool_of(&node))?;
+            table::services(&views, &mut out)?;
+        }
+        Format::Json => print_json(&json!({"node": node.name(), "pool": node.pool(), "services": views}), &mut out)?,
+    }
+    Ok(out.flush()?)
+}
+
+fn explain(mut args: Explain) -> Result<(), Failure> {
+    let services = services_of(&args.rest, &mut args.facts.facts);
+    if services.is_empty() {
+        usage("name the Services to explain, as namespace/name");
+    }
+    let (cluster, inventory) = learn(&args.facts)?;
+    let node = ready(&cluster, &args.node)?;
+    let views = choose(&inventory, &node, &services)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    if args.output == Format::Json {
+        print_json(&json!({"node": node.name(), "pool": node.pool(), "services": views}), &mut out)?;
+        return Ok(out.flush()?);
+    }
+    for view in &views {
+        let asks = match view.topology {
+            None => "is not known",
+            Some("any") => "has no topology keys",
+            Some("node") => "keeps to the node",
+            Some(_) => "keeps to the pool",
+        };
+        writeln!(
+            out,
+            "Service {}/{} {asks}; node {} is in {}; it sees {} of {} endpoints:",
+            view.namespace,
+            view.name,
+            node.name(),
+            pool_of(&node),
+            view.kept(),
+            view.endpoints.len()
+        )?;
+        let mut table = Table::new(["ENDPOINT", "NODE", "STATE", "VERDICT", "RULE", "WHY"]);
+        for endpoint in &view.endpoints {
+            let verdict = if endpoint.kept { "keep" } else { "drop" };
+            let on = endpoint.node.clone().unwrap_or_else(|| "-".to_owned());
+            table.row([
+                endpoint.address.clone(),
+                on,
+                endpoint.state.word().to_owned(),
+                verdict.to_owned(),
+                endpoint.rule.to_owned(),
+                endpoint.why.clone(),
+            ]);
+        }
+        table.print(&mut out)?;
+    }
+    Ok(out.flush()?)
+}
+
+fn diff(mut args: Diff) -> Result<(), Failure> {
+    args.facts.facts.append(&mut args.rest);
+    let [left, right] = args.node.as_slice() else {
+        // clap cannot say "exactly two" of an option that is given twice.
+        usage("two nodes are compared: --node A --node B");
+    };
+    let (cluster, inventory) = learn(&args.facts)?;
+    let (left, right) = (ready(&cluster, left)?, ready(&cluster, right)?);
+    let pairs: Vec<(ServiceView, ServiceView)> = inventory.view(&left).into_iter().zip(inventory.view(&right)).collect();
+    let mut out = BufWriter::new(io::stdout().lock());
+    if args.output == Format::Json {
+        let services: Vec<_> = pairs.iter().map(|(left, right)| json_difference(left, right)).collect();
+        let node = |node: &NodeView| json!({"name": node.name(), "pool": node.pool()});
+        print_json(&json!({"nodes": [node(&left), node(&right)], "services": services}), &mut out)?;
+        return Ok(out.flush()?);
+    }
+    writeln!(out, "Left: node {} ({}). Right: node {} ({}).", left.name(), pool_of(&left), right.name(), pool_of(&right))?;
+    let mut table = Table::new(["SERVICE", "TOPOLOGY", "ENDPOINT", "ON NODE", "LEFT", "RIGHT"]);
+    let mut alike = 0;
+    for (left, right) in &pairs {
+        let differing: Vec<_> = endpoints(left, right).filter(|(left, right)| left.kept != right.kept).collect();
+        if differing.is_empty() {
+            alike += 1;
+            continue;
+        }
+        let topology = left.topology.unwrap_or("unknown").to_owned();
+        let count = |view: &ServiceView| format!("{} of {}", view.kept(), view.endpoints.len());
+        table.row([format!("{}/{}", left.namespace, left.name), topology, String::new(), String::new(), count(left), count(right)]);
+        for (left, right) in differing {
+            let sees = |endpoint: &EndpointView| if endpoint.kept { "sees" } else { "-" }.to_owned();
+            let on = left.node.clone().unwrap_or_else(|| "-".to_owned());
+            table.row([String::new(), String::new(), left.address.clone(), on, sees(left), sees(right)]);
+        }
+    }
+    if !table.is_empty() {
+        table.print(&mut out)?;
+    }
+    writeln!(out, "{} Services differ, {alike} are alike.", pairs.len() - alike)?;
+    Ok(out.flush()?)
+}
+
+/// The endpoints of one Service in two views, pair by pair: both views have all of them, in the same order.
+fn endpoints<'a>(left: &'a ServiceView, right: &'a ServiceView) -> impl Iterator<Item = (&'a EndpointView, &'a EndpointView)> {
+    left.endpoints.iter().zip(&right.endpoints)
+}
+
+fn json_difference(left: &ServiceView, right: &ServiceView) -> serde_json::Value {
+    let pick = |keep: fn(bool, bool) -> bool| -> Vec<_> {
+        let picked = endpoints(left, right).filter(|(left, right)| keep(left.kept, right.kept));
+        picked.map(|(endpoint, _)| json!({"address": endpoint.address, "node": endpoint.node, "object": endpoint.object})).collect()
+    };
+    json!({
+        "namespace": left.namespace,
+        "name": left.name,
+        "topology": left.topology,
+        "both": pick(|left, right| left && right),
+        "onlyLeft": pick(|left, right| left && !right),
+        "onlyRight": pick(|left, right| !left && right),
+        "neither": pick(|left, right| !left && !right),
+    })
+}
+
+fn print_json(value: &serde_json::Value, out: &mut dyn Write) -> Result<(), Failure> {
+    writeln!(out, "{value:#}")?;
+    Ok(())
+}

@@ -1,0 +1,341 @@
+//! `--facts`: recordings, folders of recordings and kubectl's output.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use poolscope::explain::{Headline, Inventory};
+use poolscope::{Cluster, Error, Head, Request};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::Failure;
+
+/// One response, with the request it answers.
+pub(crate) struct Recording {
+    pub(crate) path: PathBuf,
+    pub(crate) request: Request,
+    pub(crate) head: Head,
+    pub(crate) body: Vec<u8>,
+}
+
+/// `NAME.meta.json`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Meta {
+    method: String,
+    path: String,
+    #[serde(default)]
+    request_headers: BTreeMap<String, String>,
+    status: u16,
+    #[serde(default)]
+    response_headers: BTreeMap<String, Vec<String>>,
+}
+
+/// Reads a meta file.
+pub(crate) fn read_meta(path: &Path) -> Result<(Request, Head), Failure> {
+    let text = read(path)?;
+    let meta: Meta = serde_json::from_slice(&text).map_err(|error| Failure::at(path, format!("not a recording's meta file: {error}")))?;
+    let mut request = Request::new(meta.method, meta.path);
+    for (name, value) in meta.request_headers {
+        request = request.header(name, value);
+    }
+    let mut head = Head::new(meta.status);
+    for (name, values) in meta.response_headers {
+        for value in values {
+            head = head.header(name.clone(), value);
+        }
+    }
+    Ok((request, head))
+}
+
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    fs::read(path).map_err(|error| Failure::at(path, error.to_string()))
+}
+
+/// The meta file that stands beside a body, if there is one.
+pub(crate) fn meta_beside(body: &Path) -> Option<PathBuf> {
+    let name = body.file_name()?.to_str()?;
+    let name = name.strip_suffix(".gz").unwrap_or(name);
+    let (stem, _) = name.rsplit_once('.')?;
+    let meta = body.with_file_name(format!("{stem}.meta.json"));
+    meta.is_file().then_some(meta)
+}
+
+/// What was read of the facts, and what was left.
+#[derive(Default)]
+pub(crate) struct Loaded {
+    pub(crate) cluster_objects: usize,
+    pub(crate) used: Vec<String>,
+    skipped: BTreeMap<&'static str, usize>,
+}
+
+impl Loaded {
+    /// One line for the operator.
+    pub(crate) fn summary(&self) -> String {
+        let mut text = format!("facts: {}", self.used.join(", "));
+        if !self.skipped.is_empty() {
+            let skipped: Vec<String> = self.skipped.iter().map(|(why, count)| format!("{count} {why}")).collect();
+            text += &format!("; skipped: {}", skipped.join(", "));
+        }
+        text
+    }
+
+    fn skip(&mut self, why: &'static str) {
+        *self.skipped.entry(why).or_default() += 1;
+    }
+}
+
+/// Teaches the cluster and fills the inventory from the given paths.
+pub(crate) fn load(paths: &[PathBuf], cluster: &Cluster, inventory: &mut Inventory) -> Result<Loaded, Failure> {
+    let mut loaded = Loaded::default();
+    for path in paths {
+        if path.is_dir() {
+            load_folder(path, cluster, inventory, &mut loaded)?;
+        } else {
+            for recording in recordings_of(path)? {
+                let asked = Asked::of(&recording.request.target);
+                use_recording(&recording, &asked, cluster, inventory, &mut loaded)?;
+            }
+        }
+    }
+    Ok(loaded)
+}
+
+/// A file by itself: a recording, or what kubectl printed, taken apart into lists of one kind.
+fn recordings_of(path: &Path) -> Result<Vec<Recording>, Failure> {
+    let body = if path == Path::new("-") { crate::read_stdin()? } else { read(path)? };
+    if let Some(meta) = meta_beside(path) {
+        let (request, head) = read_meta(&meta)?;
+        return Ok(vec![Recording { path: path.to_owned(), request, head, body }]);
+    }
+    kubectl(path, body)
+}
+
+/// The response that a body without a meta file must have been.
+pub(crate) fn guess(path: &Path, body: &[u8]) -> Result<(Request, Head), Failure> {
+    let headline = Headline::of(body)
+        .map_err(|error| Failure::at(path, format!("{error}; give its request with --meta, or a NAME.meta.json beside it")))?;
+    let content_type = if body.starts_with(b"k8s\0") { "application/vnd.kubernetes.protobuf" } else { "application/json" };
+    let target = target_of(&headline).ok_or_else(|| Failure::at(path, format!("a {} is nothing that poolscope reads", headline.kind)))?;
+    Ok((Request::get(target), Head::ok(content_type)))
+}
+
+fn kubectl(path: &Path, body: Vec<u8>) -> Result<Vec<Recording>, Failure> {
+    let headline = Headline::of(&body).map_err(|error| Failure::at(path, error.to_string()))?;
+    let recording = |target: String, body: Vec<u8>| {
+        let content_type = if body.starts_with(b"k8s\0") { "application/vnd.kubernetes.protobuf" } else { "application/json" };
+        Recording { path: path.to_owned(), request: Request::get(target), head: Head::ok(content_type), body }
+    };
+    if headline.kind != "List" {
+        // Nothing of it may matter, which the summary will say.
+        return Ok(vec![recording(target_of(&headline).unwrap_or_default(), body)]);
+    }
+    // kubectl wraps everything in a `List`; a kind that occurs in it is taken to be listed whole.
+    let document: Value = serde_json::from_slice(&body).map_err(|error| Failure::at(path, error.to_string()))?;
+    let mut groups: BTreeMap<(String, String), Vec<&Value>> = BTreeMap::new();
+    for item in document["items"].as_array().into_iter().flatten() {
+        let text = |key: &str| item[key].as_str().unwrap_or_default().to_owned();
+        groups.entry((text("apiVersion"), text("kind"))).or_default().push(item);
+    }
+    let lists = groups.into_iter().map(|((api_version, kind), items)| {
+        let kind = format!("{kind}List");
+        let target = plural(&kind).map(|plural| collection(&api_version, plural)).unwrap_or_default();
+        // kubectl leaves the list's own resourceVersion empty.
+        recording(target, json!({"kind": kind, "apiVersion": api_version, "metadata": {}, "items": items}).to_string().into_bytes())
+    });
+    Ok(lists.collect())
+}
+
+fn target_of(headline: &Headline) -> Option<String> {
+    let plural = plural(&headline.kind)?;
+    let collection = collection(&headline.api_version, plural);
+    if headline.items.is_some() {
+        return Some(collection);
+    }
+    Some(match headline.namespace.as_str() {
+        "" => format!("{collection}/{}", headline.name),
+        namespace => {
+            let (base, plural) = collection.rsplit_once('/')?;
+            format!("{base}/namespaces/{namespace}/{plural}/{}", headline.name)
+        }
+    })
+}
+
+fn collection(api_version: &str, plural: &str) -> String {
+    let root = if api_version.contains('/') { "apis" } else { "api" };
+    format!("/{root}/{api_version}/{plural}")
+}
+
+fn plural(kind: &str) -> Option<&'static str> {
+    Some(match kind.strip_suffix("List").unwrap_or(kind) {
+        "Service" => "services",
+        "Node" => "nodes",
+        "EndpointSlice" => "endpointslices",
+        "Endpoints" => "endpoints",
+        "CiliumNode" => "ciliumnodes",
+        "NodePool" => "nodepools",
+        "NodeBucket" => "nodebuckets",
+        _ => return None,
+    })
+}
+
+/// What a target asks for, as far as choosing among recordings needs it.
+struct Asked {
+    plural: &'static str,
+    namespaced: bool,
+    /// Not a single object.
+    list: bool,
+    watch: bool,
+    /// `limit`, `continue` or a selector makes a list less than whole.
+    part: bool,
+}
+
+impl Asked {
+    fn of(target: &str) -> Asked {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        let rest = if parts.first() == Some(&"apis") { parts.get(3..) } else { parts.get(2..) }.unwrap_or_default();
+        let (namespaced, rest) = if rest.first() == Some(&"namespaces") && rest.len() > 2 { (true, &rest[2..]) } else { (false, rest) };
+        let known = ["services", "nodes", "endpointslices", "endpoints", "ciliumnodes", "nodepools", "nodebuckets"];
+        let plural = known.into_iter().find(|plural| rest.first() == Some(plural)).unwrap_or_default();
+        let keys: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
+        let has = |name: &str| keys.iter().any(|(key, value)| key == name && !value.is_empty());
+        let watch = keys.iter().any(|(key, value)| key == "watch" && value != "0" && !value.eq_ignore_ascii_case("false"));
+        // The watch cache ignores a limit at resourceVersion 0, but a reader of the request cannot know that it did.
+        let part = ["limit", "continue", "labelSelector", "fieldSelector"].into_iter().any(has);
+        Asked { plural, namespaced, list: rest.len() == 1, watch, part }
+    }
+}
+
+/// A complete list that may teach, and how good it is.
+struct Candidate {
+    recording: Recording,
+    asked: Asked,
+    /// All namespaces, then the latest, then whole objects rather than metadata, then by name.
+    rank: (bool, u64, bool, std::cmp::Reverse<PathBuf>),
+}
+
+fn load_folder(folder: &Path, cluster: &Cluster, inventory: &mut Inventory, loaded: &mut Loaded) -> Result<(), Failure> {
+    let entries = fs::read_dir(folder).map_err(|error| Failure::at(folder, error.to_string()))?;
+    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()).collect();
+    files.sort();
+    let mut best: BTreeMap<&'static str, Candidate> = BTreeMap::new();
+    let mut singles = Vec::new();
+    for path in files {
+        if path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.ends_with(".meta.json")) {
+            continue;
+        }
+        let recording = match meta_beside(&path) {
+            Some(meta) => {
+                let (request, head) = read_meta(&meta)?;
+                Recording { body: read(&path)?, path, request, head }
+            }
+            // Without a meta file only kubectl's output says what it is.
+            None if path.extension() == Some(OsStr::new("json")) => match recordings_of(&path) {
+                Ok(recordings) => {
+                    for recording in recordings {
+                        choose(recording, &mut best, &mut singles, loaded);
+                    }
+                    continue;
+                }
+                Err(_) => {
+                    loaded.skip("unknown");
+                    continue;
+                }
+            },
+            None => {
+                loaded.skip("unknown");
+                continue;
+            }
+        };
+        choose(recording, &mut best, &mut singles, loaded);
+    }
+    if best.contains_key("endpointslices") && best.remove("endpoints").is_some() {
+        loaded.skip("Endpoints (slices are there)");
+    }
+    for candidate in best.into_values() {
+        use_recording(&candidate.recording, &candidate.asked, cluster, inventory, loaded)?;
+    }
+    for (recording, asked) in singles {
+        use_recording(&recording, &asked, cluster, inventory, loaded)?;
+    }
+    Ok(())
+}
+
+/// Keeps a recording of a folder if it is the best of its kind so far.
+fn choose(recording: Recording, best: &mut BTreeMap<&'static str, Candidate>, singles: &mut Vec<(Recording, Asked)>, loaded: &mut Loaded) {
+    let asked = Asked::of(&recording.request.target);
+    let header =
+        |name: &str| recording.head.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value.as_str());
+    let readable =
+        ["application/json", "application/vnd.kubernetes.protobuf"].iter().any(|media| header("content-type").starts_with(media));
+    let why = match () {
+        () if recording.request.method != "GET" || asked.plural.is_empty() => Some("other"),
+        () if recording.head.status != 200 => Some("failed"),
+        () if asked.watch => Some("watches"),
+        () if asked.part => Some("parts of lists"),
+        () if !readable || !matches!(header("content-encoding"), "" | "identity") => Some("compressed or in another encoding"),
+        () => None,
+    };
+    if let Some(why) = why {
+        return loaded.skip(why);
+    }
+    let Ok(headline) = Headline::of(&recording.body) else { return loaded.skip("undecodable") };
+    if headline.kind == "Table" {
+        return loaded.skip("Tables");
+    }
+    if !asked.list {
+        return singles.push((recording, asked));
+    }
+    let whole = headline.kind != "PartialObjectMetadataList";
+    if !whole && !matches!(asked.plural, "services" | "nodes" | "ciliumnodes") {
+        return loaded.skip("metadata only");
+    }
+    let version = headline.resource_version.parse().unwrap_or(0);
+    let rank = (!asked.namespaced, version, whole, std::cmp::Reverse(recording.path.clone()));
+    match best.get(asked.plural) {
+        Some(other) if other.rank > rank => loaded.skip("older or lesser lists"),
+        other => {
+            if other.is_some() {
+                loaded.skip("older or lesser lists");
+            }
+            best.insert(asked.plural, Candidate { asked, recording, rank });
+        }
+    }
+}
+
+fn use_recording(
+    recording: &Recording,
+    asked: &Asked,
+    cluster: &Cluster,
+    inventory: &mut Inventory,
+    loaded: &mut Loaded,
+) -> Result<(), Failure> {
+    let fail = |error: Error| Failure::at(&recording.path, error.to_string());
+    let name = recording.path.file_name().unwrap_or(OsStr::new("-")).to_string_lossy().into_owned();
+    let mut used = false;
+    match cluster.feed(&recording.request, &recording.head) {
+        Ok(mut feed) => {
+            feed.push(&recording.body).map_err(fail)?;
+            feed.finish().map_err(fail)?;
+            used = true;
+        }
+        Err(Error::NotAFact { .. }) => {}
+        Err(error) => return Err(fail(error)),
+    }
+    // The inventory holds what there is, not what happened.
+    let shown = matches!(asked.plural, "services" | "endpointslices" | "endpoints") && recording.head.status == 200;
+    if shown && !asked.watch {
+        let objects = inventory.load(&recording.body).map_err(fail)?;
+        loaded.cluster_objects += objects;
+        used |= objects > 0;
+    }
+    if used {
+        loaded.used.push(name);
+    } else {
+        loaded.skip(if asked.watch { "watches" } else { "other" });
+    }
+    Ok(())
+}

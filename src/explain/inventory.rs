@@ -1,0 +1,249 @@
+//! What Services and endpoints there are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use prost::Message;
+use serde_json::Value;
+
+use super::kinds::{Object, Service, Slice};
+use crate::error::{Error, Result};
+
+/// Services, EndpointSlices and Endpoints, loaded from whole bodies.
+#[derive(Debug, Default)]
+pub struct Inventory {
+    services: BTreeMap<(String, String), Service>,
+    /// By namespace and name of the slice.
+    slices: BTreeMap<(String, String), Slice>,
+    /// By namespace and name; one entry a subset.
+    endpoints: BTreeMap<(String, String), Vec<Slice>>,
+    /// resourceVersion of the latest list.
+    listed_at: u64,
+}
+
+/// What a body says about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Headline {
+    /// Its kind: `EndpointSliceList`, `Service`, ...
+    pub kind: String,
+    /// Its apiVersion.
+    pub api_version: String,
+    /// Namespace of a single object.
+    pub namespace: String,
+    /// Name of a single object.
+    pub name: String,
+    /// resourceVersion of the list or of the object.
+    pub resource_version: String,
+    /// Asks for the next page of a list.
+    pub continues: String,
+    /// Items, if it is a list.
+    pub items: Option<usize>,
+}
+
+/// A decoded body: its headline, and its objects as kind, apiVersion and bytes or value.
+struct Body {
+    headline: Headline,
+    objects: Vec<(String, String, Content)>,
+}
+
+enum Content {
+    Json(Value),
+    Protobuf(Vec<u8>),
+}
+
+impl Headline {
+    /// Reads a whole body, JSON or protobuf: a list or a single object. Errors: [`Error::Malformed`].
+    pub fn of(body: &[u8]) -> Result<Headline> {
+        Ok(Body::read(body)?.headline)
+    }
+}
+
+impl Inventory {
+    /// Nothing yet.
+    pub fn new() -> Inventory {
+        Inventory::default()
+    }
+
+    /// Adds what a whole body has: a list (kubectl's `List` of several kinds too) or a single object, JSON or protobuf.
+    /// Objects that are there already are replaced, but not by a single object that is no newer than a list that was
+    /// loaded. Returns how many were of a kind that matters.
+    ///
+    /// Errors: [`Error::Malformed`] for a body or an object in it that cannot be decoded.
+    pub fn load(&mut self, body: &[u8]) -> Result<usize> {
+        let body = Body::read(body)?;
+        let version = body.headline.resource_version.parse().unwrap_or(u64::MAX);
+        if body.headline.items.is_none() && version <= self.listed_at {
+            return Ok(0);
+        }
+        let mut loaded = 0;
+        for (kind, api_version, content) in body.objects {
+            let (object, encoding) = match content {
+                Content::Json(value) => (Object::of_json(&kind, &api_version, value), "JSON"),
+                Content::Protobuf(bytes) => (Object::of_protobuf(&kind, &api_version, &bytes), "protobuf"),
+            };
+            let Some(object) = object else { continue };
+            let undecodable = "an object that its kind's decoder refuses";
+            let object = object.map_err(|_| Error::Malformed { encoding, offset: 0, object: Some(kind.into()), what: undecodable })?;
+            loaded += 1;
+            match object {
+                Object::Service(service) => drop(self.services.insert((service.namespace.clone(), service.name.clone()), service)),
+                Object::Slice(slice) => drop(self.slices.insert((slice.namespace.clone(), slice.name.clone()), slice)),
+                Object::Endpoints(subsets) => {
+                    if let Some(first) = subsets.first() {
+                        self.endpoints.insert((first.namespace.clone(), first.name.clone()), subsets);
+                    }
+                }
+            }
+        }
+        if loaded > 0 && body.headline.items.is_some() && version != u64::MAX {
+            self.listed_at = self.listed_at.max(version);
+        }
+        Ok(loaded)
+    }
+
+    /// Every Service that is there, or that a slice names. Endpoints alone make no Service: leader election has them too.
+    pub(super) fn names(&self) -> BTreeSet<(String, String)> {
+        let named = self.slices.values().filter(|slice| !slice.service.is_empty());
+        let named = named.map(|slice| (slice.namespace.clone(), slice.service.clone()));
+        self.services.keys().cloned().chain(named).collect()
+    }
+
+    pub(super) fn service_named(&self, namespace: &str, name: &str) -> Option<&Service> {
+        self.services.get(&(namespace.to_owned(), name.to_owned()))
+    }
+
+    /// The slices of a Service; its Endpoints only where no slice was loaded at all.
+    pub(super) fn slices_of<'a>(&'a self, namespace: &'a str, name: &'a str) -> impl Iterator<Item = &'a Slice> {
+        let slices = self.slices.values().filter(move |slice| slice.namespace == namespace && slice.service == name);
+        let endpoints = if self.slices.is_empty() { self.endpoints.get(&(namespace.to_owned(), name.to_owned())) } else { None };
+        slices.chain(endpoints.into_iter().flatten())
+    }
+}
+
+impl Body {
+    fn read(body: &[u8]) -> Result<Body> {
+        match body.strip_prefix(b"k8s\0") {
+            Some(envelope) => Body::protobuf(envelope),
+            None => Body::json(body),
+        }
+    }
+
+    fn json(body: &[u8]) -> Result<Body> {
+        let refuse = |offset, what| Error::Malformed { encoding: "JSON", offset, object: None, what };
+        let mut value: Value = serde_json::from_slice(body).map_err(|error| refuse(offset_of(body, &error), "not a JSON document"))?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let metadata = |key: &str| text(&value["metadata"][key]);
+        let headline = Headline {
+            kind: text(&value["kind"]),
+            api_version: text(&value["apiVersion"]),
+            namespace: metadata("namespace"),
+            name: metadata("name"),
+            resource_version: metadata("resourceVersion"),
+            continues: metadata("continue"),
+            items: value["items"].as_array().map(Vec::len),
+        };
+        if headline.kind.is_empty() {
+            return Err(refuse(0, "a document without `kind`"));
+        }
+        let objects = match value.get_mut("items").map(Value::take) {
+            Some(Value::Array(items)) => {
+                let item_kind = headline.kind.strip_suffix("List").unwrap_or_default();
+                let or = |said: String, default: &str| if said.is_empty() { default.to_owned() } else { said };
+                let object = |item: Value| {
+                    let (kind, api_version) = (text(&item["kind"]), text(&item["apiVersion"]));
+                    (or(kind, item_kind), or(api_version, &headline.api_version), Content::Json(item))
+                };
+                items.into_iter().map(object).collect()
+            }
+            _ => vec![(headline.kind.clone(), headline.api_version.clone(), Content::Json(value))],
+        };
+        Ok(Body { headline, objects })
+    }
+
+    fn protobuf(envelope: &[u8]) -> Result<Body> {
+        let refuse = |_| Error::Malformed { encoding: "protobuf", offset: 0, object: None, what: "not an object in its envelope" };
+        let unknown = PbUnknown::decode(envelope).map_err(refuse)?;
+        let PbTypeMeta { api_version, kind } = unknown.type_meta.unwrap_or_default();
+        let mut headline = Headline {
+            kind,
+            api_version,
+            namespace: String::new(),
+            name: String::new(),
+            resource_version: String::new(),
+            continues: String::new(),
+            items: None,
+        };
+        let objects = match headline.kind.strip_suffix("List") {
+            Some(item_kind) => {
+                let list = PbList::decode(&*unknown.raw).map_err(refuse)?;
+                let metadata = list.metadata.unwrap_or_default();
+                (headline.resource_version, headline.continues) = (metadata.resource_version, metadata.r#continue);
+                headline.items = Some(list.items.len());
+                let object = |item| (item_kind.to_owned(), headline.api_version.clone(), Content::Protobuf(item));
+                list.items.into_iter().map(object).collect()
+            }
+            None => {
+                let metadata = PbObject::decode(&*unknown.raw).map_err(refuse)?.metadata.unwrap_or_default();
+                headline.namespace = metadata.namespace;
+                headline.name = metadata.name;
+                headline.resource_version = metadata.resource_version;
+                vec![(headline.kind.clone(), headline.api_version.clone(), Content::Protobuf(unknown.raw))]
+            }
+        };
+        Ok(Body { headline, objects })
+    }
+}
+
+/// The offset of a fault that serde_json names by line and column.
+fn offset_of(body: &[u8], error: &serde_json::Error) -> u64 {
+    let before: usize = body.split_inclusive(|&byte| byte == b'\n').take(error.line().saturating_sub(1)).map(<[u8]>::len).sum();
+    (before + error.column().saturating_sub(1)) as u64
+}
+
+#[derive(prost::Message)]
+struct PbUnknown {
+    #[prost(message, optional, tag = "1")]
+    type_meta: Option<PbTypeMeta>,
+    #[prost(bytes = "vec", tag = "2")]
+    raw: Vec<u8>,
+}
+
+#[derive(prost::Message)]
+struct PbTypeMeta {
+    #[prost(string, tag = "1")]
+    api_version: String,
+    #[prost(string, tag = "2")]
+    kind: String,
+}
+
+#[derive(prost::Message)]
+struct PbList {
+    #[prost(message, optional, tag = "1")]
+    metadata: Option<PbListMeta>,
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    items: Vec<Vec<u8>>,
+}
+
+#[derive(prost::Message)]
+struct PbListMeta {
+    #[prost(string, tag = "2")]
+    resource_version: String,
+    #[prost(string, tag = "3")]
+    r#continue: String,
+}
+
+#[derive(prost::Message)]
+struct PbObject {
+    #[prost(message, optional, tag = "1")]
+    metadata: Option<PbObjectMeta>,
+}
+
+#[derive(prost::Message)]
+struct PbObjectMeta {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "3")]
+    namespace: String,
+    #[prost(string, tag = "6")]
+    resource_version: String,
+}

@@ -1,0 +1,195 @@
+//! What a node sees and why, for people: Services with their endpoints, each with its verdict.
+//!
+//! An [`Inventory`] holds what there is, loaded from whole bodies; a [`NodeView`] says what of it the node may use. The
+//! verdicts are those of the streams, one function for both.
+
+mod inventory;
+mod kinds;
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+pub use self::inventory::{Headline, Inventory};
+use crate::node::NodeView;
+use crate::topology::verdict::Reason;
+
+/// One Service as a node sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct ServiceView {
+    /// Namespace of the Service.
+    pub namespace: String,
+    /// Name of the Service.
+    pub name: String,
+    /// `ClusterIP`, `NodePort`, ...; empty where only endpoints are known.
+    pub r#type: String,
+    /// What its topology keys ask for: `any`, `node` or `pool`; `None`: the Service is not known.
+    pub topology: Option<&'static str>,
+    /// Where it is reached: `10.96.57.90:80/TCP`.
+    pub frontends: Vec<Frontend>,
+    /// All its endpoints, in the order of its slices.
+    pub endpoints: Vec<EndpointView>,
+}
+
+/// One address and port at which a Service is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Frontend {
+    /// `10.96.57.90:80/TCP`, `[fd00::1]:80/TCP`; a node port is `*:30080/TCP`, a headless Service `None`.
+    pub address: String,
+    /// `ClusterIP`, `NodePort`, `ExternalIP`, `LoadBalancer` or `Headless`.
+    pub r#type: &'static str,
+    /// Name of the port, which its endpoints' ports share.
+    pub port_name: String,
+    /// The address is an IPv6 address.
+    pub ipv6: bool,
+}
+
+/// One endpoint of a Service as a node sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct EndpointView {
+    /// Its first address, the one that proxies use.
+    pub address: String,
+    /// The slice or Endpoints object that names it.
+    pub object: String,
+    /// Its ports.
+    pub ports: Vec<Port>,
+    /// The node it is on.
+    pub node: Option<String>,
+    /// The pools of that node, as far as pool membership is known.
+    pub pools: Vec<String>,
+    /// Whether it can be used.
+    pub state: State,
+    /// Whether this node's proxy sees it.
+    pub kept: bool,
+    /// Why: see [`Reason::name`].
+    pub reason: &'static str,
+    /// The row of the rule: see [`Reason::rule`].
+    pub rule: &'static str,
+    /// The same in words.
+    pub why: String,
+}
+
+/// One port of an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Port {
+    /// Name, as the Service's port has it.
+    pub name: String,
+    /// Number; 0: all.
+    pub port: i32,
+    /// `TCP`, ...
+    pub protocol: String,
+}
+
+/// Whether an endpoint can be used, from its conditions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum State {
+    /// Ready, or nothing said.
+    Active,
+    /// Not ready, terminating, still serving: used when nothing is active.
+    Terminating,
+    /// Not to be used.
+    NotReady,
+}
+
+impl State {
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            State::Active => "active",
+            State::Terminating => "terminating",
+            State::NotReady => "not ready",
+        }
+    }
+}
+
+impl ServiceView {
+    /// Endpoints that this node's proxy sees and may send to: the active ones, or those terminating if there are none.
+    /// Proxies take addresses only, no names (addressType FQDN).
+    pub fn backends(&self) -> impl Iterator<Item = &EndpointView> {
+        let sees = |endpoint: &EndpointView| endpoint.kept && endpoint.address.parse::<IpAddr>().is_ok();
+        let seen = move |state: State| self.endpoints.iter().filter(move |endpoint| sees(endpoint) && endpoint.state == state);
+        let state = if seen(State::Active).next().is_some() { State::Active } else { State::Terminating };
+        seen(state)
+    }
+
+    /// Endpoints that this node's proxy sees, usable or not.
+    pub fn kept(&self) -> usize {
+        self.endpoints.iter().filter(|endpoint| endpoint.kept).count()
+    }
+}
+
+impl Inventory {
+    /// Every Service, sorted, as `node` sees it.
+    pub fn view(&self, node: &NodeView) -> Vec<ServiceView> {
+        self.names().into_iter().map(|(namespace, name)| self.service(node, &namespace, &name)).collect()
+    }
+
+    /// One Service as `node` sees it; `None` if there are neither it nor endpoints of it.
+    pub fn find(&self, node: &NodeView, namespace: &str, name: &str) -> Option<ServiceView> {
+        let wanted = (namespace.to_owned(), name.to_owned());
+        self.names().contains(&wanted).then(|| self.service(node, namespace, name))
+    }
+
+    fn service(&self, node: &NodeView, namespace: &str, name: &str) -> ServiceView {
+        let service = self.service_named(namespace, name);
+        let mut endpoints = Vec::new();
+        for slice in self.slices_of(namespace, name) {
+            for endpoint in &slice.endpoints {
+                let reason = node.judge(namespace, Some(name), endpoint.node.as_deref());
+                let pools = endpoint.node.as_deref().map(|name| node.pools_of(name)).unwrap_or_default();
+                endpoints.push(EndpointView {
+                    address: endpoint.addresses.first().cloned().unwrap_or_default(),
+                    object: format!("{}/{}", slice.namespace, slice.name),
+                    ports: slice.ports.clone(),
+                    why: sentence(reason, node, endpoint.node.as_deref(), &pools),
+                    node: endpoint.node.clone(),
+                    pools,
+                    state: endpoint.state,
+                    kept: reason.keeps(),
+                    reason: reason.name(),
+                    rule: reason.rule(),
+                });
+            }
+        }
+        ServiceView {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            r#type: service.map(|service| service.r#type.clone()).unwrap_or_default(),
+            topology: node.topology_of(namespace, name),
+            frontends: service.map(kinds::Service::frontends).unwrap_or_default(),
+            endpoints,
+        }
+    }
+}
+
+/// Why a verdict is what it is, for an operator who has to change something.
+fn sentence(reason: Reason, view: &NodeView, on: Option<&str>, pools: &[String]) -> String {
+    let own_pool = view.pool();
+    let own = own_pool.as_deref().unwrap_or("no pool");
+    let on = on.unwrap_or("none");
+    match reason {
+        Reason::NoTopologyKeys => "the Service has no topology keys".to_owned(),
+        Reason::NoService => "the slice names no Service".to_owned(),
+        Reason::UnknownService => "in doubt: the Service is not known".to_owned(),
+        Reason::UnknownPool => format!("in doubt: no list of the nodes in pool {own}"),
+        Reason::PoolTopologyOff => "pool topology is off in the configuration".to_owned(),
+        Reason::OwnNode => "on this node".to_owned(),
+        Reason::OwnPool => format!("{on} is in pool {own}"),
+        Reason::OtherNode if own_pool.is_none() => format!("on {on}; {} is in no pool, so only itself counts", view.name()),
+        Reason::OtherNode => format!("on {on}, and only {} counts", view.name()),
+        Reason::NoNode => "it names no node".to_owned(),
+        Reason::OutsidePool if pools.is_empty() => format!("{on} is in no known pool, not in {own}"),
+        Reason::OutsidePool => format!("{on} is in {}, not in {own}", pools.join(", ")),
+        Reason::HiddenUnknownService => "hidden in doubt: the Service is not known".to_owned(),
+        Reason::HiddenUnknownPool => format!("hidden in doubt: no list of the nodes in pool {own}"),
+    }
+}
