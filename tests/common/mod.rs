@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub mod build;
+pub mod corpus;
 pub mod oracle;
 pub mod schema;
 
