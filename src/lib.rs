@@ -91,6 +91,8 @@ mod object;
 mod rewrite;
 mod stream;
 mod topology;
+#[cfg(feature = "k8s-openapi")]
+mod typed;
 mod wire;
 
 pub use bytes::BytesMut;

@@ -50,7 +50,13 @@ fn failed(args: &[&str], stdin: &[u8]) -> String {
 #[test]
 fn filter_gives_what_the_library_gives() {
     let facts = recorded("list");
-    for name in ["list/endpointslices-json.json", "list/endpointslices-proto.pb", "watch/endpointslices-proto.pb", "watchlist/endpoints-json.json", "get/endpointslice-json.json"] {
+    for name in [
+        "list/endpointslices-json.json",
+        "list/endpointslices-proto.pb",
+        "watch/endpointslices-proto.pb",
+        "watchlist/endpoints-json.json",
+        "get/endpointslice-json.json",
+    ] {
         let body = recorded(name);
         let recording = Recording::load(name);
         for node in ["hz-edge-1", "cloud-master-0"] {
@@ -103,7 +109,11 @@ fn view_shows_exactly_what_filter_leaves() {
                     continue;
                 }
                 let name = format!("{}/{}", metadata["namespace"].as_str().unwrap(), metadata["name"].as_str().unwrap());
-                let addresses = slice["endpoints"].as_array().into_iter().flatten().map(|endpoint| endpoint["addresses"][0].as_str().unwrap().to_owned());
+                let addresses = slice["endpoints"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .map(|endpoint| endpoint["addresses"][0].as_str().unwrap().to_owned());
                 left.insert(name, addresses.collect());
             }
             left.retain(|_, addresses| !addresses.is_empty());
@@ -138,7 +148,8 @@ fn tables_fit_a_hundred_columns_and_name_what_matters() {
 #[test]
 fn diff_in_json_accounts_for_every_endpoint() {
     let facts = recorded("list");
-    let diff: Value = serde_json::from_str(&done(&["diff", "--node", "hz-edge-1", "--node", "sh-edge-1", "--facts", &facts, "-o", "json"])).unwrap();
+    let diff: Value =
+        serde_json::from_str(&done(&["diff", "--node", "hz-edge-1", "--node", "sh-edge-1", "--facts", &facts, "-o", "json"])).unwrap();
     assert_eq!(diff["nodes"], json!([{"name": "hz-edge-1", "pool": "hangzhou"}, {"name": "sh-edge-1", "pool": "shanghai"}]));
     let services = diff["services"].as_array().unwrap();
     let cart = services.iter().find(|service| service["namespace"] == "shop" && service["name"] == "cart").unwrap();
@@ -182,7 +193,9 @@ fn what_kubectl_prints_is_enough() {
     // kubectl get --raw of each, several after one --facts
     let raw: Vec<PathBuf> = kinds
         .iter()
-        .map(|(name, ..)| write(&format!("{name}.json"), &String::from_utf8(Recording::load(&format!("list/{name}-json.json")).body).unwrap()))
+        .map(|(name, ..)| {
+            write(&format!("{name}.json"), &String::from_utf8(Recording::load(&format!("list/{name}-json.json")).body).unwrap())
+        })
         .collect();
     let raw: Vec<&str> = raw.iter().map(|path| path.to_str().unwrap()).collect();
     assert_eq!(done(&[&["view", "--node", "hz-edge-1", "--facts"], &raw[..]].concat()), expected);

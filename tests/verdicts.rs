@@ -98,9 +98,12 @@ fn scenarios() -> Vec<Scenario> {
 fn kept(object: &Object) -> Vec<String> {
     match object {
         Object::Slice(slice) => slice.endpoints.iter().map(|endpoint| endpoint.addresses[0].clone()).collect(),
-        Object::Beta(slice) => {
-            slice.0["endpoints"].as_array().into_iter().flatten().map(|endpoint| endpoint["addresses"][0].as_str().unwrap().to_owned()).collect()
-        }
+        Object::Beta(slice) => slice.0["endpoints"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|endpoint| endpoint["addresses"][0].as_str().unwrap().to_owned())
+            .collect(),
         Object::ProtobufSlice { slice, .. } => slice.endpoints.iter().map(|endpoint| endpoint.addresses[0].clone()).collect(),
         Object::Endpoints(endpoints) => join(endpoints.subsets.iter().flatten().map(|subset| {
             let ready = subset.addresses.iter().flatten().map(|address| address.ip.clone());
@@ -176,7 +179,9 @@ fn verdicts_equal_those_of_openyurts_own_code() {
 /// One Service that asks for the pool, one node in pool `hangzhou`, and the pool as given.
 fn small(pool: Value, body: &str, path: &str) -> String {
     let facts = Facts {
-        services: vec![json!({"metadata": {"name": "web", "namespace": "shop", "annotations": {"openyurt.io/topologyKeys": "openyurt.io/nodepool"}}})],
+        services: vec![
+            json!({"metadata": {"name": "web", "namespace": "shop", "annotations": {"openyurt.io/topologyKeys": "openyurt.io/nodepool"}}}),
+        ],
         nodes: vec![json!({"metadata": {"name": "a", "labels": {"apps.openyurt.io/nodepool": "hangzhou"}}})],
         node_pools: vec![pool],
         node_buckets: vec![],
@@ -206,7 +211,10 @@ fn w1_a_pool_named_by_configuration_is_looked_up_by_its_own_name() {
     config.pool = Some("hangzhou".to_owned());
     let cluster = Cluster::new(config).unwrap();
     for (path, items) in [
-        ("/api/v1/services", json!([{"metadata": {"name": "web", "namespace": "shop", "annotations": {"openyurt.io/topologyKeys": "openyurt.io/nodepool"}}}])),
+        (
+            "/api/v1/services",
+            json!([{"metadata": {"name": "web", "namespace": "shop", "annotations": {"openyurt.io/topologyKeys": "openyurt.io/nodepool"}}}]),
+        ),
         ("/apis/apps.openyurt.io/v1beta2/nodepools", json!([{"metadata": {"name": "hangzhou"}, "status": {"nodes": ["b"]}}])),
     ] {
         let mut feed = cluster.feed(&Request::get(path), &Head::ok(JSON)).unwrap();

@@ -173,4 +173,3 @@ pub fn open(members: usize, content_type: &str, target: &str) -> Stream {
         other => panic!("{other:?}"),
     }
 }
-

@@ -197,14 +197,19 @@ impl Object {
     fn filter(&mut self, state: &State, node: &str) {
         match self {
             Object::Slice(slice) => slice.filter(state, node),
-            Object::Endpoints(endpoints) => {
-                endpoints.filter(state, node);
-                **endpoints = normal(std::mem::take(endpoints));
-            }
+            Object::Endpoints(endpoints) => endpoints.filter(state, node),
             Object::Beta(slice) => slice.filter(state, node),
             Object::ProtobufSlice { slice, beta } => slice.filter(state, node, *beta),
             Object::ProtobufEndpoints(endpoints) => endpoints.filter(state, node),
             Object::Json(_) | Object::Bytes(_) => {}
+        }
+        self.normalize();
+    }
+
+    /// An empty array and none are the same to every reader of core/v1 Endpoints.
+    pub fn normalize(&mut self) {
+        if let Object::Endpoints(endpoints) = self {
+            **endpoints = normal(std::mem::take(endpoints));
         }
     }
 }

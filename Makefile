@@ -1,0 +1,44 @@
+# The two commands a newcomer needs, and what they are made of.
+
+CARGO ?= cargo
+RECORDED = tests/data/recorded/list
+SHOWN = shop/cart iot/collector
+POOLSCOPE = $(CARGO) run --quiet --release --features cli --
+
+.PHONY: demo test check long bench
+
+# The recorded cluster: an edge node before and after, a cloud node in no pool, and why.
+demo:
+	@$(CARGO) build --release --features cli
+	@echo
+	@echo "== hz-edge-1 without poolscope: endpoints of every site =="
+	@$(POOLSCOPE) view --node hz-edge-1 --facts $(RECORDED) --config examples/unfiltered.json $(SHOWN) 2>/dev/null
+	@echo
+	@echo "== hz-edge-1, an edge node in pool hangzhou =="
+	@$(POOLSCOPE) view --node hz-edge-1 --facts $(RECORDED) $(SHOWN) 2>/dev/null
+	@echo
+	@echo "== cloud-master-0, a cloud node in no pool: keeps to itself =="
+	@$(POOLSCOPE) view --node cloud-master-0 --facts $(RECORDED) $(SHOWN) 2>/dev/null
+	@echo
+	@echo "== why hz-edge-1 sees what it sees of iot/collector =="
+	@$(POOLSCOPE) explain --node hz-edge-1 --facts $(RECORDED) iot/collector 2>/dev/null
+	@echo
+	@echo "== the bytes themselves: the API server's list of EndpointSlices, as hz-edge-1's proxy gets it =="
+	@$(POOLSCOPE) filter --node hz-edge-1 --facts $(RECORDED) $(RECORDED)/endpointslices-json.json >/dev/null
+
+# Everything that has to hold.
+test: check
+	$(CARGO) test --features cli,k8s-openapi
+
+check:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets --features cli -- -D warnings
+	$(CARGO) clippy -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items --features cli
+
+# The same properties on forty times as many random objects.
+long:
+	POOLSCOPE_CASES=20000 $(CARGO) test --release --test properties
+
+bench:
+	$(CARGO) bench
