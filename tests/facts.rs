@@ -285,13 +285,13 @@ fn a_moving_node_is_where_the_facts_say() {
     check("label", &|state| drop(state.labels.insert("sh-edge-4".into(), "hangzhou".into())));
     let watch = format!("{POOLS}?watch=1&resourceVersion=241");
     feed(&cluster, &watch, &events(&[("MODIFIED", pool("shanghai", 258, &["sh-edge-1", "sh-edge-2", "sh-edge-3"]))]));
-    check("left", &|state| drop(state.pools.get_mut("shanghai").unwrap().remove("sh-edge-4")));
+    check("left", &|state| assert!(state.pools.get_mut("shanghai").unwrap().remove("sh-edge-4")));
     feed(
         &cluster,
         &watch,
         &events(&[("MODIFIED", pool("hangzhou", 259, &["hz-edge-1", "hz-edge-2", "hz-edge-3", "hz-edge-4", "sh-edge-4"]))]),
     );
-    check("joined", &|state| drop(state.pools.get_mut("hangzhou").unwrap().insert("sh-edge-4".into())));
+    check("joined", &|state| assert!(state.pools.get_mut("hangzhou").unwrap().insert("sh-edge-4".into())));
 }
 
 #[test]
