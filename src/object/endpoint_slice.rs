@@ -9,7 +9,7 @@ use super::outline::{Endpoint, METADATA, Outline, expect, id, is_null, string};
 use crate::error::Fault;
 use crate::wire::Span;
 use crate::wire::json::{Mark, Shape};
-use crate::wire::protobuf::Fields;
+use crate::wire::protobuf::{Fields, last_string};
 
 /// Where a v1beta1 endpoint names its node.
 const HOSTNAME: &str = "kubernetes.io/hostname";
@@ -75,7 +75,7 @@ pub(crate) fn outline_protobuf(buf: &[u8], object: Span, kind: SubjectKind, outl
             1 => outline_metadata(buf, field.len_delimited()?, outline)?,
             2 => {
                 let content = field.len_delimited()?;
-                let node = if beta { node_of_topology(buf, content)? } else { node_name(buf, content, 6)? };
+                let node = if beta { node_of_topology(buf, content)? } else { last_string(buf, content, 6)? };
                 outline.endpoints.push(Endpoint { span: field.record(), node });
             }
             _ => {}
@@ -83,19 +83,6 @@ pub(crate) fn outline_protobuf(buf: &[u8], object: Span, kind: SubjectKind, outl
     }
     outline.arrays.push((0, outline.endpoints.len()));
     Ok(())
-}
-
-/// The last string under field `number` of the message at `content`.
-#[inline]
-pub(super) fn node_name(buf: &[u8], content: Span, number: u32) -> Result<Option<Span>, Fault> {
-    let mut node = None;
-    let mut fields = Fields::new(buf, content);
-    while let Some(field) = fields.next()? {
-        if field.number == number {
-            node = Some(field.len_delimited()?);
-        }
-    }
-    Ok(node)
 }
 
 fn node_of_topology(buf: &[u8], content: Span) -> Result<Option<Span>, Fault> {

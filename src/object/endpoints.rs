@@ -3,13 +3,12 @@
 //! Protobuf numbers (wire 2): Endpoints 1 metadata, 2 subsets; EndpointSubset 1 addresses, 2 notReadyAddresses, 3 ports;
 //! EndpointAddress 4 nodeName.
 
-use super::endpoint_slice::node_name;
 use super::metadata::outline_metadata;
 use super::outline::{Endpoint, METADATA, Outline, Subset, expect, id, string};
 use crate::error::Fault;
 use crate::wire::Span;
 use crate::wire::json::{Mark, Shape};
-use crate::wire::protobuf::Fields;
+use crate::wire::protobuf::{Fields, last_string};
 
 const ADDRESS: Shape = Shape::object(id::ENDPOINT, &[("nodeName", Shape::leaf(id::NODE))]);
 const ADDRESSES: Shape = Shape::array(id::ENDPOINTS, &ADDRESS);
@@ -73,7 +72,7 @@ pub(crate) fn outline_protobuf(buf: &[u8], object: Span, outline: &mut Outline) 
                 let mut members = Fields::new(buf, content);
                 while let Some(member) = members.next()? {
                     if matches!(member.number, 1 | 2) {
-                        let node = node_name(buf, member.len_delimited()?, 4)?;
+                        let node = last_string(buf, member.len_delimited()?, 4)?;
                         outline.endpoints.push(Endpoint { span: member.record(), node });
                     }
                 }
