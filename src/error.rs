@@ -113,6 +113,11 @@ impl Fault {
         Fault { offset, kind: FaultKind::Protobuf(what) }
     }
 
+    /// The same fault as seen from `start` bytes before the slice that it is in.
+    pub(crate) fn after(self, start: usize) -> Fault {
+        Fault { offset: start + self.offset, ..self }
+    }
+
     /// The error for a fault in a slice that starts at byte `base` of the body.
     pub(crate) fn at(self, base: u64, object: Option<Box<str>>) -> Error {
         let offset = base + self.offset as u64;

@@ -5,7 +5,7 @@
 
 use super::SubjectKind;
 use super::metadata::{is_map_entry_for, outline_metadata};
-use super::outline::{Endpoint, METADATA, Outline, expect, id, is_null, string};
+use super::outline::{Endpoint, Outline, expect, id, is_null, object, string};
 use crate::error::Fault;
 use crate::wire::Span;
 use crate::wire::json::{Mark, Shape};
@@ -18,24 +18,8 @@ const ENDPOINT: Shape = Shape::object(id::ENDPOINT, &[("nodeName", Shape::leaf(i
 const ENDPOINT_BETA: Shape =
     Shape::object(id::ENDPOINT, &[("topology", Shape::object(id::TOPOLOGY, &[(HOSTNAME, Shape::leaf(id::NODE))]))]);
 
-pub(super) const SHAPE: Shape = Shape::object(
-    id::OBJECT,
-    &[
-        ("kind", Shape::leaf(id::KIND)),
-        ("apiVersion", Shape::leaf(id::API_VERSION)),
-        ("metadata", METADATA),
-        ("endpoints", Shape::array(id::ENDPOINTS, &ENDPOINT)),
-    ],
-);
-pub(super) const SHAPE_BETA: Shape = Shape::object(
-    id::OBJECT,
-    &[
-        ("kind", Shape::leaf(id::KIND)),
-        ("apiVersion", Shape::leaf(id::API_VERSION)),
-        ("metadata", METADATA),
-        ("endpoints", Shape::array(id::ENDPOINTS, &ENDPOINT_BETA)),
-    ],
-);
+pub(super) const SHAPE: Shape = object!("endpoints": Shape::array(id::ENDPOINTS, &ENDPOINT));
+pub(super) const SHAPE_BETA: Shape = object!("endpoints": Shape::array(id::ENDPOINTS, &ENDPOINT_BETA));
 
 /// Reads the marks of a JSON slice. Every array under a repeated `endpoints` key is read, since which of them counts
 /// depends on the decoder.

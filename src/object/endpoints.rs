@@ -4,7 +4,7 @@
 //! EndpointAddress 4 nodeName.
 
 use super::metadata::outline_metadata;
-use super::outline::{Endpoint, METADATA, Outline, Subset, expect, id, string};
+use super::outline::{Endpoint, Outline, Subset, expect, id, object, string};
 use crate::error::Fault;
 use crate::wire::Span;
 use crate::wire::json::{Mark, Shape};
@@ -14,15 +14,7 @@ const ADDRESS: Shape = Shape::object(id::ENDPOINT, &[("nodeName", Shape::leaf(id
 const ADDRESSES: Shape = Shape::array(id::ENDPOINTS, &ADDRESS);
 const SUBSET: Shape = Shape::object(id::SUBSET, &[("addresses", ADDRESSES), ("notReadyAddresses", ADDRESSES)]);
 
-pub(super) const SHAPE: Shape = Shape::object(
-    id::OBJECT,
-    &[
-        ("kind", Shape::leaf(id::KIND)),
-        ("apiVersion", Shape::leaf(id::API_VERSION)),
-        ("metadata", METADATA),
-        ("subsets", Shape::array(id::SUBSETS, &SUBSET)),
-    ],
-);
+pub(super) const SHAPE: Shape = object!("subsets": Shape::array(id::SUBSETS, &SUBSET));
 
 /// Reads the marks of a JSON Endpoints object.
 pub(crate) fn outline_json(buf: &[u8], marks: &[Mark], outline: &mut Outline) -> Result<(), Fault> {

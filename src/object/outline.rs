@@ -43,6 +43,16 @@ macro_rules! event {
 }
 pub(crate) use event;
 
+/// The shape of an object of which the header and one member matter.
+macro_rules! object {
+    ($member:literal: $shape:expr) => {{
+        const MEMBERS: &[(&str, $crate::wire::json::Shape)] =
+            &[$crate::object::outline::KIND, $crate::object::outline::API_VERSION, $crate::object::outline::METADATA, ($member, $shape)];
+        $crate::wire::json::Shape::object($crate::object::outline::id::OBJECT, MEMBERS)
+    }};
+}
+pub(super) use object;
+
 pub(crate) const EVENT_TYPE: Shape = Shape::leaf(id::EVENT_TYPE);
 
 /// A watch event of which only type and object are wanted, as for facts.
@@ -168,14 +178,18 @@ impl Outline {
     }
 }
 
-/// The members of an object's header that matter, `metadata.labels` only for slices.
-pub(super) const METADATA: Shape = Shape::object(
-    0,
-    &[
-        ("name", Shape::leaf(id::NAME)),
-        ("namespace", Shape::leaf(id::NAMESPACE)),
-        ("labels", Shape::object(id::LABELS, &[(SERVICE_NAME_LABEL, Shape::leaf(id::SERVICE_NAME))])),
-    ],
+pub(super) const KIND: (&str, Shape) = ("kind", Shape::leaf(id::KIND));
+pub(super) const API_VERSION: (&str, Shape) = ("apiVersion", Shape::leaf(id::API_VERSION));
+pub(super) const METADATA: (&str, Shape) = (
+    "metadata",
+    Shape::object(
+        0,
+        &[
+            ("name", Shape::leaf(id::NAME)),
+            ("namespace", Shape::leaf(id::NAMESPACE)),
+            ("labels", Shape::object(id::LABELS, &[(SERVICE_NAME_LABEL, Shape::leaf(id::SERVICE_NAME))])),
+        ],
+    ),
 );
 
 /// The label that ties a slice to its Service.

@@ -1,19 +1,30 @@
 //! What the walks over the different bodies have in common.
 
-use super::unit::Role;
+use super::role::Role;
+use super::unit::Unit;
 use crate::config::Limits;
 use crate::error::{Error, Fault, Result};
+use crate::object::outline::name_in;
+use crate::wire::Span;
 use crate::wire::json::Scanner;
-use crate::wire::splice::Output;
+use crate::wire::splice::{Output, write_enclosed};
 
 /// The walk over one form of body.
 pub(super) trait Walk: Send {
-    /// Deals with as much of `data` as is whole, appends what becomes of it to `out` and returns how much that was. The
-    /// next call's `data` begins with the rest.
-    fn walk(&mut self, data: &[u8], context: &mut Context<'_>, out: &mut Output<'_>) -> Result<usize>;
+    /// Deals with as much of `data` as is whole. The next call's `data` begins with the rest.
+    fn walk(&mut self, data: &[u8], cursor: &mut Cursor, context: &mut Context<'_>, out: &mut Output<'_>) -> Result<()>;
 
     /// The body is over; `held` is what the last walk left.
     fn finish(&mut self, held: &[u8], context: &mut Context<'_>, out: &mut Output<'_>) -> Result<()>;
+}
+
+/// How far a walk came in the data at hand. After an error too: everything before the unit at fault was dealt with.
+#[derive(Debug, Default)]
+pub(super) struct Cursor {
+    /// Everything before was dealt with.
+    pub(super) pos: usize,
+    /// Everything before was written; what lies between here and `pos` stays as it is and is yet to be.
+    pub(super) given: usize,
 }
 
 /// What a walk needs besides the bytes.
@@ -49,6 +60,21 @@ impl Context<'_> {
         Err(Error::TooLarge { what: self.what, offset: self.base + start as u64, limit: limit as u64, key })
     }
 
+    /// Takes the unit that begins at the cursor and ends at `end` of `data`, and writes it if it changes.
+    pub(super) fn take(&mut self, data: &[u8], end: usize, unit: &Unit<'_>, cursor: &mut Cursor, out: &mut Output<'_>) -> Result<()> {
+        match self.role.take(unit) {
+            Ok(None) => {}
+            Ok(Some(edit)) => {
+                out.put(&data[cursor.given..cursor.pos]);
+                write_enclosed(unit.buf, Span::new(0, unit.buf.len()), unit.around, unit.object, edit, out);
+                cursor.given = end;
+            }
+            Err(fault) => return Err(self.fault(fault.after(cursor.pos), self.role.name_of(unit))),
+        }
+        cursor.pos = end;
+        Ok(())
+    }
+
     /// Scans the value that starts at `start` of `data`; `None` if it is not whole. Never looks further than the limit,
     /// so that the same byte is at fault however the body comes in pieces.
     pub(super) fn scan(&self, scanner: &mut Scanner, data: &[u8], start: usize) -> Result<Option<usize>> {
@@ -66,8 +92,8 @@ impl Context<'_> {
                 Ok(None)
             }
             Err(fault) => {
-                let name = crate::object::outline::name_in(seen, scanner.marks());
-                Err(self.fault(Fault { offset: start + fault.offset, ..fault }, name))
+                let name = name_in(seen, scanner.marks());
+                Err(self.fault(fault.after(start), name))
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::learner::Learner;
 use super::request::{Head, Request, Resource, Target};
-use super::unit::Role;
+use super::role::Role;
 use super::{Stream, encoding};
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};

@@ -5,11 +5,10 @@
 
 use std::borrow::Cow;
 
-use super::body::{Context, Walk};
-use super::unit::{Role, Unit};
+use super::body::{Context, Cursor, Walk};
+use super::role::Role;
+use super::unit::Unit;
 use crate::error::{Error, Fault, Result};
-use crate::object::outline::name_in;
-use crate::wire::Span;
 use crate::wire::json::{Mark, Scanner, Shape, is_blank, unescape};
 use crate::wire::splice::Output;
 
@@ -132,50 +131,38 @@ impl JsonList {
 }
 
 impl Walk for JsonList {
-    fn walk(&mut self, data: &[u8], context: &mut Context<'_>, out: &mut Output<'_>) -> Result<usize> {
-        let (mut pos, mut given) = (0, 0);
+    fn walk(&mut self, data: &[u8], cursor: &mut Cursor, context: &mut Context<'_>, out: &mut Output<'_>) -> Result<()> {
         loop {
             if !self.inside {
-                pos += data[pos..].iter().take_while(|&&byte| is_blank(byte)).count();
-                let Some(&byte) = data.get(pos) else { break };
+                cursor.pos += data[cursor.pos..].iter().take_while(|&&byte| is_blank(byte)).count();
+                let Some(&byte) = data.get(cursor.pos) else { return Ok(()) };
                 match self.punctuation(byte) {
                     Some(Ok(next)) => {
                         self.expect = next;
-                        pos += 1;
+                        cursor.pos += 1;
                         if next == Expect::End {
                             context.role.list_ended(self.kind.as_deref(), &self.resource_version, &self.continues);
                         }
                         continue;
                     }
-                    Some(Err(what)) => return Err(context.fault(Fault::json(pos, what), None)),
+                    Some(Err(what)) => return Err(context.fault(Fault::json(cursor.pos, what), None)),
                     None => {
                         self.scanner.reset_to(self.shape());
                         self.inside = true;
                     }
                 }
             }
-            let Some(end) = context.scan(&mut self.scanner, data, pos)? else { break };
-            self.inside = false;
-            let value = &data[pos..end];
+            let Some(end) = context.scan(&mut self.scanner, data, cursor.pos)? else { return Ok(()) };
+            let value = &data[cursor.pos..end];
             if matches!(self.expect, Expect::FirstItem | Expect::Item) {
-                let marks = self.scanner.marks();
-                match context.role.take(&Unit::json_object(value, marks)) {
-                    Ok(None) => {}
-                    Ok(Some(edit)) => {
-                        out.put(&data[given..pos]);
-                        edit.write(value, Span::new(0, value.len()), out);
-                        given = end;
-                    }
-                    Err(fault) => return Err(context.fault(Fault { offset: pos + fault.offset, ..fault }, name_in(value, marks))),
-                }
+                context.take(data, end, &Unit::json_object(value, self.scanner.marks()), cursor, out)?;
                 self.expect = Expect::NextItem;
             } else {
                 self.member_read(value);
+                cursor.pos = end;
             }
-            pos = end;
+            self.inside = false;
         }
-        out.put(&data[given..pos]);
-        Ok(pos)
     }
 
     fn finish(&mut self, held: &[u8], context: &mut Context<'_>, _out: &mut Output<'_>) -> Result<()> {

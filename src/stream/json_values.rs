@@ -3,11 +3,10 @@
 //! A server writes one event a line, but nothing here depends on lines: an event ends with its closing brace, and white
 //! space between events passes as it is (wire 1.1).
 
-use super::body::{Context, Walk};
-use super::unit::{Role, Unit};
+use super::body::{Context, Cursor, Walk};
+use super::role::Role;
+use super::unit::Unit;
 use crate::error::{Error, Fault, Result};
-use crate::object::outline::name_in;
-use crate::wire::Span;
 use crate::wire::json::{Scanner, is_blank};
 use crate::wire::splice::Output;
 
@@ -32,39 +31,27 @@ impl JsonValues {
 }
 
 impl Walk for JsonValues {
-    fn walk(&mut self, data: &[u8], context: &mut Context<'_>, out: &mut Output<'_>) -> Result<usize> {
-        let (mut pos, mut given) = (0, 0);
+    fn walk(&mut self, data: &[u8], cursor: &mut Cursor, context: &mut Context<'_>, out: &mut Output<'_>) -> Result<()> {
         loop {
             if !self.inside {
-                pos += data[pos..].iter().take_while(|&&byte| is_blank(byte)).count();
-                match data.get(pos) {
-                    None => break,
+                cursor.pos += data[cursor.pos..].iter().take_while(|&&byte| is_blank(byte)).count();
+                let fault = |what| context.fault(Fault::json(cursor.pos, what), None);
+                match data.get(cursor.pos) {
+                    None => return Ok(()),
                     Some(b'{') if !self.over => self.inside = true,
-                    Some(_) if self.over => return Err(context.fault(Fault::json(pos, "something follows the object"), None)),
-                    Some(_) => return Err(context.fault(Fault::json(pos, "expected an object"), None)),
+                    Some(_) if self.over => return Err(fault("something follows the object")),
+                    Some(_) => return Err(fault("expected an object")),
                 }
                 self.scanner.reset();
             }
-            let Some(end) = context.scan(&mut self.scanner, data, pos)? else { break };
+            let Some(end) = context.scan(&mut self.scanner, data, cursor.pos)? else { return Ok(()) };
+            let (value, marks) = (&data[cursor.pos..end], self.scanner.marks());
+            let unit = if self.single { Ok(Unit::json_object(value, marks)) } else { Unit::json_event(value, marks) };
+            let unit = unit.map_err(|fault| context.fault(fault.after(cursor.pos), None))?;
+            context.take(data, end, &unit, cursor, out)?;
             self.inside = false;
             self.over = self.single;
-            let value = &data[pos..end];
-            let marks = self.scanner.marks();
-            let unit = if self.single { Ok(Unit::json_object(value, marks)) } else { Unit::json_event(value, marks) };
-            let edit = unit.and_then(|unit| context.role.take(&unit));
-            match edit {
-                Ok(None) => {}
-                Ok(Some(edit)) => {
-                    out.put(&data[given..pos]);
-                    edit.write(value, Span::new(0, value.len()), out);
-                    given = end;
-                }
-                Err(fault) => return Err(context.fault(Fault { offset: pos + fault.offset, ..fault }, name_in(value, marks))),
-            }
-            pos = end;
         }
-        out.put(&data[given..pos]);
-        Ok(pos)
     }
 
     fn finish(&mut self, held: &[u8], context: &mut Context<'_>, _out: &mut Output<'_>) -> Result<()> {

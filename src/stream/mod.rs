@@ -10,11 +10,12 @@ mod protobuf_frames;
 mod protobuf_list;
 mod protobuf_object;
 pub(crate) mod request;
+mod role;
 mod unit;
 
 use bytes::BytesMut;
 
-use self::body::{Context, LIST_ITEM, OBJECT, WATCH_EVENT, Walk};
+use self::body::{Context, Cursor, LIST_ITEM, OBJECT, WATCH_EVENT, Walk};
 pub use self::feed::Feed;
 use self::hold::Hold;
 use self::json_list::JsonList;
@@ -24,7 +25,7 @@ use self::protobuf_frames::ProtobufFrames;
 use self::protobuf_list::ProtobufList;
 use self::protobuf_object::ProtobufObject;
 use self::request::{Head, Request, Resource, Target, Verb};
-use self::unit::{Filter, Role};
+use self::role::{Filter, Role};
 use crate::cluster::fact::matters;
 use crate::cluster::{Cluster, Missing};
 use crate::config::Config;
@@ -98,11 +99,14 @@ impl Stream {
     fn take(&mut self, chunk: &[u8], out: &mut Output<'_>) -> Result<()> {
         self.check_open()?;
         let mut context = Context { role: &mut self.role, limits: self.limits, base: self.walked, what: self.what };
+        let mut result = Ok(());
         let (walk, walked) = (&mut self.walk, &mut self.walked);
-        let result = self.hold.with(chunk, |data| {
-            let used = walk.walk(data, &mut context, out)?;
-            *walked += used as u64;
-            Ok(used)
+        self.hold.with(chunk, |data| {
+            let mut cursor = Cursor::default();
+            result = walk.walk(data, &mut cursor, &mut context, out);
+            out.put(&data[cursor.given..cursor.pos]);
+            *walked += cursor.pos as u64;
+            cursor.pos
         });
         self.closed = result.is_err();
         result

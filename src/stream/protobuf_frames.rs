@@ -1,12 +1,11 @@
 //! A protobuf watch: frames of four length bytes and one event (wire 1.2). A frame is held until it is whole, since the
 //! lengths of everything in it come first.
 
-use super::body::{Context, Walk};
+use super::body::{Context, Cursor, Walk};
 use super::unit::Unit;
 use crate::error::{Error, Fault, Result};
 use crate::object::envelope::Enveloped;
-use crate::wire::Span;
-use crate::wire::splice::{Output, write_enclosed};
+use crate::wire::splice::Output;
 
 /// The walk over frames.
 pub(super) struct ProtobufFrames;
@@ -14,33 +13,19 @@ pub(super) struct ProtobufFrames;
 const PREFIX: usize = 4;
 
 impl Walk for ProtobufFrames {
-    fn walk(&mut self, data: &[u8], context: &mut Context<'_>, out: &mut Output<'_>) -> Result<usize> {
-        let (mut pos, mut given) = (0, 0);
-        while let Some(prefix) = data[pos..].first_chunk::<PREFIX>() {
-            let len = u32::from_be_bytes(*prefix);
+    fn walk(&mut self, data: &[u8], cursor: &mut Cursor, context: &mut Context<'_>, out: &mut Output<'_>) -> Result<()> {
+        while let Some(prefix) = data[cursor.pos..].first_chunk::<PREFIX>() {
+            let (pos, len) = (cursor.pos, u32::from_be_bytes(*prefix));
             if len == 0 {
                 return Err(context.fault(Fault::protobuf(pos, "a frame of no bytes, which clients refuse"), None));
             }
             context.check_size(pos, u64::from(len))?;
             let end = pos + PREFIX + len as usize;
             let Some(frame) = data.get(pos..end) else { break };
-            let at = |fault: Fault| Fault { offset: pos + fault.offset, ..fault };
-            let enveloped = Enveloped::read_frame(frame).map_err(|fault| context.fault(at(fault), None))?;
-            let meta = enveloped.type_meta;
-            let unit = Unit::protobuf(frame, enveloped.object, enveloped.event.of(frame), meta.kind.of(frame), meta.api_version.of(frame));
-            match context.role.take(&unit) {
-                Ok(None) => {}
-                Ok(Some(edit)) => {
-                    out.put(&data[given..pos]);
-                    write_enclosed(frame, Span::new(0, frame.len()), enveloped.around(), enveloped.object, edit, out);
-                    given = end;
-                }
-                Err(fault) => return Err(context.fault(at(fault), context.role.object_name(frame))),
-            }
-            pos = end;
+            let enveloped = Enveloped::read_frame(frame).map_err(|fault| context.fault(fault.after(pos), None))?;
+            context.take(data, end, &Unit::enveloped(frame, &enveloped), cursor, out)?;
         }
-        out.put(&data[given..pos]);
-        Ok(pos)
+        Ok(())
     }
 
     fn finish(&mut self, held: &[u8], context: &mut Context<'_>, _out: &mut Output<'_>) -> Result<()> {

@@ -7,7 +7,7 @@
 
 use bytes::BytesMut;
 
-use super::body::{Context, LIST_ITEM, Walk};
+use super::body::{Context, Cursor, LIST_ITEM, Walk};
 use super::unit::Unit;
 use crate::config::ProtobufLists;
 use crate::error::{Error, Fault, Result};
@@ -99,7 +99,7 @@ impl ProtobufList {
     /// The last byte of the list was taken.
     fn list_over(&mut self, context: &mut Context<'_>, out: &mut Output<'_>) {
         self.expect = Expect::Envelope;
-        if let Some(held) = &self.compact {
+        if let Some(held) = self.compact.replace(Held::default()) {
             if held.content.len() as u64 == held.was {
                 out.put(&held.head);
             } else {
@@ -109,36 +109,55 @@ impl ProtobufList {
                 out.put(&head[..width]);
             }
             out.put(&held.content);
-            self.compact = Some(Held::default());
         }
         let kind = (!self.kind.is_empty()).then_some(&*self.kind);
         context.role.list_ended(kind, &self.resource_version, &self.continues);
     }
 
-    /// Takes the item that `field` is and writes it as it becomes; false if it stays as it is.
-    fn item(
+    /// Takes a field of the list. The cursor is behind it then.
+    fn list_field(
         &mut self,
         data: &[u8],
         field: &Field,
-        given: usize,
+        cursor: &mut Cursor,
         context: &mut Context<'_>,
         out: &mut Output<'_>,
-    ) -> std::result::Result<bool, Fault> {
-        let object = field.len_delimited()?;
-        let unit = Unit::protobuf(data, object, b"", &self.item_kind, &self.api_version);
-        let Some(edit) = context.role.take(&unit)? else { return Ok(false) };
-        match &mut self.compact {
-            Some(held) => {
-                held.content.extend_from_slice(&data[given..field.start]);
-                let around = [Enclosure { length: field.length(), body: object, fixed: false }];
-                write_enclosed(data, field.record(), &around, object, edit, &mut Output::to(&mut held.content));
+    ) -> Result<()> {
+        match field.number {
+            1 => {
+                let read = field.len_delimited().and_then(|content| self.list_meta(data, content));
+                read.map_err(|fault| context.fault(fault, None))?;
             }
-            None => {
-                out.put(&data[given..field.start]);
-                write_in_place(data, field, edit, out)?;
-            }
+            2 => self.item(data, field, cursor, context, out)?,
+            _ => {}
         }
-        Ok(true)
+        cursor.pos = field.value.end;
+        if let Some(held) = &mut self.compact {
+            held.content.extend_from_slice(&data[cursor.given..cursor.pos]);
+            cursor.given = cursor.pos;
+        }
+        Ok(())
+    }
+
+    /// Takes an item, and writes it if it changes.
+    fn item(&mut self, data: &[u8], field: &Field, cursor: &mut Cursor, context: &mut Context<'_>, out: &mut Output<'_>) -> Result<()> {
+        let object = field.len_delimited().map_err(|fault| context.fault(fault, None))?;
+        let unit = Unit::item(data, object, &self.item_kind, &self.api_version);
+        let edit = match context.role.take(&unit) {
+            Ok(None) => return Ok(()),
+            Ok(Some(edit)) => edit,
+            Err(fault) => return Err(context.fault(fault, context.role.name_of(&unit))),
+        };
+        if let Some(held) = &mut self.compact {
+            let around = [Enclosure { length: field.length(), body: object, fixed: false }];
+            write_enclosed(data, field.record(), &around, object, edit, &mut Output::to(&mut held.content));
+        } else {
+            out.put(&data[cursor.given..cursor.pos]);
+            cursor.given = cursor.pos;
+            write_in_place(data, field, edit, out).map_err(|fault| fault.at(context.base, None))?;
+        }
+        cursor.given = field.value.end;
+        Ok(())
     }
 }
 
@@ -168,87 +187,55 @@ fn write_in_place(data: &[u8], field: &Field, edit: &Edit, out: &mut Output<'_>)
 }
 
 impl Walk for ProtobufList {
-    fn walk(&mut self, data: &[u8], context: &mut Context<'_>, out: &mut Output<'_>) -> Result<usize> {
-        let (mut pos, mut given) = (0, 0);
-        // Everything up to `given` was written. In the list of a compact body it goes to what is held back instead.
+    fn walk(&mut self, data: &[u8], cursor: &mut Cursor, context: &mut Context<'_>, out: &mut Output<'_>) -> Result<()> {
         loop {
+            let pos = cursor.pos;
             match self.expect {
                 Expect::Magic => {
-                    let Some(magic) = data.first_chunk::<4>() else { break };
+                    let Some(magic) = data.first_chunk::<4>() else { return Ok(()) };
                     if magic != MAGIC {
                         return Err(context.fault(Fault::protobuf(0, "expected `k8s\\0` before a list"), None));
                     }
-                    pos = MAGIC.len();
+                    cursor.pos = MAGIC.len();
                     self.expect = Expect::Envelope;
                 }
                 Expect::Envelope => {
-                    let Some((head, len)) = read_head(data, pos).map_err(|fault| context.fault(fault, None))? else { break };
+                    let Some((head, len)) = read_head(data, pos).map_err(|fault| context.fault(fault, None))? else { return Ok(()) };
                     if head.number == 2 {
                         head.len_delimited().map_err(|fault| context.fault(fault, None))?;
                         if std::mem::replace(&mut self.listed, true) {
                             return Err(context.fault(Fault::protobuf(pos, "the list is given twice in one envelope"), None));
                         }
+                        cursor.pos = head.value.start;
                         if let Some(held) = &mut self.compact {
-                            out.put(&data[given..pos]);
-                            held.head = data[pos..head.value.start].to_vec();
+                            out.put(&data[cursor.given..pos]);
+                            cursor.given = cursor.pos;
+                            held.head = data[pos..cursor.pos].to_vec();
                             held.was = len;
-                            given = head.value.start;
                         }
-                        pos = head.value.start;
                         self.expect = Expect::List { left: len };
                         continue;
                     }
-                    context.check_size(pos, len)?;
-                    let field = whole(head, len);
-                    if field.value.end > data.len() {
-                        break;
-                    }
+                    let Some(field) = whole(head, len, data, context)? else { return Ok(()) };
                     self.envelope_field(data, &field).map_err(|fault| context.fault(fault, None))?;
-                    pos = field.value.end;
+                    cursor.pos = field.value.end;
                 }
-                Expect::List { left: 0 } => {
-                    if let Some(held) = &mut self.compact {
-                        held.content.extend_from_slice(&data[given..pos]);
-                        given = pos;
-                    }
-                    self.list_over(context, out);
-                }
+                Expect::List { left: 0 } => self.list_over(context, out),
                 Expect::List { left } => {
-                    let too_long = |pos| Fault::protobuf(pos, "a field is longer than the list it is in");
-                    let seen = &data[..data.len().min(pos.saturating_add(usize::try_from(left).unwrap_or(usize::MAX)))];
-                    let head = read_head(seen, pos).map_err(|fault| context.fault(fault, None))?;
-                    let Some((head, len)) = head else {
-                        if (seen.len() - pos) as u64 == left {
-                            return Err(context.fault(too_long(pos), None));
-                        }
-                        break;
+                    let too_long = || context.fault(Fault::protobuf(pos, "a field is longer than the list it is in"), None);
+                    let list = &data[..data.len().min(pos.saturating_add(usize::try_from(left).unwrap_or(usize::MAX)))];
+                    let Some((head, len)) = read_head(list, pos).map_err(|fault| context.fault(fault, None))? else {
+                        return if (list.len() - pos) as u64 == left { Err(too_long()) } else { Ok(()) };
                     };
                     if len.checked_add((head.value.start - pos) as u64).is_none_or(|size| size > left) {
-                        return Err(context.fault(too_long(pos), None));
+                        return Err(too_long());
                     }
-                    context.check_size(pos, len)?;
-                    let field = whole(head, len);
-                    if field.value.end > data.len() {
-                        break;
-                    }
-                    let written = match field.number {
-                        1 => field.len_delimited().and_then(|content| self.list_meta(data, content)).map(|()| false),
-                        2 => self.item(data, &field, given, context, out),
-                        _ => Ok(false),
-                    };
-                    if written.map_err(|fault| context.fault(fault, context.role.object_name(data)))? {
-                        given = field.value.end;
-                    }
-                    self.expect = Expect::List { left: left - (field.value.end - pos) as u64 };
-                    pos = field.value.end;
+                    let Some(field) = whole(head, len, data, context)? else { return Ok(()) };
+                    self.list_field(data, &field, cursor, context, out)?;
+                    self.expect = Expect::List { left: left - field.record().len() as u64 };
                 }
             }
         }
-        match (&mut self.compact, self.expect) {
-            (Some(held), Expect::List { .. }) => held.content.extend_from_slice(&data[given..pos]),
-            _ => out.put(&data[given..pos]),
-        }
-        Ok(pos)
     }
 
     fn finish(&mut self, held: &[u8], context: &mut Context<'_>, _out: &mut Output<'_>) -> Result<()> {
@@ -261,7 +248,10 @@ impl Walk for ProtobufList {
     }
 }
 
-/// The field that `head` begins, `len` bytes long. The caller has checked that the length is within the limits.
-fn whole(head: Field, len: u64) -> Field {
-    Field { value: Span::new(head.value.start, head.value.start + len as usize), ..head }
+/// The field that `head` begins, `len` bytes long; `None` if `data` ends before it does.
+fn whole(head: Field, len: u64, data: &[u8], context: &Context<'_>) -> Result<Option<Field>> {
+    context.check_size(head.start, len)?;
+    // Within the limits, so a small number.
+    let field = Field { value: Span::new(head.value.start, head.value.start + len as usize), ..head };
+    Ok((field.value.end <= data.len()).then_some(field))
 }
