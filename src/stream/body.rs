@@ -66,7 +66,10 @@ impl Context<'_> {
             Ok(None) => {}
             Ok(Some(edit)) => {
                 out.put(&data[cursor.given..cursor.pos]);
-                write_enclosed(unit.buf, Span::new(0, unit.buf.len()), unit.around, unit.object, edit, out);
+                let whole = Span::new(0, unit.buf.len());
+                // No lengths stand around a JSON object, and its patches may lie in either of two that are given.
+                let object = if unit.around.is_empty() { whole } else { unit.object };
+                write_enclosed(unit.buf, whole, unit.around, object, edit, out);
                 cursor.given = end;
             }
             Err(fault) => return Err(self.fault(fault.after(cursor.pos), self.role.name_of(unit))),

@@ -154,7 +154,8 @@ impl ProtobufList {
         } else {
             out.put(&data[cursor.given..cursor.pos]);
             cursor.given = cursor.pos;
-            write_in_place(data, field, edit, out).map_err(|fault| fault.at(context.base, None))?;
+            let written = write_in_place(data, field, edit, out);
+            written.map_err(|fault| context.fault(fault, context.role.name_of(&unit)))?;
         }
         cursor.given = field.value.end;
         Ok(())
