@@ -75,7 +75,8 @@ pub enum ProtobufLists {
     Compact,
 }
 
-/// Bounds on what is held in memory. Larger input is an [`Error::TooLarge`] or [`Error::TooDeep`].
+/// Bounds on what is held in memory. Larger input is an [`Error::TooLarge`], [`Error::TooMany`] or
+/// [`Error::TooDeep`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -83,13 +84,17 @@ pub struct Limits {
     pub frame_bytes: usize,
     /// Bytes of one list item or single object; 16 MiB.
     pub item_bytes: usize,
+    /// Bytes of a list that is held back to be compact ([`ProtobufLists::Compact`]); 256 MiB.
+    pub list_bytes: usize,
+    /// Endpoints of one object; 100,000. The API server allows 1000.
+    pub endpoints: usize,
     /// Nesting of JSON values; 512.
     pub depth: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { frame_bytes: 16 << 20, item_bytes: 16 << 20, depth: 512 }
+        Limits { frame_bytes: 16 << 20, item_bytes: 16 << 20, list_bytes: 256 << 20, endpoints: 100_000, depth: 512 }
     }
 }
 
@@ -129,7 +134,9 @@ impl Config {
         if self.pool.as_deref() == Some("") {
             return refuse("`pool` is empty; leave it out to take the Node's label");
         }
-        for (key, value) in [("frameBytes", self.limits.frame_bytes), ("itemBytes", self.limits.item_bytes)] {
+        let Limits { frame_bytes, item_bytes, list_bytes, endpoints, .. } = self.limits;
+        let limits = [("frameBytes", frame_bytes), ("itemBytes", item_bytes), ("listBytes", list_bytes), ("endpoints", endpoints)];
+        for (key, value) in limits {
             if value == 0 || value > 1 << 30 {
                 return refuse(&format!("`limits.{key}` is {value}; it must be between 1 and 1073741824"));
             }
@@ -197,6 +204,8 @@ enum ProtobufListsDocument {
 struct LimitsDocument {
     frame_bytes: Option<usize>,
     item_bytes: Option<usize>,
+    list_bytes: Option<usize>,
+    endpoints: Option<usize>,
     depth: Option<usize>,
 }
 
@@ -255,6 +264,8 @@ impl Document {
         if let Some(limits) = self.limits {
             config.limits.frame_bytes = limits.frame_bytes.unwrap_or(config.limits.frame_bytes);
             config.limits.item_bytes = limits.item_bytes.unwrap_or(config.limits.item_bytes);
+            config.limits.list_bytes = limits.list_bytes.unwrap_or(config.limits.list_bytes);
+            config.limits.endpoints = limits.endpoints.unwrap_or(config.limits.endpoints);
             config.limits.depth = limits.depth.unwrap_or(config.limits.depth);
         }
         config.check()?;

@@ -33,7 +33,7 @@ pub enum Error {
     /// One frame or item is larger than the limit.
     #[error("{what} at byte {offset} is over the limit of {limit} bytes; raise `limits.{key}` if such objects are real")]
     TooLarge {
-        /// `watch event`, `list item` or `object`.
+        /// `a watch event`, `a list item`, `an object` or `a list`.
         what: &'static str,
         /// Where it starts in the body.
         offset: u64,
@@ -57,13 +57,34 @@ pub enum Error {
     ContentEncoding(Box<str>),
     /// The response is neither JSON nor protobuf, so that endpoints in it could not be found.
     #[error(
-        "the response for {target} has Content-Type {content_type:?}, which cannot be filtered: send the request through `prepare`, which asks for JSON or protobuf"
+        "the response for {target} has Content-Type {content_type:?}, which cannot be read: send the request through `prepare`, which asks for JSON or protobuf"
     )]
     ContentType {
         /// Path and query of the request.
         target: Box<str>,
         /// The response's Content-Type.
         content_type: Box<str>,
+    },
+    /// The response has a status with which the API server does not answer such a request unless asked to: a part of a
+    /// body (206), another protocol (101).
+    #[error(
+        "the response for {target} has status {status}, and its endpoints cannot be filtered: send the request through `prepare`, which asks for the whole body over HTTP"
+    )]
+    Status {
+        /// Path and query of the request.
+        target: Box<str>,
+        /// The response's status.
+        status: u16,
+    },
+    /// One object holds more endpoints than the limit.
+    #[error("an object{} at byte {offset} holds more than {limit} endpoints; raise `limits.endpoints` if such objects are real", within(.object))]
+    TooMany {
+        /// Where in the body the limit was passed.
+        offset: u64,
+        /// `namespace/name` of the object, where that was already read.
+        object: Option<Box<str>>,
+        /// The limit in force.
+        limit: usize,
     },
     /// A feed was opened for a request that teaches nothing.
     #[error("{target} teaches nothing about the cluster: {why}")]
@@ -102,6 +123,7 @@ pub(crate) enum FaultKind {
     Json(&'static str),
     Protobuf(&'static str),
     TooDeep { limit: usize },
+    TooMany { limit: usize },
 }
 
 impl Fault {
@@ -111,6 +133,10 @@ impl Fault {
 
     pub(crate) fn protobuf(offset: usize, what: &'static str) -> Fault {
         Fault { offset, kind: FaultKind::Protobuf(what) }
+    }
+
+    pub(crate) fn too_many(offset: usize, limit: usize) -> Fault {
+        Fault { offset, kind: FaultKind::TooMany { limit } }
     }
 
     /// The same fault as seen from `start` bytes before the slice that it is in.
@@ -125,6 +151,7 @@ impl Fault {
             FaultKind::Json(what) => Error::Malformed { encoding: "JSON", offset, object, what },
             FaultKind::Protobuf(what) => Error::Malformed { encoding: "protobuf", offset, object, what },
             FaultKind::TooDeep { limit } => Error::TooDeep { offset, limit },
+            FaultKind::TooMany { limit } => Error::TooMany { offset, object, limit },
         }
     }
 }

@@ -1,10 +1,14 @@
 //! The cluster as one node sees it.
 
+#[cfg(feature = "k8s-openapi")]
+use crate::cluster::counters::Tally;
 use crate::cluster::fact::service_key;
 use crate::cluster::{Cluster, Missing};
 use crate::error::Result;
 use crate::stream::request::{self, Head, Request};
 use crate::stream::{self, Opened};
+#[cfg(feature = "k8s-openapi")]
+use crate::topology::verdict::View;
 use crate::topology::verdict::{Reason, Service};
 
 /// The [`Cluster`] seen from one node. Cheap to make and to clone; any thread may use it.
@@ -52,17 +56,44 @@ impl NodeView {
 
     /// Decides what is to be done with a response for this node's client.
     ///
-    /// Only GET requests and answers with status 200 are rewritten. Errors: [`Error::ContentEncoding`] and
-    /// [`Error::ContentType`] for an answer that would have to be filtered and cannot be read; never forward it.
+    /// Only GET requests and answers with status 200 are rewritten; an answer without content, or with an error status,
+    /// passes. Errors: [`Error::ContentEncoding`] and [`Error::ContentType`] for an answer that would have to be filtered,
+    /// or that teaches, and cannot be read; [`Error::Status`] for one that carries endpoints in parts or over a WebSocket.
+    /// Never forward such an answer.
     ///
     /// [`Error::ContentEncoding`]: crate::Error::ContentEncoding
     /// [`Error::ContentType`]: crate::Error::ContentType
+    /// [`Error::Status`]: crate::Error::Status
     pub fn open(&self, request: &Request, head: &Head) -> Result<Opened> {
         stream::open(&self.cluster, &self.name, request, head)
     }
 
+    /// Settles what this node may see of an object, once for all its endpoints, and shows it to `filter`.
+    #[cfg(feature = "k8s-openapi")]
+    pub(crate) fn settle(
+        &self,
+        namespace: &str,
+        service: Option<&str>,
+        filter: impl FnOnce(&View<'_>, &Tally) -> usize,
+    ) -> std::result::Result<usize, Vec<Missing>> {
+        let config = self.cluster.config();
+        if !config.service_topology {
+            return Ok(0);
+        }
+        let missing = self.missing();
+        if !missing.is_empty() {
+            return Err(missing);
+        }
+        let facts = self.cluster.read();
+        let service = match service {
+            None | Some("") => Service::None,
+            Some(name) => facts.service(&service_key(namespace.as_bytes(), name.as_bytes())).0,
+        };
+        Ok(filter(&facts.view(service, self.name.as_bytes(), config), self.cluster.tally()))
+    }
+
     /// The verdict on an endpoint on `node` (`None`: it names none) of `service` in `namespace` (`None`: its slice names
-    /// none), by what is known now.
+    /// none), by what is known now: for explanations. It counts nothing, and does not ask whether enough is known.
     pub fn judge(&self, namespace: &str, service: Option<&str>, node: Option<&str>) -> Reason {
         let config = self.cluster.config();
         if !config.service_topology {

@@ -3,39 +3,52 @@
 use k8s_openapi::api::core::v1::{EndpointAddress, Endpoints};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 
+use crate::cluster::Missing;
 use crate::node::NodeView;
 use crate::object::outline::SERVICE_NAME_LABEL;
+use crate::rewrite::service_topology::tell;
+use crate::topology::verdict::View;
 
 impl NodeView {
     /// Takes out the endpoints that this node may not use, and returns how many those were. A slice with nothing left
-    /// stays, empty (O11).
-    pub fn filter_endpoint_slice(&self, slice: &mut EndpointSlice) -> usize {
+    /// stays, empty (O11). Errors: what still has to be learned; the slice is as it was then.
+    pub fn filter_endpoint_slice(&self, slice: &mut EndpointSlice) -> Result<usize, Vec<Missing>> {
         let namespace = slice.metadata.namespace.as_deref().unwrap_or_default();
-        let service = slice.metadata.labels.as_ref().and_then(|labels| labels.get(SERVICE_NAME_LABEL));
-        slice.endpoints.take_out(|endpoint: &Endpoint| {
-            let node = endpoint.node_name.as_deref();
-            !self.judge(namespace, service.map(String::as_str), node).keeps()
+        let service = slice.metadata.labels.as_ref().and_then(|labels| labels.get(SERVICE_NAME_LABEL)).cloned();
+        self.settle(namespace, service.as_deref(), |view, tally| {
+            let out = slice.endpoints.take_out(|endpoint: &Endpoint| !keeps(view, endpoint.node_name.as_deref()));
+            tell(tally, view, slice.endpoints.count(), out);
+            out
         })
     }
 
     /// The same for core/v1 Endpoints, address by address. A subset with neither kind of address left goes; the object
     /// stays (O12).
-    pub fn filter_endpoints(&self, endpoints: &mut Endpoints) -> usize {
+    pub fn filter_endpoints(&self, endpoints: &mut Endpoints) -> Result<usize, Vec<Missing>> {
         let namespace = endpoints.metadata.namespace.as_deref().unwrap_or_default();
-        let service = endpoints.metadata.name.as_deref();
-        let judge = |node: Option<&str>| self.judge(namespace, service, node);
-        let Some(subsets) = &mut endpoints.subsets else { return 0 };
-        let mut out = 0;
-        for subset in &mut *subsets {
-            let drops = |address: &EndpointAddress| !judge(address.node_name.as_deref()).keeps();
-            out += subset.addresses.take_out(drops) + subset.not_ready_addresses.take_out(drops);
-        }
-        // Where every address passes the object is not touched, not even a subset that never had one.
-        if !judge(None).keeps() {
-            subsets.retain(|subset| !subset.addresses.is_empty_list() || !subset.not_ready_addresses.is_empty_list());
-        }
-        out
+        let service = endpoints.metadata.name.clone();
+        self.settle(namespace, service.as_deref(), |view, tally| {
+            let (mut kept, mut out) = (0, 0);
+            for subset in endpoints.subsets.iter_mut().flatten() {
+                for addresses in [&mut subset.addresses, &mut subset.not_ready_addresses] {
+                    out += addresses.take_out(|address: &EndpointAddress| !keeps(view, address.node_name.as_deref()));
+                    kept += addresses.count();
+                }
+            }
+            // Where every address passes the object is not touched, not even a subset that never had one.
+            if !keeps(view, None)
+                && let Some(subsets) = &mut endpoints.subsets
+            {
+                subsets.retain(|subset| subset.addresses.count() + subset.not_ready_addresses.count() > 0);
+            }
+            tell(tally, view, kept, out);
+            out
+        })
     }
+}
+
+fn keeps(view: &View<'_>, node: Option<&str>) -> bool {
+    view.judge(node.map(str::as_bytes)).keeps()
 }
 
 /// A list that may be absent. Which lists may be depends on the Kubernetes version that `k8s_openapi` is built for.
@@ -43,7 +56,7 @@ trait List<T> {
     /// Takes out what `drops` says yes to; how many that was.
     fn take_out(&mut self, drops: impl Fn(&T) -> bool) -> usize;
 
-    fn is_empty_list(&self) -> bool;
+    fn count(&self) -> usize;
 }
 
 impl<T> List<T> for Vec<T> {
@@ -53,8 +66,8 @@ impl<T> List<T> for Vec<T> {
         before - self.len()
     }
 
-    fn is_empty_list(&self) -> bool {
-        self.is_empty()
+    fn count(&self) -> usize {
+        self.len()
     }
 }
 
@@ -63,7 +76,7 @@ impl<T> List<T> for Option<Vec<T>> {
         self.as_mut().map_or(0, |list| list.take_out(drops))
     }
 
-    fn is_empty_list(&self) -> bool {
-        self.as_ref().is_none_or(Vec::is_empty)
+    fn count(&self) -> usize {
+        self.as_ref().map_or(0, Vec::len)
     }
 }

@@ -230,13 +230,13 @@ fn failures_are_one_line_and_exit_1() {
     let facts = recorded("list");
     let slices = recorded("list/endpointslices-json.json");
     let error = failed(&["view", "--node", "hz-edge-1", "--facts", &recorded("list/services-json.json")], b"");
-    assert!(error.contains("no Node list yet (GET /api/v1/nodes/hz-edge-1)") && error.contains("NodePool"), "{error}");
+    assert!(error.contains("no Node seen yet (GET /api/v1/nodes/hz-edge-1)") && error.contains("NodePool"), "{error}");
     let error = failed(&["filter", "--node", "hz-edge-1", "--facts", &recorded("list/services-json.json"), &slices], b"");
     assert!(error.contains("facts are incomplete"), "{error}");
     let error = failed(&["view", "--node", "hz-edge-1", "--facts", &facts, "shop/nothing"], b"");
     assert!(error.contains("shop/nothing"), "{error}");
     let error = failed(&["filter", "--node", "hz-edge-1", "--facts", &facts, &recorded("list/endpointslices-yaml.yaml")], b"");
-    assert!(error.contains("application/yaml") && error.contains("cannot be filtered"), "{error}");
+    assert!(error.contains("application/yaml") && error.contains("cannot be read"), "{error}");
     let error = failed(&["filter", "--node", "hz-edge-1", "--facts", &facts, "/nowhere/body.json"], b"");
     assert!(error.contains("/nowhere/body.json"), "{error}");
     // A body that ends early: what came out is not the whole answer, and that is said.

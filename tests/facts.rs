@@ -251,6 +251,227 @@ fn what_cannot_be_decoded_is_counted_and_stays_unknown() {
 }
 
 #[test]
+fn what_goes_before_the_initial_events_are_over_is_gone() {
+    // A server sends live events before the bookmark when its cache lags.
+    let cluster = Cluster::new(Config::node_label("apps.openyurt.io/nodepool")).unwrap();
+    feed(&cluster, SERVICES, &list("Service", 10, &[service("cart", 5, POOL)]));
+    let initial = [
+        ("ADDED", node("a", 1, "p")),
+        ("ADDED", node("b", 2, "p")),
+        ("ADDED", node("c", 3, "p")),
+        ("MODIFIED", node("b", 8, "q")),
+        ("DELETED", node("c", 9, "p")),
+    ];
+    feed(&cluster, "/api/v1/nodes?watch=1&sendInitialEvents=true", &events(&[&initial[..], &[bookmark("Node", 9, true)]].concat()));
+    assert_eq!(sees(&cluster.node("a"), "cart"), "a");
+}
+
+#[test]
+fn a_watch_from_now_on_lists_nothing() {
+    let cluster = learned();
+    let watch = format!("{POOLS}?watch=1&sendInitialEvents=false&resourceVersionMatch=NotOlderThan&resourceVersion=0");
+    feed(&cluster, &watch, &events(&[("ADDED", pool("z", 20, &["z"])), ("MODIFIED", pool("z", 21, &["y"]))]));
+    assert_eq!(sees(&cluster.node("a"), "cart"), "ab");
+}
+
+#[test]
+fn a_narrower_source_still_brings_news() {
+    let cluster = learned();
+    let view = cluster.node("a");
+    assert_eq!(sees(&view, "web"), "abc");
+    // What cilium-agent does after somebody listed everything once: a selected watch is all that comes.
+    feed(&cluster, "/api/v1/namespaces/shop/services?watch=1&resourceVersion=10", &events(&[("MODIFIED", service("web", 50, POOL))]));
+    assert_eq!(sees(&view, "web"), "ab");
+    // Leaving the selection is not the end of the Service.
+    feed(&cluster, "/api/v1/services?watch=1&labelSelector=x&resourceVersion=10", &events(&[("DELETED", service("web", 60, POOL))]));
+    assert_eq!((sees(&view, "web").as_str(), cluster.counters().held_deleted_service), ("ab", 0));
+}
+
+#[test]
+fn a_source_can_be_forgotten() {
+    let cluster = learned();
+    let view = cluster.node("a");
+    // The API server was restored to an earlier state.
+    let restored = list("Service", 6, &[service("late", 4, POOL)]);
+    feed(&cluster, SERVICES, &restored);
+    assert_eq!(sees(&view, "late"), "abc", "an older list says nothing new");
+    cluster.forget_source(FactKind::Service);
+    assert_eq!(view.missing().len(), 1);
+    feed(&cluster, SERVICES, &restored);
+    assert_eq!((sees(&view, "late").as_str(), sees(&view, "cart").as_str()), ("ab", "ab"));
+    assert_eq!(cluster.counters().held_deleted_service, 1, "cart is gone, and held");
+}
+
+#[test]
+fn nodes_known_one_by_one_do_not_hide_each_other() {
+    let cluster = Cluster::new(Config::openyurt()).unwrap();
+    feed(&cluster, SERVICES, &list("Service", 10, &[service("cart", 5, POOL)]));
+    feed(&cluster, POOLS, &list("NodePool", 10, &[pool("p", 2, &["a", "b"]), pool("q", 3, &["c"])]));
+    feed(&cluster, "/api/v1/nodes?fieldSelector=metadata.name%3Da", &list("Node", 10, &[node("a", 1, "p")]));
+    feed(&cluster, "/api/v1/nodes?fieldSelector=metadata.name%3Dc", &list("Node", 12, &[node("c", 4, "q")]));
+    feed(&cluster, "/api/v1/nodes/b", &node("b", 3, "p").to_string());
+    for (name, seen) in [("a", "ab"), ("b", "ab"), ("c", "c")] {
+        assert_eq!(sees(&cluster.node(name), "cart"), seen, "{name}");
+    }
+    // A list that selects others evicts none of them.
+    feed(&cluster, "/api/v1/nodes?labelSelector=role%3Dgateway", &list("Node", 20, &[]));
+    assert_eq!(cluster.node("a").pool().as_deref(), Some("p"));
+    // A list of all does.
+    feed(&cluster, NODES, &list("Node", 30, &[node("b", 3, "p")]));
+    assert_eq!(cluster.node("a").pool(), None);
+}
+
+#[test]
+fn what_go_can_decode_is_decoded() {
+    let cluster = learned();
+    let view = cluster.node("a");
+    // A null in a list of strings, a key given twice, invalid UTF-8 in what does not matter.
+    feed(
+        &cluster,
+        POOLS,
+        &list("NodePool", 20, &[json!({"metadata": {"name": "p", "resourceVersion": "19"}, "status": {"nodes": ["a", null, "c"]}})]),
+    );
+    assert_eq!(sees(&view, "cart"), "ac");
+    let mut twice = list("Service", 20, &[service("web", 19, HOST)])
+        .replace("\"name\":\"web\"", "\"name\":\"x\",\"name\":\"web\",\"uid\":\"?\"")
+        .into_bytes();
+    let broken = twice.iter().position(|&byte| byte == b'?').unwrap();
+    twice[broken] = 0xff;
+    let mut services = cluster.feed(&Request::get(SERVICES), &Head::ok(JSON)).unwrap();
+    services.push(&twice).unwrap();
+    services.finish().unwrap();
+    assert_eq!((sees(&view, "web").as_str(), cluster.counters().facts_undecodable), ("a", 0));
+    // Protobuf: list { item { metadata { name, namespace, annotations { key, value } x 2 } } }, one value not UTF-8.
+    let record = |number: u8, content: &[u8]| [&[number << 3 | 2, content.len() as u8][..], content].concat();
+    let entry = |key: &[u8], value: &[u8]| record(12, &[record(1, key), record(2, value)].concat());
+    let metadata =
+        [record(1, b"db"), record(3, b"shop"), entry(b"note", b"\xff"), entry(b"openyurt.io/topologyKeys", b"kubernetes.io/hostname")]
+            .concat();
+    let items = [record(1, &record(2, b"30")), record(2, &record(1, &metadata))].concat();
+    let body = [b"k8s\0".to_vec(), vec![0x12, items.len() as u8 | 0x80, (items.len() >> 7) as u8], items].concat();
+    let mut services = cluster.feed(&Request::get(SERVICES), &Head::ok("application/vnd.kubernetes.protobuf")).unwrap();
+    services.push(&body).unwrap();
+    services.finish().unwrap();
+    assert_eq!((sees(&view, "db").as_str(), cluster.counters().facts_undecodable), ("a", 0));
+}
+
+#[test]
+fn what_cannot_be_decoded_does_not_undo_what_is_known() {
+    let cluster = learned();
+    feed(&cluster, POOLS, &list("NodePool", 20, &[json!({"metadata": {"name": "p", "resourceVersion": "19"}, "status": {"nodes": 7}})]));
+    assert_eq!((sees(&cluster.node("a"), "cart").as_str(), cluster.counters().facts_undecodable), ("ab", 1));
+}
+
+#[test]
+fn bodies_that_list_nothing_leave_the_facts_as_they_are() {
+    let cluster = learned();
+    for (target, body) in [
+        (POOLS, "{}"),
+        (POOLS, r#"{"kind":"NodePoolList","metadata":{"resourceVersion":"99"}}"#),
+        ("/apis/apps.openyurt.io/v1beta2/nodepools?shardSelector=x", r#"{"items":[],"metadata":{"resourceVersion":"99"}}"#),
+    ] {
+        feed(&cluster, target, body);
+        assert_eq!(sees(&cluster.node("a"), "cart"), "ab", "{target} {body}");
+    }
+    let mut empty = cluster.feed(&Request::get(SERVICES), &Head::ok("application/vnd.kubernetes.protobuf")).unwrap();
+    empty.push(b"k8s\0\x12\0").unwrap();
+    empty.finish().unwrap();
+    assert_eq!(sees(&cluster.node("a"), "cart"), "ab");
+}
+
+#[test]
+fn deleted_services_do_not_fill_the_memory() {
+    let cluster = learned();
+    let view = cluster.node("a");
+    let watch = "/api/v1/services?watch=1&resourceVersion=10";
+    let lives = |names: std::ops::Range<u64>| {
+        let lives = names.flat_map(|at| {
+            [("ADDED", service(&format!("s{at}"), 100 + 2 * at, POOL)), ("DELETED", service(&format!("s{at}"), 101 + 2 * at, POOL))]
+        });
+        events(&lives.collect::<Vec<_>>())
+    };
+    feed(&cluster, watch, &lives(0..4096));
+    assert_eq!(sees(&view, "s0"), "ab");
+    feed(&cluster, watch, &lives(4096..4097));
+    assert_eq!((sees(&view, "s0").as_str(), sees(&view, "s1").as_str()), ("abc", "ab"));
+    assert_eq!((cluster.counters().held_deleted_service, cluster.counters().passed_unknown_service), (2, 1));
+}
+
+#[test]
+fn endpoints_in_parts_or_over_a_websocket_are_refused() {
+    let view = learned().node("a");
+    for status in [101, 203, 206] {
+        let slices = Request::get("/apis/discovery.k8s.io/v1/endpointslices?watch=1");
+        assert!(matches!(view.open(&slices, &Head::new(status)), Err(Error::Status { .. })), "{status}");
+        assert!(matches!(view.open(&Request::get("/api/v1/pods"), &Head::new(status)), Ok(Opened::PassThrough)));
+    }
+    let gzip = Head::ok(JSON).header("Content-Encoding", "identity").header("content-encoding", "gzip");
+    assert!(matches!(view.open(&Request::get("/api/v1/endpoints"), &gzip), Err(Error::ContentEncoding(_))));
+    for status in [204, 304, 404, 410, 500] {
+        if status != 204 {
+            assert!(matches!(view.open(&Request::get("/api/v1/endpoints"), &Head::new(status)), Ok(Opened::PassThrough)), "{status}");
+        }
+    }
+}
+
+#[test]
+fn what_has_endpoints_is_judged_whatever_it_calls_itself() {
+    let view = learned().node("a");
+    let item = |kind: &str| {
+        format!(
+            r#"{{"kind":"{kind}","metadata":{{"namespace":"shop","labels":{{"kubernetes.io/service-name":"cart"}}}},"endpoints":[{{"nodeName":"c"}}]}}"#
+        )
+    };
+    for kind in ["Status", "Table", "PartialObjectMetadata"] {
+        let body = format!(r#"{{"kind":"EndpointSliceList","items":[{}]}}"#, item(kind));
+        let Ok(Opened::Rewrite(stream)) = view.open(&Request::get("/apis/discovery.k8s.io/v1/endpointslices"), &Head::ok(JSON)) else {
+            panic!()
+        };
+        assert!(matches!(run(stream, body.as_bytes(), std::iter::repeat(9)), Err(Error::Malformed { .. })), "{kind}");
+    }
+}
+
+#[test]
+fn an_object_of_too_many_endpoints_is_refused_before_it_fills_the_memory() {
+    let mut config = Config::openyurt();
+    config.limits.endpoints = 50;
+    let view = learned_with(config).node("a");
+    let open = |content_type: &str| match view
+        .open(&Request::get("/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/s"), &Head::ok(content_type))
+    {
+        Ok(Opened::Rewrite(stream)) => stream,
+        other => panic!("{other:?}"),
+    };
+    for (count, fits) in [(50, true), (51, false), (100_000, false)] {
+        let json = format!(r#"{{"metadata":{{"name":"s","namespace":"shop"}},"endpoints":[{}]}}"#, vec!["{}"; count].join(","));
+        let result = run(open(JSON), json.as_bytes(), std::iter::repeat(1000));
+        assert!(if fits { result.is_ok() } else { matches!(result, Err(Error::TooMany { limit: 50, .. })) }, "{count}");
+    }
+    for (count, fits) in [(50, true), (51, false)] {
+        let body = [&b"k8s\0\x12"[..], &[2 * count as u8], &b"\x12\0".repeat(count)].concat();
+        let result = run(open("application/vnd.kubernetes.protobuf"), &body, std::iter::repeat(1000));
+        assert!(if fits { result.is_ok() } else { matches!(result, Err(Error::TooMany { limit: 50, .. })) }, "{count}");
+    }
+}
+
+#[test]
+fn a_list_that_is_held_back_is_bounded() {
+    let mut config = Config::openyurt();
+    config.protobuf_lists = poolscope::ProtobufLists::Compact;
+    config.limits.list_bytes = 100;
+    let view = learned_with(config).node("a");
+    let open = |target: &str| match view.open(&Request::get(target), &Head::ok("application/vnd.kubernetes.protobuf")) {
+        Ok(Opened::Rewrite(stream)) => stream,
+        other => panic!("{other:?}"),
+    };
+    let long = [&b"k8s\0\x12\x65"[..], &b"\x1a\x63"[..], &[0; 99]].concat();
+    let error = run(open("/apis/discovery.k8s.io/v1/endpointslices"), &long[..20], std::iter::repeat(5)).unwrap_err();
+    assert_eq!(error, Error::TooLarge { what: "a list", offset: 4, limit: 100, key: "listBytes" });
+    // What only teaches is never held back.
+    assert_eq!(run(open(SERVICES), &long, std::iter::repeat(5)).unwrap(), long);
+}
+
+#[test]
 fn feeds_say_what_they_cannot_use() {
     let cluster = Cluster::new(Config::openyurt()).unwrap();
     let refused = |target: &str, head: Head| cluster.feed(&Request::get(target), &head).unwrap_err();

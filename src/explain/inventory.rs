@@ -16,8 +16,8 @@ pub struct Inventory {
     slices: BTreeMap<(String, String), Slice>,
     /// By namespace and name; one entry a subset.
     endpoints: BTreeMap<(String, String), Vec<Slice>>,
-    /// resourceVersion of the latest list.
-    listed_at: u64,
+    /// resourceVersion of the latest list of each kind.
+    listed_at: BTreeMap<String, u64>,
 }
 
 /// What a body says about itself.
@@ -72,7 +72,8 @@ impl Inventory {
     pub fn load(&mut self, body: &[u8]) -> Result<usize> {
         let body = Body::read(body)?;
         let version = body.headline.resource_version.parse().unwrap_or(u64::MAX);
-        if body.headline.items.is_none() && version <= self.listed_at {
+        let kind = body.headline.kind.strip_suffix("List").unwrap_or(&body.headline.kind).to_owned();
+        if body.headline.items.is_none() && self.listed_at.get(&kind).is_some_and(|&listed_at| version <= listed_at) {
             return Ok(0);
         }
         let mut loaded = 0;
@@ -96,7 +97,8 @@ impl Inventory {
             }
         }
         if loaded > 0 && body.headline.items.is_some() && version != u64::MAX {
-            self.listed_at = self.listed_at.max(version);
+            let listed_at = self.listed_at.entry(kind).or_default();
+            *listed_at = (*listed_at).max(version);
         }
         Ok(loaded)
     }

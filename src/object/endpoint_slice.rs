@@ -5,7 +5,7 @@
 
 use super::SubjectKind;
 use super::metadata::{is_map_entry_for, outline_metadata};
-use super::outline::{Endpoint, Outline, expect, id, is_null, object, string};
+use super::outline::{Outline, expect, id, is_null, object, string};
 use crate::error::Fault;
 use crate::wire::Span;
 use crate::wire::json::{Mark, Shape};
@@ -34,7 +34,7 @@ pub(crate) fn outline_json(buf: &[u8], marks: &[Mark], outline: &mut Outline) ->
             id::TOPOLOGY => expect(buf, mark.span, b'{', "expected an object as topology")?,
             id::ENDPOINT => {
                 expect(buf, mark.span, b'{', "expected an object as endpoint")?;
-                outline.endpoints.push(Endpoint { span: mark.span, node: node.take() });
+                outline.push(mark.span, node.take())?;
             }
             id::ENDPOINTS => {
                 expect(buf, mark.span, b'[', "expected an array of endpoints")?;
@@ -60,7 +60,7 @@ pub(crate) fn outline_protobuf(buf: &[u8], object: Span, kind: SubjectKind, outl
             2 => {
                 let content = field.len_delimited()?;
                 let node = if beta { node_of_topology(buf, content)? } else { last_string(buf, content, 6)? };
-                outline.endpoints.push(Endpoint { span: field.record(), node });
+                outline.push(field.record(), node)?;
             }
             _ => {}
         }

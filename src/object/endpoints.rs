@@ -4,7 +4,7 @@
 //! EndpointAddress 4 nodeName.
 
 use super::metadata::outline_metadata;
-use super::outline::{Endpoint, Outline, Subset, expect, id, object, string};
+use super::outline::{Outline, Subset, expect, id, object, string};
 use crate::error::Fault;
 use crate::wire::Span;
 use crate::wire::json::{Mark, Shape};
@@ -26,7 +26,7 @@ pub(crate) fn outline_json(buf: &[u8], marks: &[Mark], outline: &mut Outline) ->
             id::NODE => node = string(buf, mark.span)?,
             id::ENDPOINT => {
                 expect(buf, mark.span, b'{', "expected an object as address")?;
-                outline.endpoints.push(Endpoint { span: mark.span, node: node.take() });
+                outline.push(mark.span, node.take())?;
             }
             id::ENDPOINTS => {
                 expect(buf, mark.span, b'[', "expected an array of addresses")?;
@@ -35,7 +35,7 @@ pub(crate) fn outline_json(buf: &[u8], marks: &[Mark], outline: &mut Outline) ->
             }
             id::SUBSET => {
                 expect(buf, mark.span, b'{', "expected an object as subset")?;
-                outline.subsets.push(Subset { span: mark.span, length: None, arrays: (arrays, outline.arrays.len()) });
+                outline.push_subset(Subset { span: mark.span, length: None, arrays: (arrays, outline.arrays.len()) })?;
                 arrays = outline.arrays.len();
             }
             id::SUBSETS => {
@@ -65,13 +65,13 @@ pub(crate) fn outline_protobuf(buf: &[u8], object: Span, outline: &mut Outline) 
                 while let Some(member) = members.next()? {
                     if matches!(member.number, 1 | 2) {
                         let node = last_string(buf, member.len_delimited()?, 4)?;
-                        outline.endpoints.push(Endpoint { span: member.record(), node });
+                        outline.push(member.record(), node)?;
                     }
                 }
                 let array = outline.arrays.len();
                 outline.arrays.push((first, outline.endpoints.len()));
                 let length = Some((field.length(), content));
-                outline.subsets.push(Subset { span: field.record(), length, arrays: (array, array + 1) });
+                outline.push_subset(Subset { span: field.record(), length, arrays: (array, array + 1) })?;
             }
             _ => {}
         }

@@ -16,18 +16,17 @@ pub(crate) struct TypeMeta {
 }
 
 impl TypeMeta {
-    /// Reads runtime.TypeMeta: 1 apiVersion, 2 kind.
-    pub(crate) fn read(buf: &[u8], content: Span) -> Result<TypeMeta, Fault> {
-        let mut meta = TypeMeta::default();
+    /// Reads runtime.TypeMeta: 1 apiVersion, 2 kind. One that is given again is merged into the first.
+    pub(crate) fn read(mut self, buf: &[u8], content: Span) -> Result<TypeMeta, Fault> {
         let mut fields = Fields::new(buf, content);
         while let Some(field) = fields.next()? {
             match field.number {
-                1 => meta.api_version = field.len_delimited()?,
-                2 => meta.kind = field.len_delimited()?,
+                1 => self.api_version = field.len_delimited()?,
+                2 => self.kind = field.len_delimited()?,
                 _ => {}
             }
         }
-        Ok(meta)
+        Ok(self)
     }
 }
 
@@ -104,7 +103,7 @@ impl Enveloped {
         let mut fields = Fields::new(buf, Span::new(envelope.start + MAGIC.len(), envelope.end));
         while let Some(field) = fields.next()? {
             match field.number {
-                1 => self.type_meta = TypeMeta::read(buf, field.len_delimited()?)?,
+                1 => self.type_meta = self.type_meta.read(buf, field.len_delimited()?)?,
                 2 => once(&mut raw, field)?,
                 3 => plain(&field)?,
                 _ => {}

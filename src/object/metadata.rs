@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::outline::{Outline, SERVICE_NAME_LABEL};
 use crate::error::Fault;
@@ -63,7 +64,7 @@ impl Metadata {
     pub(crate) fn read(object: &[u8], encoding: Encoding) -> Option<Metadata> {
         match encoding {
             Encoding::Json => {
-                let object: JsonObject = serde_json::from_slice(object).ok()?;
+                let object: JsonObject = read_json(object)?;
                 let metadata = object.metadata?;
                 Some(Metadata {
                     name: metadata.name.unwrap_or_default(),
@@ -77,11 +78,11 @@ impl Metadata {
             Encoding::Protobuf => {
                 let metadata = <ProtobufObject as prost::Message>::decode(object).ok()?.metadata?;
                 Some(Metadata {
-                    name: metadata.name,
-                    namespace: metadata.namespace,
-                    resource_version: metadata.resource_version,
-                    labels: metadata.labels,
-                    annotations: metadata.annotations,
+                    name: text(metadata.name),
+                    namespace: text(metadata.namespace),
+                    resource_version: text(metadata.resource_version),
+                    labels: entries(metadata.labels),
+                    annotations: entries(metadata.annotations),
                     kind: None,
                 })
             }
@@ -120,16 +121,44 @@ struct ProtobufObject {
     metadata: Option<ProtobufMetadata>,
 }
 
+/// Strings as bytes: the API server's decoder does not look at UTF-8, and a text that is wrong there must not hide the
+/// rest.
 #[derive(prost::Message)]
 struct ProtobufMetadata {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "3")]
-    namespace: String,
-    #[prost(string, tag = "6")]
-    resource_version: String,
-    #[prost(map = "string, string", tag = "11")]
-    labels: HashMap<String, String>,
-    #[prost(map = "string, string", tag = "12")]
-    annotations: HashMap<String, String>,
+    #[prost(bytes = "vec", tag = "1")]
+    name: Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    namespace: Vec<u8>,
+    #[prost(bytes = "vec", tag = "6")]
+    resource_version: Vec<u8>,
+    #[prost(message, repeated, tag = "11")]
+    labels: Vec<Entry>,
+    #[prost(message, repeated, tag = "12")]
+    annotations: Vec<Entry>,
+}
+
+#[derive(prost::Message)]
+struct Entry {
+    #[prost(bytes = "vec", tag = "1")]
+    key: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    value: Vec<u8>,
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+fn entries(entries: Vec<Entry>) -> HashMap<String, String> {
+    entries.into_iter().map(|Entry { key, value }| (text(key), text(value))).collect()
+}
+
+/// Reads an object with the few fields that `T` has, as Go would read it: what is wrong with its UTF-8 becomes U+FFFD,
+/// and the last of two equal keys counts.
+pub(super) fn read_json<T: DeserializeOwned>(object: &[u8]) -> Option<T> {
+    if let Ok(read) = serde_json::from_slice(object) {
+        return Some(read);
+    }
+    let value: serde_json::Value = serde_json::from_str(&String::from_utf8_lossy(object)).ok()?;
+    serde_json::from_value(value).ok()
 }

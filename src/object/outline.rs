@@ -26,7 +26,7 @@ pub(super) mod id {
 
 /// `namespace/name` as far as the marks of a broken object tell, for messages.
 pub(crate) fn name_in(buf: &[u8], marks: &[Mark]) -> Option<Box<str>> {
-    let mut outline = Outline::default();
+    let mut outline = Outline::new(0);
     outline.clear(true);
     for &mark in marks.iter().filter(|mark| matches!(mark.id, id::NAME | id::NAMESPACE)) {
         outline.header_mark(buf, mark).ok()?;
@@ -86,9 +86,10 @@ pub(crate) struct Subset {
 }
 
 /// Where things are in one object. Reused from object to object, so that reading one allocates nothing.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Outline {
     json: bool,
+    max_endpoints: usize,
     pub(crate) kind: Option<Span>,
     pub(crate) api_version: Option<Span>,
     pub(crate) name: Option<Span>,
@@ -106,7 +107,42 @@ pub(crate) struct Outline {
 }
 
 impl Outline {
-    pub(super) fn clear(&mut self, json: bool) {
+    /// An outline for objects of at most so many endpoints and subsets.
+    pub(crate) fn new(max_endpoints: usize) -> Outline {
+        Outline {
+            json: false,
+            max_endpoints,
+            kind: None,
+            api_version: None,
+            name: None,
+            namespace: None,
+            service_name: None,
+            endpoints: Vec::new(),
+            arrays: Vec::new(),
+            subsets: Vec::new(),
+            subset_arrays: Vec::new(),
+        }
+    }
+
+    /// One more endpoint.
+    pub(super) fn push(&mut self, span: Span, node: Option<Span>) -> Result<(), Fault> {
+        self.endpoints.push(Endpoint { span, node });
+        self.check_count(span)
+    }
+
+    /// One more subset.
+    pub(super) fn push_subset(&mut self, subset: Subset) -> Result<(), Fault> {
+        self.subsets.push(subset);
+        self.check_count(subset.span)
+    }
+
+    fn check_count(&self, last: Span) -> Result<(), Fault> {
+        let count = self.endpoints.len() + self.subsets.len();
+        if count > self.max_endpoints { Err(Fault::too_many(last.start, self.max_endpoints)) } else { Ok(()) }
+    }
+
+    /// Forgets the object before.
+    pub(crate) fn clear(&mut self, json: bool) {
         self.json = json;
         self.kind = None;
         self.api_version = None;
@@ -123,10 +159,15 @@ impl Outline {
         self.json
     }
 
-    /// The text at `span`. JSON escapes are resolved; a JSON text that cannot be resolved is empty, which names nothing.
+    /// The text at `span`. JSON escapes are resolved; of a text that cannot be resolved Go makes one with U+FFFD in it,
+    /// which names nothing either.
     pub(crate) fn text<'a>(&self, buf: &'a [u8], span: Span) -> Cow<'a, [u8]> {
         let text = span.of(buf);
-        if self.json && text.contains(&b'\\') { Cow::Owned(unescape(text).unwrap_or_default().into_bytes()) } else { Cow::Borrowed(text) }
+        if self.json && text.contains(&b'\\') {
+            Cow::Owned(unescape(text).unwrap_or_else(|| "\u{fffd}".to_owned()).into_bytes())
+        } else {
+            Cow::Borrowed(text)
+        }
     }
 
     /// The text at `span`, or nothing.
@@ -203,16 +244,12 @@ pub(super) fn is_null(buf: &[u8], value: Span) -> bool {
 pub(super) fn string(buf: &[u8], value: Span) -> Result<Option<Span>, Fault> {
     match buf[value.start] {
         b'"' => Ok(Some(Span::new(value.start + 1, value.end - 1))),
-        b'n' => Ok(None),
+        _ if is_null(buf, value) => Ok(None),
         _ => Err(Fault::json(value.start, "expected a string or null")),
     }
 }
 
-/// Checks that a value is of the wanted type, told by its first byte, or `null`.
+/// Checks that a value is of the wanted type, which its first byte tells, or `null`.
 pub(super) fn expect(buf: &[u8], value: Span, first: u8, what: &'static str) -> Result<(), Fault> {
-    match buf[value.start] {
-        b'n' => Ok(()),
-        byte if byte == first => Ok(()),
-        _ => Err(Fault::json(value.start, what)),
-    }
+    if buf[value.start] == first || is_null(buf, value) { Ok(()) } else { Err(Fault::json(value.start, what)) }
 }

@@ -2,19 +2,23 @@
 
 use serde::Deserialize;
 
+use super::metadata::read_json;
+
 /// Label of a NodeBucket that names its pool. A pool may have several buckets.
 const POOL_NAME_LABEL: &str = "openyurt.io/pool-name";
 
 /// `.status.nodes` of a NodePool, v1alpha1 to v1beta2 alike. `None` if the object cannot be decoded.
 pub(crate) fn nodes_of_pool(object: &[u8]) -> Option<Vec<String>> {
-    let pool: NodePool = serde_json::from_slice(object).ok()?;
-    Some(pool.status.and_then(|status| status.nodes).unwrap_or_default())
+    let pool: NodePool = read_json(object)?;
+    let nodes = pool.status.and_then(|status| status.nodes).unwrap_or_default();
+    // A null is an empty string to Go, and no node has that name.
+    Some(nodes.into_iter().flatten().collect())
 }
 
 /// `.nodes[].name` of a NodeBucket (top level, not under spec or status).
 pub(crate) fn nodes_of_bucket(object: &[u8]) -> Option<Vec<String>> {
-    let bucket: NodeBucket = serde_json::from_slice(object).ok()?;
-    Some(bucket.nodes.unwrap_or_default().into_iter().map(|node| node.name).collect())
+    let bucket: NodeBucket = read_json(object)?;
+    Some(bucket.nodes.unwrap_or_default().into_iter().flatten().filter_map(|node| node.name).collect())
 }
 
 /// The pool that a NodeBucket belongs to.
@@ -29,15 +33,15 @@ struct NodePool {
 
 #[derive(Deserialize)]
 struct NodePoolStatus {
-    nodes: Option<Vec<String>>,
+    nodes: Option<Vec<Option<String>>>,
 }
 
 #[derive(Deserialize)]
 struct NodeBucket {
-    nodes: Option<Vec<BucketNode>>,
+    nodes: Option<Vec<Option<BucketNode>>>,
 }
 
 #[derive(Deserialize)]
 struct BucketNode {
-    name: String,
+    name: Option<String>,
 }

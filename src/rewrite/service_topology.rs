@@ -55,14 +55,18 @@ impl ServiceTopology {
         for endpoint in &outline.endpoints {
             let node: Option<Cow<'_, [u8]>> = endpoint.node.map(|node| outline.text(buf, node));
             let keep = view.judge(node.as_deref()).keeps();
-            kept += u64::from(keep);
+            kept += usize::from(keep);
             self.keep.push(keep);
         }
-        let dropped = outline.endpoints.len() as u64 - kept;
+        let dropped = outline.endpoints.len() - kept;
         // A subset without addresses goes too, so an object may change that loses no endpoint.
-        let judged = !matches!(view_reason(&view), Some(reason) if reason.keeps());
+        let judged = !matches!(whole_reason(&view), Some(reason) if reason.keeps());
         let changes = dropped > 0 || judged && outline.has_empty_subset();
-        tell(self.cluster.tally(), view_reason(&view), deleted, kept, dropped);
+        let tally = self.cluster.tally();
+        tell(tally, &view, kept, dropped);
+        if deleted {
+            count(&tally.held_deleted_service, 1);
+        }
         if changes {
             cut(outline, &self.keep, edit);
         }
@@ -71,24 +75,22 @@ impl ServiceTopology {
 }
 
 /// The reason that holds for the whole object, if there is one.
-fn view_reason(view: &View<'_>) -> Option<Reason> {
+fn whole_reason(view: &View<'_>) -> Option<Reason> {
     match view {
         View::Whole(reason) | View::Nothing(reason) => Some(*reason),
         View::Node(_) | View::Pool { .. } => None,
     }
 }
 
-fn tell(tally: &Tally, reason: Option<Reason>, deleted: bool, kept: u64, dropped: u64) {
+/// Counts an object that was judged by `view`.
+pub(crate) fn tell(tally: &Tally, view: &View<'_>, kept: usize, dropped: usize) {
     count(&tally.objects, 1);
-    count(&tally.endpoints_kept, kept);
+    count(&tally.endpoints_kept, kept as u64);
     if dropped > 0 {
         count(&tally.objects_cut, 1);
-        count(&tally.endpoints_dropped, dropped);
+        count(&tally.endpoints_dropped, dropped as u64);
     }
-    if deleted {
-        count(&tally.held_deleted_service, 1);
-    }
-    let doubt: Option<&AtomicU64> = match reason {
+    let doubt: Option<&AtomicU64> = match whole_reason(view) {
         Some(Reason::UnknownService) => Some(&tally.passed_unknown_service),
         Some(Reason::NoService) => Some(&tally.passed_no_service),
         Some(Reason::UnknownPool) => Some(&tally.passed_unknown_pool),

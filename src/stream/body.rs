@@ -60,6 +60,15 @@ impl Context<'_> {
         Err(Error::TooLarge { what: self.what, offset: self.base + start as u64, limit: limit as u64, key })
     }
 
+    /// Refuses to hold back a list that starts at `start` of the data at hand and has `len` bytes.
+    pub(super) fn check_held(&self, start: usize, len: u64) -> Result<()> {
+        let limit = self.limits.list_bytes as u64;
+        if len <= limit {
+            return Ok(());
+        }
+        Err(Error::TooLarge { what: "a list", offset: self.base + start as u64, limit, key: "listBytes" })
+    }
+
     /// Takes the unit that begins at the cursor and ends at `end` of `data`, and writes it if it changes.
     pub(super) fn take(&mut self, data: &[u8], end: usize, unit: &Unit<'_>, cursor: &mut Cursor, out: &mut Output<'_>) -> Result<()> {
         match self.role.take(unit) {

@@ -3,13 +3,12 @@
 //! Built-in lists say their kind first; lists of custom resources have their keys sorted, so that the items come before
 //! the list's kind and metadata (wire 3). What an item is must therefore be known from the request.
 
-use std::borrow::Cow;
-
 use super::body::{Context, Cursor, Walk};
-use super::role::Role;
+use super::role::{ListEnd, Role};
 use super::unit::Unit;
+use crate::config::Limits;
 use crate::error::{Error, Fault, Result};
-use crate::wire::json::{Mark, Scanner, Shape, is_blank, unescape};
+use crate::wire::json::{Mark, Scanner, Shape, is_blank, string};
 use crate::wire::splice::Output;
 
 /// What may come next, outside of any value.
@@ -49,19 +48,21 @@ pub(super) struct JsonList {
     /// A key, value or item has begun.
     inside: bool,
     kind: Option<Vec<u8>>,
+    has_items: bool,
     resource_version: String,
     continues: String,
 }
 
 impl JsonList {
-    pub(super) fn new(role: &Role, depth: usize) -> JsonList {
+    pub(super) fn new(role: &Role, limits: Limits) -> JsonList {
         JsonList {
             item: role.item_shape(),
             expect: Expect::Start,
             member: Member::Other,
-            scanner: Scanner::new(Shape::SKIP, depth),
+            scanner: Scanner::new(Shape::SKIP, limits.depth, limits.endpoints),
             inside: false,
             kind: None,
+            has_items: false,
             resource_version: String::new(),
             continues: String::new(),
         }
@@ -78,7 +79,8 @@ impl JsonList {
             (Expect::Colon, b':') => Ok(Expect::Value),
             (Expect::Colon, _) => Err("expected a colon after a key"),
             (Expect::Value, b'[') if self.member == Member::Items => Ok(Expect::FirstItem),
-            (Expect::Value, b'{' | b'"') if self.member == Member::Items => Err("expected `items` to be an array"),
+            (Expect::Value, b'n') => return None,
+            (Expect::Value, _) if self.member == Member::Items => Err("expected `items` to be an array"),
             (Expect::Next, b',') => Ok(Expect::Key),
             (Expect::Next, _) => Err("expected a comma or the end of the list"),
             (Expect::FirstItem, b']') | (Expect::NextItem, b']') => Ok(Expect::Next),
@@ -100,6 +102,11 @@ impl JsonList {
         }
     }
 
+    fn end(&self) -> ListEnd<'_> {
+        let (kind, resource_version, continues) = (self.kind.as_deref(), &*self.resource_version, &*self.continues);
+        ListEnd { kind, resource_version, continues, has_items: self.has_items }
+    }
+
     /// A key or a value other than an item is whole.
     fn member_read(&mut self, value: &[u8]) {
         if matches!(self.expect, Expect::FirstKey | Expect::Key) {
@@ -109,11 +116,12 @@ impl JsonList {
                 b"items" => Member::Items,
                 _ => Member::Other,
             };
+            self.has_items |= self.member == Member::Items;
             self.expect = Expect::Colon;
             return;
         }
         match self.member {
-            Member::Kind => self.kind = string(value).map(Cow::into_owned),
+            Member::Kind => self.kind = string(value).map(|kind| kind.into_owned()),
             Member::Metadata => {
                 for &Mark { id, span } in self.scanner.marks() {
                     let Some(text) = string(span.of(value)) else { continue };
@@ -138,11 +146,12 @@ impl Walk for JsonList {
                 let Some(&byte) = data.get(cursor.pos) else { return Ok(()) };
                 match self.punctuation(byte) {
                     Some(Ok(next)) => {
+                        if next == Expect::End {
+                            let ended = context.role.list_ended(&self.end());
+                            ended.map_err(|what| context.fault(Fault::json(cursor.pos, what), None))?;
+                        }
                         self.expect = next;
                         cursor.pos += 1;
-                        if next == Expect::End {
-                            context.role.list_ended(self.kind.as_deref(), &self.resource_version, &self.continues);
-                        }
                         continue;
                     }
                     Some(Err(what)) => return Err(context.fault(Fault::json(cursor.pos, what), None)),
@@ -172,10 +181,4 @@ impl Walk for JsonList {
         let inside = if self.inside && matches!(self.expect, Expect::FirstItem | Expect::Item) { context.what } else { "a list" };
         Err(Error::Truncated { offset: context.base + held.len() as u64, inside })
     }
-}
-
-/// The text of a JSON string; `None` for any other value.
-fn string(value: &[u8]) -> Option<Cow<'_, [u8]>> {
-    let text = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    if text.contains(&b'\\') { unescape(text).map(|text| Cow::Owned(text.into_bytes())) } else { Some(Cow::Borrowed(text)) }
 }

@@ -6,6 +6,7 @@
 use super::body::{Context, Cursor, Walk};
 use super::role::Role;
 use super::unit::Unit;
+use crate::config::Limits;
 use crate::error::{Error, Fault, Result};
 use crate::wire::json::{Scanner, is_blank};
 use crate::wire::splice::Output;
@@ -21,12 +22,12 @@ pub(super) struct JsonValues {
 }
 
 impl JsonValues {
-    pub(super) fn watch(role: &Role, depth: usize) -> JsonValues {
-        JsonValues { scanner: Scanner::new(role.event_shape(), depth), single: false, inside: false, over: false }
+    pub(super) fn watch(role: &Role, limits: Limits) -> JsonValues {
+        JsonValues { scanner: Scanner::new(role.event_shape(), limits.depth, limits.endpoints), single: false, inside: false, over: false }
     }
 
-    pub(super) fn single(role: &Role, depth: usize) -> JsonValues {
-        JsonValues { scanner: Scanner::new(role.item_shape(), depth), single: true, inside: false, over: false }
+    pub(super) fn single(role: &Role, limits: Limits) -> JsonValues {
+        JsonValues { scanner: Scanner::new(role.item_shape(), limits.depth, limits.endpoints), single: true, inside: false, over: false }
     }
 }
 
@@ -60,7 +61,7 @@ impl Walk for JsonValues {
             return Err(Error::Truncated { offset, inside: context.what });
         }
         if self.single && !self.over {
-            return Err(Error::Truncated { offset, inside: "an empty body" });
+            return Err(Error::Truncated { offset, inside: context.what });
         }
         Ok(())
     }

@@ -1,12 +1,15 @@
 //! Taking facts from the units of a stream.
 
+use std::collections::HashMap;
+
 use super::request::{Initial, Target, Verb};
+use super::role::ListEnd;
 use super::unit::{Event, Unit};
-use crate::cluster::Cluster;
 use crate::cluster::counters::count;
 use crate::cluster::fact::{Fact, Read, matters};
-use crate::cluster::pages::Begun;
+use crate::cluster::pages::Page;
 use crate::cluster::source::{Selection, Version};
+use crate::cluster::{Cluster, Listing};
 use crate::object::FactKind;
 use crate::object::metadata::{Metadata, PARTIAL_OBJECT_METADATA};
 
@@ -19,26 +22,22 @@ pub(super) struct Learner {
     kind: FactKind,
     selection: Selection,
     phase: Phase,
-    /// Something was seen that shows that the list is not the whole truth.
+    /// What the list or the initial events have taught so far.
+    listing: Listing,
+    /// Something was seen that shows that the listing is not the whole truth.
     incomplete: bool,
 }
 
 enum Phase {
     Single,
-    /// Facts of the page so far, and the token that asked for it.
-    List {
-        facts: Vec<Fact>,
-        continues: Option<String>,
-    },
-    /// Facts of the initial events so far.
+    /// A list, or the page of one that this token asked for.
+    List(Option<String>),
+    /// The initial events of a watch; their end is announced, or only told by what comes next.
     Initial {
-        facts: Vec<Fact>,
         announced: bool,
     },
     /// Live events of a watch that started at this version.
-    Live {
-        start: Version,
-    },
+    Live(Version),
     /// Nothing more is learned: an error event came, or the kind does not matter under this configuration.
     Over,
 }
@@ -49,11 +48,11 @@ impl Learner {
             // Two sources of membership would mix.
             _ if !matters(kind, cluster.config()) => Phase::Over,
             Verb::Get => Phase::Single,
-            Verb::List => Phase::List { facts: Vec::new(), continues: target.continues.clone() },
-            Verb::Watch { initial: Initial::Live } => Phase::Live { start: Version::parse(&target.resource_version) },
-            Verb::Watch { initial } => Phase::Initial { facts: Vec::new(), announced: initial == Initial::Announced },
+            Verb::List => Phase::List(target.continues.clone()),
+            Verb::Watch { initial: Initial::Live } => Phase::Live(target.start()),
+            Verb::Watch { initial } => Phase::Initial { announced: initial == Initial::Announced },
         };
-        Learner { cluster, kind, selection: target.selection.clone(), phase, incomplete: false }
+        Learner { cluster, kind, selection: target.selection.clone(), phase, listing: Listing::default(), incomplete: false }
     }
 
     pub(super) fn kind(&self) -> FactKind {
@@ -77,18 +76,18 @@ impl Learner {
     }
 
     fn learn(&mut self, fact: Fact, event: Event) {
-        if let Phase::Initial { facts, announced: false } = &mut self.phase
-            && event != Event::Added
-        {
+        if matches!(self.phase, Phase::Initial { announced: false }) && event != Event::Added {
             // A legacy watch ends its initial events by the first event of another type (wire 4.5, rule 1).
-            let facts = std::mem::take(facts);
-            let version = facts.iter().fold(Version::default(), |version, fact| version.later(fact.version));
-            self.initial_events_ended(facts, version);
+            let seen = self.listing.facts.values();
+            let version = seen.fold(Version::default(), |version, fact| version.later(fact.version));
+            self.initial_events_ended(version);
         }
-        match &mut self.phase {
+        match self.phase {
             Phase::Single => self.cluster.learn_single(self.kind, fact),
-            Phase::List { facts, .. } | Phase::Initial { facts, .. } => facts.push(fact),
-            Phase::Live { start } => self.cluster.learn_event(self.kind, &self.selection, *start, fact, event == Event::Deleted),
+            // Live events may come before the initial ones are announced to be over.
+            Phase::Initial { .. } if event == Event::Deleted => drop(self.listing.facts.remove(&fact.key)),
+            Phase::List(_) | Phase::Initial { .. } => drop(self.listing.facts.insert(fact.key.clone(), fact)),
+            Phase::Live(start) => self.cluster.learn_event(self.kind, &self.selection, start, fact, event == Event::Deleted),
             Phase::Over => {}
         }
     }
@@ -96,50 +95,48 @@ impl Learner {
     fn bookmark(&mut self, unit: &Unit<'_>) {
         let Some(metadata) = Metadata::read(unit.object_bytes(), unit.encoding) else { return };
         let version = Version::parse(&metadata.resource_version);
-        match &mut self.phase {
-            Phase::Initial { facts, announced } => {
-                if !*announced || metadata.annotations.get(INITIAL_EVENTS_END).is_some_and(|value| value == "true") {
-                    let facts = std::mem::take(facts);
-                    self.initial_events_ended(facts, version);
+        match self.phase {
+            Phase::Initial { announced } => {
+                if !announced || metadata.annotations.get(INITIAL_EVENTS_END).is_some_and(|value| value == "true") {
+                    self.initial_events_ended(version);
                 }
             }
-            Phase::Live { start } => self.cluster.learn_bookmark(self.kind, &self.selection, *start, version),
-            Phase::Single | Phase::List { .. } | Phase::Over => {}
+            Phase::Live(start) => self.cluster.learn_bookmark(self.kind, &self.selection, start, version),
+            Phase::Single | Phase::List(_) | Phase::Over => {}
         }
     }
 
-    fn initial_events_ended(&mut self, facts: Vec<Fact>, version: Version) {
+    fn initial_events_ended(&mut self, version: Version) {
+        let listing = std::mem::take(&mut self.listing);
         if !self.incomplete {
-            self.cluster.learn_list(self.kind, &self.selection, version, facts);
+            self.cluster.learn_list(self.kind, &self.selection, version, listing);
         }
-        self.phase = Phase::Live { start: version };
+        self.phase = Phase::Live(version);
     }
 
     /// The last item of a list was taken.
-    pub(super) fn list_ended(&mut self, kind: Option<&[u8]>, resource_version: &str, continues: &str) {
-        let Phase::List { facts, continues: asked } = &mut self.phase else { return };
-        let (mut facts, asked) = (std::mem::take(facts), asked.take());
-        let version = Version::parse(resource_version);
-        if self.incomplete || !kind.is_none_or(|kind| self.is_list(kind)) {
+    pub(super) fn list_ended(&mut self, end: &ListEnd<'_>) {
+        let Phase::List(asked) = &mut self.phase else { return };
+        let (mut listing, asked) = (std::mem::take(&mut self.listing), asked.take());
+        let version = Version::parse(end.resource_version);
+        // A body without items lists nothing, which is not the same as listing that there is nothing.
+        if self.incomplete || !end.has_items || !end.kind.is_none_or(|kind| self.is_list(kind)) {
             return;
         }
         let mut pages = self.cluster.pages();
         if let Some(token) = asked {
             match pages.resume(self.kind, &self.selection, &token) {
-                Some(begun) if begun.version == version => {
-                    let mut all = begun.facts;
-                    all.append(&mut facts);
-                    facts = all;
-                }
+                Some(page) if page.version == version => listing.append(page.listing),
                 // The first pages went another way, or belong to another state than this one: no whole list.
                 _ => return,
             }
         }
-        if continues.is_empty() {
+        if end.continues.is_empty() {
             drop(pages);
-            self.cluster.learn_list(self.kind, &self.selection, version, facts);
+            self.cluster.learn_list(self.kind, &self.selection, version, listing);
         } else {
-            pages.keep(Begun { kind: self.kind, selection: self.selection.clone(), token: continues.to_owned(), version, facts });
+            let (kind, selection) = (self.kind, self.selection.clone());
+            pages.keep(Page { kind, selection, token: end.continues.to_owned(), version, listing });
         }
     }
 
@@ -154,15 +151,21 @@ impl Learner {
 
     fn fact(&mut self, unit: &Unit<'_>) -> Option<Fact> {
         match Fact::read(self.kind, unit.object_bytes(), unit.encoding, unit.kind, self.cluster.config()) {
-            Read::Fact(fact) => Some(fact),
-            Read::SaysNothing => {
-                self.incomplete = true;
-                None
-            }
+            Read::Fact(fact) => return Some(fact),
+            Read::SaysNothing => self.incomplete = true,
             Read::Undecodable => {
                 count(&self.cluster.tally().facts_undecodable, 1);
-                None
+                self.listing.undecodable += 1;
             }
         }
+        None
+    }
+}
+
+impl Listing {
+    fn append(&mut self, earlier: Listing) {
+        self.undecodable += earlier.undecodable;
+        let later: HashMap<_, _> = std::mem::replace(&mut self.facts, earlier.facts);
+        self.facts.extend(later);
     }
 }

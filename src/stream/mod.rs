@@ -128,12 +128,12 @@ impl Stream {
     fn new(verb: Verb, encoding: Encoding, role: Role, config: &Config) -> Stream {
         let limits = config.limits;
         let walk: Box<dyn Walk> = match (verb, encoding) {
-            (Verb::Watch { .. }, Encoding::Json) => Box::new(JsonValues::watch(&role, limits.depth)),
-            (Verb::Get, Encoding::Json) => Box::new(JsonValues::single(&role, limits.depth)),
-            (Verb::List, Encoding::Json) => Box::new(JsonList::new(&role, limits.depth)),
+            (Verb::Watch { .. }, Encoding::Json) => Box::new(JsonValues::watch(&role, limits)),
+            (Verb::Get, Encoding::Json) => Box::new(JsonValues::single(&role, limits)),
+            (Verb::List, Encoding::Json) => Box::new(JsonList::new(&role, limits)),
             (Verb::Watch { .. }, Encoding::Protobuf) => Box::new(ProtobufFrames),
             (Verb::Get, Encoding::Protobuf) => Box::new(ProtobufObject),
-            (Verb::List, Encoding::Protobuf) => Box::new(ProtobufList::new(config.protobuf_lists)),
+            (Verb::List, Encoding::Protobuf) => Box::new(ProtobufList::new(&role, config)),
         };
         let what = match verb {
             Verb::Watch { .. } => WATCH_EVENT,
@@ -160,7 +160,14 @@ impl std::fmt::Debug for Stream {
 pub(crate) fn open(cluster: &Cluster, node: &str, request: &Request, head: &Head) -> Result<Opened> {
     let Some(target) = Target::of(request) else { return Ok(Opened::PassThrough) };
     if head.status != 200 {
-        return Ok(Opened::PassThrough);
+        // A part of a body, or a WebSocket, would carry endpoints where they cannot be found.
+        let has_content = head.status == 101 || (201..300).contains(&head.status);
+        return match target.resource {
+            Resource::Subject(_) if has_content && cluster.config().service_topology => {
+                Err(Error::Status { target: request.target.as_str().into(), status: head.status })
+            }
+            _ => Ok(Opened::PassThrough),
+        };
     }
     let config = cluster.config();
     let role = match target.resource {
@@ -180,12 +187,11 @@ pub(crate) fn open(cluster: &Cluster, node: &str, request: &Request, head: &Head
 }
 
 fn encoding(request: &Request, head: &Head) -> Result<Encoding> {
-    match head.get("content-encoding") {
-        None => {}
-        Some(value) if value.is_empty() || value.eq_ignore_ascii_case("identity") => {}
-        Some(value) => return Err(Error::ContentEncoding(value.into())),
+    let plain = |value: &str| value.is_empty() || value.eq_ignore_ascii_case("identity");
+    if let Some(value) = head.values("content-encoding").find(|value| !plain(value.trim())) {
+        return Err(Error::ContentEncoding(value.into()));
     }
-    let content_type = head.get("content-type").unwrap_or_default();
+    let content_type = head.values("content-type").next().unwrap_or_default();
     Encoding::of_content_type(content_type)
         .ok_or_else(|| Error::ContentType { target: request.target.as_str().into(), content_type: content_type.into() })
 }

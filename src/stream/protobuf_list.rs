@@ -8,13 +8,14 @@
 use bytes::BytesMut;
 
 use super::body::{Context, Cursor, LIST_ITEM, Walk};
+use super::role::{ListEnd, Role};
 use super::unit::Unit;
-use crate::config::ProtobufLists;
+use crate::config::{Config, ProtobufLists};
 use crate::error::{Error, Fault, Result};
 use crate::object::envelope::{MAGIC, TypeMeta, plain};
 use crate::object::metadata::PARTIAL_OBJECT_METADATA;
 use crate::wire::Span;
-use crate::wire::protobuf::{Field, Fields, LEN, MAX_VARINT, MIN_FILLER, encode_varint, encode_varint_wide, filler, read_head};
+use crate::wire::protobuf::{Field, Fields, MAX_VARINT, MIN_FILLER, encode_varint, encode_varint_wide, filler, read_head};
 use crate::wire::splice::{Edit, Enclosure, Output, write_enclosed};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,19 +40,24 @@ pub(super) struct ProtobufList {
     api_version: Vec<u8>,
     resource_version: String,
     continues: String,
+    /// ListMeta or an item was there: the server writes ListMeta even into an empty list.
+    has_items: bool,
     /// What is held back of the list, when it is to be compact: its tag and length as they stood, and its content.
     compact: Option<Held>,
 }
 
 #[derive(Default)]
 struct Held {
-    head: Vec<u8>,
+    tag: Vec<u8>,
+    length: Vec<u8>,
     was: u64,
     content: BytesMut,
 }
 
 impl ProtobufList {
-    pub(super) fn new(plan: ProtobufLists) -> ProtobufList {
+    pub(super) fn new(role: &Role, config: &Config) -> ProtobufList {
+        // What only teaches is never cut, so there is nothing to hold back for.
+        let compact = config.protobuf_lists == ProtobufLists::Compact && matches!(role, Role::Filter(_));
         ProtobufList {
             expect: Expect::Magic,
             listed: false,
@@ -60,16 +66,20 @@ impl ProtobufList {
             api_version: Vec::new(),
             resource_version: String::new(),
             continues: String::new(),
-            compact: (plan == ProtobufLists::Compact).then(Held::default),
+            compact: compact.then(Held::default),
+            has_items: false,
         }
     }
 
     /// A field of the envelope other than the list is whole.
-    fn envelope_field(&mut self, data: &[u8], field: &Field) -> std::result::Result<(), Fault> {
+    fn envelope_field(&mut self, data: &[u8], field: &Field, role: &Role) -> std::result::Result<(), Fault> {
         match field.number {
             1 if self.listed => return Err(Fault::protobuf(field.start, "the list's kind comes after its items")),
             1 => {
-                let meta = TypeMeta::read(data, field.len_delimited()?)?;
+                let meta = TypeMeta::default().read(data, field.len_delimited()?)?;
+                if meta.kind.len() > 0 && !role.expects_list(meta.kind.of(data)) {
+                    return Err(Fault::protobuf(field.start, "a list of another kind than the request asked for"));
+                }
                 self.kind = meta.kind.of(data).to_vec();
                 self.item_kind = self.kind.strip_suffix(b"List").unwrap_or(&self.kind).to_vec();
                 // The parts of a list are of its own version; metadata-only items are of another group than their kind.
@@ -97,21 +107,23 @@ impl ProtobufList {
     }
 
     /// The last byte of the list was taken.
-    fn list_over(&mut self, context: &mut Context<'_>, out: &mut Output<'_>) {
+    fn list_over(&mut self, at: usize, context: &mut Context<'_>, out: &mut Output<'_>) -> Result<()> {
         self.expect = Expect::Envelope;
         if let Some(held) = self.compact.replace(Held::default()) {
+            out.put(&held.tag);
             if held.content.len() as u64 == held.was {
-                out.put(&held.head);
+                out.put(&held.length);
             } else {
-                let mut head = [0; MAX_VARINT];
-                let width = encode_varint(held.content.len() as u64, &mut head);
-                out.put(&[2 << 3 | LEN]);
-                out.put(&head[..width]);
+                let mut length = [0; MAX_VARINT];
+                let width = encode_varint(held.content.len() as u64, &mut length);
+                out.put(&length[..width]);
             }
             out.put(&held.content);
         }
         let kind = (!self.kind.is_empty()).then_some(&*self.kind);
-        context.role.list_ended(kind, &self.resource_version, &self.continues);
+        let (resource_version, continues) = (&*self.resource_version, &*self.continues);
+        let end = ListEnd { kind, resource_version, continues, has_items: self.has_items };
+        context.role.list_ended(&end).map_err(|what| context.fault(Fault::protobuf(at, what), None))
     }
 
     /// Takes a field of the list. The cursor is behind it then.
@@ -123,6 +135,7 @@ impl ProtobufList {
         context: &mut Context<'_>,
         out: &mut Output<'_>,
     ) -> Result<()> {
+        self.has_items |= matches!(field.number, 1 | 2);
         match field.number {
             1 => {
                 let read = field.len_delimited().and_then(|content| self.list_meta(data, content));
@@ -207,21 +220,23 @@ impl Walk for ProtobufList {
                         if std::mem::replace(&mut self.listed, true) {
                             return Err(context.fault(Fault::protobuf(pos, "the list is given twice in one envelope"), None));
                         }
-                        cursor.pos = head.value.start;
                         if let Some(held) = &mut self.compact {
+                            context.check_held(pos, len)?;
                             out.put(&data[cursor.given..pos]);
-                            cursor.given = cursor.pos;
-                            held.head = data[pos..cursor.pos].to_vec();
+                            cursor.given = head.value.start;
+                            held.tag = data[pos..head.tag_end].to_vec();
+                            held.length = data[head.tag_end..head.value.start].to_vec();
                             held.was = len;
                         }
+                        cursor.pos = head.value.start;
                         self.expect = Expect::List { left: len };
                         continue;
                     }
                     let Some(field) = whole(head, len, data, context)? else { return Ok(()) };
-                    self.envelope_field(data, &field).map_err(|fault| context.fault(fault, None))?;
+                    self.envelope_field(data, &field, context.role).map_err(|fault| context.fault(fault, None))?;
                     cursor.pos = field.value.end;
                 }
-                Expect::List { left: 0 } => self.list_over(context, out),
+                Expect::List { left: 0 } => self.list_over(pos, context, out)?,
                 Expect::List { left } => {
                     let too_long = || context.fault(Fault::protobuf(pos, "a field is longer than the list it is in"), None);
                     let list = &data[..data.len().min(pos.saturating_add(usize::try_from(left).unwrap_or(usize::MAX)))];
@@ -242,7 +257,7 @@ impl Walk for ProtobufList {
     fn finish(&mut self, held: &[u8], context: &mut Context<'_>, _out: &mut Output<'_>) -> Result<()> {
         let offset = context.base + held.len() as u64;
         match self.expect {
-            Expect::Envelope if held.is_empty() => Ok(()),
+            Expect::Envelope if held.is_empty() && self.listed => Ok(()),
             Expect::List { .. } if !held.is_empty() => Err(Error::Truncated { offset, inside: LIST_ITEM }),
             _ => Err(Error::Truncated { offset, inside: "a list" }),
         }

@@ -2,8 +2,9 @@
 
 use super::body::{Context, Cursor, Walk};
 use super::unit::Unit;
-use crate::error::{Error, Result};
-use crate::object::envelope::Enveloped;
+use crate::error::{Error, Fault, Result};
+use crate::object::envelope::{Enveloped, MAGIC};
+use crate::wire::protobuf::read_field;
 use crate::wire::splice::Output;
 
 /// The walk over one object: it waits for the end.
@@ -15,13 +16,28 @@ impl Walk for ProtobufObject {
     }
 
     fn finish(&mut self, held: &[u8], context: &mut Context<'_>, out: &mut Output<'_>) -> Result<()> {
-        if held.is_empty() {
-            return Err(Error::Truncated { offset: context.base, inside: "an empty body" });
+        let cut = Error::Truncated { offset: context.base + held.len() as u64, inside: context.what };
+        let begins = held.starts_with(MAGIC) || MAGIC.starts_with(held);
+        if begins && !is_whole(held).map_err(|fault| context.fault(fault, None))? {
+            return Err(cut);
         }
         let enveloped = Enveloped::read_object(held).map_err(|fault| context.fault(fault, None))?;
+        if enveloped.around().is_empty() {
+            return Err(cut);
+        }
         let mut cursor = Cursor::default();
         context.take(held, held.len(), &Unit::enveloped(held, &enveloped), &mut cursor, out)?;
         out.put(&held[cursor.given..]);
         Ok(())
     }
+}
+
+/// Whether the envelope ends where a field of it does, and not before its first one.
+fn is_whole(body: &[u8]) -> std::result::Result<bool, Fault> {
+    let mut at = MAGIC.len();
+    while at < body.len() {
+        let Some(field) = read_field(body, at)? else { return Ok(false) };
+        at = field.value.end;
+    }
+    Ok(body.len() > MAGIC.len())
 }

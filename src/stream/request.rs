@@ -1,6 +1,8 @@
 //! From method, target and headers to what a response is about.
 
-use crate::cluster::source::Selection;
+use std::collections::{BTreeSet, HashSet};
+
+use crate::cluster::source::{Selection, Version};
 use crate::object::{FactKind, SubjectKind};
 
 /// An HTTP request to the API server, as far as poolscope looks at it.
@@ -62,8 +64,9 @@ impl Head {
         self
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    /// The values of all headers of that name.
+    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.headers.iter().filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 }
 
@@ -109,68 +112,114 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// `None` for everything that poolscope has nothing to do with: other methods (an answer to a write repeats what
-    /// the writer sent), other kinds, subresources.
+    /// `None` for everything that poolscope has nothing to do with: other methods, other kinds, subresources. The target
+    /// may be absolute (`https://host/api/...`), and a proxy's prefix may stand before `/api` or `/apis`.
     pub(crate) fn of(request: &Request) -> Option<Target> {
         if request.method != "GET" {
             return None;
         }
         let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
-        let mut parts = path.split('/').filter(|part| !part.is_empty());
-        let (group, version) = match parts.next()? {
-            "api" => ("", parts.next()?),
-            "apis" => (parts.next()?, parts.next()?),
-            _ => return None,
+        let path = match path.split_once("://") {
+            Some((scheme, rest)) if !scheme.contains('/') => rest.split_once('/').map_or("", |(_, path)| path),
+            _ => path,
         };
+        let segments = segments(path);
+        let root = segments.windows(2).position(|pair| pair[0] == "apis" || pair[0] == "api" && pair[1] == "v1")?;
+        let mut parts = segments[root..].iter().map(String::as_str);
+        let (group, version) = if parts.next()? == "api" { ("", parts.next()?) } else { (parts.next()?, parts.next()?) };
         let mut parts = parts.peekable();
         // Deprecated since 1.11 and still served: /api/v1/watch/...
         let watch_path = parts.next_if_eq(&"watch").is_some();
-        let mut first = parts.next()?;
+        let mut plural = parts.next()?;
         let mut namespace = None;
-        if first == "namespaces"
+        if plural == "namespaces"
             && let Some(name) = parts.next()
         {
-            namespace = Some(decoded(name));
+            namespace = Some(name.to_owned());
             // The namespace object itself is nothing to us.
-            first = parts.next()?;
+            plural = parts.next()?;
         }
-        let resource = resource(group, version, first)?;
-        let name = parts.next().map(decoded);
+        let resource = resource(group, version, plural)?;
+        let name = parts.next();
         if parts.next().is_some() {
             return None;
         }
-        let mut selection = Selection { namespace, ..Selection::default() };
-        let (mut watch, mut announced, mut continues, mut resource_version) = (watch_path, false, None, String::new());
-        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
-            match &*key {
-                "watch" => watch |= truth(&value),
-                "sendInitialEvents" => announced = truth(&value),
-                "continue" if !value.is_empty() => continues = Some(value.into_owned()),
-                "resourceVersion" => resource_version = value.into_owned(),
-                "labelSelector" => selection.labels.extend(requirements(&value)),
-                "fieldSelector" => selection.fields.extend(requirements(&value)),
-                _ => {}
-            }
+        let Query { watch, announced, continues, resource_version, labels, mut fields } = Query::of(query);
+        if let Some(name) = name {
+            fields.insert(format!("metadata.name={name}"));
         }
-        if let Some(name) = &name {
-            selection.fields.insert(format!("metadata.name={name}"));
-        }
-        let verb = match (watch, name) {
+        let verb = match (watch || watch_path, name) {
             (true, None) => Verb::Watch { initial: Initial::of(announced, &resource_version) },
             // Only the deprecated path watches one object by its path.
             (true, Some(_)) if watch_path => Verb::Watch { initial: Initial::of(announced, &resource_version) },
             (_, Some(_)) => Verb::Get,
             (false, None) => Verb::List,
         };
-        Some(Target { resource, verb, selection, continues, resource_version })
+        Some(Target { resource, verb, selection: Selection { namespace, labels, fields }, continues, resource_version })
+    }
+
+    /// The version that a watch starts after; unknown if it starts at whatever is the latest.
+    pub(crate) fn start(&self) -> Version {
+        match self.resource_version.as_str() {
+            "" | "0" => Version::default(),
+            version => Version::parse(version),
+        }
+    }
+}
+
+/// The segments of a path, percent-decoded. `.` and `..` are resolved, as they may be on the way to the API server.
+fn segments(path: &str) -> Vec<String> {
+    let mut segments: Vec<String> = Vec::new();
+    for segment in path.split('/').map(decoded) {
+        match segment.as_str() {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            _ => segments.push(segment),
+        }
+    }
+    segments
+}
+
+/// What the parameters of a query say. Of a repeated one the API server reads the first.
+#[derive(Default)]
+struct Query {
+    watch: bool,
+    announced: Option<bool>,
+    continues: Option<String>,
+    resource_version: String,
+    labels: BTreeSet<String>,
+    fields: BTreeSet<String>,
+}
+
+impl Query {
+    fn of(query: &str) -> Query {
+        let mut read = Query::default();
+        let mut seen = HashSet::new();
+        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            if !seen.insert(key.clone()) {
+                continue;
+            }
+            match &*key {
+                "watch" => read.watch = truth(&value),
+                "sendInitialEvents" => read.announced = Some(truth(&value)),
+                "continue" => read.continues = Some(value.into_owned()).filter(|token| !token.is_empty()),
+                "resourceVersion" => read.resource_version = value.into_owned(),
+                "labelSelector" => read.labels = requirements(&value).collect(),
+                "fieldSelector" => read.fields.extend(requirements(&value)),
+                "limit" | "resourceVersionMatch" | "allowWatchBookmarks" | "timeoutSeconds" | "timeout" | "pretty" => {}
+                // Such as shardSelector: whatever it is, it may leave something out.
+                _ => drop(read.fields.insert(format!("{key}={value}"))),
+            }
+        }
+        read
     }
 }
 
 impl Initial {
-    fn of(announced: bool, resource_version: &str) -> Initial {
+    fn of(announced: Option<bool>, resource_version: &str) -> Initial {
         match (announced, resource_version) {
-            (true, _) => Initial::Announced,
-            (false, "" | "0") => Initial::Legacy,
+            (Some(true), _) => Initial::Announced,
+            (None, "" | "0") => Initial::Legacy,
             _ => Initial::Live,
         }
     }
@@ -202,7 +251,7 @@ fn decoded(part: &str) -> String {
 }
 
 /// The requirements of a selector: split at commas that are not inside the brackets of a set, blanks taken out.
-fn requirements(selector: &str) -> Vec<String> {
+fn requirements(selector: &str) -> impl Iterator<Item = String> {
     let mut requirements = vec![String::new()];
     let mut depth = 0;
     for letter in selector.chars() {
@@ -217,16 +266,20 @@ fn requirements(selector: &str) -> Vec<String> {
         }
         requirements.last_mut().expect("never empty").push(letter);
     }
-    requirements.iter().map(|one| one.trim().replace("==", "=")).filter(|one| !one.is_empty()).collect()
+    requirements.into_iter().map(|one| one.trim().replace("==", "=")).filter(|one| !one.is_empty())
 }
 
 /// The same request with headers that make the answer one that can be read: no compression, neither CBOR nor YAML, no
-/// Table.
+/// Table, no part of the body, no WebSocket.
 pub(crate) fn prepare(mut request: Request) -> Request {
     if Target::of(&request).is_none() {
         return request;
     }
-    request.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("accept-encoding"));
+    let unreadable = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        matches!(&*name, "accept-encoding" | "range" | "if-range" | "upgrade" | "connection") || name.starts_with("sec-websocket-")
+    };
+    request.headers.retain(|(name, _)| !unreadable(name));
     for (name, value) in &mut request.headers {
         if name.eq_ignore_ascii_case("accept") {
             let readable: Vec<&str> = value.split(',').map(str::trim).filter(|clause| is_readable(clause)).collect();
@@ -273,6 +326,27 @@ mod tests {
     }
 
     #[test]
+    fn paths_are_read_however_they_are_written() {
+        for text in [
+            "https://10.0.0.1:6443/apis/discovery.k8s.io/v1/endpointslices",
+            "/k8s/clusters/c-1/apis/discovery.k8s.io/v1/endpointslices",
+            "/apis/discovery%2Ek8s.io/v1/%65ndpointslices",
+            "//apis/discovery.k8s.io/v1/endpointslices/",
+            "/apis/discovery.k8s.io/v1/pods/../endpointslices",
+        ] {
+            assert_eq!(target(text).map(|target| (target.resource, target.verb)), Some((SLICES, Verb::List)), "{text}");
+        }
+    }
+
+    #[test]
+    fn of_a_repeated_parameter_the_first_counts() {
+        let target = |query: &str| target(&format!("/api/v1/services?{query}")).unwrap();
+        assert_eq!(target("labelSelector=&labelSelector=x").selection, Selection::default());
+        assert_eq!(target("watch=false&watch=true").verb, Verb::List);
+        assert!(target("shardSelector=x").selection != Selection::default());
+    }
+
+    #[test]
     fn the_rest_is_nothing_to_us() {
         for text in [
             "/api/v1/pods",
@@ -281,6 +355,8 @@ mod tests {
             "/api/v1/namespaces/shop/services/web/proxy/endpoints",
             "/api/v1/nodes/a/status",
             "/apis/discovery.k8s.io/v2/endpointslices",
+            "/api/v1/namespaces/shop/services/web/proxy/api/v1/endpoints",
+            "/api/v1/namespaces/shop/pods/endpoints",
             "/apis/cilium.io/v2/ciliumendpoints",
             "/version",
             "/",
@@ -300,6 +376,7 @@ mod tests {
         assert_eq!(verb("watch=1&resourceVersion=5"), watch(Initial::Live));
         assert_eq!(verb("watch&resourceVersion=0"), watch(Initial::Legacy));
         assert_eq!(verb("watch=true"), watch(Initial::Legacy));
+        assert_eq!(verb("watch=true&sendInitialEvents=false&resourceVersion=0"), watch(Initial::Live));
         assert_eq!(verb("allowWatchBookmarks=true&sendInitialEvents=true&watch=true"), watch(Initial::Announced));
         assert_eq!(target("/apis/discovery.k8s.io/v1/watch/endpointslices?resourceVersion=7").unwrap().verb, watch(Initial::Live));
         let one = target("/api/v1/watch/namespaces/shop/services/web").unwrap();
@@ -319,7 +396,7 @@ mod tests {
     fn prepare_leaves_only_what_can_be_read() {
         let prepared = |accept: &str| {
             let request = Request::get("/api/v1/services").header("accept", accept).header("Accept-Encoding", "gzip").header("X", "y");
-            prepare(request).headers
+            prepare(request.header("Upgrade", "websocket").header("Sec-WebSocket-Key", "k").header("Range", "bytes=0-9")).headers
         };
         let kept = |accept: &str| vec![("accept".to_owned(), accept.to_owned()), ("X".to_owned(), "y".to_owned())];
         assert_eq!(prepared("application/vnd.kubernetes.protobuf, */*"), kept("application/vnd.kubernetes.protobuf,*/*"));

@@ -12,6 +12,17 @@ use crate::wire::encoding::Encoding;
 use crate::wire::json::Shape;
 use crate::wire::splice::Edit;
 
+/// What a list says about itself.
+pub(super) struct ListEnd<'a> {
+    /// Its kind, where it said one.
+    pub(super) kind: Option<&'a [u8]>,
+    pub(super) resource_version: &'a str,
+    /// Asks for the next page.
+    pub(super) continues: &'a str,
+    /// There were items, if only none.
+    pub(super) has_items: bool,
+}
+
 /// What is done with the units of a stream.
 pub(super) enum Role {
     /// Their endpoints are filtered.
@@ -56,13 +67,31 @@ impl Role {
         }
     }
 
-    /// The last item of a list was taken. `kind` is the list's own, where it said one.
-    pub(super) fn list_ended(&mut self, kind: Option<&[u8]>, resource_version: &str, continues: &str) {
+    /// Whether a list of this kind may come as the answer.
+    pub(super) fn expects_list(&self, kind: &[u8]) -> bool {
         match self {
-            Role::Filter(filter) if kind == Some(b"Table") => filter.count_table(),
-            Role::Filter(_) => {}
-            Role::Learn(learner) => learner.list_ended(kind, resource_version, continues),
+            Role::Filter(filter) => {
+                let item = kind.strip_suffix(b"List").unwrap_or_default();
+                let bare = matches!(kind, b"Table" | b"Status") || item == PARTIAL_OBJECT_METADATA.as_bytes();
+                bare || item == filter.kind.kind().as_bytes()
+            }
+            // What teaches nothing is passed on all the same.
+            Role::Learn(_) => true,
         }
+    }
+
+    /// The last item of a list was taken. Errors: what was wrong with the list.
+    pub(super) fn list_ended(&mut self, end: &ListEnd<'_>) -> Result<(), &'static str> {
+        match self {
+            Role::Filter(filter) => match end.kind {
+                Some(b"Table") => count(&filter.rule.cluster().tally().passed_table, 1),
+                Some(kind) if !self.expects_list(kind) => return Err("a list of another kind than the request asked for"),
+                None if !end.has_items => return Err("expected a list: an object with `kind` or `items`"),
+                _ => {}
+            },
+            Role::Learn(learner) => learner.list_ended(end),
+        }
+        Ok(())
     }
 
     /// The name of an object that could not be taken, as far as it was read, for messages.
@@ -85,11 +114,8 @@ pub(super) struct Filter {
 
 impl Filter {
     pub(super) fn new(kind: SubjectKind, rule: ServiceTopology) -> Filter {
-        Filter { kind, rule, outline: Outline::default(), edit: Edit::default() }
-    }
-
-    fn count_table(&self) {
-        count(&self.rule.cluster().tally().passed_table, 1);
+        let max_endpoints = rule.cluster().config().limits.endpoints;
+        Filter { kind, rule, outline: Outline::new(max_endpoints), edit: Edit::default() }
     }
 
     fn take(&mut self, unit: &Unit<'_>) -> Result<Option<&Edit>, Fault> {
@@ -97,6 +123,7 @@ impl Filter {
             return Ok(None);
         }
         let (buf, outline) = (unit.buf, &mut self.outline);
+        outline.clear(unit.encoding == Encoding::Json);
         let (kind, api_version) = match unit.encoding {
             Encoding::Json => {
                 match self.kind {
@@ -107,18 +134,20 @@ impl Filter {
             }
             Encoding::Protobuf => (unit.kind.into(), unit.api_version.into()),
         };
+        let bare = outline.endpoints.is_empty();
         match &*kind {
             kind if kind == self.kind.kind().as_bytes() || kind.is_empty() => {}
-            kind if kind == PARTIAL_OBJECT_METADATA.as_bytes() => {
+            // What has endpoints is judged as what was asked for, whatever it calls itself.
+            kind if bare && kind == PARTIAL_OBJECT_METADATA.as_bytes() => {
                 count(&self.rule.cluster().tally().passed_metadata_only, 1);
                 return Ok(None);
             }
-            b"Table" => {
+            b"Table" if bare => {
                 count(&self.rule.cluster().tally().passed_table, 1);
                 return Ok(None);
             }
             // An answer about the request instead of the object asked for.
-            b"Status" => return Ok(None),
+            b"Status" if bare => return Ok(None),
             _ => return Err(self.other_kind(unit)),
         }
         if !api_version.is_empty() && *api_version != *self.kind.api_version().as_bytes() {

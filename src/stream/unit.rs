@@ -5,7 +5,7 @@ use crate::object::envelope::{Enveloped, TypeMeta};
 use crate::object::outline::event_parts;
 use crate::wire::Span;
 use crate::wire::encoding::Encoding;
-use crate::wire::json::Mark;
+use crate::wire::json::{Mark, string};
 use crate::wire::splice::Enclosure;
 
 /// The type of a watch event.
@@ -64,8 +64,7 @@ impl<'a> Unit<'a> {
         let (Some(event), Some(object)) = event_parts(marks) else {
             return Err(Fault::json(0, "expected a watch event: an object with `type` and `object`"));
         };
-        let text = event.of(buf);
-        let event = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).map_or(Event::Unknown, Event::of);
+        let event = string(event.of(buf)).map_or(Event::Unknown, |text| Event::of(&text));
         Ok(Unit { object, event, ..Unit::json_object(buf, marks) })
     }
 

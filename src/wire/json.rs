@@ -6,6 +6,8 @@
 //! does not validate. A document that a strict parser refuses may pass, to be refused by the client; a document that a
 //! strict parser accepts is read as Go reads it (case-sensitive keys, later duplicates reported after earlier ones).
 
+use std::borrow::Cow;
+
 use super::words::{find_quote_or_backslash, find_structural};
 use super::{Span, blocks};
 use crate::error::{Fault, FaultKind};
@@ -104,13 +106,17 @@ pub(crate) struct Scanner {
     slot: Shape,
     open: Vec<Open>,
     marks: Vec<Mark>,
+    max_elements: usize,
 }
 
 impl Scanner {
-    pub(crate) fn new(shape: Shape, max_depth: usize) -> Scanner {
+    /// A scanner for values of a shape, nested at most `max_depth` deep, that reports as much as `max_elements` elements
+    /// with a few members each can give, and no more.
+    pub(crate) fn new(shape: Shape, max_depth: usize, max_elements: usize) -> Scanner {
         Scanner {
             shape,
             max_depth,
+            max_elements,
             expect: Expect::Value,
             pos: 0,
             token: 0,
@@ -212,6 +218,9 @@ impl Scanner {
                 match peek(buf, &mut pos) {
                     Some(b',') => {
                         pos += 1;
+                        if self.marks.len() > self.max_elements.saturating_mul(4).saturating_add(64) {
+                            break Err(Fault::too_many(pos, self.max_elements));
+                        }
                         if array {
                             self.slot = self.element();
                             expect = Expect::Value;
@@ -435,6 +444,12 @@ pub(crate) fn unescape(text: &[u8]) -> Option<String> {
     serde_json::from_slice(&quoted).ok()
 }
 
+/// The text of a JSON string; `None` for any other value.
+pub(crate) fn string(value: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let text = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    if text.contains(&b'\\') { unescape(text).map(|text| Cow::Owned(text.into_bytes())) } else { Some(Cow::Borrowed(text)) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -448,18 +463,18 @@ mod tests {
         Shape::object(0, &[("meta", Shape::object(0, &[("name", Shape::leaf(NAME))])), ("list", Shape::array(LIST, &ELEMENT_SHAPE))]);
 
     fn found(text: &str) -> Result<Vec<(u8, String)>, Fault> {
-        let mut scanner = Scanner::new(SHAPE, 8);
+        let mut scanner = Scanner::new(SHAPE, 8, 1000);
         let end = scanner.scan(text.as_bytes())?.expect("whole");
         assert_eq!(&text[end..], "");
         let whole: Vec<_> = scanner.marks().to_vec();
         // The same in any two pieces, and byte by byte.
         for cut in 0..text.len() {
-            let mut scanner = Scanner::new(SHAPE, 8);
+            let mut scanner = Scanner::new(SHAPE, 8, 1000);
             assert_eq!(scanner.scan(&text.as_bytes()[..cut]), Ok(None), "cut at {cut}");
             assert_eq!(scanner.scan(text.as_bytes()), Ok(Some(end)), "cut at {cut}");
             assert_eq!(scanner.marks(), whole, "cut at {cut}");
         }
-        let mut scanner = Scanner::new(SHAPE, 8);
+        let mut scanner = Scanner::new(SHAPE, 8, 1000);
         for cut in 0..text.len() {
             assert_eq!(scanner.scan(&text.as_bytes()[..cut]), Ok(None));
         }

@@ -10,8 +10,19 @@ pub const NODES: [&str; 6] = ["edge-1", "edge-2", "edge-3", "nöde-節", "no\"de
 pub const POOLS: [&str; 4] = ["hz", "sh", "pöol", "ghost"];
 pub const NAMESPACES: [&str; 3] = ["shop", "default", "näme"];
 pub const SERVICES: [&str; 4] = ["web", "db", "c\\art\"", "gone"];
-const KEYS: [&str; 6] =
-    ["openyurt.io/nodepool", "kubernetes.io/hostname", "kubernetes.io/zone", "junk", "", "openyurt.io/nodepool,kubernetes.io/hostname"];
+const KEYS: [&str; 8] = [
+    "openyurt.io/nodepool",
+    "kubernetes.io/hostname",
+    "kubernetes.io/zone",
+    "openyurt.io/nodepool",
+    "kubernetes.io/hostname",
+    "junk",
+    "",
+    "openyurt.io/nodepool,kubernetes.io/hostname",
+];
+/// Services that objects belong to; most of them may be known.
+const BELONGS: [Option<&str>; 9] =
+    [Some("web"), Some("web"), Some("web"), Some("db"), Some("db"), Some("c\\art\""), Some("gone"), Some(""), None];
 
 /// A kind that carries endpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +88,7 @@ impl<'a> Draw<'a> {
 
     /// A number below `count`.
     pub fn below(&mut self, count: usize) -> usize {
-        usize::from(self.rest.next().copied().unwrap_or(0)) * count >> 16
+        (usize::from(self.rest.next().copied().unwrap_or(0)) * count) >> 16
     }
 
     /// True once in `count` times.
@@ -91,14 +102,14 @@ impl<'a> Draw<'a> {
 
     /// New noise, or none.
     pub fn rattle(&mut self) {
-        self.noise = self.below(1 << 16) as u64 * 0x9e37_79b9_7f4a_7c15;
+        self.noise = (self.below(1 << 16) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 
     fn noise(&mut self, count: usize) -> usize {
         self.noise ^= self.noise << 13;
         self.noise ^= self.noise >> 7;
         self.noise ^= self.noise << 17;
-        ((self.noise >> 32) * count as u64 >> 32) as usize
+        (((self.noise >> 32) * count as u64) >> 32) as usize
     }
 
     /// True once in `count` times, never without noise.
@@ -340,7 +351,7 @@ impl Draw<'_> {
 
     fn json_object(&mut self, kind: Kind, says: bool, judged: bool) -> Piece {
         let namespace = self.of(&NAMESPACES);
-        let service = self.of(&[Some("web"), Some("web"), Some("db"), Some("c\\art\""), Some("gone"), Some(""), None]);
+        let service = self.of(&BELONGS);
         let mut labels = vec![("a/b", self.quoted("kubernetes.io/service-name"))];
         let mut metadata = vec![("namespace", self.quoted(namespace)), ("resourceVersion", "\"5\"".to_owned())];
         match (kind, service) {
@@ -361,6 +372,9 @@ impl Draw<'_> {
         if unlabelled && self.rarely(2) {
             let nothing = if self.rarely(2) { "null" } else { "{}" };
             metadata.push(("labels".to_owned(), vec![Piece::Text(nothing.to_owned())]));
+            if nothing == "null" && self.rarely(2) {
+                self.before(&mut metadata, "labels", "{\"kubernetes.io/service-name\":\"web\"}");
+            }
         } else {
             let at = self.noise(metadata.len() + 1);
             metadata.insert(at, ("labels".to_owned(), labels));
@@ -472,7 +486,8 @@ impl Draw<'_> {
                 if self.one_in(8) && !missing {
                     self.before(&mut topology, "kubernetes.io/hostname", "\"edge-1\"");
                 }
-                ("topology", self.object(topology))
+                let nothing = node.is_none();
+                ("topology", if nothing { vec![Piece::Text("null".to_owned())] } else { self.object(topology) })
             }
             _ => {
                 if self.rarely(2) {
@@ -485,8 +500,12 @@ impl Draw<'_> {
         if !missing {
             let at = self.noise(members.len() + 1);
             members.insert(at, (key.to_owned(), topology));
-            if self.one_in(8) {
-                let other = if kind == Kind::Beta { "null" } else { self.of(&["\"edge-1\"", "null", "\"\""]) };
+            if self.one_in(5) {
+                let other = match (kind, members[at].1.as_slice()) {
+                    (Kind::Beta, [Piece::Text(text)]) if text == "null" => "{\"kubernetes.io/hostname\":\"edge-1\"}",
+                    (Kind::Beta, _) => "null",
+                    _ => self.of(&["\"edge-1\"", "null", "\"\""]),
+                };
                 self.before(&mut members, key, other);
             }
         }
@@ -495,10 +514,13 @@ impl Draw<'_> {
     }
 
     fn node(&mut self) -> Option<&'static str> {
-        let mut nodes =
-            [Some("edge-1"), Some("edge-2"), Some("edge-3"), None, Some("stranger"), Some(""), Some(""), Some(""), Some("edge")];
-        nodes[5..8].copy_from_slice(&[Some(NODES[3]), Some(NODES[4]), Some(NODES[5])]);
-        if self.one_in(30) { Some("") } else { self.of(&nodes) }
+        match self.below(40) {
+            0..30 => Some(self.of(&NODES)),
+            30..34 => None,
+            34..38 => Some("stranger"),
+            38 => Some("edge"),
+            _ => Some(""),
+        }
     }
 
     /// Puts another value of the same key somewhere before the one that counts.
@@ -563,10 +585,17 @@ impl Draw<'_> {
             1 => ["-1.5e3", "0", "1E+2", "123456789012345678901234567890", "-0.0"][self.noise(5)].to_owned(),
             2 => "[]".to_owned(),
             3 => "{}".to_owned(),
-            4..8 => {
+            4 | 5 => {
                 let texts = ["]}[{\"\\", "\\\\\"", "nodeName", "\0\n\t", "日本\u{2028}😀", "", "\",\"nodeName\":\"edge-1\"", "edge-1"];
                 let text = texts[self.noise(texts.len())];
                 self.quoted(text)
+            }
+            6 | 7 => {
+                // Scanners work in blocks: runs of quotes, backslashes and brackets at every distance.
+                let letters = ['"', '\\', '\\', '{', '}', '[', ']', ',', 'x', 'é'];
+                let len = self.noise(90);
+                let text: String = (0..len).map(|_| letters[self.noise(letters.len())]).collect();
+                self.quoted(&text)
             }
             8 | 9 => {
                 let elements = (0..self.noise(4)).map(|_| Piece::Text(self.junk(depth + 1))).collect();
@@ -743,7 +772,7 @@ impl Draw<'_> {
 
     fn metadata_bytes(&mut self, kind: Kind) -> Vec<u8> {
         let namespace = self.of(&NAMESPACES);
-        let service = self.of(&[Some("web"), Some("web"), Some("db"), Some("c\\art\""), Some("gone"), Some(""), None]);
+        let service = self.of(&BELONGS);
         let mut fields = vec![self.record(3, namespace), self.record(6, "5"), self.record(8, "")];
         if self.one_in(12) {
             fields.push(self.record(3, "default"));
@@ -795,6 +824,15 @@ impl Draw<'_> {
             return Vec::new();
         }
         let mut fields = vec![self.record(1, "10.0.0.1")];
+        // Where one byte more or less of content is one more or less of its length.
+        let padding = match self.below(60) {
+            57 | 58 => 60 + self.below(80),
+            59 => 16_300 + self.below(90),
+            _ => 0,
+        };
+        if padding > 0 {
+            fields.push(self.record(30, vec![b'p'; padding]));
+        }
         let node = self.node();
         if kind == Kind::Endpoints {
             fields.push(self.record(3, "h"));
