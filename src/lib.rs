@@ -64,10 +64,11 @@
 //! | EndpointSlice v1 and v1beta1, core/v1 Endpoints: GET of a list, watch or single object, status 200 | filtered |
 //! | the same, metadata-only (`as=PartialObjectMetadata`) | passes, counted: there are no endpoints in it |
 //! | the same as a Table | passes, counted: it is for people, client-go's reflectors refuse it; [`NodeView::prepare`] asks for objects instead |
-//! | the same in CBOR, YAML or compressed | [`Error::ContentType`], [`Error::ContentEncoding`]: never forward it |
-//! | BOOKMARK and ERROR events, a Status in place of an object, any status other than 200 | passes |
+//! | the same in CBOR, YAML or compressed, in parts, or over a WebSocket | [`Error::ContentType`], [`Error::ContentEncoding`], [`Error::Status`]: never forward it |
+//! | BOOKMARK and ERROR events, a Status in place of an object, redirects and error statuses | passes |
 //! | Services, Nodes, CiliumNodes, NodePools, NodeBuckets | passes and teaches |
-//! | answers to writes, other kinds, subresources | passes |
+//! | answers to writes | passes: who writes needs the object as it is, and written back cut it would lose endpoints |
+//! | other kinds, subresources | passes |
 //!
 //! Endpoints are judged by the annotation `openyurt.io/topologyKeys` of their Service, with the verdicts of OpenYurt's
 //! own filter; [`Reason`] has every rule, `docs/openyurt.md` the table. Where a fact is missing, [`Config::in_doubt`]

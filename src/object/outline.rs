@@ -125,20 +125,24 @@ impl Outline {
     }
 
     /// One more endpoint.
+    #[inline(always)]
     pub(super) fn push(&mut self, span: Span, node: Option<Span>) -> Result<(), Fault> {
+        self.check_count(span)?;
         self.endpoints.push(Endpoint { span, node });
-        self.check_count(span)
+        Ok(())
     }
 
     /// One more subset.
     pub(super) fn push_subset(&mut self, subset: Subset) -> Result<(), Fault> {
+        self.check_count(subset.span)?;
         self.subsets.push(subset);
-        self.check_count(subset.span)
+        Ok(())
     }
 
-    fn check_count(&self, last: Span) -> Result<(), Fault> {
+    #[inline(always)]
+    fn check_count(&self, next: Span) -> Result<(), Fault> {
         let count = self.endpoints.len() + self.subsets.len();
-        if count > self.max_endpoints { Err(Fault::too_many(last.start, self.max_endpoints)) } else { Ok(()) }
+        if count < self.max_endpoints { Ok(()) } else { Err(Fault::too_many(next.start, self.max_endpoints)) }
     }
 
     /// Forgets the object before.

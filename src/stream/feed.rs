@@ -19,6 +19,9 @@ impl Cluster {
     /// single object, whole or metadata-only (`as=PartialObjectMetadata`; not for NodePools and NodeBuckets, whose nodes
     /// are not metadata).
     ///
+    /// A list that is read to its end, all its pages, makes the kind known; so does a watch with initial events, at the
+    /// bookmark that ends them. Ask for bookmarks (`allowWatchBookmarks=true`), or a watch on a quiet cluster never tells.
+    ///
     /// Errors: [`Error::NotAFact`] for any other request or a status other than 200; [`Error::ContentEncoding`],
     /// [`Error::ContentType`].
     pub fn feed(&self, request: &Request, head: &Head) -> Result<Feed> {

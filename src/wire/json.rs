@@ -107,6 +107,7 @@ pub(crate) struct Scanner {
     open: Vec<Open>,
     marks: Vec<Mark>,
     max_elements: usize,
+    max_marks: usize,
 }
 
 impl Scanner {
@@ -117,6 +118,7 @@ impl Scanner {
             shape,
             max_depth,
             max_elements,
+            max_marks: max_elements.saturating_mul(4).saturating_add(64),
             expect: Expect::Value,
             pos: 0,
             token: 0,
@@ -218,7 +220,7 @@ impl Scanner {
                 match peek(buf, &mut pos) {
                     Some(b',') => {
                         pos += 1;
-                        if self.marks.len() > self.max_elements.saturating_mul(4).saturating_add(64) {
+                        if self.marks.len() > self.max_marks {
                             break Err(Fault::too_many(pos, self.max_elements));
                         }
                         if array {
