@@ -21,10 +21,18 @@ pub(crate) struct Fact {
 pub(crate) enum Lesson {
     /// The Service asks for this.
     Service(Keys),
-    /// The Node or CiliumNode is labelled with this pool.
-    Node { pool: Option<Box<[u8]>> },
+    Node(Node),
     /// The NodePool or NodeBucket says that these nodes are in this pool.
     Pool(Description),
+}
+
+/// What a Node or CiliumNode says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Node {
+    /// The pool it is labelled with.
+    pub(crate) pool: Option<Box<[u8]>>,
+    /// The label is what membership is: it puts the node into that pool.
+    pub(crate) describes_pool: bool,
 }
 
 /// Which nodes one object puts into which pool.
@@ -67,7 +75,10 @@ impl Fact {
             FactKind::Node | FactKind::CiliumNode => {
                 let label = config.membership.own_pool_label().and_then(|key| metadata.labels.get(key));
                 // An empty label is no pool: "no pool" never equals "no pool".
-                Some(Lesson::Node { pool: label.filter(|pool| !pool.is_empty()).map(|pool| pool.as_bytes().into()) })
+                Some(Lesson::Node(Node {
+                    pool: label.filter(|pool| !pool.is_empty()).map(|pool| pool.as_bytes().into()),
+                    describes_pool: matches!(config.membership, Membership::NodeLabel(_) | Membership::CiliumNodeLabel(_)),
+                }))
             }
             FactKind::NodePool => pool::nodes_of_pool(object).map(|nodes| describe(&metadata.name, nodes)),
             // A bucket without the label belongs to no pool that a node could be in.

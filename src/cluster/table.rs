@@ -19,13 +19,6 @@ struct Entry<V> {
     value: V,
 }
 
-/// What a Node or CiliumNode says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Node {
-    /// The pool it is labelled with.
-    pub(super) pool: Option<Box<[u8]>>,
-}
-
 impl<V> Default for Table<V> {
     fn default() -> Table<V> {
         Table { entries: Names::default() }

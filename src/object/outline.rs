@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use crate::error::Fault;
 use crate::wire::Span;
-use crate::wire::json::{Mark, Shape, unescape};
+use crate::wire::json::{Mark, Shape};
+use crate::wire::text::unescape;
 
 /// Numbers under which the shapes of this room report values. [`Outline::header_mark`] reads those of the header.
 pub(super) mod id {

@@ -4,12 +4,13 @@
 //! the list's kind and metadata (wire 3). What an item is must therefore be known from the request.
 
 use super::body::{Context, Cursor, Walk};
-use super::role::{ListEnd, Role};
-use super::unit::Unit;
+use super::role::Role;
+use super::unit::{ListEnd, Unit};
 use crate::config::Limits;
 use crate::error::{Error, Fault, Result};
-use crate::wire::json::{Mark, Scanner, Shape, is_blank, string};
+use crate::wire::json::{Mark, Scanner, Shape};
 use crate::wire::splice::Output;
+use crate::wire::text::{is_blank, string};
 
 /// What may come next, outside of any value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,8 +8,9 @@ use super::role::Role;
 use super::unit::Unit;
 use crate::config::Limits;
 use crate::error::{Error, Fault, Result};
-use crate::wire::json::{Scanner, is_blank};
+use crate::wire::json::Scanner;
 use crate::wire::splice::Output;
+use crate::wire::text::is_blank;
 
 /// The walk over a body of JSON values.
 pub(super) struct JsonValues {

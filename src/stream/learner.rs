@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use super::request::{Initial, Target, Verb};
-use super::role::ListEnd;
-use super::unit::{Event, Unit};
+use super::unit::{Event, ListEnd, Unit};
 use crate::cluster::counters::count;
 use crate::cluster::fact::{Fact, Read, matters};
 use crate::cluster::pages::Page;

@@ -8,8 +8,8 @@
 use bytes::BytesMut;
 
 use super::body::{Context, Cursor, LIST_ITEM, Walk};
-use super::role::{ListEnd, Role};
-use super::unit::Unit;
+use super::role::Role;
+use super::unit::{ListEnd, Unit};
 use crate::config::{Config, ProtobufLists};
 use crate::error::{Error, Fault, Result};
 use crate::object::envelope::{MAGIC, TypeMeta, plain};

@@ -1,7 +1,7 @@
 //! What is done with the units of a stream: they are filtered, or they teach.
 
 use super::learner::Learner;
-use super::unit::{Event, Unit};
+use super::unit::{Event, ListEnd, Unit};
 use crate::cluster::counters::count;
 use crate::error::Fault;
 use crate::object::metadata::PARTIAL_OBJECT_METADATA;
@@ -11,17 +11,6 @@ use crate::rewrite::service_topology::ServiceTopology;
 use crate::wire::encoding::Encoding;
 use crate::wire::json::Shape;
 use crate::wire::splice::Edit;
-
-/// What a list says about itself.
-pub(super) struct ListEnd<'a> {
-    /// Its kind, where it said one.
-    pub(super) kind: Option<&'a [u8]>,
-    pub(super) resource_version: &'a str,
-    /// Asks for the next page.
-    pub(super) continues: &'a str,
-    /// There were items, if only none.
-    pub(super) has_items: bool,
-}
 
 /// What is done with the units of a stream.
 pub(super) enum Role {

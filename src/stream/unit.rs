@@ -1,12 +1,13 @@
-//! One unit of a body: an item of a list, a watch event or a single object.
+//! One unit of a body: an item of a list, a watch event or a single object; and what ends a list.
 
 use crate::error::Fault;
 use crate::object::envelope::{Enveloped, TypeMeta};
 use crate::object::outline::event_parts;
 use crate::wire::Span;
 use crate::wire::encoding::Encoding;
-use crate::wire::json::{Mark, string};
+use crate::wire::json::Mark;
 use crate::wire::splice::Enclosure;
+use crate::wire::text::string;
 
 /// The type of a watch event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,4 +93,15 @@ impl<'a> Unit<'a> {
     pub(super) fn object_bytes(&self) -> &'a [u8] {
         self.object.of(self.buf)
     }
+}
+
+/// What a list says about itself.
+pub(super) struct ListEnd<'a> {
+    /// Its kind, where it said one.
+    pub(super) kind: Option<&'a [u8]>,
+    pub(super) resource_version: &'a str,
+    /// Asks for the next page.
+    pub(super) continues: &'a str,
+    /// There were items, if only none.
+    pub(super) has_items: bool,
 }

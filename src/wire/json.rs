@@ -6,8 +6,7 @@
 //! does not validate. A document that a strict parser refuses may pass, to be refused by the client; a document that a
 //! strict parser accepts is read as Go reads it (case-sensitive keys, later duplicates reported after earlier ones).
 
-use std::borrow::Cow;
-
+use super::text::{is_blank, unescape};
 use super::words::{find_quote_or_backslash, find_structural};
 use super::{Span, blocks};
 use crate::error::{Fault, FaultKind};
@@ -429,27 +428,6 @@ fn text(buf: &[u8], pos: &mut usize, escaped: &mut bool) -> bool {
             _ => return false,
         }
     }
-}
-
-/// White space between JSON tokens.
-pub(crate) fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
-}
-
-/// The text between the quotes of a JSON string that has backslashes in it; `None` where it is no valid string. Go
-/// reads invalid UTF-8 as U+FFFD, which no Kubernetes name has, so that such a text names nothing either way.
-pub(crate) fn unescape(text: &[u8]) -> Option<String> {
-    let mut quoted = Vec::with_capacity(text.len() + 2);
-    quoted.push(b'"');
-    quoted.extend_from_slice(text);
-    quoted.push(b'"');
-    serde_json::from_slice(&quoted).ok()
-}
-
-/// The text of a JSON string; `None` for any other value.
-pub(crate) fn string(value: &[u8]) -> Option<Cow<'_, [u8]>> {
-    let text = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    if text.contains(&b'\\') { unescape(text).map(|text| Cow::Owned(text.into_bytes())) } else { Some(Cow::Borrowed(text)) }
 }
 
 #[cfg(test)]

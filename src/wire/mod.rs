@@ -5,6 +5,7 @@ pub(crate) mod encoding;
 pub(crate) mod json;
 pub(crate) mod protobuf;
 pub(crate) mod splice;
+pub(crate) mod text;
 mod words;
 
 /// A run of bytes in the slice at hand.

@@ -1,0 +1,271 @@
+//! Everything that verdicts depend on, and how it changes.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::fact::{Description, Fact, Lesson, Node};
+use super::log::{Change, Log};
+use super::membership::Membership as Pools;
+use super::source::{Listed, Selection, Source, Version};
+use super::table::Table;
+use crate::config::{Config, Membership};
+use crate::object::FactKind;
+use crate::topology::keys::Keys;
+use crate::topology::verdict::{OwnPool, Service, View};
+
+/// Everything that verdicts depend on.
+#[derive(Default)]
+pub(crate) struct Facts {
+    services: Table<Asked>,
+    nodes: Table<Node>,
+    pools: Table<Description>,
+    membership: Pools,
+    sources: [Source; FactKind::ALL.len()],
+    log: Log,
+    /// Deleted Services whose keys are held, the longest deleted first.
+    deleted: VecDeque<(Box<[u8]>, Version)>,
+}
+
+/// How many deleted Services are remembered: short-lived ones must not fill the memory.
+const MAX_DELETED: usize = 4096;
+
+/// What one list, or the initial events of a watch, taught.
+#[derive(Default)]
+pub(crate) struct Listing {
+    pub(crate) facts: HashMap<Box<[u8]>, Fact>,
+    /// Objects that no decoder would accept.
+    pub(crate) undecodable: usize,
+}
+
+/// What a Service asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Asked {
+    keys: Keys,
+    /// The Service was deleted. Its keys hold for slices that still stand: a deletion must not open a pool.
+    deleted: bool,
+}
+
+impl Facts {
+    /// What is known of a Service, by the key that [`write_service_key`](super::fact::write_service_key) writes; and whether it was deleted.
+    pub(crate) fn service(&self, key: &[u8]) -> (Service, bool) {
+        match self.services.get(key) {
+            Some(&Asked { keys, deleted }) => (Service::Known(keys), deleted),
+            None => (Service::Unknown, false),
+        }
+    }
+
+    /// The pool that `node` is in, by configuration or by label.
+    pub(crate) fn own_pool_name<'a>(&'a self, node: &[u8], config: &'a Config) -> Option<&'a [u8]> {
+        match &config.pool {
+            Some(pool) => Some(pool.as_bytes()),
+            None => self.nodes.get(node)?.pool.as_deref(),
+        }
+    }
+
+    fn own_pool<'a>(&'a self, node: &[u8], config: &'a Config) -> OwnPool<'a> {
+        if config.membership == Membership::Off {
+            return OwnPool::Off;
+        }
+        match self.own_pool_name(node, config) {
+            None => OwnPool::None,
+            Some(pool) => self.membership.members(pool).map_or(OwnPool::Unknown, OwnPool::Members),
+        }
+    }
+
+    /// What `node` may see of an object whose Service is `service`.
+    pub(crate) fn view<'a>(&'a self, service: Service, node: &'a [u8], config: &'a Config) -> View<'a> {
+        let doubt = config.in_doubt;
+        View::settle(service, node, || self.own_pool(node, config), doubt.unknown_service, doubt.unknown_pool)
+    }
+
+    pub(crate) fn membership(&self) -> &Pools {
+        &self.membership
+    }
+
+    /// The source of a kind, once there is one.
+    pub(super) fn source(&self, kind: FactKind) -> Option<&Selection> {
+        self.sources[kind as usize].selection.as_ref()
+    }
+
+    /// Whether a Node of that name was seen.
+    pub(super) fn has_node(&self, name: &str) -> bool {
+        self.nodes.get(name.as_bytes()).is_some()
+    }
+
+    /// See [`Cluster::forget_source`](super::Cluster::forget_source).
+    pub(super) fn forget_source(&mut self, kind: FactKind) {
+        self.sources[kind as usize] = Source::default();
+        match kind {
+            FactKind::Service => self.services.forget_versions(),
+            FactKind::Node | FactKind::CiliumNode => self.nodes.forget_versions(),
+            FactKind::NodePool | FactKind::NodeBucket => self.pools.forget_versions(),
+        }
+    }
+
+    /// A complete list of `selection` at `version`.
+    pub(super) fn list(&mut self, kind: FactKind, selection: &Selection, version: Version, list: Listing) {
+        if selection.is_of_one_name() {
+            return list.facts.into_values().for_each(|fact| self.single(kind, fact));
+        }
+        if self.sources[kind as usize].listed(selection, version) == Listed::Old {
+            return;
+        }
+        let mut changes = Vec::new();
+        // What could not be decoded may be any of those that seem absent.
+        if list.undecodable == 0 {
+            for key in self.absent_from(kind, selection, version, &list.facts) {
+                self.forget(kind, &key, version, &mut changes);
+            }
+        }
+        for fact in list.facts.into_values() {
+            if self.held(kind, &fact.key).is_none_or(|held| !fact.version.is_before(held)) {
+                self.set(fact, true, &mut changes);
+            }
+        }
+        self.log.note(changes);
+    }
+
+    /// ADDED or MODIFIED (`gone` false) or DELETED (`gone` true) on a watch of `selection` that started at `start`.
+    pub(super) fn event(&mut self, kind: FactKind, selection: &Selection, start: Version, fact: Fact, gone: bool) {
+        let held = self.held(kind, &fact.key);
+        let news = self.sources[kind as usize].event(selection, start, fact.version, &fact.key, held);
+        let mut changes = Vec::new();
+        if news.is_news && !gone {
+            self.set(fact, news.is_own, &mut changes);
+        } else if news.is_news && news.may_be_gone {
+            self.forget(kind, &fact.key, fact.version, &mut changes);
+        }
+        self.log.note(changes);
+    }
+
+    /// A bookmark on a watch of `selection` that started at `start`.
+    pub(super) fn bookmark(&mut self, kind: FactKind, selection: &Selection, start: Version, version: Version) {
+        self.sources[kind as usize].bookmark(selection, start, version);
+    }
+
+    /// A single object that was read by name.
+    pub(super) fn single(&mut self, kind: FactKind, fact: Fact) {
+        if self.sources[kind as usize].single(fact.version, &fact.key, self.held(kind, &fact.key)) {
+            let mut changes = Vec::new();
+            self.set(fact, false, &mut changes);
+            self.log.note(changes);
+        }
+    }
+
+    fn held(&self, kind: FactKind, key: &[u8]) -> Option<Version> {
+        match kind {
+            FactKind::Service => self.services.version(key),
+            FactKind::Node | FactKind::CiliumNode => self.nodes.version(key),
+            FactKind::NodePool | FactKind::NodeBucket => self.pools.version(key),
+        }
+    }
+
+    fn absent_from(&self, kind: FactKind, selection: &Selection, version: Version, list: &HashMap<Box<[u8]>, Fact>) -> Vec<Box<[u8]>> {
+        match kind {
+            FactKind::Service => self.services.absent_from(selection, version, list),
+            FactKind::Node | FactKind::CiliumNode => self.nodes.absent_from(selection, version, list),
+            FactKind::NodePool | FactKind::NodeBucket => self.pools.absent_from(selection, version, list),
+        }
+    }
+
+    fn set(&mut self, fact: Fact, listed: bool, changes: &mut Vec<Change>) {
+        let Fact { key, version, lesson } = fact;
+        match lesson {
+            Lesson::Service(keys) => self.set_service(&key, version, listed, Asked { keys, deleted: false }, changes),
+            Lesson::Node(node) => {
+                let before = self.nodes.set(&key, version, listed, node.clone());
+                self.node_changed(&key, Some(node), before, changes);
+            }
+            Lesson::Pool(pool) => {
+                let before = self.pools.set(&key, version, listed, pool.clone());
+                self.pool_changed(Some(pool), before, changes);
+            }
+        }
+    }
+
+    fn forget(&mut self, kind: FactKind, key: &[u8], version: Version, changes: &mut Vec<Change>) {
+        match kind {
+            FactKind::Service => match self.services.get(key) {
+                Some(Asked { deleted: true, .. }) | None => {}
+                // Asking for nothing is what an unknown Service comes to, so there is nothing to hold on to.
+                Some(Asked { keys: Keys::Unset, .. }) => {
+                    self.services.remove(key);
+                    changes.push(Change::Service(text(key)));
+                }
+                Some(&asked) => {
+                    self.set_service(key, version, false, Asked { deleted: true, ..asked }, changes);
+                    self.deleted.push_back((key.into(), version));
+                    if self.deleted.len() > MAX_DELETED {
+                        self.forget_longest_deleted(changes);
+                    }
+                }
+            },
+            FactKind::Node | FactKind::CiliumNode => {
+                let before = self.nodes.remove(key);
+                self.node_changed(key, None, before, changes);
+            }
+            FactKind::NodePool | FactKind::NodeBucket => {
+                let before = self.pools.remove(key);
+                self.pool_changed(None, before, changes);
+            }
+        }
+    }
+
+    fn forget_longest_deleted(&mut self, changes: &mut Vec<Change>) {
+        let Some((key, version)) = self.deleted.pop_front() else { return };
+        // It may have returned since, or been deleted once more.
+        if self.services.version(&key) == Some(version) && self.services.get(&key).is_some_and(|asked| asked.deleted) {
+            self.services.remove(&key);
+            changes.push(Change::Service(text(&key)));
+        }
+    }
+
+    fn set_service(&mut self, key: &[u8], version: Version, listed: bool, asked: Asked, changes: &mut Vec<Change>) {
+        let before = self.services.set(key, version, listed, asked);
+        if before.is_none_or(|before| before.keys != asked.keys) {
+            changes.push(Change::Service(text(key)));
+        }
+    }
+
+    fn node_changed(&mut self, key: &[u8], after: Option<Node>, before: Option<Node>, changes: &mut Vec<Change>) {
+        let pool = |node: &Option<Node>| node.as_ref().and_then(|node| node.pool.clone());
+        if pool(&after) == pool(&before) {
+            return;
+        }
+        changes.push(Change::Node(text(key)));
+        // Where the label is the membership, the node itself describes its pool.
+        let description = |node: Option<Node>| {
+            let pool = node.filter(|node| node.describes_pool)?.pool?;
+            Some(Description { pool, nodes: vec![key.into()] })
+        };
+        self.pool_changed(description(after), description(before), changes);
+    }
+
+    /// One object says `after` of a pool and its nodes, where it said `before`.
+    fn pool_changed(&mut self, after: Option<Description>, before: Option<Description>, changes: &mut Vec<Change>) {
+        if after == before {
+            return;
+        }
+        // Up before down, so that a node in both is never seen to leave, nor its pool to go.
+        if let Some(Description { pool, nodes }) = after {
+            let member = |node: &[u8]| changes.push(Change::Member { node: text(node), pool: text(&pool) });
+            if self.membership.add(&pool, &nodes, member) {
+                changes.push(Change::Pool(text(&pool)));
+            }
+        }
+        if let Some(Description { pool, nodes }) = before {
+            let member = |node: &[u8]| changes.push(Change::Member { node: text(node), pool: text(&pool) });
+            if self.membership.remove(&pool, &nodes, member) {
+                changes.push(Change::Pool(text(&pool)));
+            }
+        }
+    }
+
+    pub(super) fn log(&self) -> &Log {
+        &self.log
+    }
+}
+
+/// Names come from JSON or from protobuf strings, so they are UTF-8.
+fn text(bytes: &[u8]) -> Box<str> {
+    String::from_utf8_lossy(bytes).into()
+}
