@@ -33,8 +33,26 @@ pub(super) struct Context<'a> {
     pub(super) limits: Limits,
     /// Offset in the body of the first byte of the data at hand.
     pub(super) base: u64,
-    /// What a unit of this body is, for messages.
-    pub(super) what: &'static str,
+    pub(super) form: Form,
+}
+
+/// What the units of a body are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Watch,
+    List,
+    Object,
+}
+
+impl Form {
+    /// A unit, for messages.
+    pub(super) const fn unit(self) -> &'static str {
+        match self {
+            Form::Watch => "a watch event",
+            Form::List => "a list item",
+            Form::Object => "an object",
+        }
+    }
 }
 
 impl Context<'_> {
@@ -45,9 +63,9 @@ impl Context<'_> {
 
     /// How large a unit may be, and the key of the configuration that says so.
     fn limit(&self) -> (usize, &'static str) {
-        match self.what {
-            WATCH_EVENT => (self.limits.frame_bytes, "frameBytes"),
-            _ => (self.limits.item_bytes, "itemBytes"),
+        match self.form {
+            Form::Watch => (self.limits.frame_bytes, "frameBytes"),
+            Form::List | Form::Object => (self.limits.item_bytes, "itemBytes"),
         }
     }
 
@@ -57,7 +75,7 @@ impl Context<'_> {
         if len <= limit as u64 {
             return Ok(());
         }
-        Err(Error::TooLarge { what: self.what, offset: self.base + start as u64, limit: limit as u64, key })
+        Err(Error::TooLarge { what: self.form.unit(), offset: self.base + start as u64, limit: limit as u64, key })
     }
 
     /// Refuses to hold back a list that starts at `start` of the data at hand and has `len` bytes.
@@ -110,10 +128,3 @@ impl Context<'_> {
         }
     }
 }
-
-/// A unit of a watch.
-pub(super) const WATCH_EVENT: &str = "a watch event";
-/// A unit of a list.
-pub(super) const LIST_ITEM: &str = "a list item";
-/// A single object.
-pub(super) const OBJECT: &str = "an object";

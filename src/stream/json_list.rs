@@ -179,7 +179,7 @@ impl Walk for JsonList {
         if self.expect == Expect::End {
             return Ok(());
         }
-        let inside = if self.inside && matches!(self.expect, Expect::FirstItem | Expect::Item) { context.what } else { "a list" };
+        let inside = if self.inside && matches!(self.expect, Expect::FirstItem | Expect::Item) { context.form.unit() } else { "a list" };
         Err(Error::Truncated { offset: context.base + held.len() as u64, inside })
     }
 }

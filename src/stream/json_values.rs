@@ -59,10 +59,10 @@ impl Walk for JsonValues {
     fn finish(&mut self, held: &[u8], context: &mut Context<'_>, _out: &mut Output<'_>) -> Result<()> {
         let offset = context.base + held.len() as u64;
         if self.inside {
-            return Err(Error::Truncated { offset, inside: context.what });
+            return Err(Error::Truncated { offset, inside: context.form.unit() });
         }
         if self.single && !self.over {
-            return Err(Error::Truncated { offset, inside: context.what });
+            return Err(Error::Truncated { offset, inside: context.form.unit() });
         }
         Ok(())
     }

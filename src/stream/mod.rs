@@ -15,7 +15,7 @@ mod unit;
 
 use bytes::BytesMut;
 
-use self::body::{Context, Cursor, LIST_ITEM, OBJECT, WATCH_EVENT, Walk};
+use self::body::{Context, Cursor, Form, Walk};
 pub use self::feed::Feed;
 use self::hold::Hold;
 use self::json_list::JsonList;
@@ -28,7 +28,7 @@ use self::request::{Head, Request, Resource, Target, Verb};
 use self::role::{Filter, Role};
 use crate::cluster::fact::matters;
 use crate::cluster::{Cluster, Missing};
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::error::{Error, Result};
 use crate::rewrite::service_topology::ServiceTopology;
 use crate::wire::encoding::Encoding;
@@ -58,8 +58,8 @@ pub struct Stream {
     walk: Box<dyn Walk>,
     role: Role,
     hold: Hold,
-    limits: crate::config::Limits,
-    what: &'static str,
+    limits: Limits,
+    form: Form,
     /// Bytes that the walk has dealt with.
     walked: u64,
     given: u64,
@@ -98,7 +98,7 @@ impl Stream {
 
     fn take(&mut self, chunk: &[u8], out: &mut Output<'_>) -> Result<()> {
         self.check_open()?;
-        let mut context = Context { role: &mut self.role, limits: self.limits, base: self.walked, what: self.what };
+        let mut context = Context { role: &mut self.role, limits: self.limits, base: self.walked, form: self.form };
         let mut result = Ok(());
         let (walk, walked) = (&mut self.walk, &mut self.walked);
         self.hold.with(chunk, |data| {
@@ -115,7 +115,7 @@ impl Stream {
     fn end(&mut self, out: &mut Output<'_>) -> Result<()> {
         self.check_open()?;
         self.closed = true;
-        let mut context = Context { role: &mut self.role, limits: self.limits, base: self.walked, what: self.what };
+        let mut context = Context { role: &mut self.role, limits: self.limits, base: self.walked, form: self.form };
         self.walk.finish(self.hold.bytes(), &mut context, out)?;
         self.walked += self.hold.len() as u64;
         Ok(())
@@ -135,12 +135,12 @@ impl Stream {
             (Verb::Get, Encoding::Protobuf) => Box::new(ProtobufObject),
             (Verb::List, Encoding::Protobuf) => Box::new(ProtobufList::new(&role, config)),
         };
-        let what = match verb {
-            Verb::Watch { .. } => WATCH_EVENT,
-            Verb::List => LIST_ITEM,
-            Verb::Get => OBJECT,
+        let form = match verb {
+            Verb::Watch { .. } => Form::Watch,
+            Verb::List => Form::List,
+            Verb::Get => Form::Object,
         };
-        Stream { walk, role, hold: Hold::default(), limits, what, walked: 0, given: 0, closed: false }
+        Stream { walk, role, hold: Hold::default(), limits, form, walked: 0, given: 0, closed: false }
     }
 }
 
@@ -148,7 +148,7 @@ impl std::fmt::Debug for Stream {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("Stream")
             .field("kind", &self.role.kind())
-            .field("unit", &self.what)
+            .field("form", &self.form)
             .field("taken", &self.walked)
             .field("given", &self.given)
             .field("closed", &self.closed)

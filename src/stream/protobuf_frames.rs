@@ -32,6 +32,6 @@ impl Walk for ProtobufFrames {
         if held.is_empty() {
             return Ok(());
         }
-        Err(Error::Truncated { offset: context.base + held.len() as u64, inside: context.what })
+        Err(Error::Truncated { offset: context.base + held.len() as u64, inside: context.form.unit() })
     }
 }

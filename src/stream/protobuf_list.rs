@@ -7,7 +7,7 @@
 
 use bytes::BytesMut;
 
-use super::body::{Context, Cursor, LIST_ITEM, Walk};
+use super::body::{Context, Cursor, Walk};
 use super::role::Role;
 use super::unit::{ListEnd, Unit};
 use crate::config::{Config, ProtobufLists};
@@ -258,7 +258,7 @@ impl Walk for ProtobufList {
         let offset = context.base + held.len() as u64;
         match self.expect {
             Expect::Envelope if held.is_empty() && self.listed => Ok(()),
-            Expect::List { .. } if !held.is_empty() => Err(Error::Truncated { offset, inside: LIST_ITEM }),
+            Expect::List { .. } if !held.is_empty() => Err(Error::Truncated { offset, inside: context.form.unit() }),
             _ => Err(Error::Truncated { offset, inside: "a list" }),
         }
     }

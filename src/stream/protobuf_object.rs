@@ -16,7 +16,7 @@ impl Walk for ProtobufObject {
     }
 
     fn finish(&mut self, held: &[u8], context: &mut Context<'_>, out: &mut Output<'_>) -> Result<()> {
-        let cut = Error::Truncated { offset: context.base + held.len() as u64, inside: context.what };
+        let cut = Error::Truncated { offset: context.base + held.len() as u64, inside: context.form.unit() };
         let begins = held.starts_with(MAGIC) || MAGIC.starts_with(held);
         if begins && !is_whole(held).map_err(|fault| context.fault(fault, None))? {
             return Err(cut);
