@@ -32,7 +32,7 @@ test: check
 
 check:
 	$(CARGO) fmt --check
-	$(CARGO) clippy --all-targets --features cli -- -D warnings
+	$(CARGO) clippy --all-targets --features cli,k8s-openapi -- -D warnings
 	$(CARGO) clippy -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items --features cli
 

@@ -142,7 +142,7 @@ impl Config {
             }
         }
         if self.limits.depth == 0 {
-            return refuse("`limits.depth` is 0; Kubernetes objects need at least 16");
+            return refuse("`limits.depth` is 0; it must be at least 1");
         }
         Ok(())
     }

@@ -50,6 +50,16 @@ pub enum Error {
         /// The limit in force.
         limit: usize,
     },
+    /// An object in a body cannot be decoded.
+    #[error("{object} cannot be decoded from {encoding}: {why}")]
+    Undecodable {
+        /// `JSON` or `protobuf`.
+        encoding: &'static str,
+        /// Kind, namespace and name.
+        object: Box<str>,
+        /// What the decoder says.
+        why: Box<str>,
+    },
     /// The response is compressed. poolscope reads plain bytes only.
     #[error(
         "the response has Content-Encoding {0:?}: send the request through `prepare`, which drops Accept-Encoding, or decode the body first"

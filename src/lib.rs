@@ -72,7 +72,7 @@
 //!
 //! Endpoints are judged by the annotation `openyurt.io/topologyKeys` of their Service, with the verdicts of OpenYurt's
 //! own filter; [`Reason`] has every rule, `docs/openyurt.md` the table. Where a fact is missing, [`Config::in_doubt`]
-//! decides, and [`Cluster::counters`] counts: nothing passes unfiltered without being counted.
+//! decides, and [`Cluster::counters`] counts: nothing passes in doubt without being counted.
 //!
 //! # Errors
 //!

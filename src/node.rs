@@ -1,8 +1,7 @@
 //! The cluster as one node sees it.
 
 #[cfg(feature = "k8s-openapi")]
-use crate::cluster::counters::Tally;
-use crate::cluster::fact::service_key;
+use crate::cluster::counters::{Tally, count};
 use crate::cluster::{Cluster, Missing};
 use crate::error::Result;
 use crate::stream::request::{self, Head, Request};
@@ -40,6 +39,11 @@ impl NodeView {
     pub fn pool(&self) -> Option<String> {
         let facts = self.cluster.read();
         facts.own_pool_name(self.name.as_bytes(), self.cluster.config()).map(|pool| String::from_utf8_lossy(pool).into_owned())
+    }
+
+    /// Whether a Node, or CiliumNode, of that name was seen. An unknown node is judged as one in no pool (O8).
+    pub fn is_known(&self) -> bool {
+        self.cluster.read().has_node(&self.name)
     }
 
     /// What still has to be learned before this node may be shown slices of every namespace.
@@ -85,11 +89,10 @@ impl NodeView {
             return Err(missing);
         }
         let facts = self.cluster.read();
-        let service = match service {
-            None | Some("") => Service::None,
-            Some(name) => facts.service(&service_key(namespace.as_bytes(), name.as_bytes())).0,
-        };
-        Ok(filter(&facts.view(service, self.name.as_bytes(), config), self.cluster.tally()))
+        let (service, deleted) = facts.service_named(namespace, service);
+        let tally = self.cluster.tally();
+        count(&tally.held_deleted_service, u64::from(deleted));
+        Ok(filter(&facts.view(service, self.name.as_bytes(), config), tally))
     }
 
     /// The verdict on an endpoint on `node` (`None`: it names none) of `service` in `namespace` (`None`: its slice names
@@ -97,19 +100,16 @@ impl NodeView {
     pub fn judge(&self, namespace: &str, service: Option<&str>, node: Option<&str>) -> Reason {
         let config = self.cluster.config();
         if !config.service_topology {
-            return Reason::NoTopologyKeys;
+            return Reason::ServiceTopologyOff;
         }
         let facts = self.cluster.read();
-        let service = match service {
-            None | Some("") => Service::None,
-            Some(name) => facts.service(&service_key(namespace.as_bytes(), name.as_bytes())).0,
-        };
+        let (service, _) = facts.service_named(namespace, service);
         facts.view(service, self.name.as_bytes(), config).judge(node.map(str::as_bytes))
     }
 
     /// What a Service asks for: `any`, `node` or `pool`; `None` if it is not known.
     pub fn topology_of(&self, namespace: &str, service: &str) -> Option<&'static str> {
-        match self.cluster.read().service(&service_key(namespace.as_bytes(), service.as_bytes())).0 {
+        match self.cluster.read().service_named(namespace, Some(service)).0 {
             Service::Known(keys) => Some(keys.word()),
             Service::Unknown | Service::None => None,
         }

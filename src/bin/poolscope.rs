@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use bytes::BytesMut;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use poolscope::explain::{EndpointView, Inventory, ServiceView};
-use poolscope::{Cluster, Config, Missing, NodeView, Opened};
+use poolscope::{Cluster, Config, Error, Membership, Missing, NodeView, Opened};
 use serde_json::json;
 use table::Table;
 
@@ -54,7 +54,7 @@ struct Facts {
 #[derive(Args)]
 struct Filter {
     /// The node to filter for.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     node: String,
     #[command(flatten)]
     facts: Facts,
@@ -72,7 +72,7 @@ struct Filter {
 #[derive(Args)]
 struct View {
     /// The node whose view to show.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     node: String,
     #[command(flatten)]
     facts: Facts,
@@ -87,22 +87,22 @@ struct View {
 #[derive(Args)]
 struct Diff {
     /// The two nodes: --node A --node B.
-    #[arg(long, required = true)]
+    #[arg(long, required = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     node: Vec<String>,
     #[command(flatten)]
     facts: Facts,
     /// How to print.
     #[arg(short, long, default_value = "table")]
     output: Format,
-    /// Further PATHs.
-    #[arg(value_name = "PATH")]
-    rest: Vec<PathBuf>,
+    /// Only these.
+    #[arg(value_name = "SERVICE")]
+    rest: Vec<String>,
 }
 
 #[derive(Args)]
 struct Explain {
     /// The node to explain for.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     node: String,
     #[command(flatten)]
     facts: Facts,
@@ -148,7 +148,23 @@ fn usage(why: &str) -> ! {
 /// Why the work failed: one line that says what, where and what to do.
 struct Failure(String);
 
+/// Who read the output has enough of it.
+const ENOUGH: &str = "broken pipe";
+
 impl Failure {
+    /// The library's error, in the words of the command.
+    fn of(path: &Path, error: &Error) -> Failure {
+        let recorded = "record it over plain HTTP with Accept-Encoding: identity, as JSON or protobuf";
+        match error {
+            Error::ContentEncoding(encoding) => Failure::at(path, format!("the body is compressed ({encoding}); {recorded}")),
+            Error::ContentType { content_type, .. } => {
+                Failure::at(path, format!("Content-Type {content_type:?} cannot be read; {recorded}"))
+            }
+            Error::Status { status, .. } => Failure::at(path, format!("an answer with status {status} cannot be filtered; {recorded}")),
+            error => Failure::at(path, error.to_string()),
+        }
+    }
+
     fn at(path: &Path, what: impl Into<String>) -> Failure {
         Failure(format!("{}: {}", path.display(), what.into()))
     }
@@ -156,7 +172,10 @@ impl Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
-        Failure(format!("standard output: {error}"))
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure(ENOUGH.to_owned()),
+            _ => Failure(format!("standard output: {error}")),
+        }
     }
 }
 
@@ -169,6 +188,8 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        // `poolscope view ... | head` got what it wanted.
+        Err(Failure(why)) if why == ENOUGH => ExitCode::SUCCESS,
         Err(Failure(why)) => {
             // One line, whatever a file's name or content put into it.
             eprintln!("poolscope: {}", why.replace('\n', " "));
@@ -187,6 +208,9 @@ fn learn(args: &Facts) -> Result<(Cluster, Inventory), Failure> {
         }
     };
     let cluster = Cluster::new(config).map_err(|error| Failure(error.to_string()))?;
+    if args.facts.iter().filter(|path| *path == Path::new("-")).count() > 1 {
+        usage("standard input can be read only once; name it once");
+    }
     let mut inventory = Inventory::new();
     let loaded = facts::load(&args.facts, &cluster, &mut inventory)?;
     eprintln!("{}", loaded.summary());
@@ -197,14 +221,25 @@ fn learn(args: &Facts) -> Result<(Cluster, Inventory), Failure> {
 fn ready(cluster: &Cluster, node: &str) -> Result<NodeView, Failure> {
     let view = cluster.node(node);
     match view.missing() {
-        missing if missing.is_empty() => Ok(view),
+        missing if missing.is_empty() => {
+            warn_of_unknown(&view);
+            Ok(view)
+        }
         missing => Err(not_ready(node, &missing)),
+    }
+}
+
+/// A name that is mistyped would be answered as if it were true.
+fn warn_of_unknown(view: &NodeView) {
+    if !view.is_known() && view.pool().is_none() && view.cluster().config().membership != Membership::Off {
+        eprintln!("warning: no Node {} in the facts; judged as a node in no pool; check --node", view.name());
     }
 }
 
 fn not_ready(node: &str, missing: &[Missing]) -> Failure {
     let missing: Vec<String> = missing.iter().map(Missing::to_string).collect();
-    Failure(format!("node {node}: the facts are incomplete: {}; add them with --facts", missing.join("; ")))
+    let hint = "add them with --facts; of a kind without objects only `kubectl get --raw PATH` says so";
+    Failure(format!("node {node}: the facts are incomplete: {}; {hint}", missing.join("; ")))
 }
 
 fn read_stdin() -> Result<Vec<u8>, Failure> {
@@ -231,8 +266,9 @@ fn filter(mut args: Filter) -> Result<(), Failure> {
     };
     let mut stdout = io::stdout().lock();
     let before = cluster.counters();
-    match view.open(&request, &head).map_err(|error| Failure::at(&body_path, error.to_string()))? {
+    match view.open(&request, &head).map_err(|error| Failure::of(&body_path, &error))? {
         Opened::Rewrite(mut stream) => {
+            warn_of_unknown(&view);
             let fail = |error: poolscope::Error, given: u64| {
                 Failure::at(&body_path, format!("{error}; the {given} bytes written so far are not the whole answer"))
             };
@@ -247,8 +283,10 @@ fn filter(mut args: Filter) -> Result<(), Failure> {
             stdout.write_all(&out)?;
             result.map_err(|error| fail(error, stream.given()))?;
             stdout.flush()?;
-            let mut summary =
-                format!("filtered for {} ({}): {} bytes in, {} out", view.name(), pool_of(&view), stream.taken(), stream.given());
+            let judged = cluster.counters().objects > before.objects;
+            let did = if judged { "filtered" } else { "passed unchanged" };
+            let (name, pool, taken, given) = (view.name(), pool_of(&view), stream.taken(), stream.given());
+            let mut summary = format!("{did} for {name} ({pool}): {taken} bytes in, {given} out");
             for ((name, after), (_, before)) in
                 cluster.counters().iter().zip(before.iter()).filter(|((_, after), (_, before))| after > before)
             {
@@ -259,13 +297,11 @@ fn filter(mut args: Filter) -> Result<(), Failure> {
         Opened::PassThrough => {
             stdout.write_all(&body)?;
             stdout.flush()?;
-            eprintln!(
-                "passed untouched for {}: GET of endpoints with status 200 is what is filtered; this is {} {} with {}",
-                view.name(),
-                request.method,
-                request.target,
-                head.status
-            );
+            let why = match cluster.config().service_topology {
+                true => "what is filtered is a GET of endpoints with status 200",
+                false => "rewrites.serviceTopology is off in the configuration",
+            };
+            eprintln!("passed untouched for {}: {} {} with status {}: {why}", view.name(), request.method, request.target, head.status);
         }
         Opened::NotReady(missing) => return Err(not_ready(&args.node, &missing)),
         _ => return Err(Failure::at(&body_path, "this version does not know what to do with the answer")),
@@ -325,20 +361,13 @@ fn explain(mut args: Explain) -> Result<(), Failure> {
     for view in &views {
         let asks = match view.topology {
             None => "is not known",
-            Some("any") => "has no topology keys",
+            Some("any") => "has no topology keys that are known",
             Some("node") => "keeps to the node",
             Some(_) => "keeps to the pool",
         };
-        writeln!(
-            out,
-            "Service {}/{} {asks}; node {} is in {}; it sees {} of {} endpoints:",
-            view.namespace,
-            view.name,
-            node.name(),
-            pool_of(&node),
-            view.kept(),
-            view.endpoints.len()
-        )?;
+        let (name, pool, kept, all) = (node.name(), pool_of(&node), view.kept(), view.endpoints.len());
+        let title = format!("{}/{} {asks}; {name} is in {pool}; it sees {kept} of {all} endpoints:", view.namespace, view.name);
+        writeln!(out, "{}", table::fit(&title, table::WIDTH))?;
         let mut table = Table::new(["ENDPOINT", "NODE", "STATE", "VERDICT", "RULE", "WHY"]);
         for endpoint in &view.endpoints {
             let verdict = if endpoint.kept { "keep" } else { "drop" };
@@ -358,14 +387,15 @@ fn explain(mut args: Explain) -> Result<(), Failure> {
 }
 
 fn diff(mut args: Diff) -> Result<(), Failure> {
-    args.facts.facts.append(&mut args.rest);
+    let services = services_of(&args.rest, &mut args.facts.facts);
     let [left, right] = args.node.as_slice() else {
         // clap cannot say "exactly two" of an option that is given twice.
         usage("two nodes are compared: --node A --node B");
     };
     let (cluster, inventory) = learn(&args.facts)?;
     let (left, right) = (ready(&cluster, left)?, ready(&cluster, right)?);
-    let pairs: Vec<(ServiceView, ServiceView)> = inventory.view(&left).into_iter().zip(inventory.view(&right)).collect();
+    let views = choose(&inventory, &left, &services)?.into_iter();
+    let pairs: Vec<(ServiceView, ServiceView)> = views.zip(choose(&inventory, &right, &services)?).collect();
     let mut out = BufWriter::new(io::stdout().lock());
     if args.output == Format::Json {
         let services: Vec<_> = pairs.iter().map(|(left, right)| json_difference(left, right)).collect();

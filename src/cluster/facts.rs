@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::fact::{Description, Fact, Lesson, Node};
+use super::fact::{Description, Fact, Lesson, Node, service_key};
 use super::log::{Change, Log};
 use super::membership::Membership as Pools;
 use super::source::{Listed, Selection, Source, Version};
@@ -36,6 +36,15 @@ pub(crate) struct Listing {
     pub(crate) undecodable: usize,
 }
 
+impl Listing {
+    /// This is a later page than `earlier`.
+    pub(crate) fn come_after(&mut self, earlier: Listing) {
+        self.undecodable += earlier.undecodable;
+        let later = std::mem::replace(&mut self.facts, earlier.facts);
+        self.facts.extend(later);
+    }
+}
+
 /// What a Service asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Asked {
@@ -50,6 +59,14 @@ impl Facts {
         match self.services.get(key) {
             Some(&Asked { keys, deleted }) => (Service::Known(keys), deleted),
             None => (Service::Unknown, false),
+        }
+    }
+
+    /// The same by name, and `Service::None` where an object names none.
+    pub(crate) fn service_named(&self, namespace: &str, name: Option<&str>) -> (Service, bool) {
+        match name {
+            None | Some("") => (Service::None, false),
+            Some(name) => self.service(&service_key(namespace.as_bytes(), name.as_bytes())),
         }
     }
 
@@ -87,7 +104,7 @@ impl Facts {
     }
 
     /// Whether a Node of that name was seen.
-    pub(super) fn has_node(&self, name: &str) -> bool {
+    pub(crate) fn has_node(&self, name: &str) -> bool {
         self.nodes.get(name.as_bytes()).is_some()
     }
 

@@ -34,8 +34,6 @@ pub struct Headline {
     pub name: String,
     /// resourceVersion of the list or of the object.
     pub resource_version: String,
-    /// Asks for the next page of a list.
-    pub continues: String,
     /// Items, if it is a list.
     pub items: Option<usize>,
 }
@@ -49,6 +47,23 @@ struct Body {
 enum Content {
     Json(Value),
     Protobuf(Vec<u8>),
+}
+
+impl Content {
+    /// `namespace/name`, for messages.
+    fn name(&self) -> String {
+        let (namespace, name) = match self {
+            Content::Json(value) => {
+                let text = |key: &str| value["metadata"][key].as_str().unwrap_or_default().to_owned();
+                (text("namespace"), text("name"))
+            }
+            Content::Protobuf(bytes) => {
+                let metadata = PbObject::decode(&**bytes).unwrap_or_default().metadata.unwrap_or_default();
+                (metadata.namespace, metadata.name)
+            }
+        };
+        format!("{namespace}/{name}")
+    }
 }
 
 impl Headline {
@@ -68,7 +83,7 @@ impl Inventory {
     /// Objects that are there already are replaced, but not by a single object that is no newer than a list that was
     /// loaded. Returns how many were of a kind that matters.
     ///
-    /// Errors: [`Error::Malformed`] for a body or an object in it that cannot be decoded.
+    /// Errors: [`Error::Malformed`] for a body that cannot be decoded, [`Error::Undecodable`] for an object in it.
     pub fn load(&mut self, body: &[u8]) -> Result<usize> {
         let body = Body::read(body)?;
         let version = body.headline.resource_version.parse().unwrap_or(u64::MAX);
@@ -78,22 +93,18 @@ impl Inventory {
         }
         let mut loaded = 0;
         for (kind, api_version, content) in body.objects {
+            let name = content.name();
             let (object, encoding) = match content {
                 Content::Json(value) => (Object::of_json(&kind, &api_version, value), "JSON"),
                 Content::Protobuf(bytes) => (Object::of_protobuf(&kind, &api_version, &bytes), "protobuf"),
             };
             let Some(object) = object else { continue };
-            let undecodable = "an object that its kind's decoder refuses";
-            let object = object.map_err(|_| Error::Malformed { encoding, offset: 0, object: Some(kind.into()), what: undecodable })?;
+            let object = object.map_err(|why| Error::Undecodable { encoding, object: format!("{kind} {name}").into(), why: why.into() })?;
             loaded += 1;
             match object {
                 Object::Service(service) => drop(self.services.insert((service.namespace.clone(), service.name.clone()), service)),
                 Object::Slice(slice) => drop(self.slices.insert((slice.namespace.clone(), slice.name.clone()), slice)),
-                Object::Endpoints(subsets) => {
-                    if let Some(first) = subsets.first() {
-                        self.endpoints.insert((first.namespace.clone(), first.name.clone()), subsets);
-                    }
-                }
+                Object::Endpoints { namespace, name, subsets } => drop(self.endpoints.insert((namespace, name), subsets)),
             }
         }
         if loaded > 0 && body.headline.items.is_some() && version != u64::MAX {
@@ -141,7 +152,6 @@ impl Body {
             namespace: metadata("namespace"),
             name: metadata("name"),
             resource_version: metadata("resourceVersion"),
-            continues: metadata("continue"),
             items: value["items"].as_array().map(Vec::len),
         };
         if headline.kind.is_empty() {
@@ -166,20 +176,13 @@ impl Body {
         let refuse = |_| Error::Malformed { encoding: "protobuf", offset: 0, object: None, what: "not an object in its envelope" };
         let unknown = PbUnknown::decode(envelope).map_err(refuse)?;
         let PbTypeMeta { api_version, kind } = unknown.type_meta.unwrap_or_default();
-        let mut headline = Headline {
-            kind,
-            api_version,
-            namespace: String::new(),
-            name: String::new(),
-            resource_version: String::new(),
-            continues: String::new(),
-            items: None,
-        };
+        let mut headline =
+            Headline { kind, api_version, namespace: String::new(), name: String::new(), resource_version: String::new(), items: None };
         let objects = match headline.kind.strip_suffix("List") {
             Some(item_kind) => {
                 let list = PbList::decode(&*unknown.raw).map_err(refuse)?;
                 let metadata = list.metadata.unwrap_or_default();
-                (headline.resource_version, headline.continues) = (metadata.resource_version, metadata.r#continue);
+                headline.resource_version = metadata.resource_version;
                 headline.items = Some(list.items.len());
                 let object = |item| (item_kind.to_owned(), headline.api_version.clone(), Content::Protobuf(item));
                 list.items.into_iter().map(object).collect()
@@ -230,8 +233,6 @@ struct PbList {
 struct PbListMeta {
     #[prost(string, tag = "2")]
     resource_version: String,
-    #[prost(string, tag = "3")]
-    r#continue: String,
 }
 
 #[derive(prost::Message)]

@@ -7,6 +7,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{Frontend, Port, State};
+use crate::object::endpoint_slice::HOSTNAME;
+use crate::object::outline::SERVICE_NAME_LABEL;
 
 /// A Service.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -78,7 +80,7 @@ pub(super) struct Endpoint {
 pub(super) enum Object {
     Service(Service),
     Slice(Slice),
-    Endpoints(Vec<Slice>),
+    Endpoints { namespace: String, name: String, subsets: Vec<Slice> },
 }
 
 impl Object {
@@ -89,7 +91,7 @@ impl Object {
             ("EndpointSlice", "discovery.k8s.io/v1" | "discovery.k8s.io/v1beta1") => {
                 typed::<JsonSlice>(value).map(|slice| Object::Slice(slice.slice(api_version.ends_with("beta1"))))
             }
-            ("Endpoints", "v1") => typed::<JsonEndpoints>(value).map(|endpoints| Object::Endpoints(endpoints.slices())),
+            ("Endpoints", "v1") => typed::<JsonEndpoints>(value).map(JsonEndpoints::object),
             _ => return None,
         })
     }
@@ -101,7 +103,7 @@ impl Object {
             ("EndpointSlice", "discovery.k8s.io/v1" | "discovery.k8s.io/v1beta1") => {
                 decode::<PbSlice>(bytes).map(|slice| Object::Slice(slice.slice(api_version.ends_with("beta1"))))
             }
-            ("Endpoints", "v1") => decode::<PbEndpoints>(bytes).map(|endpoints| Object::Endpoints(endpoints.slices())),
+            ("Endpoints", "v1") => decode::<PbEndpoints>(bytes).map(PbEndpoints::object),
             _ => return None,
         })
     }
@@ -126,16 +128,11 @@ fn state(ready: Option<bool>, serving: Option<bool>, terminating: Option<bool>) 
     }
 }
 
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
-const HOSTNAME: &str = "kubernetes.io/hostname";
-
 #[derive(Deserialize)]
 struct JsonMetadata {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    namespace: String,
-    labels: Option<HashMap<String, String>>,
+    name: Option<String>,
+    namespace: Option<String>,
+    labels: Option<HashMap<String, Option<String>>>,
 }
 
 #[derive(Deserialize)]
@@ -160,24 +157,21 @@ struct JsonServiceSpec {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct JsonServicePort {
-    #[serde(default)]
-    name: String,
+    name: Option<String>,
     protocol: Option<String>,
-    #[serde(default)]
-    port: i32,
-    #[serde(default)]
-    node_port: i32,
+    port: Option<i32>,
+    node_port: Option<i32>,
 }
 
 impl From<JsonService> for Service {
     fn from(service: JsonService) -> Service {
-        let (namespace, name) = (service.metadata.namespace, service.metadata.name);
+        let (namespace, name) = (service.metadata.namespace.unwrap_or_default(), service.metadata.name.unwrap_or_default());
         let Some(spec) = service.spec else { return Service { namespace, name, ..Service::default() } };
         let ports = spec.ports.unwrap_or_default().into_iter().map(|port| ServicePort {
-            name: port.name,
+            name: port.name.unwrap_or_default(),
             protocol: port.protocol.unwrap_or_else(|| "TCP".to_owned()),
-            port: port.port,
-            node_port: port.node_port,
+            port: port.port.unwrap_or_default(),
+            node_port: port.node_port.unwrap_or_default(),
         });
         Service {
             namespace,
@@ -242,9 +236,9 @@ impl JsonSlice {
             }
         };
         Slice {
-            namespace: self.metadata.namespace,
-            name: self.metadata.name,
-            service: self.metadata.labels.and_then(|mut labels| labels.remove(SERVICE_NAME)).unwrap_or_default(),
+            namespace: self.metadata.namespace.unwrap_or_default(),
+            name: self.metadata.name.unwrap_or_default(),
+            service: self.metadata.labels.and_then(|mut labels| labels.remove(SERVICE_NAME_LABEL)?).unwrap_or_default(),
             ports: self.ports.unwrap_or_default().into_iter().map(Port::from).collect(),
             endpoints: self.endpoints.unwrap_or_default().into_iter().map(endpoint).collect(),
         }
@@ -268,16 +262,16 @@ struct JsonSubset {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct JsonAddress {
-    #[serde(default)]
-    ip: String,
+    ip: Option<String>,
     node_name: Option<String>,
 }
 
 impl JsonEndpoints {
-    fn slices(self) -> Vec<Slice> {
-        let JsonMetadata { name, namespace, .. } = self.metadata;
+    fn object(self) -> Object {
+        let (name, namespace) = (self.metadata.name.unwrap_or_default(), self.metadata.namespace.unwrap_or_default());
         let subsets = self.subsets.unwrap_or_default().into_iter().map(|subset| {
-            let endpoint = |address: JsonAddress, state| Endpoint { addresses: vec![address.ip], node: address.node_name, state };
+            let endpoint =
+                |address: JsonAddress, state| Endpoint { addresses: address.ip.into_iter().collect(), node: address.node_name, state };
             let ready = subset.addresses.unwrap_or_default().into_iter().map(|address| endpoint(address, State::Active));
             let others = subset.not_ready_addresses.unwrap_or_default().into_iter().map(|address| endpoint(address, State::NotReady));
             Slice {
@@ -288,7 +282,8 @@ impl JsonEndpoints {
                 endpoints: ready.chain(others).collect(),
             }
         });
-        subsets.collect()
+        let subsets = subsets.collect();
+        Object::Endpoints { namespace, name, subsets }
     }
 }
 
@@ -412,7 +407,7 @@ impl PbSlice {
         Slice {
             namespace: metadata.namespace,
             name: metadata.name,
-            service: metadata.labels.remove(SERVICE_NAME).unwrap_or_default(),
+            service: metadata.labels.remove(SERVICE_NAME_LABEL).unwrap_or_default(),
             ports: self.ports.into_iter().map(|PbPort { name, protocol, port }| Port { name, port, protocol }).collect(),
             endpoints: self.endpoints.into_iter().map(endpoint).collect(),
         }
@@ -457,7 +452,7 @@ struct PbEndpointsPort {
 }
 
 impl PbEndpoints {
-    fn slices(self) -> Vec<Slice> {
+    fn object(self) -> Object {
         let PbMetadata { name, namespace, .. } = self.metadata.unwrap_or_default();
         let subsets = self.subsets.into_iter().map(|subset| {
             let endpoint = |address: PbAddress, state| Endpoint { addresses: vec![address.ip], node: address.node_name, state };
@@ -471,6 +466,7 @@ impl PbEndpoints {
                 endpoints: ready.chain(others).collect(),
             }
         });
-        subsets.collect()
+        let subsets = subsets.collect();
+        Object::Endpoints { namespace, name, subsets }
     }
 }

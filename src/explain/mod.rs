@@ -112,13 +112,20 @@ impl State {
 }
 
 impl ServiceView {
-    /// Endpoints that this node's proxy sees and may send to: the active ones, or those terminating if there are none.
-    /// Proxies take addresses only, no names (addressType FQDN).
-    pub fn backends(&self) -> impl Iterator<Item = &EndpointView> {
-        let sees = |endpoint: &EndpointView| endpoint.kept && endpoint.address.parse::<IpAddr>().is_ok();
-        let seen = move |state: State| self.endpoints.iter().filter(move |endpoint| sees(endpoint) && endpoint.state == state);
-        let state = if seen(State::Active).next().is_some() { State::Active } else { State::Terminating };
-        seen(state)
+    /// What this node's proxy sends to from one frontend: endpoints that it sees, of the frontend's family and at the port
+    /// of its name; the active ones, or those terminating if there are none. Proxies take addresses only, no names
+    /// (addressType FQDN).
+    pub fn backends(&self, frontend: &Frontend) -> Vec<(&EndpointView, &Port)> {
+        let any_family = matches!(frontend.r#type, "NodePort" | "Headless");
+        let seen = self.endpoints.iter().filter(|endpoint| {
+            let family = endpoint.address.parse().map(|address: IpAddr| address.is_ipv6());
+            endpoint.kept && family.is_ok_and(|ipv6| any_family || ipv6 == frontend.ipv6)
+        });
+        let port = |endpoint: &'_ EndpointView| endpoint.ports.iter().position(|port| port.name == frontend.port_name);
+        let at_port: Vec<_> = seen.filter_map(|endpoint| Some((endpoint, &endpoint.ports[port(endpoint)?]))).collect();
+        let active = at_port.iter().any(|(endpoint, _)| endpoint.state == State::Active);
+        let wanted = if active { State::Active } else { State::Terminating };
+        at_port.into_iter().filter(|(endpoint, _)| endpoint.state == wanted).collect()
     }
 
     /// Endpoints that this node's proxy sees, usable or not.
@@ -177,14 +184,14 @@ fn sentence(reason: Reason, view: &NodeView, on: Option<&str>, pools: &[String])
     let own = own_pool.as_deref().unwrap_or("no pool");
     let on = on.unwrap_or("none");
     match reason {
-        Reason::NoTopologyKeys => "the Service has no topology keys".to_owned(),
+        Reason::NoTopologyKeys => "the Service has no topology keys that are known".to_owned(),
+        Reason::ServiceTopologyOff => "rewrites.serviceTopology is off".to_owned(),
         Reason::NoService => "the slice names no Service".to_owned(),
         Reason::UnknownService => "in doubt: the Service is not known".to_owned(),
         Reason::UnknownPool => format!("in doubt: no list of the nodes in pool {own}"),
         Reason::PoolTopologyOff => "pool topology is off in the configuration".to_owned(),
         Reason::OwnNode => "on this node".to_owned(),
         Reason::OwnPool => format!("{on} is in pool {own}"),
-        Reason::OtherNode if own_pool.is_none() => format!("{} is in no pool: only itself counts", view.name()),
         Reason::OtherNode => format!("only {} itself counts", view.name()),
         Reason::NoNode => "it names no node".to_owned(),
         Reason::OutsidePool if pools.is_empty() => format!("{on} is in no known pool, not in {own}"),

@@ -12,7 +12,7 @@ use crate::wire::json::{Mark, Shape};
 use crate::wire::protobuf::{Fields, last_string};
 
 /// Where a v1beta1 endpoint names its node.
-const HOSTNAME: &str = "kubernetes.io/hostname";
+pub(crate) const HOSTNAME: &str = "kubernetes.io/hostname";
 
 const ENDPOINT: Shape = Shape::object(id::ENDPOINT, &[("nodeName", Shape::leaf(id::NODE))]);
 const ENDPOINT_BETA: Shape =
@@ -24,7 +24,6 @@ pub(super) const SHAPE_BETA: Shape = object!("endpoints": Shape::array(id::ENDPO
 /// Reads the marks of a JSON slice. Every array under a repeated `endpoints` key is read, since which of them counts
 /// depends on the decoder.
 pub(crate) fn outline_json(buf: &[u8], marks: &[Mark], outline: &mut Outline) -> Result<(), Fault> {
-    outline.clear(true);
     let mut node = None;
     let mut array = 0;
     for &mark in marks {
@@ -41,9 +40,7 @@ pub(crate) fn outline_json(buf: &[u8], marks: &[Mark], outline: &mut Outline) ->
                 outline.arrays.push((array, outline.endpoints.len()));
                 array = outline.endpoints.len();
             }
-            _ => {
-                outline.header_mark(buf, mark)?;
-            }
+            _ => outline.header_mark(buf, mark)?,
         }
     }
     Ok(())
@@ -51,7 +48,6 @@ pub(crate) fn outline_json(buf: &[u8], marks: &[Mark], outline: &mut Outline) ->
 
 /// Reads a protobuf slice that lies at `object` in `buf`.
 pub(crate) fn outline_protobuf(buf: &[u8], object: Span, kind: SubjectKind, outline: &mut Outline) -> Result<(), Fault> {
-    outline.clear(false);
     let beta = kind == SubjectKind::EndpointSliceBeta;
     let mut fields = Fields::new(buf, object);
     while let Some(field) = fields.next()? {

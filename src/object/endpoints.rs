@@ -18,7 +18,6 @@ pub(super) const SHAPE: Shape = object!("subsets": Shape::array(id::SUBSETS, &SU
 
 /// Reads the marks of a JSON Endpoints object.
 pub(crate) fn outline_json(buf: &[u8], marks: &[Mark], outline: &mut Outline) -> Result<(), Fault> {
-    outline.clear(true);
     let mut node = None;
     let (mut endpoints, mut arrays, mut subsets) = (0, 0, 0);
     for &mark in marks {
@@ -43,9 +42,7 @@ pub(crate) fn outline_json(buf: &[u8], marks: &[Mark], outline: &mut Outline) ->
                 outline.subset_arrays.push((subsets, outline.subsets.len()));
                 subsets = outline.subsets.len();
             }
-            _ => {
-                outline.header_mark(buf, mark)?;
-            }
+            _ => outline.header_mark(buf, mark)?,
         }
     }
     Ok(())
@@ -53,7 +50,6 @@ pub(crate) fn outline_json(buf: &[u8], marks: &[Mark], outline: &mut Outline) ->
 
 /// Reads a protobuf Endpoints object that lies at `object` in `buf`.
 pub(crate) fn outline_protobuf(buf: &[u8], object: Span, outline: &mut Outline) -> Result<(), Fault> {
-    outline.clear(false);
     let mut fields = Fields::new(buf, object);
     while let Some(field) = fields.next()? {
         match field.number {

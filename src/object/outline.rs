@@ -193,11 +193,11 @@ impl Outline {
         self.subsets.iter().any(empty)
     }
 
-    /// Reads a mark of the object's header; false if it is not one of those.
+    /// Reads a mark of the object's header; any other mark says nothing here.
     ///
     /// Duplicates are read as Go reads them: members of a later `metadata` win one by one; a later `null` leaves a
     /// string as it was and empties a map.
-    pub(super) fn header_mark(&mut self, buf: &[u8], mark: Mark) -> Result<bool, Fault> {
+    pub(super) fn header_mark(&mut self, buf: &[u8], mark: Mark) -> Result<(), Fault> {
         let place = match mark.id {
             id::KIND => &mut self.kind,
             id::API_VERSION => &mut self.api_version,
@@ -206,21 +206,18 @@ impl Outline {
             id::SERVICE_NAME => {
                 // A null in a map of strings is an empty string.
                 self.service_name = string(buf, mark.span)?;
-                return Ok(true);
+                return Ok(());
             }
-            id::LABELS => {
-                if is_null(buf, mark.span) {
-                    self.service_name = None;
-                }
-                return Ok(true);
+            id::LABELS if is_null(buf, mark.span) => {
+                self.service_name = None;
+                return Ok(());
             }
-            id::EVENT_TYPE | id::OBJECT => return Ok(true),
-            _ => return Ok(false),
+            _ => return Ok(()),
         };
         if let Some(span) = string(buf, mark.span)? {
             *place = Some(span);
         }
-        Ok(true)
+        Ok(())
     }
 }
 

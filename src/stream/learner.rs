@@ -1,7 +1,5 @@
 //! Taking facts from the units of a stream.
 
-use std::collections::HashMap;
-
 use super::request::{Initial, Target, Verb};
 use super::unit::{Event, ListEnd, Unit};
 use crate::cluster::counters::count;
@@ -125,7 +123,7 @@ impl Learner {
         let mut pages = self.cluster.pages();
         if let Some(token) = asked {
             match pages.resume(self.kind, &self.selection, &token) {
-                Some(page) if page.version == version => listing.append(page.listing),
+                Some(page) if page.version == version => listing.come_after(page.listing),
                 // The first pages went another way, or belong to another state than this one: no whole list.
                 _ => return,
             }
@@ -158,13 +156,5 @@ impl Learner {
             }
         }
         None
-    }
-}
-
-impl Listing {
-    fn append(&mut self, earlier: Listing) {
-        self.undecodable += earlier.undecodable;
-        let later: HashMap<_, _> = std::mem::replace(&mut self.facts, earlier.facts);
-        self.facts.extend(later);
     }
 }

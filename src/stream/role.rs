@@ -123,10 +123,13 @@ impl Filter {
             }
             Encoding::Protobuf => (unit.kind.into(), unit.api_version.into()),
         };
-        let bare = outline.endpoints.is_empty();
+        if unit.encoding == Encoding::Protobuf && *kind == *PARTIAL_OBJECT_METADATA.as_bytes() {
+            outline_protobuf(self.kind, unit, outline)?;
+        }
+        let bare = outline.endpoints.is_empty() && outline.subsets.is_empty();
         match &*kind {
             kind if kind == self.kind.kind().as_bytes() || kind.is_empty() => {}
-            // What has endpoints is judged as what was asked for, whatever it calls itself.
+            // What calls itself something without endpoints, and has some, is refused below.
             kind if bare && kind == PARTIAL_OBJECT_METADATA.as_bytes() => {
                 count(&self.rule.cluster().tally().passed_metadata_only, 1);
                 return Ok(None);
@@ -143,12 +146,7 @@ impl Filter {
             return Err(self.other_kind(unit));
         }
         if unit.encoding == Encoding::Protobuf {
-            match self.kind {
-                SubjectKind::EndpointSlice | SubjectKind::EndpointSliceBeta => {
-                    endpoint_slice::outline_protobuf(buf, unit.object, self.kind, outline)?;
-                }
-                SubjectKind::Endpoints => endpoints::outline_protobuf(buf, unit.object, outline)?,
-            }
+            outline_protobuf(self.kind, unit, outline)?;
         }
         Ok(self.rule.rewrite(buf, &self.outline, &mut self.edit).then_some(&self.edit))
     }
@@ -159,5 +157,14 @@ impl Filter {
             Encoding::Json => Fault::json(unit.object.start, what),
             Encoding::Protobuf => Fault::protobuf(unit.object.start, what),
         }
+    }
+}
+
+fn outline_protobuf(kind: SubjectKind, unit: &Unit<'_>, outline: &mut Outline) -> Result<(), Fault> {
+    match kind {
+        SubjectKind::EndpointSlice | SubjectKind::EndpointSliceBeta => {
+            endpoint_slice::outline_protobuf(unit.buf, unit.object, kind, outline)
+        }
+        SubjectKind::Endpoints => endpoints::outline_protobuf(unit.buf, unit.object, outline),
     }
 }

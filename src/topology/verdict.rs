@@ -17,6 +17,8 @@ pub enum Reason {
     UnknownPool,
     /// Kept: the Service asks for the pool, and pool topology is switched off (O10).
     PoolTopologyOff,
+    /// Kept: this rewrite is switched off.
+    ServiceTopologyOff,
     /// Kept: on the node itself (O3).
     OwnNode,
     /// Kept: on a node of the own pool (O6).
@@ -37,10 +39,10 @@ impl Reason {
     /// Whether the endpoint is kept.
     pub const fn keeps(self) -> bool {
         use Reason::*;
-        matches!(self, NoTopologyKeys | NoService | UnknownService | UnknownPool | PoolTopologyOff | OwnNode | OwnPool)
+        !matches!(self, OtherNode | NoNode | OutsidePool | HiddenUnknownService | HiddenUnknownPool)
     }
 
-    /// The row of the rule, as `docs/openyurt.md` numbers them.
+    /// The row of the rule, as `docs/openyurt.md` numbers them; `off` where no rule is applied.
     pub const fn rule(self) -> &'static str {
         use Reason::*;
         match self {
@@ -53,6 +55,7 @@ impl Reason {
             OutsidePool => "O7",
             UnknownPool | HiddenUnknownPool => "O9",
             PoolTopologyOff => "O10",
+            ServiceTopologyOff => "off",
         }
     }
 
@@ -65,6 +68,7 @@ impl Reason {
             UnknownService => "unknownService",
             UnknownPool => "unknownPool",
             PoolTopologyOff => "poolTopologyOff",
+            ServiceTopologyOff => "serviceTopologyOff",
             OwnNode => "ownNode",
             OwnPool => "ownPool",
             OtherNode => "otherNode",

@@ -1,6 +1,6 @@
 //! `--facts`: recordings, folders of recordings and kubectl's output.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -51,7 +51,7 @@ pub(crate) fn read_meta(path: &Path) -> Result<(Request, Head), Failure> {
 }
 
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    fs::read(path).map_err(|error| Failure::at(path, error.to_string()))
+    fs::read(path).map_err(|error| Failure::at(path, format!("{error}; check the path")))
 }
 
 /// The meta file that stands beside a body, if there is one.
@@ -66,15 +66,15 @@ pub(crate) fn meta_beside(body: &Path) -> Option<PathBuf> {
 /// What was read of the facts, and what was left.
 #[derive(Default)]
 pub(crate) struct Loaded {
-    pub(crate) cluster_objects: usize,
-    pub(crate) used: Vec<String>,
+    used: BTreeSet<String>,
     skipped: BTreeMap<&'static str, usize>,
 }
 
 impl Loaded {
     /// One line for the operator.
     pub(crate) fn summary(&self) -> String {
-        let mut text = format!("facts: {}", self.used.join(", "));
+        let used: Vec<&str> = self.used.iter().map(String::as_str).collect();
+        let mut text = format!("facts: {}", if used.is_empty() { "nothing of use".to_owned() } else { used.join(", ") });
         if !self.skipped.is_empty() {
             let skipped: Vec<String> = self.skipped.iter().map(|(why, count)| format!("{count} {why}")).collect();
             text += &format!("; skipped: {}", skipped.join(", "));
@@ -115,19 +115,32 @@ fn recordings_of(path: &Path) -> Result<Vec<Recording>, Failure> {
 
 /// The response that a body without a meta file must have been.
 pub(crate) fn guess(path: &Path, body: &[u8]) -> Result<(Request, Head), Failure> {
-    let headline = Headline::of(body)
-        .map_err(|error| Failure::at(path, format!("{error}; give its request with --meta, or a NAME.meta.json beside it")))?;
-    let content_type = if body.starts_with(b"k8s\0") { "application/vnd.kubernetes.protobuf" } else { "application/json" };
-    let target = target_of(&headline).ok_or_else(|| Failure::at(path, format!("a {} is nothing that poolscope reads", headline.kind)))?;
-    Ok((Request::get(target), Head::ok(content_type)))
+    let headline = headline(path, body)?;
+    let target = target_of(&headline).ok_or_else(|| {
+        let hint = "a body is one answer of the API server: use `kubectl get --raw PATH`, or give its request with --meta";
+        Failure::at(path, format!("a {} is none of the kinds that poolscope reads; {hint}", headline.kind))
+    })?;
+    Ok((Request::get(target), head_of(body)))
+}
+
+/// What a body without a meta file says about itself.
+fn headline(path: &Path, body: &[u8]) -> Result<Headline, Failure> {
+    if body.is_empty() {
+        return Err(Failure::at(path, "the file is empty"));
+    }
+    let hint = "a watch, or a recording, needs its request: NAME.meta.json beside it, or --meta for a body";
+    Headline::of(body).map_err(|error| Failure::at(path, format!("{error}; {hint}")))
+}
+
+/// The head that a body without a meta file must have come with.
+fn head_of(body: &[u8]) -> Head {
+    Head::ok(if body.starts_with(b"k8s\0") { "application/vnd.kubernetes.protobuf" } else { "application/json" })
 }
 
 fn kubectl(path: &Path, body: Vec<u8>) -> Result<Vec<Recording>, Failure> {
-    let headline = Headline::of(&body).map_err(|error| Failure::at(path, error.to_string()))?;
-    let recording = |target: String, body: Vec<u8>| {
-        let content_type = if body.starts_with(b"k8s\0") { "application/vnd.kubernetes.protobuf" } else { "application/json" };
-        Recording { path: path.to_owned(), request: Request::get(target), head: Head::ok(content_type), body }
-    };
+    let headline = headline(path, &body)?;
+    let recording =
+        |target: String, body: Vec<u8>| Recording { path: path.to_owned(), request: Request::get(target), head: head_of(&body), body };
     if headline.kind != "List" {
         // Nothing of it may matter, which the summary will say.
         return Ok(vec![recording(target_of(&headline).unwrap_or_default(), body)]);
@@ -241,12 +254,12 @@ fn load_folder(folder: &Path, cluster: &Cluster, inventory: &mut Inventory, load
                     continue;
                 }
                 Err(_) => {
-                    loaded.skip("unknown");
+                    loaded.skip("not understood");
                     continue;
                 }
             },
             None => {
-                loaded.skip("unknown");
+                loaded.skip("without a meta file");
                 continue;
             }
         };
@@ -313,8 +326,8 @@ fn use_recording(
     inventory: &mut Inventory,
     loaded: &mut Loaded,
 ) -> Result<(), Failure> {
-    let fail = |error: Error| Failure::at(&recording.path, error.to_string());
-    let name = recording.path.file_name().unwrap_or(OsStr::new("-")).to_string_lossy().into_owned();
+    let fail = |error: Error| Failure::of(&recording.path, &error);
+    let name = recording.path.display().to_string();
     let mut used = false;
     match cluster.feed(&recording.request, &recording.head) {
         Ok(mut feed) => {
@@ -329,11 +342,10 @@ fn use_recording(
     let shown = matches!(asked.plural, "services" | "endpointslices" | "endpoints") && recording.head.status == 200;
     if shown && !asked.watch {
         let objects = inventory.load(&recording.body).map_err(fail)?;
-        loaded.cluster_objects += objects;
         used |= objects > 0;
     }
     if used {
-        loaded.used.push(name);
+        loaded.used.insert(name);
     } else {
         loaded.skip(if asked.watch { "watches" } else { "other" });
     }

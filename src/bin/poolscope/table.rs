@@ -2,22 +2,33 @@
 
 use std::io::{self, Write};
 
-use poolscope::explain::{EndpointView, Frontend, ServiceView, State};
+use poolscope::explain::{EndpointView, Port, ServiceView};
 
-const WIDTH: usize = 100;
+/// The columns that a table may take.
+pub(crate) const WIDTH: usize = 100;
 
 /// Rows of cells, printed with columns as wide as they need to be; the last one is cut to fit.
 pub(crate) struct Table {
-    rows: Vec<Vec<String>>,
+    rows: Vec<Row>,
+}
+
+enum Row {
+    Cells(Vec<String>),
+    /// A line of its own, which makes no column wider.
+    Title(String),
 }
 
 impl Table {
     pub(crate) fn new<const N: usize>(head: [&str; N]) -> Table {
-        Table { rows: vec![head.map(str::to_owned).to_vec()] }
+        Table { rows: vec![Row::Cells(head.map(str::to_owned).to_vec())] }
     }
 
     pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.to_vec());
+        self.rows.push(Row::Cells(cells.to_vec()));
+    }
+
+    pub(crate) fn title(&mut self, text: String) {
+        self.rows.push(Row::Title(text));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -25,14 +36,19 @@ impl Table {
     }
 
     pub(crate) fn print(&self, out: &mut dyn Write) -> io::Result<()> {
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |column: usize| self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let mut widths: Vec<usize> = Vec::new();
         for row in &self.rows {
-            let mut line = String::new();
-            for (cell, &width) in row.iter().zip(&widths) {
-                line += &format!("{cell:width$}  ");
+            let Row::Cells(cells) = row else { continue };
+            widths.resize(widths.len().max(cells.len()), 0);
+            for (width, cell) in widths.iter_mut().zip(cells) {
+                *width = cell.chars().count().max(*width);
             }
+        }
+        for row in &self.rows {
+            let line = match row {
+                Row::Title(text) => text.clone(),
+                Row::Cells(cells) => cells.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}  ")).collect(),
+            };
             writeln!(out, "{}", fit(line.trim_end(), WIDTH))?;
         }
         Ok(())
@@ -49,42 +65,29 @@ pub(crate) fn services(views: &[ServiceView], out: &mut dyn Write) -> io::Result
     let mut table = Table::new(["ID", "FRONTEND", "TYPE", "BACKEND"]);
     let mut id = 0;
     for view in views {
-        let name = format!("{}/{}", view.namespace, view.name);
         let hidden = view.endpoints.len() - view.kept();
-        let seen = format!(
-            "{} of {} endpoints seen{}",
-            view.kept(),
-            view.endpoints.len(),
-            if hidden > 0 { format!(", {hidden} hidden") } else { String::new() }
-        );
-        table.row([String::new(), name, view.topology.unwrap_or("unknown").to_owned(), seen]);
+        let hidden = if hidden > 0 { format!(", {hidden} hidden") } else { String::new() };
+        let (topology, kept, all) = (view.topology.unwrap_or("unknown"), view.kept(), view.endpoints.len());
+        table.title(format!("{}/{} ({topology}): {kept} of {all} endpoints seen{hidden}", view.namespace, view.name));
         for frontend in &view.frontends {
             id += 1;
-            let mut first = [id.to_string(), frontend.address.clone(), frontend.r#type.to_owned()];
-            let backends = backends(view, frontend);
-            for (number, backend) in backends.iter().enumerate() {
-                let [id, address, r#type] = std::mem::take(&mut first);
-                table.row([id, address, r#type, format!("{} => {backend}", number + 1)]);
-            }
+            let mut backends: Vec<String> =
+                view.backends(frontend).into_iter().enumerate().map(|(at, (endpoint, port))| backend(at + 1, endpoint, port)).collect();
             if backends.is_empty() {
-                let [id, address, r#type] = first;
-                table.row([id, address, r#type, "no backend".to_owned()]);
+                backends.push("no backend".to_owned());
+            }
+            let mut first = [id.to_string(), frontend.address.clone(), frontend.r#type.to_owned()];
+            for backend in backends {
+                let [id, address, r#type] = std::mem::take(&mut first);
+                table.row([id, address, r#type, backend]);
             }
         }
     }
     table.print(out)
 }
 
-/// What a frontend sends to: endpoints of its family, at the port of its name.
-fn backends(view: &ServiceView, frontend: &Frontend) -> Vec<String> {
-    let any_family = matches!(frontend.r#type, "NodePort" | "Headless");
-    let family = |endpoint: &&EndpointView| any_family || endpoint.address.contains(':') == frontend.ipv6;
-    let backend = |endpoint: &EndpointView| {
-        let port = endpoint.ports.iter().find(|port| port.name == frontend.port_name)?;
-        let address = if endpoint.address.contains(':') { format!("[{}]", endpoint.address) } else { endpoint.address.clone() };
-        let node = endpoint.node.as_deref().unwrap_or("no node");
-        let state = if endpoint.state == State::Active { "active" } else { "terminating" };
-        Some(format!("{address}:{}/{} ({state}) {node}", port.port, port.protocol))
-    };
-    view.backends().filter(family).filter_map(backend).collect()
+fn backend(number: usize, endpoint: &EndpointView, port: &Port) -> String {
+    let address = if endpoint.address.contains(':') { format!("[{}]", endpoint.address) } else { endpoint.address.clone() };
+    let node = endpoint.node.as_deref().unwrap_or("no node");
+    format!("{number} => {address}:{}/{} ({}) {node}", port.port, port.protocol, endpoint.state.word())
 }
