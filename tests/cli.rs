@@ -247,6 +247,38 @@ fn failures_are_one_line_and_exit_1() {
 }
 
 #[test]
+fn a_node_that_nobody_knows_is_warned_of() {
+    let facts = recorded("list");
+    let output = run(&["view", "--node", "nosuch", "--facts", &facts, "shop/cart"], b"");
+    assert!(output.status.success());
+    assert!(String::from_utf8(output.stderr).unwrap().contains("warning: no Node nosuch in the facts"));
+    let output = run(&["view", "--node", "cloud-master-0", "--facts", &facts, "shop/cart"], b"");
+    assert!(!String::from_utf8(output.stderr).unwrap().contains("warning"));
+}
+
+#[test]
+fn a_frontend_falls_back_to_what_terminates_in_its_own_family() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("all.json");
+    let slice = |name: &str, address: &str, conditions: Value| {
+        json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": {"name": name, "namespace": "shop", "labels": {"kubernetes.io/service-name": "web"}},
+               "endpoints": [{"addresses": [address], "conditions": conditions, "nodeName": "a"}], "ports": [{"name": "", "port": 8080, "protocol": "TCP"}]})
+    };
+    let all = json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": [
+        {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "a"}},
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "shop"}, "spec": {"type": "ClusterIP", "clusterIPs": ["10.0.0.1", "fd00::1"], "ports": [{"name": null, "port": 80}]}},
+        slice("web-4", "10.1.0.1", json!({"ready": true})),
+        slice("web-6", "fd00::2", json!({"ready": false, "serving": true, "terminating": true})),
+    ]});
+    std::fs::write(&path, all.to_string()).unwrap();
+    let config = folder.path().join("config.json");
+    std::fs::write(&config, r#"{"membership":"off"}"#).unwrap();
+    let view = done(&["view", "--node", "a", "--facts", path.to_str().unwrap(), "--config", config.to_str().unwrap()]);
+    assert!(view.contains("1 => 10.1.0.1:8080/TCP (active) a"), "{view}");
+    assert!(view.contains("1 => [fd00::2]:8080/TCP (terminating) a"), "{view}");
+}
+
+#[test]
 fn wrong_usage_exits_2() {
     let facts = recorded("list");
     for args in [
@@ -254,6 +286,8 @@ fn wrong_usage_exits_2() {
         &["view", "--node", "a", "--facts", &facts, "cart"],
         &["explain", "--node", "a", "--facts", &facts],
         &["diff", "--node", "a", "--facts", &facts],
+        &["view", "--node", "", "--facts", &facts],
+        &["view", "--node", "a", "--facts", "-", "--facts", "-"],
         &["filter", "--node", "a", "--facts", &facts, "--chunk", "0"],
         &["filter", "--node", "a", "--facts", "-", "-"],
         &["nothing"],

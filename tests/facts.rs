@@ -429,6 +429,15 @@ fn what_has_endpoints_is_judged_whatever_it_calls_itself() {
         };
         assert!(matches!(run(stream, body.as_bytes(), std::iter::repeat(9)), Err(Error::Malformed { .. })), "{kind}");
     }
+    // Protobuf: k8s\0, typeMeta { kind PartialObjectMetadata }, object { endpoint }.
+    let body = |object: &[u8]| [&b"k8s\0\x0a\x17\x12\x15PartialObjectMetadata\x12"[..], &[object.len() as u8], object].concat();
+    let filter = |body: &[u8]| {
+        let request = Request::get("/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/s");
+        let Ok(Opened::Rewrite(stream)) = view.open(&request, &Head::ok("application/vnd.kubernetes.protobuf")) else { panic!() };
+        run(stream, body, std::iter::repeat(9))
+    };
+    assert_eq!(filter(&body(b"\x0a\x03\x0a\x01s")), Ok(body(b"\x0a\x03\x0a\x01s")));
+    assert!(matches!(filter(&body(b"\x12\x03\x32\x01c")), Err(Error::Malformed { .. })));
 }
 
 #[test]
@@ -469,6 +478,27 @@ fn a_list_that_is_held_back_is_bounded() {
     assert_eq!(error, Error::TooLarge { what: "a list", offset: 4, limit: 100, key: "listBytes" });
     // What only teaches is never held back.
     assert_eq!(run(open(SERVICES), &long, std::iter::repeat(5)).unwrap(), long);
+}
+
+#[test]
+fn an_inventory_holds_the_latest_of_each_object() {
+    let mut inventory = poolscope::explain::Inventory::new();
+    let view = learned().node("a");
+    let endpoints = |version: u64, subsets: Value| {
+        json!({"kind": "Endpoints", "apiVersion": "v1", "metadata": {"name": "cart", "namespace": "shop", "resourceVersion": version.to_string()}, "subsets": subsets}).to_string()
+    };
+    let service =
+        json!({"kind": "ServiceList", "apiVersion": "v1", "metadata": {"resourceVersion": "1000"}, "items": [service("cart", 5, POOL)]})
+            .to_string();
+    assert_eq!(inventory.load(service.as_bytes()), Ok(1));
+    // A list of another kind is no reason to think an object old.
+    inventory.load(endpoints(5, json!([{"addresses": [{"ip": "1", "nodeName": "a"}]}])).as_bytes()).unwrap();
+    assert_eq!(inventory.find(&view, "shop", "cart").unwrap().kept(), 1);
+    inventory.load(endpoints(9, json!([])).as_bytes()).unwrap();
+    assert_eq!(inventory.find(&view, "shop", "cart").unwrap().endpoints.len(), 0);
+    let broken = json!({"kind": "Service", "apiVersion": "v1", "metadata": {"name": "web", "namespace": "shop", "resourceVersion": "2000"}, "spec": {"ports": 7}});
+    let error = inventory.load(broken.to_string().as_bytes()).unwrap_err();
+    assert!(error.to_string().starts_with("Service shop/web cannot be decoded from JSON: "), "{error}");
 }
 
 #[test]

@@ -42,3 +42,14 @@ fn typed_values_are_filtered_like_their_bytes() {
     }
     assert!(dropped > 10_000, "{dropped}");
 }
+
+#[test]
+fn typed_values_wait_for_the_facts_and_are_counted() {
+    use k8s_openapi::api::discovery::v1::EndpointSlice;
+    let mut slice = EndpointSlice::default();
+    let untaught = poolscope::Cluster::new(poolscope::Config::openyurt()).unwrap();
+    assert_eq!(untaught.node("hz-edge-1").filter_endpoint_slice(&mut slice).unwrap_err().len(), 3);
+    let cluster = cluster("list");
+    assert_eq!(cluster.node("hz-edge-1").filter_endpoint_slice(&mut slice), Ok(0));
+    assert_eq!((cluster.counters().objects, cluster.counters().passed_no_service), (1, 1));
+}
