@@ -135,12 +135,10 @@ fn every_body_equals_the_typed_oracle_for_every_node_and_chunking() {
                     assert!(compacted.len() <= filtered.len() && (expected == decoded) == (compacted == recording.body));
                     assert!(run(recording.open(&view), &recording.body, random_chunks(at as u64, 300)).unwrap() == compacted);
                 }
-                // Any chunking gives the same; byte by byte for some nodes, for time.
+                // Any chunking gives the same.
                 let mut chunkings: Vec<Box<dyn Iterator<Item = usize>>> =
                     vec![Box::new(random_chunks(bodies, 100)), Box::new(random_chunks(bodies, 5000))];
-                if matches!(node, "hz-edge-1" | "cloud-master-0") {
-                    chunkings.extend([1usize, 7, 64].map(|size| Box::new(std::iter::repeat(size)) as Box<dyn Iterator<Item = usize>>));
-                }
+                chunkings.extend([1usize, 7, 64].map(|size| Box::new(std::iter::repeat(size)) as Box<dyn Iterator<Item = usize>>));
                 for chunks in chunkings {
                     assert!(
                         run(recording.open(&view), &recording.body, chunks).unwrap() == filtered,
