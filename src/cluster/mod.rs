@@ -115,7 +115,7 @@ impl Cluster {
             let enough = match kind {
                 FactKind::Service => known.is_some_and(|known| known.covers_services_of(slices)),
                 // Only the own Node's label is needed, and one that was read says it whatever list it came from.
-                _ if only_own => facts.has_node(node) || known.is_some_and(|known| known.covers(&named(node))),
+                _ if only_own => facts.has_node(node) || known.is_some_and(|known| known.must_have(node.as_bytes())),
                 _ => known.is_some_and(|known| known.covers(&everything)),
             };
             if !enough {
@@ -178,9 +178,4 @@ impl fmt::Debug for Cluster {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Cluster").field("config", &self.shared.config).field("generation", &self.generation()).finish_non_exhaustive()
     }
-}
-
-/// The selection of a single object by name.
-fn named(node: &str) -> Selection {
-    Selection { fields: [format!("metadata.name={node}")].into(), ..Selection::default() }
 }

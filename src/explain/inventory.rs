@@ -121,6 +121,12 @@ impl Inventory {
         self.services.keys().cloned().chain(named).collect()
     }
 
+    /// Whether [`Inventory::names`] has it.
+    pub(super) fn has(&self, namespace: &str, name: &str) -> bool {
+        let named = |slice: &Slice| slice.namespace == namespace && slice.service == name;
+        self.service_named(namespace, name).is_some() || !name.is_empty() && self.slices.values().any(named)
+    }
+
     pub(super) fn service_named(&self, namespace: &str, name: &str) -> Option<&Service> {
         self.services.get(&(namespace.to_owned(), name.to_owned()))
     }

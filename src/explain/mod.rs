@@ -142,8 +142,7 @@ impl Inventory {
 
     /// One Service as `node` sees it; `None` if there are neither it nor endpoints of it.
     pub fn find(&self, node: &NodeView, namespace: &str, name: &str) -> Option<ServiceView> {
-        let wanted = (namespace.to_owned(), name.to_owned());
-        self.names().contains(&wanted).then(|| self.service(node, namespace, name))
+        self.has(namespace, name).then(|| self.service(node, namespace, name))
     }
 
     fn service(&self, node: &NodeView, namespace: &str, name: &str) -> ServiceView {

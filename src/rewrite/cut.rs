@@ -1,6 +1,7 @@
 //! From verdicts to an edit of the object's bytes.
 
 use crate::object::outline::{Outline, Subset};
+use crate::wire::Span;
 use crate::wire::splice::{Edit, json_element};
 
 /// Cuts the endpoints of which `keep` says no. `keep` has one entry for each endpoint of `outline`.
@@ -18,9 +19,7 @@ pub(super) fn cut(outline: &Outline, keep: &[bool], edit: &mut Edit) {
         let mut kept_before = false;
         for (at, subset) in subsets.iter().enumerate() {
             if !has_kept(outline, subset, keep) {
-                let previous = at.checked_sub(1).map(|at| subsets[at].span);
-                let next = subsets.get(at + 1).map(|next| next.span);
-                edit.cut(if outline.is_json() { json_element(subset.span, kept_before, previous, next) } else { subset.span });
+                edit.cut(element(outline, subsets, at, kept_before, |subset| subset.span));
                 continue;
             }
             kept_before = true;
@@ -50,16 +49,22 @@ fn cut_arrays(outline: &Outline, arrays: &[(usize, usize)], keep: &[bool], edit:
     for &(first, end) in arrays {
         let endpoints = &outline.endpoints[first..end];
         let mut kept_before = false;
-        for (at, endpoint) in endpoints.iter().enumerate() {
-            if keep[first + at] {
+        for (at, &keep) in keep[first..end].iter().enumerate() {
+            if keep {
                 kept_before = true;
-            } else if outline.is_json() {
-                let previous = at.checked_sub(1).map(|at| endpoints[at].span);
-                let next = endpoints.get(at + 1).map(|next| next.span);
-                edit.cut(json_element(endpoint.span, kept_before, previous, next));
             } else {
-                edit.cut(endpoint.span);
+                edit.cut(element(outline, endpoints, at, kept_before, |endpoint| endpoint.span));
             }
         }
     }
+}
+
+/// What goes with the element `at` of one array: in JSON a comma too, in protobuf nothing else.
+fn element<T>(outline: &Outline, elements: &[T], at: usize, kept_before: bool, span: impl Fn(&T) -> Span) -> Span {
+    let own = span(&elements[at]);
+    if !outline.is_json() {
+        return own;
+    }
+    let previous = at.checked_sub(1).map(|at| span(&elements[at]));
+    json_element(own, kept_before, previous, elements.get(at + 1).map(span))
 }

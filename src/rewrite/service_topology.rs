@@ -33,9 +33,6 @@ impl ServiceTopology {
     /// Judges the object in `buf` whose outline is given. True if endpoints go, and `edit` says which bytes then.
     pub(crate) fn rewrite(&mut self, buf: &[u8], outline: &Outline, edit: &mut Edit) -> bool {
         let config = self.cluster.config();
-        if !config.service_topology {
-            return false;
-        }
         let namespace = outline.optional_text(buf, outline.namespace);
         let name = match self.kind {
             // Not by owner and not by its own name: the label is what ties a slice to its Service (wire 5).

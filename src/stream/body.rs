@@ -8,6 +8,7 @@ use crate::object::outline::name_in;
 use crate::wire::Span;
 use crate::wire::json::Scanner;
 use crate::wire::splice::{Output, write_enclosed};
+use crate::wire::text::peek;
 
 /// The walk over one form of body.
 pub(super) trait Walk: Send {
@@ -25,6 +26,13 @@ pub(super) struct Cursor {
     pub(super) pos: usize,
     /// Everything before was written; what lies between here and `pos` stays as it is and is yet to be.
     pub(super) given: usize,
+}
+
+impl Cursor {
+    /// Passes the blanks before the next JSON token, and shows the token's first byte.
+    pub(super) fn next_token(&mut self, data: &[u8]) -> Option<u8> {
+        peek(data, &mut self.pos)
+    }
 }
 
 /// What a walk needs besides the bytes.

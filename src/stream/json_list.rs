@@ -10,7 +10,7 @@ use crate::config::Limits;
 use crate::error::{Error, Fault, Result};
 use crate::wire::json::{Mark, Scanner, Shape};
 use crate::wire::splice::Output;
-use crate::wire::text::{is_blank, string};
+use crate::wire::text::string;
 
 /// What may come next, outside of any value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,8 +143,7 @@ impl Walk for JsonList {
     fn walk(&mut self, data: &[u8], cursor: &mut Cursor, context: &mut Context<'_>, out: &mut Output<'_>) -> Result<()> {
         loop {
             if !self.inside {
-                cursor.pos += data[cursor.pos..].iter().take_while(|&&byte| is_blank(byte)).count();
-                let Some(&byte) = data.get(cursor.pos) else { return Ok(()) };
+                let Some(byte) = cursor.next_token(data) else { return Ok(()) };
                 match self.punctuation(byte) {
                     Some(Ok(next)) => {
                         if next == Expect::End {

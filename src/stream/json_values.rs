@@ -10,7 +10,6 @@ use crate::config::Limits;
 use crate::error::{Error, Fault, Result};
 use crate::wire::json::Scanner;
 use crate::wire::splice::Output;
-use crate::wire::text::is_blank;
 
 /// The walk over a body of JSON values.
 pub(super) struct JsonValues {
@@ -36,9 +35,9 @@ impl Walk for JsonValues {
     fn walk(&mut self, data: &[u8], cursor: &mut Cursor, context: &mut Context<'_>, out: &mut Output<'_>) -> Result<()> {
         loop {
             if !self.inside {
-                cursor.pos += data[cursor.pos..].iter().take_while(|&&byte| is_blank(byte)).count();
+                let byte = cursor.next_token(data);
                 let fault = |what| context.fault(Fault::json(cursor.pos, what), None);
-                match data.get(cursor.pos) {
+                match byte {
                     None => return Ok(()),
                     Some(b'{') if !self.over => self.inside = true,
                     Some(_) if self.over => return Err(fault("something follows the object")),
@@ -57,12 +56,8 @@ impl Walk for JsonValues {
     }
 
     fn finish(&mut self, held: &[u8], context: &mut Context<'_>, _out: &mut Output<'_>) -> Result<()> {
-        let offset = context.base + held.len() as u64;
-        if self.inside {
-            return Err(Error::Truncated { offset, inside: context.form.unit() });
-        }
-        if self.single && !self.over {
-            return Err(Error::Truncated { offset, inside: context.form.unit() });
+        if self.inside || self.single && !self.over {
+            return Err(Error::Truncated { offset: context.base + held.len() as u64, inside: context.form.unit() });
         }
         Ok(())
     }

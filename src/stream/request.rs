@@ -148,12 +148,11 @@ impl Target {
         if let Some(name) = name {
             fields.insert(format!("metadata.name={name}"));
         }
-        let verb = match (watch || watch_path, name) {
-            (true, None) => Verb::Watch { initial: Initial::of(announced, &resource_version) },
-            // Only the deprecated path watches one object by its path.
-            (true, Some(_)) if watch_path => Verb::Watch { initial: Initial::of(announced, &resource_version) },
-            (_, Some(_)) => Verb::Get,
-            (false, None) => Verb::List,
+        // Only the deprecated path watches one object by its path.
+        let verb = match name {
+            name if watch_path || watch && name.is_none() => Verb::Watch { initial: Initial::of(announced, &resource_version) },
+            Some(_) => Verb::Get,
+            None => Verb::List,
         };
         Some(Target { resource, verb, selection: Selection { namespace, labels, fields }, continues, resource_version })
     }

@@ -6,7 +6,7 @@
 //! does not validate. A document that a strict parser refuses may pass, to be refused by the client; a document that a
 //! strict parser accepts is read as Go reads it (case-sensitive keys, later duplicates reported after earlier ones).
 
-use super::text::{is_blank, unescape};
+use super::text::{peek, unescape};
 use super::words::{find_quote_or_backslash, find_structural};
 use super::{Span, blocks};
 use crate::error::{Fault, FaultKind};
@@ -396,18 +396,6 @@ impl Scanner {
     fn too_deep(&self, pos: usize) -> Fault {
         Fault { offset: pos, kind: FaultKind::TooDeep { limit: self.max_depth } }
     }
-}
-
-/// The next byte that is not blank; `pos` is there then, or at the end of `buf`.
-#[inline(always)]
-fn peek(buf: &[u8], pos: &mut usize) -> Option<u8> {
-    while let Some(&byte) = buf.get(*pos) {
-        if !is_blank(byte) {
-            return Some(byte);
-        }
-        *pos += 1;
-    }
-    None
 }
 
 /// Reads to the end of the string that `pos` is in; `pos` is after the closing quote then. False if `buf` ends before

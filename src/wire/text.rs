@@ -3,8 +3,20 @@
 use std::borrow::Cow;
 
 /// White space between JSON tokens.
-pub(crate) fn is_blank(byte: u8) -> bool {
+fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
+}
+
+/// The next byte that is not blank; `pos` is there then, or at the end of `buf`.
+#[inline(always)]
+pub(crate) fn peek(buf: &[u8], pos: &mut usize) -> Option<u8> {
+    while let Some(&byte) = buf.get(*pos) {
+        if !is_blank(byte) {
+            return Some(byte);
+        }
+        *pos += 1;
+    }
+    None
 }
 
 /// The text between the quotes of a JSON string that has backslashes in it; `None` where it is no valid string. Go
