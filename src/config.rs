@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
-pub use crate::topology::verdict::Doubt;
+pub use crate::topology::verdict::{Doubt, InDoubt};
 
 /// How a [`Cluster`](crate::Cluster) learns and decides. Made by [`Config::openyurt`], [`Config::node_label`] or
 /// [`Config::from_json`]; fields may be changed before it is used.
@@ -19,8 +19,15 @@ pub struct Config {
     pub pool: Option<String>,
     /// Whether slices and Endpoints are filtered by their Service's topology keys. Off: everything passes.
     pub service_topology: bool,
+    /// Whether a Service may name several topology keys in order (`kubernetes.io/hostname,openyurt.io/nodepool,*`): the
+    /// first one under which a usable endpoint exists counts. Off: such a value asks for nothing, as in OpenYurt (O2).
+    pub ladders: bool,
     /// What to do where a fact is missing.
     pub in_doubt: InDoubt,
+    /// Which originals are kept for each client stream, to answer a change of facts from.
+    pub retention: Retention,
+    /// Whether watch events are left out that change nothing for this client; see `docs/streams.md` for the rule.
+    pub quiet: bool,
     /// How protobuf lists are cut.
     pub protobuf_lists: ProtobufLists,
     /// Bounds on what is held in memory.
@@ -54,14 +61,18 @@ impl Membership {
     }
 }
 
-/// What to do where a fact is missing.
+/// Which original objects are kept for each client stream. A change of facts owes the client events that only the
+/// originals can answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct InDoubt {
-    /// For slices of a Service that is not known (O1).
-    pub unknown_service: Doubt,
-    /// For Services that ask for the pool, on a node in a pool that is not known (O9).
-    pub unknown_pool: Doubt,
+pub enum Retention {
+    /// All of them: every change of facts is answered from memory.
+    #[default]
+    Full,
+    /// Those of Services that carry topology keys. When a Service gains keys, [`Stream::wanted`](crate::Stream::wanted)
+    /// says what to list, and [`Stream::supply`](crate::Stream::supply) takes the answer.
+    Topology,
+    /// None: a change of facts that changes what the client should have ends its watch with 410, and it lists again.
+    None,
 }
 
 /// How protobuf lists are cut. The length of a protobuf list is written before its items.
@@ -90,11 +101,13 @@ pub struct Limits {
     pub endpoints: usize,
     /// Nesting of JSON values; 512.
     pub depth: usize,
+    /// Bytes of originals kept for one client stream; 1 GiB. What comes above is not kept, as under [`Retention::None`].
+    pub ledger_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { frame_bytes: 16 << 20, item_bytes: 16 << 20, list_bytes: 256 << 20, endpoints: 100_000, depth: 512 }
+        Limits { frame_bytes: 16 << 20, item_bytes: 16 << 20, list_bytes: 256 << 20, endpoints: 100_000, depth: 512, ledger_bytes: 1 << 30 }
     }
 }
 
@@ -105,7 +118,10 @@ impl Config {
             membership: Membership::NodePool,
             pool: None,
             service_topology: true,
+            ladders: false,
             in_doubt: InDoubt::default(),
+            retention: Retention::default(),
+            quiet: true,
             protobuf_lists: ProtobufLists::default(),
             limits: Limits::default(),
         }
@@ -159,7 +175,7 @@ struct Document {
     rewrites: Option<BTreeMap<String, Value>>,
     ladders: Option<bool>,
     in_doubt: Option<InDoubtDocument>,
-    retention: Option<String>,
+    retention: Option<RetentionDocument>,
     quiet: Option<bool>,
     protobuf_lists: Option<ProtobufListsDocument>,
     limits: Option<LimitsDocument>,
@@ -194,6 +210,14 @@ enum DoubtDocument {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+enum RetentionDocument {
+    Full,
+    Topology,
+    None,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 enum ProtobufListsDocument {
     Stream,
     Compact,
@@ -207,27 +231,28 @@ struct LimitsDocument {
     list_bytes: Option<usize>,
     endpoints: Option<usize>,
     depth: Option<usize>,
+    ledger_bytes: Option<usize>,
 }
 
 impl Document {
     fn config(self) -> Result<Config> {
         let unavailable = |what: String| Err(Error::Config(format!("{what} is not available in this version")));
         // Keys whose other values belong to later versions: honoured where they say what happens anyway.
-        for (key, value, only) in [
-            ("dialect", self.dialect.as_deref(), "openyurt"),
-            ("components", self.components.as_deref(), "all"),
-            ("retention", self.retention.as_deref(), "full"),
-        ] {
+        for (key, value, only) in [("dialect", self.dialect.as_deref(), "openyurt"), ("components", self.components.as_deref(), "all")] {
             if let Some(value) = value.filter(|&value| value != only) {
                 return unavailable(format!("`{key}`: {value:?}"));
             }
         }
-        if self.ladders == Some(true) {
-            return unavailable("`ladders`: true".to_owned());
-        }
-        // Whether repeated events are sent makes no difference while every event is judged alone.
-        let _ = self.quiet;
         let mut config = Config::openyurt();
+        config.ladders = self.ladders.unwrap_or(config.ladders);
+        config.quiet = self.quiet.unwrap_or(config.quiet);
+        if let Some(retention) = self.retention {
+            config.retention = match retention {
+                RetentionDocument::Full => Retention::Full,
+                RetentionDocument::Topology => Retention::Topology,
+                RetentionDocument::None => Retention::None,
+            };
+        }
         for (rewrite, value) in self.rewrites.unwrap_or_default() {
             match (rewrite.as_str(), value) {
                 ("serviceTopology", Value::Bool(on)) => config.service_topology = on,
@@ -267,6 +292,7 @@ impl Document {
             config.limits.list_bytes = limits.list_bytes.unwrap_or(config.limits.list_bytes);
             config.limits.endpoints = limits.endpoints.unwrap_or(config.limits.endpoints);
             config.limits.depth = limits.depth.unwrap_or(config.limits.depth);
+            config.limits.ledger_bytes = limits.ledger_bytes.unwrap_or(config.limits.ledger_bytes);
         }
         config.check()?;
         Ok(config)
@@ -306,7 +332,8 @@ mod tests {
     fn every_value_is_read() {
         let config = Config::from_json(
             r#"{"membership":{"nodeLabel":"zone"},"pool":"p","rewrites":{"serviceTopology":false},
-                "inDoubt":{"unknownPool":"hide"},"protobufLists":"compact","limits":{"itemBytes":5}}"#,
+                "ladders":true,"retention":"topology","quiet":false,
+                "inDoubt":{"unknownPool":"hide"},"protobufLists":"compact","limits":{"itemBytes":5,"ledgerBytes":7}}"#,
         )
         .unwrap();
         assert_eq!(config.membership, Membership::NodeLabel("zone".to_owned()));
@@ -314,7 +341,9 @@ mod tests {
         assert!(!config.service_topology);
         assert_eq!(config.in_doubt, InDoubt { unknown_service: Doubt::Pass, unknown_pool: Doubt::Hide });
         assert_eq!(config.protobuf_lists, ProtobufLists::Compact);
-        assert_eq!(config.limits, Limits { item_bytes: 5, ..Limits::default() });
+        assert_eq!(config.limits, Limits { item_bytes: 5, ledger_bytes: 7, ..Limits::default() });
+        assert_eq!((config.ladders, config.retention, config.quiet), (true, Retention::Topology, false));
+        assert_eq!(Config::from_json(r#"{"retention":"none"}"#).unwrap().retention, Retention::None);
     }
 
     #[test]
@@ -326,6 +355,7 @@ mod tests {
         refused(r#"{"retension":"full"}"#, "retension");
         refused(r#"{"inDoubt":{"unknownNode":"pass"}}"#, "unknownNode");
         refused(r#"{"inDoubt":{"unknownPool":"maybe"}}"#, "maybe");
+        refused(r#"{"retention":"some"}"#, "some");
         refused(r#"{"rewrites":{"serviceTopologie":true}}"#, "serviceTopologie");
         refused(r#"{"rewrites":{"nodePortIsolation":true}}"#, "nodePortIsolation");
         refused(r#"{"dialect":"kubeedge"}"#, "kubeedge");

@@ -6,6 +6,8 @@ use crate::cluster::{Cluster, Missing};
 use crate::error::Result;
 use crate::stream::request::{self, Head, Request};
 use crate::stream::{self, Opened};
+use crate::topology::Members;
+use crate::topology::ladder::Usable;
 #[cfg(feature = "k8s-openapi")]
 use crate::topology::verdict::View;
 use crate::topology::verdict::{Reason, Service};
@@ -69,7 +71,13 @@ impl NodeView {
     /// [`Error::ContentType`]: crate::Error::ContentType
     /// [`Error::Status`]: crate::Error::Status
     pub fn open(&self, request: &Request, head: &Head) -> Result<Opened> {
-        stream::open(&self.cluster, &self.name, request, head)
+        stream::open(&self.cluster, &self.name, request, head, false)
+    }
+
+    /// The same for one body by itself: of a list nothing is remembered, and a watch need not go on from anything. Each event
+    /// is judged by what is known when it passes; there is no refresh, and nothing is left out for saying nothing new.
+    pub fn open_alone(&self, request: &Request, head: &Head) -> Result<Opened> {
+        stream::open(&self.cluster, &self.name, request, head, true)
     }
 
     /// Settles what this node may see of an object, once for all its endpoints, and shows it to `filter`.
@@ -78,6 +86,7 @@ impl NodeView {
         &self,
         namespace: &str,
         service: Option<&str>,
+        usable: impl FnOnce(Option<&Members>) -> Usable,
         filter: impl FnOnce(&View<'_>, &Tally) -> usize,
     ) -> std::result::Result<usize, Vec<Missing>> {
         let config = self.cluster.config();
@@ -92,22 +101,35 @@ impl NodeView {
         let (service, deleted) = facts.service_named(namespace, service);
         let tally = self.cluster.tally();
         count(&tally.held_deleted_service, u64::from(deleted));
-        Ok(filter(&facts.view(service, self.name.as_bytes(), config), tally))
+        Ok(filter(&facts.view(service, self.name.as_bytes(), config, usable), tally))
     }
 
     /// The verdict on an endpoint on `node` (`None`: it names none) of `service` in `namespace` (`None`: its slice names
-    /// none), by what is known now: for explanations. It counts nothing, and does not ask whether enough is known.
+    /// none), by what is known now: for explanations. It counts nothing, and does not ask whether enough is known. Of a
+    /// Service whose keys are a ladder it takes the last rung, since it does not know what stands on the others;
+    /// [`explain::Inventory`](crate::explain::Inventory) does.
     pub fn judge(&self, namespace: &str, service: Option<&str>, node: Option<&str>) -> Reason {
+        self.judge_among(namespace, service, node, |_| Usable::default())
+    }
+
+    /// The same where `usable` tells for the members of the own pool what stands on which rung.
+    pub(crate) fn judge_among(
+        &self,
+        namespace: &str,
+        service: Option<&str>,
+        node: Option<&str>,
+        usable: impl FnOnce(Option<&Members>) -> Usable,
+    ) -> Reason {
         let config = self.cluster.config();
         if !config.service_topology {
             return Reason::ServiceTopologyOff;
         }
         let facts = self.cluster.read();
         let (service, _) = facts.service_named(namespace, service);
-        facts.view(service, self.name.as_bytes(), config).judge(node.map(str::as_bytes))
+        facts.view(service, self.name.as_bytes(), config, usable).judge(node.map(str::as_bytes))
     }
 
-    /// What a Service asks for: `any`, `node` or `pool`; `None` if it is not known.
+    /// What a Service asks for: `any`, `node`, `pool` or `ladder`; `None` if it is not known.
     pub fn topology_of(&self, namespace: &str, service: &str) -> Option<&'static str> {
         match self.cluster.read().service_named(namespace, Some(service)).0 {
             Service::Known(keys) => Some(keys.word()),

@@ -7,19 +7,33 @@ use crate::cluster::Missing;
 use crate::node::NodeView;
 use crate::object::outline::SERVICE_NAME_LABEL;
 use crate::rewrite::service_topology::tell;
+use crate::topology::Members;
+use crate::topology::ladder::{Condition, Usable};
 use crate::topology::verdict::View;
 
 impl NodeView {
     /// Takes out the endpoints that this node may not use, and returns how many those were. A slice with nothing left
-    /// stays, empty (O11). Errors: what still has to be learned; the slice is as it was then.
+    /// stays, empty (O11). Of a Service whose keys are a ladder this slice alone decides which rung counts.
+    ///
+    /// Errors: what still has to be learned; the slice is as it was then.
     pub fn filter_endpoint_slice(&self, slice: &mut EndpointSlice) -> Result<usize, Vec<Missing>> {
         let namespace = slice.metadata.namespace.as_deref().unwrap_or_default();
         let service = slice.metadata.labels.as_ref().and_then(|labels| labels.get(SERVICE_NAME_LABEL)).cloned();
-        self.settle(namespace, service.as_deref(), |view, tally| {
-            let out = slice.endpoints.take_out(|endpoint: &Endpoint| !keeps(view, endpoint.node_name.as_deref()));
-            tell(tally, view, slice.endpoints.count(), out);
-            out
-        })
+        let conditions = |endpoint: &Endpoint| {
+            let given = endpoint.conditions.clone().unwrap_or_default();
+            Condition::of(given.ready, given.serving, given.terminating)
+        };
+        let stands: Vec<_> = slice.endpoints.iter().map(|endpoint| (conditions(endpoint), endpoint.node_name.clone())).collect();
+        self.settle(
+            namespace,
+            service.as_deref(),
+            |members| self.usable(&stands, members),
+            |view, tally| {
+                let out = slice.endpoints.take_out(|endpoint: &Endpoint| !keeps(view, endpoint.node_name.as_deref()));
+                tell(tally, view, slice.endpoints.count(), out);
+                out
+            },
+        )
     }
 
     /// The same for core/v1 Endpoints, address by address. A subset with neither kind of address left goes; the object
@@ -27,22 +41,36 @@ impl NodeView {
     pub fn filter_endpoints(&self, endpoints: &mut Endpoints) -> Result<usize, Vec<Missing>> {
         let namespace = endpoints.metadata.namespace.as_deref().unwrap_or_default();
         let service = endpoints.metadata.name.clone();
-        self.settle(namespace, service.as_deref(), |view, tally| {
-            let (mut kept, mut out) = (0, 0);
-            for subset in endpoints.subsets.iter_mut().flatten() {
-                for addresses in [&mut subset.addresses, &mut subset.not_ready_addresses] {
-                    out += addresses.take_out(|address: &EndpointAddress| !keeps(view, address.node_name.as_deref()));
-                    kept += addresses.count();
+        let ready = endpoints.subsets.iter().flatten().flat_map(|subset| subset.addresses.iter().flatten());
+        let stands: Vec<_> = ready.map(|address| (Condition::Ready, address.node_name.clone())).collect();
+        self.settle(
+            namespace,
+            service.as_deref(),
+            |members| self.usable(&stands, members),
+            |view, tally| {
+                let (mut kept, mut out) = (0, 0);
+                for subset in endpoints.subsets.iter_mut().flatten() {
+                    for addresses in [&mut subset.addresses, &mut subset.not_ready_addresses] {
+                        out += addresses.take_out(|address: &EndpointAddress| !keeps(view, address.node_name.as_deref()));
+                        kept += addresses.count();
+                    }
                 }
-            }
-            // Where every address passes the object is not touched, not even a subset that never had one.
-            if !keeps(view, None)
-                && let Some(subsets) = &mut endpoints.subsets
-            {
-                subsets.retain(|subset| subset.addresses.count() + subset.not_ready_addresses.count() > 0);
-            }
-            tell(tally, view, kept, out);
-            out
+                // Where every address passes the object is not touched, not even a subset that never had one.
+                if !keeps(view, None)
+                    && let Some(subsets) = &mut endpoints.subsets
+                {
+                    subsets.retain(|subset| subset.addresses.count() + subset.not_ready_addresses.count() > 0);
+                }
+                tell(tally, view, kept, out);
+                out
+            },
+        )
+    }
+
+    /// On which rungs these endpoints stand.
+    fn usable(&self, endpoints: &[(Condition, Option<String>)], members: Option<&Members>) -> Usable {
+        endpoints.iter().fold(Usable::default(), |usable, (condition, node)| {
+            usable | Usable::of(*condition, node.as_deref().map(str::as_bytes), self.name().as_bytes(), members)
         })
     }
 }

@@ -571,7 +571,9 @@ fn the_bytes_of_the_api_servers_own_codecs() {
             let (protobuf, watch) = (suffix == "pb", target.contains("watch"));
             let decoded = Body::decode(&body, protobuf, watch);
             for node in ["n1", "n2", "nobody"] {
-                let Ok(Opened::Rewrite(stream)) = cluster.node(node).open(&Request::get(target), &Head::ok(content_type)) else { panic!() };
+                let Ok(Opened::Rewrite(stream)) = cluster.node(node).open_alone(&Request::get(target), &Head::ok(content_type)) else {
+                    panic!()
+                };
                 let out = run(stream, &body, random_chunks(3, 50)).unwrap();
                 let expected = decoded.clone().filtered(&state, node);
                 assert_eq!(Body::decode(&out, protobuf, watch), expected, "{name}.{suffix}");

@@ -78,7 +78,7 @@ impl Scenario {
 
     fn filter(&self, view: &NodeView, content_type: &str, body: &[u8]) -> Vec<u8> {
         let request = Request::get(self.request.strip_prefix("GET ").unwrap());
-        let Opened::Rewrite(stream) = view.open(&request, &Head::ok(content_type)).unwrap() else { panic!("{}", self.id) };
+        let Opened::Rewrite(stream) = view.open_alone(&request, &Head::ok(content_type)).unwrap() else { panic!("{}", self.id) };
         run(stream, body, std::iter::repeat(97)).unwrap()
     }
 
@@ -224,7 +224,7 @@ fn w1_a_pool_named_by_configuration_is_looked_up_by_its_own_name() {
     let view = cluster.node("a");
     assert_eq!(view.missing(), []);
     let request = Request::get("/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/web-1");
-    let Ok(Opened::Rewrite(stream)) = view.open(&request, &Head::ok(JSON)) else { panic!() };
+    let Ok(Opened::Rewrite(stream)) = view.open_alone(&request, &Head::ok(JSON)) else { panic!() };
     let out = run(stream, SLICE.as_bytes(), std::iter::repeat(50)).unwrap();
     assert_eq!(String::from_utf8(out).unwrap(), SLICE.replace(r#"{"addresses":["1"],"nodeName":"a"},"#, ""));
 }

@@ -266,7 +266,7 @@ fn filter(mut args: Filter) -> Result<(), Failure> {
     };
     let mut stdout = io::stdout().lock();
     let before = cluster.counters();
-    match view.open(&request, &head).map_err(|error| Failure::of(&body_path, &error))? {
+    match view.open_alone(&request, &head).map_err(|error| Failure::of(&body_path, &error))? {
         Opened::Rewrite(mut stream) => {
             warn_of_unknown(&view);
             let fail = |error: poolscope::Error, given: u64| {

@@ -56,6 +56,12 @@ counters! {
     passed_metadata_only = "passedMetadataOnly",
     /// Table responses: made for people, no proxy can read endpoints from one.
     passed_table = "passedTable",
+    /// Events that were not sent because they would have told the client nothing new.
+    events_quieted = "eventsQuieted",
+    /// Events that changes of facts added to watches.
+    events_refreshed = "eventsRefreshed",
+    /// Watches that were ended, or not continued, so that the client lists again.
+    streams_expired = "streamsExpired",
     /// Facts that no decoder would accept: what they say is not known.
     facts_undecodable = "factsUndecodable",
 }

@@ -1,10 +1,10 @@
 //! One fact: what a single object teaches.
 
-use super::source::Version;
 use crate::config::{Config, Membership};
 use crate::object::FactKind;
 use crate::object::metadata::{Metadata, PARTIAL_OBJECT_METADATA};
 use crate::object::pool;
+use crate::object::version::Version;
 use crate::topology::keys::{Keys, OPENYURT_TOPOLOGY_KEYS};
 use crate::wire::encoding::Encoding;
 
@@ -70,7 +70,8 @@ impl Fact {
         };
         let lesson = match kind {
             FactKind::Service => {
-                Some(Lesson::Service(metadata.annotations.get(OPENYURT_TOPOLOGY_KEYS).map_or(Keys::Unset, |value| Keys::openyurt(value))))
+                let keys = |value: &String| if config.ladders { Keys::ordered(value) } else { Keys::openyurt(value) };
+                Some(Lesson::Service(metadata.annotations.get(OPENYURT_TOPOLOGY_KEYS).map_or(Keys::Unset, keys)))
             }
             FactKind::Node | FactKind::CiliumNode => {
                 let label = config.membership.own_pool_label().and_then(|key| metadata.labels.get(key));

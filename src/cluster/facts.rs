@@ -5,11 +5,15 @@ use std::collections::{HashMap, VecDeque};
 use super::fact::{Description, Fact, Lesson, Node, service_key};
 use super::log::{Change, Log};
 use super::membership::Membership as Pools;
-use super::source::{Listed, Selection, Source, Version};
+use super::source::{Listed, Source};
 use super::table::Table;
 use crate::config::{Config, Membership};
 use crate::object::FactKind;
+use crate::object::selection::Selection;
+use crate::object::version::Version;
+use crate::topology::Members;
 use crate::topology::keys::Keys;
+use crate::topology::ladder::Usable;
 use crate::topology::verdict::{OwnPool, Service, View};
 
 /// Everything that verdicts depend on.
@@ -89,9 +93,15 @@ impl Facts {
     }
 
     /// What `node` may see of an object whose Service is `service`.
-    pub(crate) fn view<'a>(&'a self, service: Service, node: &'a [u8], config: &'a Config) -> View<'a> {
-        let doubt = config.in_doubt;
-        View::settle(service, node, || self.own_pool(node, config), doubt.unknown_service, doubt.unknown_pool)
+    /// `usable` tells for the members of the own pool what stands on which rung of a ladder.
+    pub(crate) fn view<'a>(
+        &'a self,
+        service: Service,
+        node: &'a [u8],
+        config: &'a Config,
+        usable: impl FnOnce(Option<&Members>) -> Usable,
+    ) -> View<'a> {
+        View::settle(service, node, || self.own_pool(node, config), config.in_doubt, usable)
     }
 
     pub(crate) fn membership(&self) -> &Pools {
@@ -275,6 +285,11 @@ impl Facts {
                 changes.push(Change::Pool(text(&pool)));
             }
         }
+    }
+
+    /// The generation, and what changed after an earlier one; `None` if that is no longer known.
+    pub(crate) fn changes_since(&self, generation: u64) -> (u64, Option<Vec<Change>>) {
+        (self.log.generation(), self.log.since(generation))
     }
 
     pub(super) fn log(&self) -> &Log {

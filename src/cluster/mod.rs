@@ -18,10 +18,13 @@ use self::fact::{Fact, matters};
 pub(crate) use self::facts::{Facts, Listing};
 use self::log::Change;
 use self::pages::Pages;
-use self::source::{Selection, Version};
+
 use crate::config::{Config, Membership};
 use crate::error::Result;
+use crate::ledger::shelf::Shelf;
 use crate::object::FactKind;
+use crate::object::selection::Selection;
+use crate::object::version::Version;
 
 /// What is known about the cluster. One per process; clones share it; any thread may use it.
 ///
@@ -38,6 +41,7 @@ struct Shared {
     generation: AtomicU64,
     tally: Tally,
     pages: Mutex<Pages>,
+    shelf: Mutex<Shelf>,
 }
 
 /// A kind of facts that has to be known before anything may be filtered, and is not.
@@ -72,6 +76,7 @@ impl Cluster {
                 generation: AtomicU64::new(0),
                 tally: Tally::default(),
                 pages: Mutex::default(),
+                shelf: Mutex::default(),
             }),
         })
     }
@@ -132,6 +137,11 @@ impl Cluster {
 
     pub(crate) fn pages(&self) -> MutexGuard<'_, Pages> {
         self.shared.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What clients have been told, between two responses to one of them.
+    pub(crate) fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shared.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The facts as they are now, for as long as the guard is held.

@@ -1,8 +1,10 @@
 //! Lists that come in pages: what the pages read so far taught, until the last one completes the list.
 
 use super::Listing;
-use super::source::{Selection, Version};
+
 use crate::object::FactKind;
+use crate::object::selection::Selection;
+use crate::object::version::Version;
 
 /// How many lists may be half-read at a time; the oldest is given up, and its reader starts over as after a 410.
 const CAPACITY: usize = 16;

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use super::fact::Fact;
-use super::source::{Selection, Version};
+
+use crate::object::selection::Selection;
+use crate::object::version::Version;
 use crate::topology::Names;
 
 #[derive(Debug)]

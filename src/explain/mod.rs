@@ -189,6 +189,7 @@ fn sentence(reason: Reason, view: &NodeView, on: Option<&str>, pools: &[String])
         Reason::UnknownService => "in doubt: the Service is not known".to_owned(),
         Reason::UnknownPool => format!("in doubt: no list of the nodes in pool {own}"),
         Reason::PoolTopologyOff => "pool topology is off in the configuration".to_owned(),
+        Reason::AnyRung => "no key before `*` has a usable endpoint".to_owned(),
         Reason::OwnNode => "on this node".to_owned(),
         Reason::OwnPool => format!("{on} is in pool {own}"),
         Reason::OtherNode => format!("only {} itself counts", view.name()),

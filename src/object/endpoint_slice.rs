@@ -1,12 +1,13 @@
 //! EndpointSlice, `discovery.k8s.io` v1 and v1beta1.
 //!
-//! Protobuf numbers (wire 2): EndpointSlice 1 metadata, 2 endpoints; Endpoint v1: 6 nodeName, 7 zone; v1beta1: 5 topology,
-//! 7 hints. The meaning of 7 and the place of the node depend on the version, never on the bytes.
+//! Protobuf numbers (wire 2): EndpointSlice 1 metadata, 2 endpoints, 4 addressType; Endpoint v1: 2 conditions
+//! {1 ready, 2 serving, 3 terminating}, 6 nodeName, 7 zone; v1beta1: 5 topology, 7 hints. The meaning of 7 and the place of the node depend on the version, never on the bytes.
 
 use super::SubjectKind;
 use super::metadata::{is_map_entry_for, outline_metadata};
-use super::outline::{Outline, expect, id, is_null, object, string};
+use super::outline::{Outline, expect, id, is_null, object, string, truth};
 use crate::error::Fault;
+use crate::topology::ladder::Condition;
 use crate::wire::Span;
 use crate::wire::json::{Mark, Shape};
 use crate::wire::protobuf::{Fields, last_string};
@@ -21,10 +22,27 @@ const ENDPOINT_BETA: Shape =
 pub(super) const SHAPE: Shape = object!("endpoints": Shape::array(id::ENDPOINTS, &ENDPOINT));
 pub(super) const SHAPE_BETA: Shape = object!("endpoints": Shape::array(id::ENDPOINTS, &ENDPOINT_BETA));
 
+/// The same with what ladders ask for.
+const CONDITIONS: (&str, Shape) = (
+    "conditions",
+    Shape::object(
+        id::CONDITIONS,
+        &[("ready", Shape::leaf(id::READY)), ("serving", Shape::leaf(id::SERVING)), ("terminating", Shape::leaf(id::TERMINATING))],
+    ),
+);
+const JUDGED: Shape = Shape::object(id::ENDPOINT, &[("nodeName", Shape::leaf(id::NODE)), CONDITIONS]);
+const JUDGED_BETA: Shape =
+    Shape::object(id::ENDPOINT, &[("topology", Shape::object(id::TOPOLOGY, &[(HOSTNAME, Shape::leaf(id::NODE))])), CONDITIONS]);
+pub(super) const LADDER_SHAPE: Shape =
+    object!("addressType": Shape::leaf(id::ADDRESS_TYPE), "endpoints": Shape::array(id::ENDPOINTS, &JUDGED));
+pub(super) const LADDER_SHAPE_BETA: Shape =
+    object!("addressType": Shape::leaf(id::ADDRESS_TYPE), "endpoints": Shape::array(id::ENDPOINTS, &JUDGED_BETA));
+
 /// Reads the marks of a JSON slice. Every array under a repeated `endpoints` key is read, since which of them counts
 /// depends on the decoder.
 pub(crate) fn outline_json(buf: &[u8], marks: &[Mark], outline: &mut Outline) -> Result<(), Fault> {
     let mut node = None;
+    let mut conditions = [None; 3];
     let mut array = 0;
     for &mark in marks {
         match mark.id {
@@ -33,8 +51,11 @@ pub(crate) fn outline_json(buf: &[u8], marks: &[Mark], outline: &mut Outline) ->
             id::TOPOLOGY => expect(buf, mark.span, b'{', "expected an object as topology")?,
             id::ENDPOINT => {
                 expect(buf, mark.span, b'{', "expected an object as endpoint")?;
-                outline.push(mark.span, node.take())?;
+                let [ready, serving, terminating] = std::mem::take(&mut conditions);
+                outline.push(mark.span, node.take(), Condition::of(ready, serving, terminating))?;
             }
+            id::CONDITIONS => expect(buf, mark.span, b'{', "expected an object as conditions")?,
+            id::READY | id::SERVING | id::TERMINATING => conditions[usize::from(mark.id - id::READY)] = truth(buf, mark.span),
             id::ENDPOINTS => {
                 expect(buf, mark.span, b'[', "expected an array of endpoints")?;
                 outline.arrays.push((array, outline.endpoints.len()));
@@ -52,17 +73,37 @@ pub(crate) fn outline_protobuf(buf: &[u8], object: Span, kind: SubjectKind, outl
     let mut fields = Fields::new(buf, object);
     while let Some(field) = fields.next()? {
         match field.number {
-            1 => outline_metadata(buf, field.len_delimited()?, outline)?,
+            1 => outline_metadata(buf, &field, outline)?,
             2 => {
                 let content = field.len_delimited()?;
                 let node = if beta { node_of_topology(buf, content)? } else { last_string(buf, content, 6)? };
-                outline.push(field.record(), node)?;
+                let condition = if outline.wants_conditions() { condition(buf, content)? } else { Condition::Ready };
+                outline.push(field.record(), node, condition)?;
             }
+            4 if outline.wants_conditions() => outline.address_type = Some(field.len_delimited()?),
             _ => {}
         }
     }
     outline.arrays.push((0, outline.endpoints.len()));
     Ok(())
+}
+
+fn condition(buf: &[u8], endpoint: Span) -> Result<Condition, Fault> {
+    let mut given = [None; 3];
+    let mut fields = Fields::new(buf, endpoint);
+    while let Some(field) = fields.next()? {
+        if field.number != 2 {
+            continue;
+        }
+        let mut conditions = Fields::new(buf, field.len_delimited()?);
+        while let Some(condition) = conditions.next()? {
+            if let number @ 1..=3 = condition.number {
+                given[number as usize - 1] = Some(condition.varint(buf)? != 0);
+            }
+        }
+    }
+    let [ready, serving, terminating] = given;
+    Ok(Condition::of(ready, serving, terminating))
 }
 
 fn node_of_topology(buf: &[u8], content: Span) -> Result<Option<Span>, Fault> {

@@ -6,13 +6,15 @@
 use super::metadata::outline_metadata;
 use super::outline::{Outline, Subset, expect, id, object, string};
 use crate::error::Fault;
+use crate::topology::ladder::Condition;
 use crate::wire::Span;
 use crate::wire::json::{Mark, Shape};
 use crate::wire::protobuf::{Fields, last_string};
 
 const ADDRESS: Shape = Shape::object(id::ENDPOINT, &[("nodeName", Shape::leaf(id::NODE))]);
 const ADDRESSES: Shape = Shape::array(id::ENDPOINTS, &ADDRESS);
-const SUBSET: Shape = Shape::object(id::SUBSET, &[("addresses", ADDRESSES), ("notReadyAddresses", ADDRESSES)]);
+const NOT_READY: Shape = Shape::array(id::NOT_READY, &ADDRESS);
+const SUBSET: Shape = Shape::object(id::SUBSET, &[("addresses", ADDRESSES), ("notReadyAddresses", NOT_READY)]);
 
 pub(super) const SHAPE: Shape = object!("subsets": Shape::array(id::SUBSETS, &SUBSET));
 
@@ -25,10 +27,13 @@ pub(crate) fn outline_json(buf: &[u8], marks: &[Mark], outline: &mut Outline) ->
             id::NODE => node = string(buf, mark.span)?,
             id::ENDPOINT => {
                 expect(buf, mark.span, b'{', "expected an object as address")?;
-                outline.push(mark.span, node.take())?;
+                outline.push(mark.span, node.take(), Condition::Ready)?;
             }
-            id::ENDPOINTS => {
+            id::ENDPOINTS | id::NOT_READY => {
                 expect(buf, mark.span, b'[', "expected an array of addresses")?;
+                if mark.id == id::NOT_READY {
+                    outline.endpoints[endpoints..].iter_mut().for_each(|address| address.condition = Condition::Unusable);
+                }
                 outline.arrays.push((endpoints, outline.endpoints.len()));
                 endpoints = outline.endpoints.len();
             }
@@ -53,7 +58,7 @@ pub(crate) fn outline_protobuf(buf: &[u8], object: Span, outline: &mut Outline) 
     let mut fields = Fields::new(buf, object);
     while let Some(field) = fields.next()? {
         match field.number {
-            1 => outline_metadata(buf, field.len_delimited()?, outline)?,
+            1 => outline_metadata(buf, &field, outline)?,
             2 => {
                 let content = field.len_delimited()?;
                 let first = outline.endpoints.len();
@@ -61,7 +66,8 @@ pub(crate) fn outline_protobuf(buf: &[u8], object: Span, outline: &mut Outline) 
                 while let Some(member) = members.next()? {
                     if matches!(member.number, 1 | 2) {
                         let node = last_string(buf, member.len_delimited()?, 4)?;
-                        outline.push(member.record(), node)?;
+                        let condition = if member.number == 1 { Condition::Ready } else { Condition::Unusable };
+                        outline.push(member.record(), node, condition)?;
                     }
                 }
                 let array = outline.arrays.len();

@@ -1,30 +1,41 @@
 //! ObjectMeta: as spans for what is rewritten, as values for facts.
 //!
-//! Protobuf numbers (wire 2): 1 name, 3 namespace, 6 resourceVersion, 11 labels, 12 annotations. Maps are repeated
-//! entries {1 key, 2 value}.
+//! Protobuf numbers (wire 2): 1 name, 3 namespace, 6 resourceVersion, 7 generation, 11 labels, 12 annotations,
+//! 17 managedFields. Maps are repeated entries {1 key, 2 value}.
 
 use std::collections::HashMap;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::outline::{Outline, SERVICE_NAME_LABEL};
+use super::outline::{LAST_CHANGE_ANNOTATION, Outline, SERVICE_NAME_LABEL, VersionPlace};
 use crate::error::Fault;
 use crate::wire::Span;
 use crate::wire::encoding::Encoding;
-use crate::wire::protobuf::Fields;
+use crate::wire::protobuf::{Field, Fields};
 
-/// Reads the metadata at `content` into `outline`. Called again for a repeated field, as decoders merge the two.
-pub(super) fn outline_metadata(buf: &[u8], content: Span, outline: &mut Outline) -> Result<(), Fault> {
+/// Reads the metadata that is `metadata` into `outline`. Called again for a repeated field, as decoders merge the two.
+pub(super) fn outline_metadata(buf: &[u8], metadata: &Field, outline: &mut Outline) -> Result<(), Fault> {
+    let content = metadata.len_delimited()?;
+    outline.silent.push(metadata.length());
     let mut fields = Fields::new(buf, content);
     while let Some(field) = fields.next()? {
         match field.number {
             1 => outline.name = Some(field.len_delimited()?),
             3 => outline.namespace = Some(field.len_delimited()?),
+            6 => {
+                let text = field.len_delimited()?;
+                outline.version = Some(VersionPlace { text, lengths: Some((field.length(), metadata.length(), content)) });
+                outline.silent.push(field.record());
+            }
+            7 | 17 => outline.silent.push(field.record()),
             11 => {
                 if let Some(value) = is_map_entry_for(buf, field.len_delimited()?, SERVICE_NAME_LABEL.as_bytes())? {
                     outline.service_name = Some(value);
                 }
+            }
+            12 if is_map_entry_for(buf, field.len_delimited()?, LAST_CHANGE_ANNOTATION.as_bytes())?.is_some() => {
+                outline.silent.push(field.record());
             }
             _ => {}
         }

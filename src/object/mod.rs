@@ -6,13 +6,19 @@ pub(crate) mod envelope;
 pub(crate) mod metadata;
 pub(crate) mod outline;
 pub(crate) mod pool;
+pub(crate) mod selection;
+pub(crate) mod version;
 
 use std::fmt;
 
-use crate::wire::json::Shape;
+use self::outline::Outline;
+use crate::error::Fault;
+use crate::wire::Span;
+use crate::wire::encoding::Encoding;
+use crate::wire::json::{Mark, Scanner, Shape};
 
 /// The kinds that carry endpoints and are rewritten.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum SubjectKind {
     /// `discovery.k8s.io/v1`: the node is `nodeName`.
     EndpointSlice,
@@ -38,22 +44,61 @@ impl SubjectKind {
         }
     }
 
-    /// What to find in one JSON object of the kind.
-    pub(crate) const fn shape(self) -> Shape {
-        match self {
-            SubjectKind::EndpointSlice => endpoint_slice::SHAPE,
-            SubjectKind::EndpointSliceBeta => endpoint_slice::SHAPE_BETA,
-            SubjectKind::Endpoints => endpoints::SHAPE,
+    /// What to find in one JSON object of the kind; with what ladders ask for, or without.
+    pub(crate) const fn shape(self, ladders: bool) -> Shape {
+        match (self, ladders) {
+            (SubjectKind::EndpointSlice, false) => endpoint_slice::SHAPE,
+            (SubjectKind::EndpointSlice, true) => endpoint_slice::LADDER_SHAPE,
+            (SubjectKind::EndpointSliceBeta, false) => endpoint_slice::SHAPE_BETA,
+            (SubjectKind::EndpointSliceBeta, true) => endpoint_slice::LADDER_SHAPE_BETA,
+            (SubjectKind::Endpoints, _) => endpoints::SHAPE,
         }
     }
 
     /// What to find in one JSON watch event of the kind.
-    pub(crate) const fn event_shape(self) -> Shape {
-        match self {
-            SubjectKind::EndpointSlice => Shape::object(0, outline::event![endpoint_slice::SHAPE]),
-            SubjectKind::EndpointSliceBeta => Shape::object(0, outline::event![endpoint_slice::SHAPE_BETA]),
-            SubjectKind::Endpoints => Shape::object(0, outline::event![endpoints::SHAPE]),
+    pub(crate) const fn event_shape(self, ladders: bool) -> Shape {
+        match (self, ladders) {
+            (SubjectKind::EndpointSlice, false) => Shape::object(0, outline::event![endpoint_slice::SHAPE]),
+            (SubjectKind::EndpointSlice, true) => Shape::object(0, outline::event![endpoint_slice::LADDER_SHAPE]),
+            (SubjectKind::EndpointSliceBeta, false) => Shape::object(0, outline::event![endpoint_slice::SHAPE_BETA]),
+            (SubjectKind::EndpointSliceBeta, true) => Shape::object(0, outline::event![endpoint_slice::LADDER_SHAPE_BETA]),
+            (SubjectKind::Endpoints, _) => Shape::object(0, outline::event![endpoints::SHAPE]),
         }
+    }
+}
+
+/// Reads one whole object, as it stands in a list or an event, into `outline`. `scanner` is one for the kind's shape.
+pub(crate) fn outline_object(
+    kind: SubjectKind,
+    scanner: &mut Scanner,
+    object: &[u8],
+    encoding: Encoding,
+    outline: &mut Outline,
+) -> Result<(), Fault> {
+    outline.clear(encoding == Encoding::Json);
+    match encoding {
+        Encoding::Protobuf => outline_protobuf(kind, object, Span::new(0, object.len()), outline),
+        Encoding::Json => {
+            scanner.reset();
+            scanner.scan(object)?;
+            outline_json(kind, object, scanner.marks(), outline)
+        }
+    }
+}
+
+/// Reads the marks of a JSON object into `outline`.
+pub(crate) fn outline_json(kind: SubjectKind, buf: &[u8], marks: &[Mark], outline: &mut Outline) -> Result<(), Fault> {
+    match kind {
+        SubjectKind::EndpointSlice | SubjectKind::EndpointSliceBeta => endpoint_slice::outline_json(buf, marks, outline),
+        SubjectKind::Endpoints => endpoints::outline_json(buf, marks, outline),
+    }
+}
+
+/// Reads the protobuf object that lies at `object` in `buf` into `outline`.
+pub(crate) fn outline_protobuf(kind: SubjectKind, buf: &[u8], object: Span, outline: &mut Outline) -> Result<(), Fault> {
+    match kind {
+        SubjectKind::EndpointSlice | SubjectKind::EndpointSliceBeta => endpoint_slice::outline_protobuf(buf, object, kind, outline),
+        SubjectKind::Endpoints => endpoints::outline_protobuf(buf, object, outline),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::error::Fault;
+use crate::topology::ladder::Condition;
 use crate::wire::Span;
 use crate::wire::json::{Mark, Shape};
 use crate::wire::text::unescape;
@@ -23,11 +24,19 @@ pub(super) mod id {
     pub(crate) const ENDPOINTS: u8 = 12;
     pub(crate) const SUBSET: u8 = 13;
     pub(crate) const SUBSETS: u8 = 14;
+    pub(crate) const RESOURCE_VERSION: u8 = 15;
+    pub(crate) const SILENT: u8 = 16;
+    pub(crate) const ADDRESS_TYPE: u8 = 17;
+    pub(crate) const CONDITIONS: u8 = 18;
+    pub(crate) const READY: u8 = 19;
+    pub(crate) const SERVING: u8 = 20;
+    pub(crate) const TERMINATING: u8 = 21;
+    pub(crate) const NOT_READY: u8 = 22;
 }
 
 /// `namespace/name` as far as the marks of a broken object tell, for messages.
 pub(crate) fn name_in(buf: &[u8], marks: &[Mark]) -> Option<Box<str>> {
-    let mut outline = Outline::new(0);
+    let mut outline = Outline::new(0, false);
     outline.clear(true);
     for &mark in marks.iter().filter(|mark| matches!(mark.id, id::NAME | id::NAMESPACE)) {
         outline.header_mark(buf, mark).ok()?;
@@ -44,11 +53,11 @@ macro_rules! event {
 }
 pub(crate) use event;
 
-/// The shape of an object of which the header and one member matter.
+/// The shape of an object of which the header and these members matter.
 macro_rules! object {
-    ($member:literal: $shape:expr) => {{
+    ($($member:literal: $shape:expr),+) => {{
         const MEMBERS: &[(&str, $crate::wire::json::Shape)] =
-            &[$crate::object::outline::KIND, $crate::object::outline::API_VERSION, $crate::object::outline::METADATA, ($member, $shape)];
+            &[$crate::object::outline::KIND, $crate::object::outline::API_VERSION, $crate::object::outline::METADATA, $(($member, $shape)),+];
         $crate::wire::json::Shape::object($crate::object::outline::id::OBJECT, MEMBERS)
     }};
 }
@@ -73,6 +82,17 @@ pub(crate) struct Endpoint {
     pub(crate) span: Span,
     /// Where the name of its node is, if it has one.
     pub(crate) node: Option<Span>,
+    /// Whether it can be used; [`Condition::Ready`] where [`Outline`] does not ask.
+    pub(crate) condition: Condition,
+}
+
+/// Where the version of an object is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct VersionPlace {
+    /// The text, without quotes or length.
+    pub(crate) text: Span,
+    /// Protobuf: the length of the text, and length and content of the metadata that it is in.
+    pub(crate) lengths: Option<(Span, Span, Span)>,
 }
 
 /// One subset of core/v1 Endpoints.
@@ -91,12 +111,19 @@ pub(crate) struct Subset {
 pub(crate) struct Outline {
     json: bool,
     max_endpoints: usize,
+    /// Conditions of endpoints are wanted; only ladders ask for them.
+    conditions: bool,
     pub(crate) kind: Option<Span>,
     pub(crate) api_version: Option<Span>,
     pub(crate) name: Option<Span>,
     pub(crate) namespace: Option<Span>,
     /// The label `kubernetes.io/service-name`.
     pub(crate) service_name: Option<Span>,
+    pub(crate) address_type: Option<Span>,
+    pub(crate) version: Option<VersionPlace>,
+    /// Parts that say nothing to a proxy, in the order they stand: resourceVersion, generation, managedFields, the time of
+    /// the last change that led to it. In protobuf also the length of the metadata they are in.
+    pub(crate) silent: Vec<Span>,
     /// All endpoints, in the order they stand.
     pub(crate) endpoints: Vec<Endpoint>,
     /// Runs of `endpoints` that share one array.
@@ -108,16 +135,20 @@ pub(crate) struct Outline {
 }
 
 impl Outline {
-    /// An outline for objects of at most so many endpoints and subsets.
-    pub(crate) fn new(max_endpoints: usize) -> Outline {
+    /// An outline for objects of at most so many endpoints and subsets, with their conditions or without.
+    pub(crate) fn new(max_endpoints: usize, conditions: bool) -> Outline {
         Outline {
             json: false,
             max_endpoints,
+            conditions,
             kind: None,
             api_version: None,
             name: None,
             namespace: None,
             service_name: None,
+            address_type: None,
+            version: None,
+            silent: Vec::new(),
             endpoints: Vec::new(),
             arrays: Vec::new(),
             subsets: Vec::new(),
@@ -127,9 +158,9 @@ impl Outline {
 
     /// One more endpoint.
     #[inline(always)]
-    pub(super) fn push(&mut self, span: Span, node: Option<Span>) -> Result<(), Fault> {
+    pub(super) fn push(&mut self, span: Span, node: Option<Span>, condition: Condition) -> Result<(), Fault> {
         self.check_count(span)?;
-        self.endpoints.push(Endpoint { span, node });
+        self.endpoints.push(Endpoint { span, node, condition });
         Ok(())
     }
 
@@ -154,6 +185,9 @@ impl Outline {
         self.name = None;
         self.namespace = None;
         self.service_name = None;
+        self.address_type = None;
+        self.version = None;
+        self.silent.clear();
         self.endpoints.clear();
         self.arrays.clear();
         self.subsets.clear();
@@ -162,6 +196,11 @@ impl Outline {
 
     pub(crate) fn is_json(&self) -> bool {
         self.json
+    }
+
+    /// Whether conditions of endpoints are wanted.
+    pub(crate) fn wants_conditions(&self) -> bool {
+        self.conditions
     }
 
     /// The text at `span`. JSON escapes are resolved; of a text that cannot be resolved Go makes one with U+FFFD in it,
@@ -208,6 +247,18 @@ impl Outline {
                 self.service_name = string(buf, mark.span)?;
                 return Ok(());
             }
+            id::ADDRESS_TYPE => &mut self.address_type,
+            id::SILENT => {
+                self.silent.push(mark.span);
+                return Ok(());
+            }
+            id::RESOURCE_VERSION => {
+                self.silent.push(mark.span);
+                if let Some(text) = string(buf, mark.span)? {
+                    self.version = Some(VersionPlace { text, lengths: None });
+                }
+                return Ok(());
+            }
             id::LABELS if is_null(buf, mark.span) => {
                 self.service_name = None;
                 return Ok(());
@@ -231,12 +282,19 @@ pub(super) const METADATA: (&str, Shape) = (
             ("name", Shape::leaf(id::NAME)),
             ("namespace", Shape::leaf(id::NAMESPACE)),
             ("labels", Shape::object(id::LABELS, &[(SERVICE_NAME_LABEL, Shape::leaf(id::SERVICE_NAME))])),
+            ("resourceVersion", Shape::leaf(id::RESOURCE_VERSION)),
+            ("generation", Shape::leaf(id::SILENT)),
+            ("managedFields", Shape::leaf(id::SILENT)),
+            ("annotations", Shape::object(0, &[(LAST_CHANGE_ANNOTATION, Shape::leaf(id::SILENT))])),
         ],
     ),
 );
 
 /// The label that ties a slice to its Service.
 pub(crate) const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+
+/// The annotation that says when the change happened that led to this form of the object.
+pub(crate) const LAST_CHANGE_ANNOTATION: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 
 pub(super) fn is_null(buf: &[u8], value: Span) -> bool {
     value.of(buf) == b"null"
@@ -248,6 +306,15 @@ pub(super) fn string(buf: &[u8], value: Span) -> Result<Option<Span>, Fault> {
         b'"' => Ok(Some(Span::new(value.start + 1, value.end - 1))),
         _ if is_null(buf, value) => Ok(None),
         _ => Err(Fault::json(value.start, "expected a string or null")),
+    }
+}
+
+/// A condition of an endpoint; what is neither true nor false is not given.
+pub(super) fn truth(buf: &[u8], value: Span) -> Option<bool> {
+    match value.of(buf) {
+        b"true" => Some(true),
+        b"false" => Some(false),
+        _ => None,
     }
 }
 

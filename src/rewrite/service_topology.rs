@@ -9,7 +9,10 @@ use crate::cluster::counters::{Tally, count};
 use crate::cluster::fact::write_service_key;
 use crate::object::SubjectKind;
 use crate::object::outline::Outline;
-use crate::topology::verdict::{Reason, Service, View};
+use crate::topology::Members;
+use crate::topology::keys::Keys;
+use crate::topology::ladder::Usable;
+use crate::topology::verdict::{Lens, Reason, Service, View};
 use crate::wire::splice::Edit;
 
 /// Judges objects of one kind for one node. Its buffers are kept from object to object.
@@ -30,8 +33,27 @@ impl ServiceTopology {
         &self.cluster
     }
 
-    /// Judges the object in `buf` whose outline is given. True if endpoints go, and `edit` says which bytes then.
-    pub(crate) fn rewrite(&mut self, buf: &[u8], outline: &Outline, edit: &mut Edit) -> bool {
+    /// The node it judges for.
+    pub(crate) fn node(&self) -> &[u8] {
+        &self.node
+    }
+
+    /// The key of the Service that the object judged last belongs to, as [`write_service_key`] writes it; empty if it names
+    /// none.
+    pub(crate) fn service_key(&self) -> &[u8] {
+        &self.service_key
+    }
+
+    /// Judges the object in `buf` whose outline is given. `siblings` tells for the Service, and the members of the own
+    /// pool, what the other objects of a ladder's Service have usable.
+    pub(crate) fn rewrite(
+        &mut self,
+        buf: &[u8],
+        outline: &Outline,
+        edit: &mut Edit,
+        siblings: impl FnOnce(&[u8], Option<&Members>) -> Usable,
+    ) -> Judged {
+        edit.clear();
         let config = self.cluster.config();
         let namespace = outline.optional_text(buf, outline.namespace);
         let name = match self.kind {
@@ -41,12 +63,18 @@ impl ServiceTopology {
         };
         let facts = self.cluster.read();
         let (service, deleted) = if name.is_empty() {
+            self.service_key.clear();
             (Service::None, false)
         } else {
             write_service_key(&mut self.service_key, &namespace, &name);
             facts.service(&self.service_key)
         };
-        let view = facts.view(service, &self.node, config);
+        let view = facts.view(service, &self.node, config, |members| {
+            outline.endpoints.iter().fold(siblings(&self.service_key, members), |usable, endpoint| {
+                let node = endpoint.node.map(|node| outline.text(buf, node));
+                usable | Usable::of(endpoint.condition, node.as_deref(), &self.node, members)
+            })
+        });
         self.keep.clear();
         let mut kept = 0;
         for endpoint in &outline.endpoints {
@@ -67,8 +95,20 @@ impl ServiceTopology {
         if changes {
             cut(outline, &self.keep, edit);
         }
-        changes
+        let keys = if let Service::Known(keys) = service { keys } else { Keys::Unset };
+        Judged { changes, lens: view.lens(), keys }
     }
+}
+
+/// How an object was judged.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Judged {
+    /// Endpoints go, and the edit says which bytes.
+    pub(crate) changes: bool,
+    /// How this node sees the object.
+    pub(crate) lens: Lens,
+    /// What its Service asks for.
+    pub(crate) keys: Keys,
 }
 
 /// The reason that holds for the whole object, if there is one.

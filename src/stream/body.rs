@@ -1,6 +1,6 @@
 //! What the walks over the different bodies have in common.
 
-use super::role::Role;
+use super::role::{Role, Taken};
 use super::unit::Unit;
 use crate::config::Limits;
 use crate::error::{Error, Fault, Result};
@@ -29,6 +29,12 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
+    /// Writes what is yet to be, up to here.
+    pub(super) fn flush(&mut self, data: &[u8], out: &mut Output<'_>) {
+        out.put(&data[self.given..self.pos]);
+        self.given = self.pos;
+    }
+
     /// Passes the blanks before the next JSON token, and shows the token's first byte.
     pub(super) fn next_token(&mut self, data: &[u8]) -> Option<u8> {
         peek(data, &mut self.pos)
@@ -95,22 +101,58 @@ impl Context<'_> {
         Err(Error::TooLarge { what: "a list", offset: self.base + start as u64, limit, key: "listBytes" })
     }
 
-    /// Takes the unit that begins at the cursor and ends at `end` of `data`, and writes it if it changes.
-    pub(super) fn take(&mut self, data: &[u8], end: usize, unit: &Unit<'_>, cursor: &mut Cursor, out: &mut Output<'_>) -> Result<()> {
-        match self.role.take(unit) {
-            Ok(None) => {}
-            Ok(Some(edit)) => {
-                out.put(&data[cursor.given..cursor.pos]);
+    /// Takes the unit that begins at the cursor and ends at `end` of `data`, and writes it if it changes. False: it is not
+    /// given.
+    pub(super) fn take(&mut self, data: &[u8], end: usize, unit: &Unit<'_>, cursor: &mut Cursor, out: &mut Output<'_>) -> Result<bool> {
+        self.take_after(b"", data, end, unit, cursor, out)
+    }
+
+    /// The same with `lead` written before the unit if it is given.
+    pub(super) fn take_after(
+        &mut self,
+        lead: &[u8],
+        data: &[u8],
+        end: usize,
+        unit: &Unit<'_>,
+        cursor: &mut Cursor,
+        out: &mut Output<'_>,
+    ) -> Result<bool> {
+        if self.role.due(Some(unit)) {
+            cursor.flush(data, out);
+            self.role.speak(out);
+            if self.role.is_expired() {
+                // Nothing follows an ERROR.
+                *cursor = Cursor { pos: data.len(), given: data.len() };
+                return Ok(false);
+            }
+        }
+        let given = match self.role.take(unit) {
+            Ok(Taken::Passes) => {
+                if !lead.is_empty() {
+                    cursor.flush(data, out);
+                    out.put(lead);
+                }
+                true
+            }
+            Ok(Taken::Changes(edit)) => {
+                cursor.flush(data, out);
+                out.put(lead);
                 let whole = Span::new(0, unit.buf.len());
                 // No lengths stand around a JSON object, and its patches may lie in either of two that are given.
                 let object = if unit.around.is_empty() { whole } else { unit.object };
                 write_enclosed(unit.buf, whole, unit.around, object, edit, out);
                 cursor.given = end;
+                true
+            }
+            Ok(Taken::Drops) => {
+                cursor.flush(data, out);
+                cursor.given = end;
+                false
             }
             Err(fault) => return Err(self.fault(fault.after(cursor.pos), self.role.name_of(unit))),
-        }
+        };
         cursor.pos = end;
-        Ok(())
+        Ok(given)
     }
 
     /// Scans the value that starts at `start` of `data`; `None` if it is not whole. Never looks further than the limit,

@@ -8,6 +8,7 @@ use super::role::Role;
 use super::unit::{ListEnd, Unit};
 use crate::config::Limits;
 use crate::error::{Error, Fault, Result};
+use crate::wire::Span;
 use crate::wire::json::{Mark, Scanner, Shape};
 use crate::wire::splice::Output;
 use crate::wire::text::string;
@@ -52,6 +53,27 @@ pub(super) struct JsonList {
     has_items: bool,
     resource_version: String,
     continues: String,
+    /// Items may be held back to the end of the list.
+    defers: Option<Deferring>,
+}
+
+/// What stands between items is not written before it is known whether the next one is.
+#[derive(Default)]
+struct Deferring {
+    separator: Vec<u8>,
+    /// An item was written, so that the next one needs its comma.
+    written: bool,
+}
+
+impl Deferring {
+    /// What to write before an item.
+    fn take_lead(&mut self) -> Vec<u8> {
+        let mut lead = std::mem::take(&mut self.separator);
+        if !self.written {
+            lead.retain(|&byte| byte != b',');
+        }
+        lead
+    }
 }
 
 impl JsonList {
@@ -66,7 +88,31 @@ impl JsonList {
             has_items: false,
             resource_version: String::new(),
             continues: String::new(),
+            defers: role.holds_back().then(Deferring::default),
         }
+    }
+
+    /// Holds back what stands before an item or the end of the items.
+    fn defer(&mut self, data: &[u8], cursor: &mut Cursor) {
+        if let Some(defers) = &mut self.defers
+            && matches!(self.expect, Expect::FirstItem | Expect::Item | Expect::NextItem)
+        {
+            defers.separator.extend_from_slice(&data[cursor.given..cursor.pos]);
+            cursor.given = cursor.pos;
+        }
+    }
+
+    /// The items are over: gives those that were held back.
+    fn release(&mut self, role: &mut Role, out: &mut Output<'_>) {
+        let Some(defers) = &mut self.defers else { return };
+        let blanks: Vec<u8> = defers.separator.drain(..).filter(|&byte| byte != b',').collect();
+        role.release(|object, edit| {
+            if std::mem::replace(&mut defers.written, true) {
+                out.put(b",");
+            }
+            edit.write(object, Span::new(0, object.len()), out);
+        });
+        out.put(&blanks);
     }
 
     /// One byte of punctuation: what may come after it, or what is wrong with it. `None`: a value begins here.
@@ -143,15 +189,24 @@ impl Walk for JsonList {
     fn walk(&mut self, data: &[u8], cursor: &mut Cursor, context: &mut Context<'_>, out: &mut Output<'_>) -> Result<()> {
         loop {
             if !self.inside {
-                let Some(byte) = cursor.next_token(data) else { return Ok(()) };
+                let byte = cursor.next_token(data);
+                self.defer(data, cursor);
+                let Some(byte) = byte else { return Ok(()) };
                 match self.punctuation(byte) {
                     Some(Ok(next)) => {
                         if next == Expect::End {
                             let ended = context.role.list_ended(&self.end());
                             ended.map_err(|what| context.fault(Fault::json(cursor.pos, what), None))?;
                         }
-                        self.expect = next;
+                        if matches!(self.expect, Expect::FirstItem | Expect::NextItem) && next == Expect::Next {
+                            self.release(context.role, out);
+                        }
                         cursor.pos += 1;
+                        if next == Expect::FirstItem {
+                            // The bracket stands before whatever is held back.
+                            cursor.flush(data, out);
+                        }
+                        self.expect = next;
                         continue;
                     }
                     Some(Err(what)) => return Err(context.fault(Fault::json(cursor.pos, what), None)),
@@ -164,7 +219,13 @@ impl Walk for JsonList {
             let Some(end) = context.scan(&mut self.scanner, data, cursor.pos)? else { return Ok(()) };
             let value = &data[cursor.pos..end];
             if matches!(self.expect, Expect::FirstItem | Expect::Item) {
-                context.take(data, end, &Unit::json_object(value, self.scanner.marks()), cursor, out)?;
+                let unit = Unit::json_object(value, self.scanner.marks());
+                let lead = self.defers.as_mut().map(Deferring::take_lead).unwrap_or_default();
+                let given = context.take_after(&lead, data, end, &unit, cursor, out)?;
+                if let Some(defers) = &mut self.defers {
+                    cursor.flush(data, out);
+                    defers.written |= given;
+                }
                 self.expect = Expect::NextItem;
             } else {
                 self.member_read(value);

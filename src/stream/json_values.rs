@@ -19,15 +19,21 @@ pub(super) struct JsonValues {
     inside: bool,
     /// The single object is over.
     over: bool,
+    /// The last event was not given; the newline after it is not either.
+    dropped: bool,
 }
 
 impl JsonValues {
     pub(super) fn watch(role: &Role, limits: Limits) -> JsonValues {
-        JsonValues { scanner: Scanner::new(role.event_shape(), limits.depth, limits.endpoints), single: false, inside: false, over: false }
+        JsonValues::new(Scanner::new(role.event_shape(), limits.depth, limits.endpoints), false)
     }
 
     pub(super) fn single(role: &Role, limits: Limits) -> JsonValues {
-        JsonValues { scanner: Scanner::new(role.item_shape(), limits.depth, limits.endpoints), single: true, inside: false, over: false }
+        JsonValues::new(Scanner::new(role.item_shape(), limits.depth, limits.endpoints), true)
+    }
+
+    fn new(scanner: Scanner, single: bool) -> JsonValues {
+        JsonValues { scanner, single, inside: false, over: false, dropped: false }
     }
 }
 
@@ -36,6 +42,9 @@ impl Walk for JsonValues {
         loop {
             if !self.inside {
                 let byte = cursor.next_token(data);
+                if self.dropped {
+                    cursor.given = cursor.pos;
+                }
                 let fault = |what| context.fault(Fault::json(cursor.pos, what), None);
                 match byte {
                     None => return Ok(()),
@@ -49,7 +58,7 @@ impl Walk for JsonValues {
             let (value, marks) = (&data[cursor.pos..end], self.scanner.marks());
             let unit = if self.single { Ok(Unit::json_object(value, marks)) } else { Unit::json_event(value, marks) };
             let unit = unit.map_err(|fault| context.fault(fault.after(cursor.pos), None))?;
-            context.take(data, end, &unit, cursor, out)?;
+            self.dropped = !context.take(data, end, &unit, cursor, out)?;
             self.inside = false;
             self.over = self.single;
         }

@@ -1,17 +1,15 @@
 //! Taking facts from the units of a stream.
 
 use super::request::{Initial, Target, Verb};
-use super::unit::{Event, ListEnd, Unit};
+use super::unit::{Bookmark, Event, ListEnd, Unit};
 use crate::cluster::counters::count;
 use crate::cluster::fact::{Fact, Read, matters};
 use crate::cluster::pages::Page;
-use crate::cluster::source::{Selection, Version};
 use crate::cluster::{Cluster, Listing};
 use crate::object::FactKind;
-use crate::object::metadata::{Metadata, PARTIAL_OBJECT_METADATA};
-
-/// The annotation of the bookmark that ends the initial events of a watch.
-const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
+use crate::object::metadata::PARTIAL_OBJECT_METADATA;
+use crate::object::selection::Selection;
+use crate::object::version::Version;
 
 /// Takes facts of one kind from one response.
 pub(super) struct Learner {
@@ -90,11 +88,10 @@ impl Learner {
     }
 
     fn bookmark(&mut self, unit: &Unit<'_>) {
-        let Some(metadata) = Metadata::read(unit.object_bytes(), unit.encoding) else { return };
-        let version = Version::parse(&metadata.resource_version);
+        let Some(Bookmark { version, ends_initial_events }) = unit.bookmark() else { return };
         match self.phase {
             Phase::Initial { announced } => {
-                if !announced || metadata.annotations.get(INITIAL_EVENTS_END).is_some_and(|value| value == "true") {
+                if !announced || ends_initial_events {
                     self.initial_events_ended(version);
                 }
             }

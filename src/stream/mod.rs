@@ -1,7 +1,9 @@
 //! One response body, from bytes to bytes.
 
 mod body;
+mod event;
 mod feed;
+mod follow;
 mod hold;
 mod json_list;
 mod json_values;
@@ -9,6 +11,7 @@ mod learner;
 mod protobuf_frames;
 mod protobuf_list;
 mod protobuf_object;
+mod refresh;
 pub(crate) mod request;
 mod role;
 mod unit;
@@ -16,7 +19,9 @@ mod unit;
 use bytes::BytesMut;
 
 use self::body::{Context, Cursor, Form, Walk};
+use self::event::expired_body;
 pub use self::feed::Feed;
+use self::follow::Follow;
 use self::hold::Hold;
 use self::json_list::JsonList;
 use self::json_values::JsonValues;
@@ -30,6 +35,8 @@ use crate::cluster::fact::matters;
 use crate::cluster::{Cluster, Missing};
 use crate::config::{Config, Limits};
 use crate::error::{Error, Result};
+use crate::object::SubjectKind;
+use crate::object::outline::SERVICE_NAME_LABEL;
 use crate::rewrite::service_topology::ServiceTopology;
 use crate::wire::encoding::Encoding;
 use crate::wire::splice::Output;
@@ -46,6 +53,59 @@ pub enum Opened {
     /// These facts are not known yet. Answer 503 with Retry-After, or wait for them and ask again: a body that was
     /// served unfiltered cannot be called back.
     NotReady(Vec<Missing>),
+    /// Answer so: a watch whose past this process has not seen. The client lists again.
+    Expired(Expired),
+}
+
+/// The answer to a watch that cannot be continued: 410 Gone, and a Status that says so, in the encoding asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Expired {
+    /// The HTTP status: 410.
+    pub status: u16,
+    /// The Content-Type of the body.
+    pub content_type: &'static str,
+    /// The Status.
+    pub body: Vec<u8>,
+}
+
+/// What a client is told whose watch cannot be continued.
+const UNKNOWN_PAST: &str = "what this watch goes on from is not known here any more: list again";
+
+impl Expired {
+    fn of(encoding: Encoding) -> Expired {
+        Expired { status: 410, content_type: encoding.content_type(), body: expired_body(encoding, UNKNOWN_PAST) }
+    }
+}
+
+/// Objects of a Service whose originals a stream needs and does not have ([`Retention::Topology`](crate::Retention)).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct Wanted {
+    /// Namespace of the Service.
+    pub namespace: String,
+    /// Name of the Service.
+    pub service: String,
+    /// What to GET: path and query of a list.
+    pub target: String,
+}
+
+impl Wanted {
+    fn of(kind: SubjectKind, service_key: &[u8]) -> Wanted {
+        let key = String::from_utf8_lossy(service_key);
+        let (namespace, service) = key.split_once('/').unwrap_or_default();
+        let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let (in_namespace, name) = (encoded(namespace), encoded(service));
+        let target = match kind {
+            SubjectKind::Endpoints => format!("/api/v1/namespaces/{in_namespace}/endpoints?fieldSelector=metadata.name%3D{name}"),
+            SubjectKind::EndpointSlice | SubjectKind::EndpointSliceBeta => {
+                let label = encoded(SERVICE_NAME_LABEL);
+                let version = kind.api_version();
+                format!("/apis/{version}/namespaces/{in_namespace}/endpointslices?labelSelector={label}%3D{name}")
+            }
+        };
+        Wanted { namespace: namespace.to_owned(), service: service.to_owned(), target }
+    }
 }
 
 /// One response body being rewritten: a list, a watch or a single object. It belongs to one caller.
@@ -60,9 +120,12 @@ pub struct Stream {
     hold: Hold,
     limits: Limits,
     form: Form,
+    encoding: Encoding,
     /// Bytes that the walk has dealt with.
     walked: u64,
     given: u64,
+    /// The newline that ends the last JSON event given has not come yet.
+    mid_line: bool,
     closed: bool,
 }
 
@@ -74,7 +137,10 @@ impl Stream {
     pub fn push(&mut self, chunk: &[u8], out: &mut BytesMut) -> Result<()> {
         let before = out.len();
         let result = self.take(chunk, &mut Output::to(out));
-        self.given += (out.len() - before) as u64;
+        self.gave(&out[before..]);
+        if result.is_ok() {
+            self.speak(out);
+        }
         result
     }
 
@@ -82,8 +148,68 @@ impl Stream {
     pub fn finish(&mut self, out: &mut BytesMut) -> Result<()> {
         let before = out.len();
         let result = self.end(&mut Output::to(out));
-        self.given += (out.len() - before) as u64;
+        self.gave(&out[before..]);
         result
+    }
+
+    /// Appends the events that changes of facts owe this client: MODIFIED for each object whose filtered form is another
+    /// now, then a BOOKMARK if the client allows them. Call it whenever [`Cluster::generation`] moved. What cannot be said
+    /// yet (inside an event, before the initial events are over) is said by the `push` that makes it possible.
+    ///
+    /// Of a list or a single object nothing is owed.
+    pub fn refresh(&mut self, out: &mut BytesMut) -> Result<()> {
+        self.check_open()?;
+        if let Some(follow) = self.role.follow_mut() {
+            follow.ask();
+        }
+        self.speak(out);
+        Ok(())
+    }
+
+    /// Whether [`Stream::refresh`] may have something to say. Cheap; also true right after a watch was continued whose
+    /// client may not have got everything.
+    pub fn is_behind(&self) -> bool {
+        match &self.role {
+            Role::Filter(filter) => filter.follow.as_ref().is_some_and(|follow| follow.is_behind(filter.rule.cluster())),
+            Role::Learn(_) | Role::Collect(_) => false,
+        }
+    }
+
+    /// What to list, so that the client can be told of Services that gained topology keys. Empty unless
+    /// [`Retention::Topology`](crate::Retention) is configured.
+    pub fn wanted(&self) -> Vec<Wanted> {
+        self.role.follow().map(Follow::wanted).unwrap_or_default()
+    }
+
+    /// Takes the whole answer to the request for [`Wanted::target`], asked for in the encoding of this stream, and appends
+    /// the events that it makes possible. An object counts only at the resourceVersion that this stream has seen of it;
+    /// what is newer is on its way in the watch, what is older has to be asked for again.
+    ///
+    /// Errors: what is wrong with the answer. The stream goes on as if it had not come.
+    pub fn supply(&mut self, head: &Head, body: &[u8], out: &mut BytesMut) -> Result<()> {
+        self.check_open()?;
+        let Some(Filter { rule, outline, follow: Some(follow), .. }) = self.role.filter() else { return Ok(()) };
+        let request = Request::get("the answer to a request for `Wanted::target`");
+        if head.status != 200 {
+            return Err(Error::Status { target: request.target.into(), status: head.status });
+        }
+        let content_type = || head.values("content-type").next().unwrap_or_default().into();
+        if encoding(&request, head)? != self.encoding {
+            return Err(Error::ContentType { content_type: content_type(), target: request.target.into() });
+        }
+        let mut list = Stream::new(Verb::List, self.encoding, Role::Collect(Vec::new()), rule.cluster().config());
+        list.take(body, &mut Output::nowhere())?;
+        list.end(&mut Output::nowhere())?;
+        if let Role::Collect(objects) = list.role {
+            objects.iter().for_each(|object| follow.supply(object, outline));
+        }
+        self.speak(out);
+        Ok(())
+    }
+
+    /// Whether the stream has ended itself: it said ERROR. End the response; whatever still comes is swallowed.
+    pub fn is_over(&self) -> bool {
+        self.role.is_expired()
     }
 
     /// Bytes of the body that were taken and dealt with, not counting what is held back.
@@ -96,8 +222,30 @@ impl Stream {
         self.given
     }
 
+    /// Bytes that were appended.
+    fn gave(&mut self, bytes: &[u8]) {
+        self.given += bytes.len() as u64;
+        if let Some(&last) = bytes.last() {
+            self.mid_line = self.encoding == Encoding::Json && last != b'\n';
+        }
+    }
+
+    /// Says what is due, where an event may stand (wire 4.5, rule 6). A client that reads lines must not find two events on
+    /// one.
+    fn speak(&mut self, out: &mut BytesMut) {
+        if !self.mid_line && self.role.due(None) {
+            let before = out.len();
+            self.role.speak(&mut Output::to(out));
+            self.gave(&out[before..]);
+        }
+    }
+
     fn take(&mut self, chunk: &[u8], out: &mut Output<'_>) -> Result<()> {
         self.check_open()?;
+        if self.role.is_expired() {
+            self.walked += chunk.len() as u64;
+            return Ok(());
+        }
         let mut context = Context { role: &mut self.role, limits: self.limits, base: self.walked, form: self.form };
         let mut result = Ok(());
         let (walk, walked) = (&mut self.walk, &mut self.walked);
@@ -115,6 +263,9 @@ impl Stream {
     fn end(&mut self, out: &mut Output<'_>) -> Result<()> {
         self.check_open()?;
         self.closed = true;
+        if self.role.is_expired() {
+            return Ok(());
+        }
         let mut context = Context { role: &mut self.role, limits: self.limits, base: self.walked, form: self.form };
         self.walk.finish(self.hold.bytes(), &mut context, out)?;
         self.walked += self.hold.len() as u64;
@@ -140,7 +291,7 @@ impl Stream {
             Verb::List => Form::List,
             Verb::Get => Form::Object,
         };
-        Stream { walk, role, hold: Hold::default(), limits, form, walked: 0, given: 0, closed: false }
+        Stream { walk, role, hold: Hold::default(), limits, form, encoding, walked: 0, given: 0, mid_line: false, closed: false }
     }
 }
 
@@ -156,8 +307,8 @@ impl std::fmt::Debug for Stream {
     }
 }
 
-/// Opens the stream for a response to `node`'s client.
-pub(crate) fn open(cluster: &Cluster, node: &str, request: &Request, head: &Head) -> Result<Opened> {
+/// Opens the stream for a response to `node`'s client; `alone`: for one body of which nothing is remembered.
+pub(crate) fn open(cluster: &Cluster, node: &str, request: &Request, head: &Head, alone: bool) -> Result<Opened> {
     let Some(target) = Target::of(request) else { return Ok(Opened::PassThrough) };
     if head.status != 200 {
         // A part of a body, or a WebSocket, would carry endpoints where they cannot be found.
@@ -170,20 +321,28 @@ pub(crate) fn open(cluster: &Cluster, node: &str, request: &Request, head: &Head
         };
     }
     let config = cluster.config();
-    let role = match target.resource {
-        Resource::Fact(kind) if !matters(kind, config) => return Ok(Opened::PassThrough),
-        Resource::Subject(_) if !config.service_topology => return Ok(Opened::PassThrough),
-        Resource::Fact(kind) => Role::Learn(Box::new(Learner::new(cluster.clone(), kind, &target))),
+    match target.resource {
+        Resource::Fact(kind) if !matters(kind, config) => Ok(Opened::PassThrough),
+        Resource::Subject(_) if !config.service_topology => Ok(Opened::PassThrough),
+        Resource::Fact(kind) => {
+            let role = Role::Learn(Box::new(Learner::new(cluster.clone(), kind, &target)));
+            Ok(Opened::Rewrite(Stream::new(target.verb, encoding(request, head)?, role, config)))
+        }
         Resource::Subject(kind) => {
             let missing = cluster.missing_for(node, &target.selection);
             if !missing.is_empty() {
                 return Ok(Opened::NotReady(missing));
             }
-            Role::Filter(Box::new(Filter::new(kind, ServiceTopology::new(cluster.clone(), node, kind))))
+            let encoding = encoding(request, head)?;
+            let rule = ServiceTopology::new(cluster.clone(), node, kind);
+            let follow = match Follow::open(&rule, kind, encoding, &target, alone) {
+                Ok(follow) => follow,
+                Err(expired) => return Ok(Opened::Expired(expired)),
+            };
+            let role = Role::Filter(Box::new(Filter::new(kind, rule, follow)));
+            Ok(Opened::Rewrite(Stream::new(target.verb, encoding, role, config)))
         }
-    };
-    let encoding = encoding(request, head)?;
-    Ok(Opened::Rewrite(Stream::new(target.verb, encoding, role, config)))
+    }
 }
 
 fn encoding(request: &Request, head: &Head) -> Result<Encoding> {

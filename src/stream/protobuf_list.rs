@@ -8,14 +8,14 @@
 use bytes::BytesMut;
 
 use super::body::{Context, Cursor, Walk};
-use super::role::Role;
+use super::role::{Role, Taken};
 use super::unit::{ListEnd, Unit};
 use crate::config::{Config, ProtobufLists};
 use crate::error::{Error, Fault, Result};
 use crate::object::envelope::{MAGIC, TypeMeta, plain};
 use crate::object::metadata::PARTIAL_OBJECT_METADATA;
 use crate::wire::Span;
-use crate::wire::protobuf::{Field, Fields, MAX_VARINT, MIN_FILLER, encode_varint, encode_varint_wide, filler, read_head};
+use crate::wire::protobuf::{Field, Fields, LEN, MAX_VARINT, MIN_FILLER, encode_varint, encode_varint_wide, filler, read_head};
 use crate::wire::splice::{Edit, Enclosure, Output, write_enclosed};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +46,9 @@ pub(super) struct ProtobufList {
     compact: Option<Held>,
 }
 
+/// The tag of an item.
+const ITEM: u8 = 2 << 3 | LEN;
+
 #[derive(Default)]
 struct Held {
     tag: Vec<u8>,
@@ -57,7 +60,8 @@ struct Held {
 impl ProtobufList {
     pub(super) fn new(role: &Role, config: &Config) -> ProtobufList {
         // What only teaches is never cut, so there is nothing to hold back for.
-        let compact = config.protobuf_lists == ProtobufLists::Compact && matches!(role, Role::Filter(_));
+        // Items that are held back to the end leave no room for themselves where they stood.
+        let compact = config.protobuf_lists == ProtobufLists::Compact && matches!(role, Role::Filter(_)) || role.holds_back();
         ProtobufList {
             expect: Expect::Magic,
             listed: false,
@@ -109,7 +113,15 @@ impl ProtobufList {
     /// The last byte of the list was taken.
     fn list_over(&mut self, at: usize, context: &mut Context<'_>, out: &mut Output<'_>) -> Result<()> {
         self.expect = Expect::Envelope;
-        if let Some(held) = self.compact.replace(Held::default()) {
+        if let Some(mut held) = self.compact.replace(Held::default()) {
+            context.role.release(|object, edit| {
+                let mut out = Output::to(&mut held.content);
+                let mut length = [0; MAX_VARINT];
+                let width = encode_varint(edit.resized(object.len()) as u64, &mut length);
+                out.put(&[ITEM]);
+                out.put(&length[..width]);
+                edit.write(object, Span::new(0, object.len()), &mut out);
+            });
             out.put(&held.tag);
             if held.content.len() as u64 == held.was {
                 out.put(&held.length);
@@ -157,8 +169,12 @@ impl ProtobufList {
         let object = field.len_delimited().map_err(|fault| context.fault(fault, None))?;
         let unit = Unit::item(data, object, &self.item_kind, &self.api_version);
         let edit = match context.role.take(&unit) {
-            Ok(None) => return Ok(()),
-            Ok(Some(edit)) => edit,
+            Ok(Taken::Passes) => return Ok(()),
+            Ok(Taken::Changes(edit)) => edit,
+            Ok(Taken::Drops) => {
+                cursor.given = field.value.end;
+                return Ok(());
+            }
             Err(fault) => return Err(context.fault(fault, context.role.name_of(&unit))),
         };
         if let Some(held) = &mut self.compact {

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use crate::cluster::source::{Selection, Version};
+use crate::object::selection::Selection;
+use crate::object::version::Version;
 use crate::object::{FactKind, SubjectKind};
 
 /// An HTTP request to the API server, as far as poolscope looks at it.
@@ -109,6 +110,10 @@ pub(crate) struct Target {
     /// The token of the page asked for.
     pub(crate) continues: Option<String>,
     pub(crate) resource_version: String,
+    /// The client takes bookmarks.
+    pub(crate) bookmarks: bool,
+    /// Only metadata is asked for.
+    pub(crate) metadata_only: bool,
 }
 
 impl Target {
@@ -144,7 +149,7 @@ impl Target {
         if parts.next().is_some() {
             return None;
         }
-        let Query { watch, announced, continues, resource_version, labels, mut fields } = Query::of(query);
+        let Query { watch, announced, continues, resource_version, bookmarks, labels, mut fields } = Query::of(query);
         if let Some(name) = name {
             fields.insert(format!("metadata.name={name}"));
         }
@@ -154,7 +159,10 @@ impl Target {
             Some(_) => Verb::Get,
             None => Verb::List,
         };
-        Some(Target { resource, verb, selection: Selection { namespace, labels, fields }, continues, resource_version })
+        let mut accepts = request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("accept"));
+        let metadata_only = accepts.any(|(_, value)| value.contains("as=PartialObjectMetadata"));
+        let selection = Selection { namespace, labels, fields };
+        Some(Target { resource, verb, selection, continues, resource_version, bookmarks, metadata_only })
     }
 
     /// The version that a watch starts after; unknown if it starts at whatever is the latest.
@@ -186,6 +194,7 @@ struct Query {
     announced: Option<bool>,
     continues: Option<String>,
     resource_version: String,
+    bookmarks: bool,
     labels: BTreeSet<String>,
     fields: BTreeSet<String>,
 }
@@ -205,7 +214,8 @@ impl Query {
                 "resourceVersion" => read.resource_version = value.into_owned(),
                 "labelSelector" => read.labels = requirements(&value).collect(),
                 "fieldSelector" => read.fields.extend(requirements(&value)),
-                "limit" | "resourceVersionMatch" | "allowWatchBookmarks" | "timeoutSeconds" | "timeout" | "pretty" => {}
+                "allowWatchBookmarks" => read.bookmarks = truth(&value),
+                "limit" | "resourceVersionMatch" | "timeoutSeconds" | "timeout" | "pretty" => {}
                 // Such as shardSelector: whatever it is, it may leave something out.
                 _ => drop(read.fields.insert(format!("{key}={value}"))),
             }

@@ -1,16 +1,19 @@
-//! What is done with the units of a stream: they are filtered, or they teach.
+//! What is done with the units of a stream: they are filtered, they teach, or they are collected.
 
+use super::follow::{Follow, Told, version_of};
 use super::learner::Learner;
 use super::unit::{Event, ListEnd, Unit};
 use crate::cluster::counters::count;
 use crate::error::Fault;
 use crate::object::metadata::PARTIAL_OBJECT_METADATA;
 use crate::object::outline::{EVENT_SHAPE, Outline, name_in};
-use crate::object::{SubjectKind, endpoint_slice, endpoints};
+use crate::object::version::Version;
+use crate::object::{SubjectKind, outline_json, outline_protobuf};
 use crate::rewrite::service_topology::ServiceTopology;
+use crate::topology::ladder::Usable;
 use crate::wire::encoding::Encoding;
 use crate::wire::json::Shape;
-use crate::wire::splice::Edit;
+use crate::wire::splice::{Edit, Output};
 
 /// What is done with the units of a stream.
 pub(super) enum Role {
@@ -18,22 +21,33 @@ pub(super) enum Role {
     Filter(Box<Filter>),
     /// They teach; their bytes pass as they are.
     Learn(Box<Learner>),
+    /// Their objects are wanted, nothing passes.
+    Collect(Vec<Vec<u8>>),
+}
+
+/// What becomes of a unit.
+pub(super) enum Taken<'a> {
+    Passes,
+    /// The object's bytes change so.
+    Changes(&'a Edit),
+    /// It is not given, or not here.
+    Drops,
 }
 
 impl Role {
     /// What to find in a JSON item or object.
     pub(super) fn item_shape(&self) -> Shape {
         match self {
-            Role::Filter(filter) => filter.kind.shape(),
-            Role::Learn(_) => Shape::SKIP,
+            Role::Filter(filter) => filter.kind.shape(filter.outline.wants_conditions()),
+            Role::Learn(_) | Role::Collect(_) => Shape::SKIP,
         }
     }
 
     /// What to find in a JSON watch event.
     pub(super) fn event_shape(&self) -> Shape {
         match self {
-            Role::Filter(filter) => filter.kind.event_shape(),
-            Role::Learn(_) => EVENT_SHAPE,
+            Role::Filter(filter) => filter.kind.event_shape(filter.outline.wants_conditions()),
+            Role::Learn(_) | Role::Collect(_) => EVENT_SHAPE,
         }
     }
 
@@ -42,16 +56,21 @@ impl Role {
         match self {
             Role::Filter(filter) => filter.kind.kind(),
             Role::Learn(learner) => learner.kind().kind(),
+            Role::Collect(_) => "",
         }
     }
 
-    /// Takes a unit. Some: the object's bytes change so.
-    pub(super) fn take(&mut self, unit: &Unit<'_>) -> Result<Option<&Edit>, Fault> {
+    /// Takes a unit.
+    pub(super) fn take(&mut self, unit: &Unit<'_>) -> Result<Taken<'_>, Fault> {
         match self {
             Role::Filter(filter) => filter.take(unit),
             Role::Learn(learner) => {
                 learner.take(unit);
-                Ok(None)
+                Ok(Taken::Passes)
+            }
+            Role::Collect(objects) => {
+                objects.push(unit.object_bytes().to_vec());
+                Ok(Taken::Passes)
             }
         }
     }
@@ -65,22 +84,78 @@ impl Role {
                 bare || item == filter.kind.kind().as_bytes()
             }
             // What teaches nothing is passed on all the same.
-            Role::Learn(_) => true,
+            Role::Learn(_) | Role::Collect(_) => true,
         }
     }
 
     /// The last item of a list was taken. Errors: what was wrong with the list.
     pub(super) fn list_ended(&mut self, end: &ListEnd<'_>) -> Result<(), &'static str> {
         match self {
-            Role::Filter(filter) => match end.kind {
-                Some(b"Table") => count(&filter.rule.cluster().tally().passed_table, 1),
-                Some(kind) if !self.expects_list(kind) => return Err("a list of another kind than the request asked for"),
-                None if !end.has_items => return Err("expected a list: an object with `kind` or `items`"),
-                _ => {}
-            },
+            Role::Filter(filter) => {
+                match end.kind {
+                    Some(b"Table") => count(&filter.rule.cluster().tally().passed_table, 1),
+                    Some(kind) if !self.expects_list(kind) => return Err("a list of another kind than the request asked for"),
+                    None if !end.has_items => return Err("expected a list: an object with `kind` or `items`"),
+                    _ => {}
+                }
+                if let Role::Filter(filter) = self
+                    && let Some(follow) = &mut filter.follow
+                {
+                    follow.list_ended(Version::parse(end.resource_version), end.continues, &filter.rule);
+                }
+            }
             Role::Learn(learner) => learner.list_ended(end),
+            Role::Collect(_) => {}
         }
         Ok(())
+    }
+
+    /// The client that is followed, with what is needed to tell it something.
+    pub(super) fn filter(&mut self) -> Option<&mut Filter> {
+        match self {
+            Role::Filter(filter) => Some(filter),
+            Role::Learn(_) | Role::Collect(_) => None,
+        }
+    }
+
+    pub(super) fn follow(&self) -> Option<&Follow> {
+        match self {
+            Role::Filter(filter) => filter.follow.as_deref(),
+            Role::Learn(_) | Role::Collect(_) => None,
+        }
+    }
+
+    pub(super) fn follow_mut(&mut self) -> Option<&mut Follow> {
+        self.filter()?.follow.as_deref_mut()
+    }
+
+    /// Whether something is to be said before `next` passes, or now if nothing comes.
+    pub(super) fn due(&self, next: Option<&Unit<'_>>) -> bool {
+        self.follow().is_some_and(|follow| follow.due(next))
+    }
+
+    /// Says what is due.
+    pub(super) fn speak(&mut self, out: &mut Output<'_>) {
+        if let Some(Filter { rule, outline, edit, follow: Some(follow), .. }) = self.filter() {
+            follow.speak(rule, outline, edit, out);
+        }
+    }
+
+    /// Whether the stream has ended itself.
+    pub(super) fn is_expired(&self) -> bool {
+        self.follow().is_some_and(|follow| follow.expired)
+    }
+
+    /// Whether items may be held back to the end of a list.
+    pub(super) fn holds_back(&self) -> bool {
+        self.follow().is_some_and(Follow::holds_back)
+    }
+
+    /// Gives the items that were held back.
+    pub(super) fn release(&mut self, give: impl FnMut(&[u8], &Edit)) {
+        if let Some(Filter { rule, outline, edit, follow: Some(follow), .. }) = self.filter() {
+            follow.release(rule, outline, edit, give);
+        }
     }
 
     /// The name of an object that could not be taken, as far as it was read, for messages.
@@ -88,43 +163,72 @@ impl Role {
         match self {
             Role::Filter(_) if unit.encoding == Encoding::Json => name_in(unit.buf, unit.marks),
             Role::Filter(filter) => filter.outline.object_name(unit.buf),
-            Role::Learn(_) => None,
+            Role::Learn(_) | Role::Collect(_) => None,
         }
     }
 }
 
 /// Filters the endpoints of one kind for one node.
 pub(super) struct Filter {
-    kind: SubjectKind,
-    rule: ServiceTopology,
-    outline: Outline,
+    pub(super) kind: SubjectKind,
+    pub(super) rule: ServiceTopology,
+    pub(super) outline: Outline,
     edit: Edit,
+    /// The client whose stream it is, if what it is told is remembered.
+    pub(super) follow: Option<Box<Follow>>,
 }
 
 impl Filter {
-    pub(super) fn new(kind: SubjectKind, rule: ServiceTopology) -> Filter {
-        let max_endpoints = rule.cluster().config().limits.endpoints;
-        Filter { kind, rule, outline: Outline::new(max_endpoints), edit: Edit::default() }
+    pub(super) fn new(kind: SubjectKind, rule: ServiceTopology, follow: Option<Follow>) -> Filter {
+        let config = rule.cluster().config();
+        let outline = Outline::new(config.limits.endpoints, config.ladders);
+        Filter { kind, rule, outline, edit: Edit::default(), follow: follow.map(Box::new) }
     }
 
-    fn take(&mut self, unit: &Unit<'_>) -> Result<Option<&Edit>, Fault> {
-        if matches!(unit.event, Event::Bookmark | Event::Error) {
-            return Ok(None);
+    fn take(&mut self, unit: &Unit<'_>) -> Result<Taken<'_>, Fault> {
+        match (unit.event, &mut self.follow) {
+            (Event::Bookmark, Some(follow)) => {
+                follow.bookmark(unit, self.rule.cluster());
+                return Ok(Taken::Passes);
+            }
+            (Event::Error, Some(follow)) => {
+                follow.error();
+                return Ok(Taken::Passes);
+            }
+            (Event::Bookmark | Event::Error, None) => return Ok(Taken::Passes),
+            _ => {}
         }
+        let has_endpoints = self.read(unit)?;
+        let Filter { rule, outline, edit, follow, .. } = self;
+        let told = match follow {
+            Some(follow) if has_endpoints => follow.object(rule, outline, edit, unit),
+            Some(follow) => {
+                follow.passed(unit.event, version_of(outline, unit.buf), rule.cluster());
+                Told::AsItIs
+            }
+            None if has_endpoints && rule.rewrite(unit.buf, outline, edit, |_, _| Usable::default()).changes => Told::Edited,
+            None => Told::AsItIs,
+        };
+        Ok(match told {
+            Told::AsItIs => Taken::Passes,
+            Told::Edited => Taken::Changes(edit),
+            Told::Not => Taken::Drops,
+        })
+    }
+
+    /// Reads an object into the outline. False: it is of a kind without endpoints, and may pass.
+    fn read(&mut self, unit: &Unit<'_>) -> Result<bool, Fault> {
         let (buf, outline) = (unit.buf, &mut self.outline);
         outline.clear(unit.encoding == Encoding::Json);
         let (kind, api_version) = match unit.encoding {
             Encoding::Json => {
-                match self.kind {
-                    SubjectKind::EndpointSlice | SubjectKind::EndpointSliceBeta => endpoint_slice::outline_json(buf, unit.marks, outline)?,
-                    SubjectKind::Endpoints => endpoints::outline_json(buf, unit.marks, outline)?,
-                }
+                outline_json(self.kind, buf, unit.marks, outline)?;
                 (outline.optional_text(buf, outline.kind), outline.optional_text(buf, outline.api_version))
             }
             Encoding::Protobuf => (unit.kind.into(), unit.api_version.into()),
         };
         if unit.encoding == Encoding::Protobuf && *kind == *PARTIAL_OBJECT_METADATA.as_bytes() {
-            outline_protobuf(self.kind, unit, outline)?;
+            outline_protobuf(self.kind, buf, unit.object, outline)?;
         }
         let bare = outline.endpoints.is_empty() && outline.subsets.is_empty();
         match &*kind {
@@ -132,23 +236,23 @@ impl Filter {
             // What calls itself something without endpoints, and has some, is refused below.
             kind if bare && kind == PARTIAL_OBJECT_METADATA.as_bytes() => {
                 count(&self.rule.cluster().tally().passed_metadata_only, 1);
-                return Ok(None);
+                return Ok(false);
             }
             b"Table" if bare => {
                 count(&self.rule.cluster().tally().passed_table, 1);
-                return Ok(None);
+                return Ok(false);
             }
             // An answer about the request instead of the object asked for.
-            b"Status" if bare => return Ok(None),
+            b"Status" if bare => return Ok(false),
             _ => return Err(self.other_kind(unit)),
         }
         if !api_version.is_empty() && *api_version != *self.kind.api_version().as_bytes() {
             return Err(self.other_kind(unit));
         }
         if unit.encoding == Encoding::Protobuf {
-            outline_protobuf(self.kind, unit, outline)?;
+            outline_protobuf(self.kind, buf, unit.object, outline)?;
         }
-        Ok(self.rule.rewrite(buf, &self.outline, &mut self.edit).then_some(&self.edit))
+        Ok(true)
     }
 
     fn other_kind(&self, unit: &Unit<'_>) -> Fault {
@@ -157,14 +261,5 @@ impl Filter {
             Encoding::Json => Fault::json(unit.object.start, what),
             Encoding::Protobuf => Fault::protobuf(unit.object.start, what),
         }
-    }
-}
-
-fn outline_protobuf(kind: SubjectKind, unit: &Unit<'_>, outline: &mut Outline) -> Result<(), Fault> {
-    match kind {
-        SubjectKind::EndpointSlice | SubjectKind::EndpointSliceBeta => {
-            endpoint_slice::outline_protobuf(unit.buf, unit.object, kind, outline)
-        }
-        SubjectKind::Endpoints => endpoints::outline_protobuf(unit.buf, unit.object, outline),
     }
 }

@@ -2,7 +2,9 @@
 
 use crate::error::Fault;
 use crate::object::envelope::{Enveloped, TypeMeta};
+use crate::object::metadata::Metadata;
 use crate::object::outline::event_parts;
+use crate::object::version::Version;
 use crate::wire::Span;
 use crate::wire::encoding::Encoding;
 use crate::wire::json::Mark;
@@ -89,10 +91,33 @@ impl<'a> Unit<'a> {
         Unit { buf, object, event: Event::None, encoding: Encoding::Protobuf, marks: &[], kind, api_version, around: &[] }
     }
 
+    /// One object by itself that fills `buf`. What it is is known.
+    pub(super) fn stored(buf: &'a [u8], encoding: Encoding) -> Unit<'a> {
+        Unit { encoding, ..Unit::json_object(buf, &[]) }
+    }
+
+    /// What a bookmark says; `None` if it cannot be read.
+    pub(super) fn bookmark(&self) -> Option<Bookmark> {
+        let metadata = Metadata::read(self.object_bytes(), self.encoding)?;
+        let ends_initial_events = metadata.annotations.get(INITIAL_EVENTS_END).is_some_and(|value| value == "true");
+        Some(Bookmark { version: Version::parse(&metadata.resource_version), ends_initial_events })
+    }
+
     /// The object's own bytes.
     pub(super) fn object_bytes(&self) -> &'a [u8] {
         self.object.of(self.buf)
     }
+}
+
+/// The annotation of the bookmark that ends the initial events of a watch.
+const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
+
+/// What a bookmark says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bookmark {
+    pub(super) version: Version,
+    /// It ends the initial events of a watch.
+    pub(super) ends_initial_events: bool,
 }
 
 /// What a list says about itself.

@@ -1,5 +1,7 @@
 //! Reading a Service's annotation.
 
+use super::ladder::{Ladder, Rung};
+
 /// What a Service asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Keys {
@@ -10,6 +12,8 @@ pub(crate) enum Keys {
     Node,
     /// Only endpoints in the node's own pool.
     Pool,
+    /// The first of several in their order that has something usable.
+    Ladder(Ladder),
 }
 
 /// The annotation of OpenYurt.
@@ -26,12 +30,37 @@ impl Keys {
         }
     }
 
+    /// The same where several keys may stand in order, separated by commas: poolscope's own addition, since OpenYurt takes
+    /// such a value as none that it knows. A word that is not known can be met by no endpoint and is stepped over.
+    pub(crate) fn ordered(value: &str) -> Keys {
+        let rung = |word: &str| match (word.trim(), Keys::openyurt(word.trim())) {
+            ("*", _) => Some(Rung::Any),
+            (_, Keys::Node) => Some(Rung::Node),
+            (_, Keys::Pool) => Some(Rung::Pool),
+            _ => None,
+        };
+        match value.contains(',') {
+            false => Keys::openyurt(value),
+            true => Ladder::of(value.split(',').filter_map(rung)).map_or(Keys::Unset, Keys::Ladder),
+        }
+    }
+
+    /// Whether the own pool has a say in what an object of such a Service shows.
+    pub(crate) fn asks_for_pool(self) -> bool {
+        match self {
+            Keys::Unset | Keys::Node => false,
+            Keys::Pool => true,
+            Keys::Ladder(ladder) => ladder.rungs().contains(&Rung::Pool),
+        }
+    }
+
     /// The word for it in tables and JSON.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Keys::Unset => "any",
             Keys::Node => "node",
             Keys::Pool => "pool",
+            Keys::Ladder(_) => "ladder",
         }
     }
 }
@@ -48,5 +77,18 @@ mod tests {
         for other in ["", "*", "openyurt.io/nodepool ", "Openyurt.io/nodepool", "openyurt.io/nodepools", "openyurt.io/nodepool,*"] {
             assert_eq!(Keys::openyurt(other), Keys::Unset, "{other:?}");
         }
+    }
+
+    #[test]
+    fn several_keys_are_a_ladder_of_those_that_are_known() {
+        let ladder = |rungs: &[Rung]| Keys::Ladder(Ladder::of(rungs.iter().copied()).unwrap());
+        assert_eq!(Keys::ordered("kubernetes.io/hostname,openyurt.io/nodepool,*"), ladder(&[Rung::Node, Rung::Pool, Rung::Any]));
+        assert_eq!(Keys::ordered("kubernetes.io/zone, *"), ladder(&[Rung::Pool, Rung::Any]));
+        assert_eq!(Keys::ordered("rack,openyurt.io/nodepool"), ladder(&[Rung::Pool]));
+        assert_eq!(Keys::ordered("openyurt.io/nodepool,"), ladder(&[Rung::Pool]));
+        assert_eq!(Keys::ordered("rack,row"), Keys::Unset);
+        assert_eq!(Keys::ordered("openyurt.io/nodepool"), Keys::Pool);
+        assert_eq!(Keys::ordered("*"), Keys::Unset);
+        assert!(!Keys::ordered("kubernetes.io/hostname,*").asks_for_pool() && Keys::ordered("kubernetes.io/zone,*").asks_for_pool());
     }
 }

@@ -1,9 +1,10 @@
 //! Pure decisions: what a Service asks for, and which endpoints that leaves to one node.
 //!
-//! Strict keys ([`keys::Keys`]) are decided endpoint by endpoint. Ordered keys, where an empty rung gives way to the
-//! next, need all slices of a Service at once and belong in a room of their own beside [`verdict`].
+//! Strict keys ([`keys::Keys`]) are decided endpoint by endpoint ([`verdict`]). Ordered keys, where an empty rung gives way
+//! to the next, need all slices of a Service at once ([`ladder`]).
 
 pub(crate) mod keys;
+pub(crate) mod ladder;
 pub(crate) mod verdict;
 
 use std::collections::HashMap;

@@ -2,6 +2,7 @@
 
 use super::Members;
 use super::keys::Keys;
+use super::ladder::{Rung, Usable};
 
 /// Why an endpoint is kept or dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,6 +20,8 @@ pub enum Reason {
     PoolTopologyOff,
     /// Kept: this rewrite is switched off.
     ServiceTopologyOff,
+    /// Kept: no rung of the Service's ladder before `*` has anything usable.
+    AnyRung,
     /// Kept: on the node itself (O3).
     OwnNode,
     /// Kept: on a node of the own pool (O6).
@@ -42,7 +45,8 @@ impl Reason {
         !matches!(self, OtherNode | NoNode | OutsidePool | HiddenUnknownService | HiddenUnknownPool)
     }
 
-    /// The row of the rule, as `docs/openyurt.md` numbers them; `off` where no rule is applied.
+    /// The row of the rule, as `docs/openyurt.md` numbers them; `off` where no rule is applied, `ladder` for what OpenYurt
+    /// has no rule for.
     pub const fn rule(self) -> &'static str {
         use Reason::*;
         match self {
@@ -56,6 +60,7 @@ impl Reason {
             UnknownPool | HiddenUnknownPool => "O9",
             PoolTopologyOff => "O10",
             ServiceTopologyOff => "off",
+            AnyRung => "ladder",
         }
     }
 
@@ -69,6 +74,7 @@ impl Reason {
             UnknownPool => "unknownPool",
             PoolTopologyOff => "poolTopologyOff",
             ServiceTopologyOff => "serviceTopologyOff",
+            AnyRung => "anyRung",
             OwnNode => "ownNode",
             OwnPool => "ownPool",
             OtherNode => "otherNode",
@@ -88,6 +94,16 @@ pub enum Doubt {
     Pass,
     /// Take all its endpoints out until the fact is known.
     Hide,
+}
+
+/// What to do where a fact is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct InDoubt {
+    /// For slices of a Service that is not known (O1).
+    pub unknown_service: Doubt,
+    /// For Services that ask for the pool, on a node in a pool that is not known (O9).
+    pub unknown_pool: Doubt,
 }
 
 /// What is known of the Service that an object belongs to.
@@ -120,41 +136,84 @@ pub(crate) enum View<'a> {
     Nothing(Reason),
     /// Endpoints on this node.
     Node(&'a [u8]),
-    /// Endpoints on these nodes.
-    Pool { node: &'a [u8], members: &'a Members },
+    /// Endpoints on these nodes, and with `own` on this node whether or not it is one of them.
+    Pool { node: &'a [u8], members: &'a Members, own: bool },
+}
+
+/// A [`View`] without what it depends on: as long as a node sees an object through the same lens, and the lens is not one
+/// of a pool, it sees the same of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lens {
+    Whole,
+    Nothing,
+    Node,
+    Pool,
+    /// The pool and the node itself.
+    PoolAndOwn,
+}
+
+impl Lens {
+    /// Whether the members of the own pool have a say.
+    pub(crate) fn is_of_pool(self) -> bool {
+        matches!(self, Lens::Pool | Lens::PoolAndOwn)
+    }
 }
 
 impl<'a> View<'a> {
+    /// `usable` tells for an own pool what stands on which rung; it is asked only for a ladder.
     pub(crate) fn settle(
         service: Service,
         node: &'a [u8],
         pool: impl FnOnce() -> OwnPool<'a>,
-        unknown_service: Doubt,
-        unknown_pool: Doubt,
+        doubt: InDoubt,
+        usable: impl FnOnce(Option<&Members>) -> Usable,
     ) -> View<'a> {
         let keys = match service {
             Service::None => return View::Whole(Reason::NoService),
             Service::Unknown => {
-                return match unknown_service {
+                return match doubt.unknown_service {
                     Doubt::Pass => View::Whole(Reason::UnknownService),
                     Doubt::Hide => View::Nothing(Reason::HiddenUnknownService),
                 };
             }
             Service::Known(keys) => keys,
         };
-        match keys {
-            Keys::Unset => View::Whole(Reason::NoTopologyKeys),
-            Keys::Node => View::Node(node),
-            Keys::Pool => match pool() {
-                OwnPool::Off => View::Whole(Reason::PoolTopologyOff),
-                // "No pool" never equals "no pool": such a node has only itself (O8).
-                OwnPool::None => View::Node(node),
-                OwnPool::Unknown => match unknown_pool {
-                    Doubt::Pass => View::Whole(Reason::UnknownPool),
-                    Doubt::Hide => View::Nothing(Reason::HiddenUnknownPool),
-                },
-                OwnPool::Members(members) => View::Pool { node, members },
+        let (rung, pool, own) = match keys {
+            Keys::Unset => return View::Whole(Reason::NoTopologyKeys),
+            Keys::Node => return View::Node(node),
+            Keys::Pool => (Rung::Pool, pool(), false),
+            Keys::Ladder(ladder) => {
+                let pool = pool();
+                let (members, told) = match pool {
+                    OwnPool::Members(members) => (Some(members), true),
+                    OwnPool::None => (None, true),
+                    OwnPool::Off | OwnPool::Unknown => (None, false),
+                };
+                (ladder.climb(usable(members), |rung| rung == Rung::Pool && !told), pool, true)
+            }
+        };
+        match (rung, pool) {
+            (Rung::Any, _) => View::Whole(Reason::AnyRung),
+            (Rung::Node, _) => View::Node(node),
+            (Rung::Pool, OwnPool::Off) => View::Whole(Reason::PoolTopologyOff),
+            // "No pool" never equals "no pool": such a node has only itself (O8).
+            (Rung::Pool, OwnPool::None) => View::Node(node),
+            (Rung::Pool, OwnPool::Unknown) => match doubt.unknown_pool {
+                Doubt::Pass => View::Whole(Reason::UnknownPool),
+                Doubt::Hide => View::Nothing(Reason::HiddenUnknownPool),
             },
+            (Rung::Pool, OwnPool::Members(members)) => View::Pool { node, members, own },
+        }
+    }
+
+    /// What of the view can be compared with an earlier one.
+    pub(crate) fn lens(&self) -> Lens {
+        match self {
+            View::Whole(_) => Lens::Whole,
+            View::Nothing(_) => Lens::Nothing,
+            View::Node(_) => Lens::Node,
+            View::Pool { own: false, .. } => Lens::Pool,
+            View::Pool { own: true, .. } => Lens::PoolAndOwn,
         }
     }
 
@@ -166,9 +225,10 @@ impl<'a> View<'a> {
             (_, None) => Reason::NoNode,
             (View::Node(own), Some(node)) if own == node => Reason::OwnNode,
             (View::Node(_), Some(_)) => Reason::OtherNode,
-            (View::Pool { node: own, members }, Some(node)) => match members.contains_key(node) {
-                true if own == node => Reason::OwnNode,
+            (View::Pool { node: me, members, own }, Some(node)) => match members.contains_key(node) {
+                true if me == node => Reason::OwnNode,
                 true => Reason::OwnPool,
+                false if own && me == node => Reason::OwnNode,
                 // Also for the own node: until the pool's own list names it, it is not in the pool (O7).
                 false => Reason::OutsidePool,
             },
@@ -179,19 +239,20 @@ impl<'a> View<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::topology::ladder::Condition;
 
     fn members(names: &[&str]) -> Members {
         names.iter().map(|name| (name.as_bytes().into(), 1)).collect()
     }
 
     fn judge(keys: Keys, pool: OwnPool<'_>, node: Option<&str>) -> Reason {
-        View::settle(Service::Known(keys), b"me", || pool, Doubt::Pass, Doubt::Pass).judge(node.map(str::as_bytes))
+        View::settle(Service::Known(keys), b"me", || pool, InDoubt::default(), |_| Usable::default()).judge(node.map(str::as_bytes))
     }
 
     #[test]
     fn every_row_of_the_table() {
         let pool = members(&["me", "friend"]);
-        let of = |service| View::settle(service, b"me", || OwnPool::None, Doubt::Pass, Doubt::Pass).judge(None);
+        let of = |service| View::settle(service, b"me", || OwnPool::None, InDoubt::default(), |_| Usable::default()).judge(None);
         assert_eq!(of(Service::None), Reason::NoService);
         assert_eq!(of(Service::Unknown), Reason::UnknownService);
         assert_eq!(judge(Keys::Unset, OwnPool::Members(&pool), Some("other")), Reason::NoTopologyKeys);
@@ -216,9 +277,33 @@ mod tests {
     }
 
     #[test]
+    fn a_ladder_is_seen_through_the_rung_that_counts() {
+        let ladder = Keys::ordered("kubernetes.io/hostname,openyurt.io/nodepool,*");
+        let pool = members(&["friend"]);
+        let see = |pool: OwnPool<'_>, on: &[&str], judged: &str| {
+            let doubt = InDoubt::default();
+            let usable = |members: Option<&Members>| {
+                let each = on.iter().map(|node| Usable::of(Condition::Ready, Some(node.as_bytes()), b"me", members));
+                each.fold(Usable::default(), |all, one| all | one)
+            };
+            View::settle(Service::Known(ladder), b"me", || pool, doubt, usable).judge(Some(judged.as_bytes()))
+        };
+        let known = OwnPool::Members(&pool);
+        assert_eq!(see(known, &["me", "friend"], "friend"), Reason::OtherNode);
+        assert_eq!(see(known, &["friend", "other"], "me"), Reason::OwnNode, "in the own pool, whatever the pool says");
+        assert_eq!(see(known, &["friend", "other"], "other"), Reason::OutsidePool);
+        assert_eq!(see(known, &["other"], "other"), Reason::AnyRung);
+        assert_eq!(see(OwnPool::None, &["other"], "other"), Reason::AnyRung);
+        assert_eq!(see(OwnPool::Unknown, &["me"], "other"), Reason::OtherNode);
+        assert_eq!(see(OwnPool::Unknown, &["other"], "other"), Reason::UnknownPool);
+        assert_eq!(see(OwnPool::Off, &["other"], "other"), Reason::PoolTopologyOff);
+    }
+
+    #[test]
     fn doubts_hide_where_the_configuration_says_so() {
         let judge = |service, service_doubt, pool_doubt| {
-            View::settle(service, b"me", || OwnPool::Unknown, service_doubt, pool_doubt).judge(Some(b"me"))
+            let doubt = InDoubt { unknown_service: service_doubt, unknown_pool: pool_doubt };
+            View::settle(service, b"me", || OwnPool::Unknown, doubt, |_| Usable::default()).judge(Some(b"me"))
         };
         assert_eq!(judge(Service::Unknown, Doubt::Hide, Doubt::Pass), Reason::HiddenUnknownService);
         assert_eq!(judge(Service::Known(Keys::Pool), Doubt::Pass, Doubt::Hide), Reason::HiddenUnknownPool);

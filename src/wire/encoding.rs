@@ -19,6 +19,14 @@ impl Encoding {
             None
         }
     }
+
+    /// The Content-Type of a single object.
+    pub(crate) const fn content_type(self) -> &'static str {
+        match self {
+            Encoding::Json => "application/json",
+            Encoding::Protobuf => "application/vnd.kubernetes.protobuf",
+        }
+    }
 }
 
 #[cfg(test)]

@@ -117,7 +117,7 @@ impl Scanner {
             shape,
             max_depth,
             max_elements,
-            max_marks: max_elements.saturating_mul(4).saturating_add(64),
+            max_marks: max_elements.saturating_mul(6).saturating_add(64),
             expect: Expect::Value,
             pos: 0,
             token: 0,

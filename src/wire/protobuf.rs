@@ -47,6 +47,15 @@ impl Field {
     pub(crate) fn len_delimited(&self) -> Result<Span, Fault> {
         if self.wire == LEN { Ok(self.value) } else { Err(Fault::protobuf(self.start, "a field has the wrong wire type")) }
     }
+
+    /// The number of a field that the schema says is one.
+    pub(crate) fn varint(&self, buf: &[u8]) -> Result<u64, Fault> {
+        let wrong = Fault::protobuf(self.start, "a field has the wrong wire type");
+        if self.wire != VARINT {
+            return Err(wrong);
+        }
+        Ok(read_varint(buf, self.value.start)?.ok_or(wrong)?.0)
+    }
 }
 
 /// The fields of the message that lies at `message` in `buf`, in the order they stand. Offsets are those of `buf`.

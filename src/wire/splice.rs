@@ -1,20 +1,23 @@
 //! Cutting bytes out and keeping the rest.
 //!
-//! A rewrite is a sorted list of [`Patch`]es: a patch with no bytes is a cut, a patch with bytes replaces a protobuf
-//! length. Everything between two patches is copied as it stands.
+//! A rewrite is a sorted list of [`Patch`]es: a patch with no bytes is a cut, a patch with bytes replaces a length or a
+//! version. Everything between two patches is copied as it stands.
 
 use bytes::BytesMut;
 
 use super::Span;
 use super::protobuf::{MAX_VARINT, encode_varint, varint_width};
 
-/// Replaces the bytes of one span by at most ten others.
+/// The longest replacement: a version of twenty digits and its length.
+const MAX_PATCH: usize = 21;
+
+/// Replaces the bytes of one span by a few others.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patch {
     span: Span,
-    /// A cut, not a length.
+    /// A cut, not a replacement.
     cuts: bool,
-    with: [u8; MAX_VARINT],
+    with: [u8; MAX_PATCH],
     len: u8,
 }
 
@@ -44,23 +47,42 @@ impl Edit {
             Some(last) if last.cuts && last.span.end == span.start => last.span.end = span.end,
             _ => {
                 debug_assert!(self.patches.last().is_none_or(|last| last.span.end <= span.start));
-                self.patches.push(Patch { span, cuts: true, with: [0; MAX_VARINT], len: 0 });
+                self.patches.push(Patch { span, cuts: true, with: [0; MAX_PATCH], len: 0 });
             }
         }
     }
 
     /// Keeps the place of a length varint at `span`, for [`Edit::set_length`].
     pub(crate) fn reserve_length(&mut self, span: Span) -> Reserved {
-        self.patches.push(Patch { span, cuts: false, with: [0; MAX_VARINT], len: 0 });
+        self.patches.push(Patch { span, cuts: false, with: [0; MAX_PATCH], len: 0 });
         Reserved(self.patches.len() - 1)
     }
 
     /// Writes a length into its reserved place.
     pub(crate) fn set_length(&mut self, reserved: Reserved, value: usize) {
         let patch = &mut self.patches[reserved.0];
-        patch.len = encode_varint(value as u64, &mut patch.with) as u8;
+        let mut varint = [0; MAX_VARINT];
+        patch.len = encode_varint(value as u64, &mut varint) as u8;
+        patch.with[..MAX_VARINT].copy_from_slice(&varint);
         self.shrinks += patch.span.len();
         self.grows += usize::from(patch.len);
+    }
+
+    /// Replaces `span`, which no patch touches, by `with`; the other patches may stand anywhere.
+    pub(crate) fn replace(&mut self, span: Span, with: &[u8]) {
+        let mut patch = Patch { span, cuts: false, with: [0; MAX_PATCH], len: with.len() as u8 };
+        patch.with[..with.len()].copy_from_slice(with);
+        let at = self.patches.partition_point(|other| other.span.start < span.start);
+        self.patches.insert(at, patch);
+        self.shrinks += span.len();
+        self.grows += with.len();
+    }
+
+    /// Replaces a length varint likewise.
+    pub(crate) fn replace_length(&mut self, span: Span, value: usize) {
+        let mut varint = [0; MAX_VARINT];
+        let width = encode_varint(value as u64, &mut varint);
+        self.replace(span, &varint[..width]);
     }
 
     /// How many bytes the object has after the patches, if it has `len` before.
@@ -84,6 +106,27 @@ impl Edit {
             from = patch.span.end;
         }
         out.put(&buf[from..range.end]);
+    }
+
+    /// Appends `range` of `buf` to `out` as it is after the cuts, without the spans of `less`, which are in order and which
+    /// no cut touches.
+    pub(crate) fn gather(&self, buf: &[u8], range: Span, less: &[Span], out: &mut Vec<u8>) {
+        // Of an object that is given twice the spans may lie in either.
+        let inside = |span: &Span| span.start >= range.start && span.end <= range.end;
+        let mut cuts = self.patches.iter().map(|patch| patch.span).filter(inside).peekable();
+        let mut less = less.iter().copied().filter(inside).peekable();
+        let mut from = range.start;
+        loop {
+            let next = match (cuts.peek(), less.peek()) {
+                (Some(cut), Some(span)) if cut.start < span.start => cuts.next(),
+                (_, Some(_)) => less.next(),
+                (_, None) => cuts.next(),
+            };
+            let Some(span) = next else { break };
+            out.extend_from_slice(&buf[from..span.start]);
+            from = span.end;
+        }
+        out.extend_from_slice(&buf[from..range.end]);
     }
 }
 

@@ -168,7 +168,7 @@ pub fn open(members: usize, content_type: &str, target: &str) -> Stream {
         feed.push(json!({"metadata": {}, "items": items}).to_string().as_bytes()).unwrap();
         feed.finish().unwrap();
     }
-    match cluster.node(node(0)).open(&Request::get(target), &Head::ok(content_type)) {
+    match cluster.node(node(0)).open_alone(&Request::get(target), &Head::ok(content_type)) {
         Ok(Opened::Rewrite(stream)) => stream,
         other => panic!("{other:?}"),
     }

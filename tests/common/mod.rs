@@ -123,7 +123,7 @@ impl Recording {
 
     /// The stream for this response.
     pub fn open(&self, node: &NodeView) -> Stream {
-        match node.open(&self.request, &self.head) {
+        match node.open_alone(&self.request, &self.head) {
             Ok(Opened::Rewrite(stream)) => stream,
             Ok(Opened::PassThrough) => panic!("{}: passed through", self.name),
             Ok(Opened::NotReady(missing)) => panic!("{}: not ready: {missing:?}", self.name),

@@ -1,0 +1,343 @@
+//! What one client has been told: of each object its original, a digest of what was sent, and at which version the client
+//! has it. Kept across a list, its watch and the reconnects.
+
+mod index;
+pub(crate) mod shelf;
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use self::index::Index;
+use crate::object::version::Version;
+use crate::topology::ladder::{Condition, Usable};
+use crate::topology::verdict::Lens;
+use crate::topology::{Members, Names};
+
+/// Seeded once in a process, so that digests of two ledgers can be compared.
+pub(crate) type Digests = foldhash::quality::RandomState;
+
+/// What one client has been told.
+#[derive(Debug, Clone)]
+pub(crate) struct Ledger {
+    entries: Vec<Entry>,
+    vacant: Vec<u32>,
+    names: Names<u32>,
+    services: Index,
+    /// Only of objects whose Service asks for the pool, and with ladders of all: for no other the node matters later.
+    nodes: Index,
+    /// Bytes of originals.
+    retained: usize,
+    digests: Digests,
+    /// The client's past is known from here on: no watch that begins before can be continued.
+    pub(crate) floor: Version,
+    /// Everything up to here was given to the client, or would have told it nothing: W of wire 4.5. Unknown until the
+    /// initial phase is over.
+    pub(crate) high: Version,
+    /// Changes of facts up to this generation were looked at.
+    pub(crate) generation: u64,
+    /// Objects of which the client may hold another form than it should.
+    pub(crate) owed: BTreeSet<u32>,
+    /// Objects that were said again under the version at which the client had them, which some clients take for nothing
+    /// new: they are said once more when `high` moves (wire 4.5).
+    pub(crate) repeat: BTreeSet<u32>,
+    /// Objects that are owed and whose originals have to be asked for.
+    pub(crate) missing: BTreeSet<u32>,
+}
+
+/// What the client has been told of one object.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    service: Option<u32>,
+    places: Box<[Place]>,
+    /// The conditions of all its endpoints together.
+    conditions: u8,
+    /// The family that its Service's ladder is decided for.
+    pub(crate) family: u8,
+    /// How the node saw it when it was last sent.
+    pub(crate) lens: Lens,
+    /// As upstream has it.
+    pub(crate) version: Version,
+    /// As the client has it.
+    pub(crate) stamp: Version,
+    /// It was last sent by a refresh, not by an event of upstream.
+    pub(crate) synthetic: bool,
+    /// A digest of the form that the client has; `None`: that is not known.
+    pub(crate) sent: Option<u64>,
+    /// The object as it would stand in a watch event.
+    pub(crate) original: Option<Arc<[u8]>>,
+}
+
+/// A node that endpoints of an object are on, and their conditions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    node: u32,
+    conditions: u8,
+}
+
+/// What upstream says of an object.
+pub(crate) struct Seen<'a, I> {
+    /// `namespace/name`.
+    pub(crate) name: &'a [u8],
+    /// The key of its Service, empty for none.
+    pub(crate) service: &'a [u8],
+    pub(crate) family: u8,
+    pub(crate) version: Version,
+    /// Its endpoints; empty if where they are does not matter.
+    pub(crate) endpoints: I,
+}
+
+impl Ledger {
+    pub(crate) fn new(digests: Digests, generation: u64) -> Ledger {
+        Ledger {
+            entries: Vec::new(),
+            vacant: Vec::new(),
+            names: Names::default(),
+            services: Index::default(),
+            nodes: Index::default(),
+            retained: 0,
+            digests,
+            floor: Version::default(),
+            high: Version::default(),
+            generation,
+            owed: BTreeSet::new(),
+            repeat: BTreeSet::new(),
+            missing: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn find(&self, name: &[u8]) -> Option<u32> {
+        self.names.get(name).copied()
+    }
+
+    pub(crate) fn entry(&self, id: u32) -> &Entry {
+        &self.entries[id as usize]
+    }
+
+    pub(crate) fn entry_mut(&mut self, id: u32) -> &mut Entry {
+        &mut self.entries[id as usize]
+    }
+
+    /// The objects of a Service.
+    pub(crate) fn of_service(&self, key: &[u8]) -> &[u32] {
+        self.services.find(key)
+    }
+
+    /// The objects with endpoints on a node, as far as that matters.
+    pub(crate) fn on_node(&self, node: &[u8]) -> &[u32] {
+        self.nodes.find(node)
+    }
+
+    /// The key of the Service that an object belongs to; empty for none.
+    pub(crate) fn service_of(&self, id: u32) -> &[u8] {
+        self.entry(id).service.map_or(&[], |service| self.services.name(service))
+    }
+
+    /// Every Service that an object belongs to.
+    pub(crate) fn services(&self) -> impl Iterator<Item = &[u8]> {
+        self.services.names()
+    }
+
+    /// What an object has usable on the rungs of a node `own` whose pool has `members`.
+    pub(crate) fn usable(&self, id: u32, own: &[u8], members: Option<&Members>) -> Usable {
+        let entry = self.entry(id);
+        let places = entry.places.iter().map(|place| (Some(self.nodes.name(place.node)), place.conditions));
+        let all = std::iter::once((None, entry.conditions)).chain(places);
+        all.fold(Usable::default(), |usable, (node, conditions)| {
+            let of = |bit: u8, condition| {
+                if conditions & bit == 0 { Usable::default() } else { Usable::of(condition, node, own, members) }
+            };
+            usable | of(READY, Condition::Ready) | of(TERMINATING, Condition::Terminating)
+        })
+    }
+
+    /// Notes what upstream says of an object, but not what is kept of it. Returns its number.
+    pub(crate) fn see<'a>(&mut self, seen: Seen<'a, impl Iterator<Item = (Option<Cow<'a, [u8]>>, Condition)>>) -> u32 {
+        let id = match self.find(seen.name) {
+            Some(id) => id,
+            None => self.add(seen.name),
+        };
+        let service = (!seen.service.is_empty()).then(|| self.services.intern(seen.service));
+        let before = std::mem::replace(&mut self.entry_mut(id).service, service);
+        if before != service {
+            // In before out, so that a name that stays mentioned keeps its number.
+            service.inspect(|&service| self.services.link(service, id));
+            before.inspect(|&service| self.services.unlink(service, id));
+        }
+        let (mut places, mut conditions) = (Vec::new(), 0);
+        for (node, condition) in seen.endpoints {
+            let bit = bit(condition);
+            conditions |= bit;
+            if let Some(node) = node {
+                places.push(Place { node: self.nodes.intern(&node), conditions: bit });
+            }
+        }
+        places.sort_unstable_by_key(|place| place.node);
+        places.dedup_by(|next, place| {
+            let same = next.node == place.node;
+            place.conditions |= if same { next.conditions } else { 0 };
+            same
+        });
+        self.place(id, &places);
+        let entry = self.entry_mut(id);
+        entry.conditions = conditions;
+        entry.family = seen.family;
+        entry.version = seen.version;
+        id
+    }
+
+    /// Keeps the original of an object, `head` and `tail` together, or none.
+    pub(crate) fn keep(&mut self, id: u32, original: Option<(&[u8], &[u8])>) {
+        let kept = &mut self.entries[id as usize].original;
+        self.retained -= kept.as_ref().map_or(0, |kept| kept.len());
+        let Some((head, tail)) = original else {
+            *kept = None;
+            return;
+        };
+        let len = head.len() + tail.len();
+        self.retained += len;
+        match kept.as_mut().filter(|kept| kept.len() == len).and_then(Arc::get_mut) {
+            Some(bytes) => {
+                bytes[..head.len()].copy_from_slice(head);
+                bytes[head.len()..].copy_from_slice(tail);
+            }
+            None if head.is_empty() => *kept = Some(tail.into()),
+            None => *kept = Some([head, tail].concat().into()),
+        }
+    }
+
+    /// Bytes of originals kept.
+    pub(crate) fn retained(&self) -> usize {
+        self.retained
+    }
+
+    /// Forgets an object. True if it was there.
+    pub(crate) fn remove(&mut self, name: &[u8]) -> bool {
+        let Some(id) = self.names.remove(name) else { return false };
+        self.keep(id, None);
+        self.place(id, &[]);
+        if let Some(service) = self.entry_mut(id).service.take() {
+            self.services.unlink(service, id);
+        }
+        self.settled(id);
+        self.missing.remove(&id);
+        self.vacant.push(id);
+        true
+    }
+
+    /// The client has been told what upstream says of the object: nothing is owed of it.
+    pub(crate) fn settled(&mut self, id: u32) {
+        self.owed.remove(&id);
+        self.repeat.remove(&id);
+    }
+
+    /// A digest of a form of an object.
+    pub(crate) fn digest(&self, form: &[u8]) -> u64 {
+        self.digests.hash_one(form)
+    }
+
+    /// A watch begins at `start`. What the client may not have got is not known of it any more; if it will not come again
+    /// from upstream it is owed.
+    ///
+    /// Events reach a client in their order, so that a client at `start` has everything that went before an event of that
+    /// version. What was said at `start` itself by a refresh went after it, and what is newer did not arrive, or not
+    /// whole.
+    pub(crate) fn resume_at(&mut self, start: Version) {
+        for id in self.names.values() {
+            let entry = &mut self.entries[*id as usize];
+            if !entry.version.is_covered_by(start) {
+                entry.sent = None;
+                self.owed.remove(id);
+            } else if entry.synthetic && !entry.stamp.is_before(start) {
+                entry.sent = None;
+                self.owed.insert(*id);
+            }
+        }
+        self.owed.append(&mut self.repeat);
+        self.high = start;
+    }
+
+    /// What the client holds of any object is not known, and owed.
+    pub(crate) fn forget_sent(&mut self) {
+        for id in self.names.values() {
+            self.entries[*id as usize].sent = None;
+            self.owed.insert(*id);
+        }
+    }
+
+    /// Either of two ledgers may be the one that a client goes on from. On what they do not agree is not known in either, and
+    /// owed.
+    pub(crate) fn agree(&mut self, other: &mut Ledger) {
+        self.generation = self.generation.min(other.generation);
+        other.generation = self.generation;
+        for (name, &id) in &self.names {
+            let theirs = other.names.get(name).copied();
+            let sent = theirs.and_then(|id| other.entries[id as usize].sent);
+            if sent.is_none() || sent != self.entries[id as usize].sent {
+                self.entries[id as usize].sent = None;
+                self.owed.insert(id);
+            }
+        }
+        for (name, &id) in &other.names {
+            let ours = self.names.get(name).copied();
+            if ours.is_none_or(|ours| self.entries[ours as usize].sent.is_none()) {
+                other.entries[id as usize].sent = None;
+                other.owed.insert(id);
+            }
+        }
+    }
+
+    fn add(&mut self, name: &[u8]) -> u32 {
+        let entry = Entry {
+            service: None,
+            places: Box::default(),
+            conditions: 0,
+            family: 0,
+            lens: Lens::Whole,
+            version: Version::default(),
+            stamp: Version::default(),
+            synthetic: false,
+            sent: None,
+            original: None,
+        };
+        let id = match self.vacant.pop() {
+            Some(id) => {
+                self.entries[id as usize] = entry;
+                id
+            }
+            None => {
+                self.entries.push(entry);
+                self.entries.len() as u32 - 1
+            }
+        };
+        self.names.insert(name.into(), id);
+        id
+    }
+
+    /// The object's endpoints are on these nodes, sorted.
+    fn place(&mut self, id: u32, places: &[Place]) {
+        if *self.entry(id).places == *places {
+            return;
+        }
+        let before = std::mem::replace(&mut self.entry_mut(id).places, places.into());
+        let has = |places: &[Place], node: u32| places.binary_search_by_key(&node, |place| place.node).is_ok();
+        for place in places.iter().filter(|place| !has(&before, place.node)) {
+            self.nodes.link(place.node, id);
+        }
+        for place in before.iter().filter(|place| !has(places, place.node)) {
+            self.nodes.unlink(place.node, id);
+        }
+    }
+}
+
+const READY: u8 = 1;
+const TERMINATING: u8 = 2;
+
+fn bit(condition: Condition) -> u8 {
+    match condition {
+        Condition::Ready => READY,
+        Condition::Terminating => TERMINATING,
+        Condition::Unusable => 0,
+    }
+}

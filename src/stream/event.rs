@@ -1,0 +1,222 @@
+//! Events that upstream never sent: MODIFIED for an object that a client has to be told again, a BOOKMARK, and the ERROR
+//! that ends a watch (wire 1.1, 1.2, 1.7).
+
+use bytes::BytesMut;
+
+use crate::object::SubjectKind;
+use crate::object::envelope::MAGIC;
+use crate::object::version::Version;
+use crate::wire::Span;
+use crate::wire::encoding::Encoding;
+use crate::wire::protobuf::{MAX_VARINT, encode_varint, varint_width};
+use crate::wire::splice::{Edit, Output};
+
+const ADDED: &str = "ADDED";
+const MODIFIED: &str = "MODIFIED";
+
+/// Which event tells a client of an object that it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tells {
+    /// Among the initial events of a watch.
+    Added,
+    Modified,
+}
+
+/// Appends the event for an object with `edit` applied. JSON ends with a newline, as every event of the API server does.
+pub(super) fn write_object(tells: Tells, kind: SubjectKind, encoding: Encoding, object: &[u8], edit: &Edit, out: &mut Output<'_>) {
+    let event = if tells == Tells::Added { ADDED } else { MODIFIED };
+    let whole = Span::new(0, object.len());
+    match encoding {
+        Encoding::Json => {
+            for part in [r#"{"type":""#, event, r#"","object":"#] {
+                out.put(part.as_bytes());
+            }
+            edit.write(object, whole, out);
+            out.put(b"}\n");
+        }
+        Encoding::Protobuf => {
+            let size = edit.resized(object.len());
+            write_frame(event, kind.api_version(), kind.kind(), size, out, |out| edit.write(object, whole, out));
+        }
+    }
+}
+
+/// Appends a bookmark as the API server writes one: an empty object of the watched kind with nothing but the version.
+pub(super) fn write_bookmark(kind: SubjectKind, encoding: Encoding, version: Version, out: &mut Output<'_>) {
+    let (api_version, name) = (kind.api_version(), kind.kind());
+    let version = version.to_string();
+    let is_slice = kind != SubjectKind::Endpoints;
+    match encoding {
+        Encoding::Json => {
+            let rest = if is_slice { r#","addressType":"","endpoints":null,"ports":null"# } else { "" };
+            let object = format!(r#"{{"kind":"{name}","apiVersion":"{api_version}","metadata":{{"resourceVersion":"{version}"}}{rest}}}"#);
+            out.put(format!("{{\"type\":\"BOOKMARK\",\"object\":{object}}}\n").as_bytes());
+        }
+        Encoding::Protobuf => {
+            // ObjectMeta with every field that is always written (wire 2).
+            let mut metadata = b"\x0a\x00\x12\x00\x1a\x00\x22\x00\x2a\x00".to_vec();
+            put_record(&mut metadata, 6, version.as_bytes());
+            metadata.extend_from_slice(b"\x38\x00\x42\x00");
+            let mut object = Vec::new();
+            put_record(&mut object, 1, &metadata);
+            if is_slice {
+                put_record(&mut object, 4, b"");
+            }
+            write_frame("BOOKMARK", api_version, name, object.len(), out, |out| out.put(&object));
+        }
+    }
+}
+
+/// Appends the event that tells a client to list again.
+pub(super) fn write_expired(encoding: Encoding, message: &str, out: &mut Output<'_>) {
+    let status = expired_object(encoding, message);
+    match encoding {
+        Encoding::Json => {
+            for part in [&br#"{"type":"ERROR","object":"#[..], &status, b"}\n"] {
+                out.put(part);
+            }
+        }
+        Encoding::Protobuf => write_frame("ERROR", "v1", "Status", status.len(), out, |out| out.put(&status)),
+    }
+}
+
+/// The Status of an expired watch as a whole body.
+pub(super) fn expired_body(encoding: Encoding, message: &str) -> Vec<u8> {
+    let status = expired_object(encoding, message);
+    match encoding {
+        Encoding::Json => status,
+        Encoding::Protobuf => {
+            let mut body = BytesMut::new();
+            write_envelope("v1", "Status", status.len(), &mut Output::to(&mut body), |out| out.put(&status));
+            body.to_vec()
+        }
+    }
+}
+
+const FAILURE: &str = "Failure";
+const EXPIRED: &str = "Expired";
+const GONE: u64 = 410;
+
+fn expired_object(encoding: Encoding, message: &str) -> Vec<u8> {
+    match encoding {
+        Encoding::Json => format!(
+            r#"{{"kind":"Status","apiVersion":"v1","metadata":{{}},"status":"{FAILURE}","message":"{message}","reason":"{EXPIRED}","code":{GONE}}}"#
+        )
+        .into_bytes(),
+        Encoding::Protobuf => {
+            let mut status = Vec::new();
+            put_record(&mut status, 1, b"\x0a\x00\x12\x00\x1a\x00");
+            put_record(&mut status, 2, FAILURE.as_bytes());
+            put_record(&mut status, 3, message.as_bytes());
+            put_record(&mut status, 4, EXPIRED.as_bytes());
+            status.push(6 << 3);
+            put_varint(&mut status, GONE);
+            status
+        }
+    }
+}
+
+/// A watch frame around an object of `size` bytes: length, metav1.WatchEvent, RawExtension, envelope.
+fn write_frame(event: &str, api_version: &str, kind: &str, size: usize, out: &mut Output<'_>, object: impl FnOnce(&mut Output<'_>)) {
+    let envelope = envelope_size(api_version, kind, size);
+    let raw = record_size(envelope);
+    let frame = record_size(event.len()) + record_size(raw);
+    out.put(&(frame as u32).to_be_bytes());
+    let mut head = Vec::with_capacity(64);
+    put_record(&mut head, 1, event.as_bytes());
+    put_head(&mut head, 2, raw);
+    put_head(&mut head, 1, envelope);
+    out.put(&head);
+    write_envelope(api_version, kind, size, out, object);
+}
+
+/// `k8s\0` and runtime.Unknown around an object of `size` bytes.
+fn write_envelope(api_version: &str, kind: &str, size: usize, out: &mut Output<'_>, object: impl FnOnce(&mut Output<'_>)) {
+    let mut head = MAGIC.to_vec();
+    put_record(&mut head, 1, &type_meta(api_version, kind));
+    put_head(&mut head, 2, size);
+    out.put(&head);
+    object(out);
+    out.put(TRAILER);
+}
+
+/// contentEncoding and contentType, which are always written and always empty.
+const TRAILER: &[u8] = b"\x1a\x00\x22\x00";
+
+fn envelope_size(api_version: &str, kind: &str, size: usize) -> usize {
+    MAGIC.len() + record_size(type_meta(api_version, kind).len()) + record_size(size) + TRAILER.len()
+}
+
+fn type_meta(api_version: &str, kind: &str) -> Vec<u8> {
+    let mut meta = Vec::with_capacity(48);
+    put_record(&mut meta, 1, api_version.as_bytes());
+    put_record(&mut meta, 2, kind.as_bytes());
+    meta
+}
+
+/// Bytes of a field with so much content. Every number here takes one byte.
+fn record_size(content: usize) -> usize {
+    1 + varint_width(content as u64) + content
+}
+
+fn put_record(out: &mut Vec<u8>, number: u8, content: &[u8]) {
+    put_head(out, number, content.len());
+    out.extend_from_slice(content);
+}
+
+fn put_head(out: &mut Vec<u8>, number: u8, len: usize) {
+    out.push(number << 3 | 2);
+    put_varint(out, len as u64);
+}
+
+fn put_varint(out: &mut Vec<u8>, value: u64) {
+    let mut varint = [0; MAX_VARINT];
+    let width = encode_varint(value, &mut varint);
+    out.extend_from_slice(&varint[..width]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(text: &str) -> Vec<u8> {
+        let digit = |byte: u8| (byte as char).to_digit(16).unwrap() as u8;
+        text.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
+    }
+
+    fn written(write: impl FnOnce(&mut Output<'_>)) -> Vec<u8> {
+        let mut out = BytesMut::new();
+        write(&mut Output::to(&mut out));
+        out.to_vec()
+    }
+
+    #[test]
+    fn frames_are_those_of_the_api_server() {
+        let slice = SubjectKind::EndpointSlice;
+        let bookmark = written(|out| write_bookmark(slice, Encoding::Protobuf, Version(Some(101)), out));
+        let golden = "000000550a08424f4f4b4d41524b12490a476b3873000a240a13646973636f766572792e6b38732e696f2f7631120d456e64706f696e74536c6963651217\
+                      0a130a0012001a0022002a0032033130313800420022001a002200";
+        assert_eq!(bookmark, hex(golden));
+        let error = written(|out| write_expired(Encoding::Protobuf, "too old resource version: 1 (90)", out));
+        let golden = "000000620a054552524f5212590a576b3873000a0c0a0276311206537461747573123f0a060a0012001a0012074661696c7572651a20746f6f206f6c64207265\
+                      736f757263652076657273696f6e3a20312028393029220745787069726564309a031a002200";
+        // Without StatusDetails, which the API server leaves out too.
+        assert_eq!(error, hex(golden));
+    }
+
+    #[test]
+    fn json_is_that_of_the_api_server() {
+        let bookmark = written(|out| write_bookmark(SubjectKind::EndpointSlice, Encoding::Json, Version(Some(101)), out));
+        let golden = r#"{"type":"BOOKMARK","object":{"kind":"EndpointSlice","apiVersion":"discovery.k8s.io/v1","metadata":{"resourceVersion":"101"},"addressType":"","endpoints":null,"ports":null}}"#;
+        assert_eq!(bookmark, format!("{golden}\n").into_bytes());
+        let error = written(|out| write_expired(Encoding::Json, "too old resource version: 1 (90)", out));
+        let golden = r#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"too old resource version: 1 (90)","reason":"Expired","code":410}}"#;
+        assert_eq!(error, format!("{golden}\n").into_bytes());
+    }
+
+    #[test]
+    fn a_body_is_an_envelope_or_a_document() {
+        assert!(expired_body(Encoding::Protobuf, "x").starts_with(b"k8s\0\x0a\x0c\x0a\x02v1\x12\x06Status"));
+        assert!(expired_body(Encoding::Json, "x").starts_with(br#"{"kind":"Status""#));
+    }
+}

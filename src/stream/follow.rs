@@ -1,0 +1,431 @@
+//! Following one client: what it is told goes into its ledger, and what would tell it nothing new is not sent.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use super::request::{Initial, Target, Verb};
+use super::unit::{Event, Unit};
+use super::{Expired, Wanted};
+use crate::cluster::Cluster;
+use crate::cluster::counters::count;
+use crate::cluster::fact::write_service_key;
+use crate::config::Retention;
+use crate::ledger::shelf::{Key, Shared, Shelf, lock};
+use crate::ledger::{Ledger, Seen};
+use crate::object::outline::Outline;
+use crate::object::version::Version;
+use crate::object::{SubjectKind, outline_object};
+use crate::rewrite::service_topology::{Judged, ServiceTopology};
+use crate::topology::keys::Keys;
+use crate::topology::ladder::Usable;
+use crate::topology::verdict::Service;
+use crate::wire::Span;
+use crate::wire::encoding::Encoding;
+use crate::wire::json::Scanner;
+use crate::wire::splice::Edit;
+
+/// What is known of one client, and how far the response at hand has come.
+pub(super) struct Follow {
+    pub(super) ledger: Shared,
+    /// Where the ledger is found again. `None`: the body stands by itself, and nothing follows it.
+    pub(super) key: Option<Key>,
+    pub(super) kind: SubjectKind,
+    pub(super) encoding: Encoding,
+    pub(super) phase: Phase,
+    /// The client takes bookmarks.
+    pub(super) bookmarks: bool,
+    /// A refresh was asked for and is still to be done.
+    pub(super) asked: bool,
+    /// The watch was ended by this stream.
+    pub(super) expired: bool,
+    /// Where `high` stood when the objects of [`Ledger::repeat`] were said.
+    pub(super) repeat_at: Version,
+    pub(super) ladders: bool,
+    quiet: bool,
+    pub(super) retention: Retention,
+    max_retained: usize,
+    /// Objects of ladders' Services: which rung counts is known when all of their slices are.
+    held: Vec<Held>,
+    /// Reads single objects.
+    pub(super) scanner: Scanner,
+    pub(super) name: Vec<u8>,
+    form: Vec<u8>,
+}
+
+/// How far a response has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// A list or a page of one.
+    List {
+        /// No page came before.
+        first: bool,
+        /// All pages before were seen.
+        whole: bool,
+    },
+    /// The initial events of a watch: nothing may be said by us (wire 4.5, rule 1).
+    Initial {
+        /// A bookmark ends them; otherwise the first event that is not ADDED does.
+        announced: bool,
+    },
+    Live,
+    /// An ERROR was given: nothing may follow it (rule 5).
+    Over,
+}
+
+struct Held {
+    id: u32,
+    object: Vec<u8>,
+}
+
+/// What becomes of an object from upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    AsItIs,
+    /// As the edit has it.
+    Edited,
+    /// Not at all, or later.
+    Not,
+}
+
+impl Follow {
+    /// Follows the client of a response from here on; `None`: there is nothing to follow. A watch goes on from what the
+    /// client was told before; where that was not seen, or goes back too far, the error is the answer.
+    pub(super) fn open(
+        rule: &ServiceTopology,
+        kind: SubjectKind,
+        encoding: Encoding,
+        target: &Target,
+        alone: bool,
+    ) -> Result<Option<Follow>, Expired> {
+        let cluster = rule.cluster();
+        let config = cluster.config();
+        // What stands by itself is judged by itself, but for siblings on a ladder.
+        if target.verb == Verb::Get || alone && !config.ladders {
+            return Ok(None);
+        }
+        let (node, selection) = (rule.node().into(), target.selection.clone());
+        let key = Key { node, kind, selection, encoding, metadata_only: target.metadata_only };
+        let mut shelf = cluster.shelf();
+        let begin = |shelf: &Shelf| Shared::new(Mutex::new(shelf.begin(cluster.generation())));
+        let (ledger, phase) = match (target.verb, &target.continues) {
+            (Verb::List | Verb::Get, None) => (begin(&shelf), Phase::List { first: true, whole: true }),
+            (Verb::List | Verb::Get, Some(token)) => {
+                let page = shelf.page(&key, token);
+                let whole = page.is_some();
+                (page.unwrap_or_else(|| begin(&shelf)), Phase::List { first: false, whole })
+            }
+            (Verb::Watch { initial: Initial::Announced }, _) => (begin(&shelf), Phase::Initial { announced: true }),
+            (Verb::Watch { initial: Initial::Legacy }, _) => (begin(&shelf), Phase::Initial { announced: false }),
+            (Verb::Watch { initial: Initial::Live }, _) if alone => (begin(&shelf), Phase::Live),
+            (Verb::Watch { initial: Initial::Live }, _) => match shelf.resume(&key, target.start()) {
+                Some(ledger) => (ledger, Phase::Live),
+                None => {
+                    count(&cluster.tally().streams_expired, 1);
+                    return Err(Expired::of(encoding));
+                }
+            },
+        };
+        Ok(Some(Follow {
+            ledger,
+            kind,
+            encoding,
+            phase,
+            bookmarks: target.bookmarks,
+            asked: false,
+            expired: false,
+            repeat_at: Version::default(),
+            ladders: config.ladders,
+            // Of a body by itself every event is wanted.
+            quiet: config.quiet && !alone,
+            retention: config.retention,
+            max_retained: config.limits.ledger_bytes,
+            key: (!alone).then_some(key),
+            held: Vec::new(),
+            scanner: Scanner::new(kind.shape(config.ladders), config.limits.depth, config.limits.endpoints),
+            name: Vec::new(),
+            form: Vec::new(),
+        }))
+    }
+
+    /// Takes an object from upstream, whose outline is given, and judges it.
+    pub(super) fn object(&mut self, rule: &mut ServiceTopology, outline: &Outline, edit: &mut Edit, unit: &Unit<'_>) -> Told {
+        let version = version_of(outline, unit.buf);
+        self.passed(unit.event, version, rule.cluster());
+        let name = outline.optional_text(unit.buf, outline.name);
+        write_service_key(&mut self.name, &outline.optional_text(unit.buf, outline.namespace), &name);
+        let mut ledger = lock(&self.ledger);
+        let known = ledger.find(&self.name);
+        let family = family(outline, unit.buf);
+        let judged = judge(rule, outline, edit, unit.buf, &ledger, known, family);
+        let told = if judged.changes { Told::Edited } else { Told::AsItIs };
+        // No client can hold an object without a name.
+        if name.is_empty() {
+            return told;
+        }
+        let service_before = match known {
+            Some(known) if self.ladders => ledger.service_of(known).to_vec(),
+            _ => Vec::new(),
+        };
+        if let Some(known) = known {
+            self.held.retain(|held| held.id != known);
+        }
+        if unit.event == Event::Deleted {
+            ledger.remove(&self.name);
+            self.regroup(&mut ledger, &service_before, rule);
+            return told;
+        }
+        let id = see(&mut ledger, &self.name, rule, outline, unit.buf, family, version, &judged, self.ladders);
+        let object = Normal::of(self.kind, self.encoding, unit.object_bytes(), outline);
+        self.keep(&mut ledger, id, &object, judged.keys);
+        ledger.missing.remove(&id);
+        let digest = digest(&ledger, &mut self.form, &object, unit, outline, edit);
+        if self.holds_back() && matches!(judged.keys, Keys::Ladder(_)) {
+            ledger.settled(id);
+            ledger.entry_mut(id).sent = None;
+            self.held.push(Held { id, object: unit.object_bytes().to_vec() });
+            return Told::Not;
+        }
+        let entry = ledger.entry_mut(id);
+        entry.lens = judged.lens;
+        let quiet = self.quiet && self.phase == Phase::Live && entry.sent == Some(digest);
+        if quiet {
+            // What the client has is still what it should have.
+            ledger.owed.remove(&id);
+            count(&rule.cluster().tally().events_quieted, 1);
+        } else {
+            entry.sent = Some(digest);
+            entry.stamp = version;
+            entry.synthetic = false;
+            ledger.settled(id);
+        }
+        if self.ladders && !self.holds_back() {
+            self.regroup(&mut ledger, &service_before, rule);
+            self.regroup(&mut ledger, rule.service_key(), rule);
+        }
+        if quiet { Told::Not } else { told }
+    }
+
+    /// An event at `version` of upstream passes.
+    pub(super) fn passed(&mut self, event: Event, version: Version, cluster: &Cluster) {
+        match self.phase {
+            Phase::Live => {
+                let mut ledger = lock(&self.ledger);
+                ledger.high = ledger.high.later(version);
+            }
+            Phase::Initial { announced: false } if event != Event::Added => self.begin(version, cluster),
+            _ => {}
+        }
+    }
+
+    /// A bookmark of upstream passes.
+    pub(super) fn bookmark(&mut self, unit: &Unit<'_>, cluster: &Cluster) {
+        let Some(bookmark) = unit.bookmark() else { return };
+        match self.phase {
+            Phase::Initial { announced: true } if bookmark.ends_initial_events => self.begin(bookmark.version, cluster),
+            Phase::Initial { announced: true } => {}
+            _ => self.passed(unit.event, bookmark.version, cluster),
+        }
+    }
+
+    /// An ERROR of upstream passes.
+    pub(super) fn error(&mut self) {
+        self.phase = Phase::Over;
+    }
+
+    /// The initial events are over: from here on the client's watch can be continued.
+    fn begin(&mut self, version: Version, cluster: &Cluster) {
+        self.phase = Phase::Live;
+        let mut ledger = lock(&self.ledger);
+        ledger.floor = version;
+        ledger.high = version;
+        drop(ledger);
+        self.shelve(None, cluster);
+    }
+
+    /// The list, or this page of it, was read to its end.
+    pub(super) fn list_ended(&mut self, version: Version, continues: &str, rule: &ServiceTopology) {
+        let Phase::List { first, whole: true } = self.phase else { return };
+        let mut ledger = lock(&self.ledger);
+        if first {
+            ledger.floor = version;
+        }
+        ledger.high = ledger.floor;
+        if continues.is_empty() && self.ladders {
+            // Pages were decided one by one.
+            let services: Vec<Vec<u8>> = ledger.services().map(<[u8]>::to_vec).collect();
+            services.iter().for_each(|service| self.regroup(&mut ledger, service, rule));
+        }
+        drop(ledger);
+        self.shelve((!continues.is_empty()).then(|| continues.to_owned()), rule.cluster());
+    }
+
+    fn shelve(&self, page: Option<String>, cluster: &Cluster) {
+        if let Some(key) = &self.key {
+            cluster.shelf().put(key.clone(), page, self.ledger.clone());
+        }
+    }
+
+    /// Whether objects of ladders' Services are held back until all of their slices are there.
+    pub(super) fn holds_back(&self) -> bool {
+        self.ladders && matches!(self.phase, Phase::List { .. } | Phase::Initial { announced: true })
+    }
+
+    /// Whether objects are held back.
+    pub(super) fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// What to list, so that what is owed can be said.
+    pub(super) fn wanted(&self) -> Vec<Wanted> {
+        let ledger = lock(&self.ledger);
+        let services: BTreeSet<&[u8]> = ledger.missing.iter().map(|&id| ledger.service_of(id)).collect();
+        services.into_iter().map(|key| Wanted::of(self.kind, key)).collect()
+    }
+
+    /// Judges the objects that were held back, and gives them.
+    pub(super) fn release(
+        &mut self,
+        rule: &mut ServiceTopology,
+        outline: &mut Outline,
+        edit: &mut Edit,
+        mut give: impl FnMut(&[u8], &Edit),
+    ) {
+        let held = std::mem::take(&mut self.held);
+        let mut ledger = lock(&self.ledger);
+        for Held { id, object } in held {
+            let unit = Unit::stored(&object, self.encoding);
+            // It was read once already.
+            if outline_object(self.kind, &mut self.scanner, unit.buf, self.encoding, outline).is_err() {
+                continue;
+            }
+            let family = ledger.entry(id).family;
+            let judged = judge(rule, outline, edit, &object, &ledger, Some(id), family);
+            let normal = Normal::of(self.kind, self.encoding, &object, outline);
+            let digest = digest(&ledger, &mut self.form, &normal, &unit, outline, edit);
+            let entry = ledger.entry_mut(id);
+            (entry.sent, entry.stamp, entry.synthetic, entry.lens) = (Some(digest), entry.version, false, judged.lens);
+            give(&object, edit);
+        }
+    }
+
+    /// Looks which objects of a ladder's Service are seen as the rung that counts now has it; the others are owed.
+    fn regroup(&self, ledger: &mut Ledger, service: &[u8], rule: &ServiceTopology) {
+        if !self.ladders || service.is_empty() {
+            return;
+        }
+        let facts = rule.cluster().read();
+        if let (Service::Known(Keys::Ladder(_)), _) = facts.service(service) {
+            super::refresh::relook(ledger, service, &facts, rule, false);
+        }
+    }
+
+    /// Keeps the original of an object as far as the configuration says.
+    pub(super) fn keep(&self, ledger: &mut Ledger, id: u32, object: &Normal<'_>, keys: Keys) {
+        let kept = ledger.entry(id).original.as_ref().map_or(0, |kept| kept.len());
+        let room = ledger.retained() - kept + object.head.len() + object.tail.len() <= self.max_retained;
+        // What a sibling on a ladder shows can change with any event, so these are always kept.
+        let wanted = matches!(keys, Keys::Ladder(_))
+            || self.key.is_some()
+                && match self.retention {
+                    Retention::Full => true,
+                    Retention::Topology => keys != Keys::Unset,
+                    Retention::None => false,
+                };
+        ledger.keep(id, (wanted && room).then_some((&*object.head, object.tail)));
+    }
+
+    /// A digest of the form that `edit` gives the object.
+    pub(super) fn digest(&mut self, ledger: &Ledger, object: &Normal<'_>, unit: &Unit<'_>, outline: &Outline, edit: &Edit) -> u64 {
+        digest(ledger, &mut self.form, object, unit, outline, edit)
+    }
+}
+
+/// An object as it stands in a watch event: items of lists leave out what they are (wire 3), so it is put before.
+pub(super) struct Normal<'a> {
+    head: Cow<'static, [u8]>,
+    tail: &'a [u8],
+}
+
+impl<'a> Normal<'a> {
+    pub(super) fn of(kind: SubjectKind, encoding: Encoding, object: &'a [u8], outline: &Outline) -> Normal<'a> {
+        let mut head = String::new();
+        if encoding == Encoding::Json {
+            if outline.kind.is_none() {
+                head += &format!(r#""kind":"{}","#, kind.kind());
+            }
+            if outline.api_version.is_none() {
+                head += &format!(r#""apiVersion":"{}","#, kind.api_version());
+            }
+        }
+        match head.is_empty() {
+            true => Normal { head: Cow::Borrowed(b""), tail: object },
+            false => Normal { head: format!("{{{head}").into_bytes().into(), tail: &object[1..] },
+        }
+    }
+
+    /// The whole object.
+    pub(super) fn concat(&self) -> Vec<u8> {
+        [&self.head, self.tail].concat()
+    }
+}
+
+/// The form is the object after the cuts, without what tells a proxy nothing ([`Outline::silent`]).
+fn digest(ledger: &Ledger, form: &mut Vec<u8>, object: &Normal<'_>, unit: &Unit<'_>, outline: &Outline, edit: &Edit) -> u64 {
+    form.clear();
+    form.extend_from_slice(&object.head);
+    let tail = Span::new(unit.object.end - object.tail.len(), unit.object.end);
+    edit.gather(unit.buf, tail, &outline.silent, form);
+    ledger.digest(form)
+}
+
+/// Judges an object; of a ladder's Service beside its siblings in the ledger.
+pub(super) fn judge(
+    rule: &mut ServiceTopology,
+    outline: &Outline,
+    edit: &mut Edit,
+    buf: &[u8],
+    ledger: &Ledger,
+    known: Option<u32>,
+    family: u8,
+) -> Judged {
+    let own = rule.node().to_vec();
+    rule.rewrite(buf, outline, edit, |service, members| {
+        let siblings = ledger.of_service(service).iter().filter(|&&id| Some(id) != known && ledger.entry(id).family == family);
+        siblings.fold(Usable::default(), |usable, &id| usable | ledger.usable(id, &own, members))
+    })
+}
+
+/// Notes an object that was judged in the ledger.
+#[allow(clippy::too_many_arguments)]
+pub(super) fn see(
+    ledger: &mut Ledger,
+    name: &[u8],
+    rule: &ServiceTopology,
+    outline: &Outline,
+    buf: &[u8],
+    family: u8,
+    version: Version,
+    judged: &Judged,
+    ladders: bool,
+) -> u32 {
+    // Where nodes cannot matter they are not noted.
+    let placed = ladders || judged.keys.asks_for_pool();
+    let endpoints = outline.endpoints.iter().filter(|_| placed);
+    let endpoints = endpoints.map(|endpoint| (endpoint.node.map(|node| outline.text(buf, node)), endpoint.condition));
+    ledger.see(Seen { name, service: rule.service_key(), family, version, endpoints })
+}
+
+pub(super) fn version_of(outline: &Outline, buf: &[u8]) -> Version {
+    let text = outline.version.and_then(|place| std::str::from_utf8(place.text.of(buf)).ok());
+    text.map_or(Version::default(), Version::parse)
+}
+
+/// The address family that a ladder is decided for. Endpoints have but one.
+fn family(outline: &Outline, buf: &[u8]) -> u8 {
+    match &*outline.optional_text(buf, outline.address_type) {
+        b"IPv4" => 4,
+        b"IPv6" => 6,
+        _ => 0,
+    }
+}

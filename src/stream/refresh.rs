@@ -1,0 +1,236 @@
+//! Telling a client what a change of facts makes of objects that it has.
+
+use std::collections::BTreeSet;
+
+use super::event::{Tells, write_bookmark, write_expired, write_object};
+use super::follow::{Follow, Normal, Phase, judge, see, version_of};
+use super::unit::{Event, Unit};
+use crate::cluster::counters::count;
+use crate::cluster::fact::write_service_key;
+use crate::cluster::log::Change;
+use crate::cluster::{Cluster, Facts};
+use crate::config::Retention;
+use crate::ledger::Ledger;
+use crate::ledger::shelf::lock;
+use crate::object::outline::{Outline, VersionPlace};
+use crate::object::outline_object;
+use crate::object::version::Version;
+use crate::rewrite::service_topology::ServiceTopology;
+use crate::topology::ladder::Usable;
+use crate::wire::splice::{Edit, Output};
+
+/// The message of the ERROR that ends a watch whose client cannot be told otherwise.
+const LIST_AGAIN: &str = "endpoints that this node may use have changed: list again";
+
+/// An object cannot be said, because its original was not kept.
+struct NotKept;
+
+impl Follow {
+    /// A refresh is wanted as soon as it can be done.
+    pub(super) fn ask(&mut self) {
+        self.asked = self.key.is_some() && matches!(self.phase, Phase::Initial { .. } | Phase::Live);
+    }
+
+    /// Whether a refresh would have something to look at.
+    pub(super) fn is_behind(&self, cluster: &Cluster) -> bool {
+        self.key.is_some() && self.phase == Phase::Live && (self.due(None) || lock(&self.ledger).generation != cluster.generation())
+    }
+
+    /// Whether something is to be said before `next` passes, or now if nothing comes.
+    pub(super) fn due(&self, next: Option<&Unit<'_>>) -> bool {
+        match self.phase {
+            Phase::Live => {
+                let ledger = lock(&self.ledger);
+                self.asked || !ledger.owed.is_empty() || !ledger.repeat.is_empty() && ledger.high != self.repeat_at
+            }
+            // Siblings on a ladder cannot wait for an end that may never be seen.
+            Phase::Initial { announced: false } => !lock(&self.ledger).owed.is_empty(),
+            Phase::Initial { announced: true } => {
+                let bookmark = next.filter(|unit| self.holds() && unit.event == Event::Bookmark).and_then(Unit::bookmark);
+                bookmark.is_some_and(|bookmark| bookmark.ends_initial_events)
+            }
+            Phase::List { .. } | Phase::Over => false,
+        }
+    }
+
+    /// Says what is due.
+    pub(super) fn speak(&mut self, rule: &mut ServiceTopology, outline: &mut Outline, edit: &mut Edit, out: &mut Output<'_>) {
+        if self.phase == (Phase::Initial { announced: true }) {
+            let (kind, encoding) = (self.kind, self.encoding);
+            return self.release(rule, outline, edit, |object, edit| write_object(Tells::Added, kind, encoding, object, edit, out));
+        }
+        if std::mem::take(&mut self.asked) {
+            collect(&mut lock(&self.ledger), rule);
+        }
+        if self.say_owed(rule, outline, edit, out).is_err() {
+            write_expired(self.encoding, LIST_AGAIN, out);
+            count(&rule.cluster().tally().streams_expired, 1);
+            self.phase = Phase::Over;
+            self.expired = true;
+            rule.cluster().shelf().forget(&self.ledger);
+        }
+    }
+
+    fn say_owed(
+        &mut self,
+        rule: &mut ServiceTopology,
+        outline: &mut Outline,
+        edit: &mut Edit,
+        out: &mut Output<'_>,
+    ) -> Result<(), NotKept> {
+        let shared = self.ledger.clone();
+        let mut ledger = lock(&shared);
+        let mut again = BTreeSet::new();
+        if ledger.high != self.repeat_at {
+            again.append(&mut ledger.repeat);
+        }
+        let mut owed = std::mem::take(&mut ledger.owed);
+        owed.append(&mut again.clone());
+        let mut said = 0;
+        for id in owed {
+            said += u64::from(self.say(&mut ledger, id, again.contains(&id), rule, outline, edit, out)?);
+        }
+        count(&rule.cluster().tally().events_refreshed, said);
+        if said > 0 && self.bookmarks && self.phase == Phase::Live && ledger.high != Version::default() {
+            write_bookmark(self.kind, self.encoding, ledger.high, out);
+        }
+        Ok(())
+    }
+
+    /// Says an object, if the client does not have it so; `again` even if. True if it was said.
+    #[allow(clippy::too_many_arguments)]
+    fn say(
+        &mut self,
+        ledger: &mut Ledger,
+        id: u32,
+        again: bool,
+        rule: &mut ServiceTopology,
+        outline: &mut Outline,
+        edit: &mut Edit,
+        out: &mut Output<'_>,
+    ) -> Result<bool, NotKept> {
+        let Some(original) = ledger.entry(id).original.clone() else {
+            // What is not of a Service cannot be asked for by one.
+            if self.retention != Retention::Topology || ledger.service_of(id).is_empty() {
+                return Err(NotKept);
+            }
+            ledger.missing.insert(id);
+            return Ok(false);
+        };
+        let unit = Unit::stored(&original, self.encoding);
+        outline_object(self.kind, &mut self.scanner, &original, self.encoding, outline).map_err(|_| NotKept)?;
+        let (family, version) = (ledger.entry(id).family, ledger.entry(id).version);
+        let judged = judge(rule, outline, edit, &original, ledger, Some(id), family);
+        write_service_key(
+            &mut self.name,
+            &outline.optional_text(&original, outline.namespace),
+            &outline.optional_text(&original, outline.name),
+        );
+        see(ledger, &self.name, rule, outline, &original, family, version, &judged, self.ladders);
+        let normal = Normal::of(self.kind, self.encoding, &original, outline);
+        let digest = self.digest(ledger, &normal, &unit, outline, edit);
+        self.keep(ledger, id, &normal, judged.keys);
+        let high = ledger.high;
+        let entry = ledger.entry_mut(id);
+        entry.lens = judged.lens;
+        if entry.sent == Some(digest) && !again {
+            return Ok(false);
+        }
+        let live = self.phase == Phase::Live;
+        // Above W the client would miss what it has not seen; without a W only the object's own version is safe.
+        let stamp = if live && high != Version::default() { high } else { version };
+        if let Some(place) = outline.version.filter(|_| stamp != version) {
+            write_stamp(edit, place, stamp);
+        }
+        let same = entry.stamp == stamp;
+        (entry.sent, entry.stamp, entry.synthetic) = (Some(digest), stamp, true);
+        if same && live {
+            ledger.repeat.insert(id);
+            self.repeat_at = high;
+        }
+        let tells = if live { Tells::Modified } else { Tells::Added };
+        write_object(tells, self.kind, self.encoding, &original, edit, out);
+        Ok(true)
+    }
+
+    /// Takes an object that was asked for. It counts at the version that upstream was seen to have.
+    pub(super) fn supply(&mut self, object: &[u8], outline: &mut Outline) {
+        if outline_object(self.kind, &mut self.scanner, object, self.encoding, outline).is_err() {
+            return;
+        }
+        write_service_key(&mut self.name, &outline.optional_text(object, outline.namespace), &outline.optional_text(object, outline.name));
+        let mut ledger = lock(&self.ledger);
+        let Some(id) = ledger.find(&self.name).filter(|id| ledger.missing.contains(id)) else { return };
+        if ledger.entry(id).version == version_of(outline, object) {
+            let normal = Normal::of(self.kind, self.encoding, object, outline).concat();
+            ledger.keep(id, Some((b"", &normal)));
+            ledger.missing.remove(&id);
+            ledger.owed.insert(id);
+        }
+    }
+}
+
+/// Finds the objects that the changes of facts since the last time may have changed for the client.
+fn collect(ledger: &mut Ledger, rule: &ServiceTopology) {
+    let (cluster, own) = (rule.cluster(), rule.node());
+    let facts = cluster.read();
+    let (generation, changes) = facts.changes_since(ledger.generation);
+    ledger.generation = generation;
+    let own_pool = facts.own_pool_name(own, cluster.config());
+    let is_own_pool = |pool: &str| own_pool == Some(pool.as_bytes());
+    let mut everything = changes.is_none();
+    let (mut services, mut touched) = (BTreeSet::new(), BTreeSet::new());
+    for change in changes.into_iter().flatten() {
+        match change {
+            Change::Service(key) => drop(services.insert(key.as_bytes().to_vec())),
+            Change::Node(node) => everything |= node.as_bytes() == own,
+            Change::Pool(pool) => everything |= is_own_pool(&pool),
+            Change::Member { node, pool } if is_own_pool(&pool) => touched.extend(ledger.on_node(node.as_bytes())),
+            Change::Member { .. } => {}
+        }
+    }
+    if everything {
+        services = ledger.services().map(<[u8]>::to_vec).collect();
+    } else if cluster.config().ladders {
+        // Who stands on a rung may decide about siblings that do not name the node.
+        services.extend(touched.iter().map(|&id| ledger.service_of(id).to_vec()));
+    }
+    for service in services {
+        relook(ledger, &service, &facts, rule, everything);
+    }
+    ledger.owed.append(&mut touched);
+}
+
+/// Looks how the objects of a Service are seen now. Those that were sent as seen otherwise are owed; with `pool_changed`
+/// also those seen through the pool.
+pub(super) fn relook(ledger: &mut Ledger, service: &[u8], facts: &Facts, rule: &ServiceTopology, pool_changed: bool) {
+    let (keys, _) = facts.service(service);
+    let objects = ledger.of_service(service).to_vec();
+    let families: BTreeSet<u8> = objects.iter().map(|&id| ledger.entry(id).family).collect();
+    for family in families {
+        let of_family = || objects.iter().copied().filter(|&id| ledger.entry(id).family == family);
+        let view = facts.view(keys, rule.node(), rule.cluster().config(), |members| {
+            of_family().fold(Usable::default(), |usable, id| usable | ledger.usable(id, rule.node(), members))
+        });
+        let lens = view.lens();
+        for id in of_family().collect::<Vec<_>>() {
+            let entry = ledger.entry(id);
+            if entry.lens != lens || entry.sent.is_none() || pool_changed && lens.is_of_pool() {
+                ledger.owed.insert(id);
+            } else {
+                ledger.missing.remove(&id);
+            }
+        }
+    }
+}
+
+/// Writes another version into an object.
+fn write_stamp(edit: &mut Edit, place: VersionPlace, stamp: Version) {
+    let stamp = stamp.to_string();
+    let Some((length, metadata_length, metadata)) = place.lengths else { return edit.replace(place.text, stamp.as_bytes()) };
+    let mut text = vec![stamp.len() as u8];
+    text.extend_from_slice(stamp.as_bytes());
+    let before = crate::wire::Span::new(length.start, place.text.end);
+    edit.replace_length(metadata_length, metadata.len() - before.len() + text.len());
+    edit.replace(before, &text);
+}
