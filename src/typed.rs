@@ -23,7 +23,9 @@ impl NodeView {
             let given = endpoint.conditions.clone().unwrap_or_default();
             Condition::of(given.ready, given.serving, given.terminating)
         };
-        let stands: Vec<_> = slice.endpoints.iter().map(|endpoint| (conditions(endpoint), endpoint.node_name.clone())).collect();
+        let ladders = self.cluster().config().ladders;
+        let stands: Vec<_> =
+            slice.endpoints.iter().filter(|_| ladders).map(|endpoint| (conditions(endpoint), endpoint.node_name.clone())).collect();
         self.settle(
             namespace,
             service.as_deref(),
@@ -41,7 +43,8 @@ impl NodeView {
     pub fn filter_endpoints(&self, endpoints: &mut Endpoints) -> Result<usize, Vec<Missing>> {
         let namespace = endpoints.metadata.namespace.as_deref().unwrap_or_default();
         let service = endpoints.metadata.name.clone();
-        let ready = endpoints.subsets.iter().flatten().flat_map(|subset| subset.addresses.iter().flatten());
+        let ladders = self.cluster().config().ladders;
+        let ready = endpoints.subsets.iter().flatten().filter(|_| ladders).flat_map(|subset| subset.addresses.iter().flatten());
         let stands: Vec<_> = ready.map(|address| (Condition::Ready, address.node_name.clone())).collect();
         self.settle(
             namespace,

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use super::{Frontend, Port, State};
 use crate::object::endpoint_slice::HOSTNAME;
 use crate::object::outline::SERVICE_NAME_LABEL;
+use crate::topology::ladder::Condition;
 
 /// A Service.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -64,6 +65,8 @@ pub(super) struct Slice {
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) service: String,
+    /// `IPv4`, `IPv6` or `FQDN`; empty for Endpoints, which have but one family.
+    pub(super) address_type: String,
     pub(super) ports: Vec<Port>,
     pub(super) endpoints: Vec<Endpoint>,
 }
@@ -117,14 +120,23 @@ fn decode<T: prost::Message + Default>(bytes: &[u8]) -> Result<T, String> {
     T::decode(bytes).map_err(|error| error.to_string())
 }
 
-/// nil ready means ready, nil serving means serving, nil terminating means not (wire 5).
-fn state(ready: Option<bool>, serving: Option<bool>, terminating: Option<bool>) -> State {
-    if ready.unwrap_or(true) {
-        State::Active
-    } else if serving.unwrap_or(true) && terminating.unwrap_or(false) {
-        State::Terminating
-    } else {
-        State::NotReady
+impl From<Condition> for State {
+    fn from(condition: Condition) -> State {
+        match condition {
+            Condition::Ready => State::Active,
+            Condition::Terminating => State::Terminating,
+            Condition::Unusable => State::NotReady,
+        }
+    }
+}
+
+impl State {
+    pub(super) fn condition(self) -> Condition {
+        match self {
+            State::Active => Condition::Ready,
+            State::Terminating => Condition::Terminating,
+            State::NotReady => Condition::Unusable,
+        }
     }
 }
 
@@ -186,8 +198,10 @@ impl From<JsonService> for Service {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct JsonSlice {
     metadata: JsonMetadata,
+    address_type: Option<String>,
     endpoints: Option<Vec<JsonEndpoint>>,
     ports: Option<Vec<JsonPort>>,
 }
@@ -232,13 +246,14 @@ impl JsonSlice {
             Endpoint {
                 addresses: endpoint.addresses.unwrap_or_default(),
                 node: if beta { endpoint.topology.and_then(|mut topology| topology.remove(HOSTNAME)) } else { endpoint.node_name },
-                state: state(conditions.ready, conditions.serving, conditions.terminating),
+                state: Condition::of(conditions.ready, conditions.serving, conditions.terminating).into(),
             }
         };
         Slice {
             namespace: self.metadata.namespace.unwrap_or_default(),
             name: self.metadata.name.unwrap_or_default(),
             service: self.metadata.labels.and_then(|mut labels| labels.remove(SERVICE_NAME_LABEL)?).unwrap_or_default(),
+            address_type: self.address_type.unwrap_or_default(),
             ports: self.ports.unwrap_or_default().into_iter().map(Port::from).collect(),
             endpoints: self.endpoints.unwrap_or_default().into_iter().map(endpoint).collect(),
         }
@@ -278,6 +293,7 @@ impl JsonEndpoints {
                 namespace: namespace.clone(),
                 name: name.clone(),
                 service: name.clone(),
+                address_type: String::new(),
                 ports: subset.ports.unwrap_or_default().into_iter().map(Port::from).collect(),
                 endpoints: ready.chain(others).collect(),
             }
@@ -359,6 +375,8 @@ struct PbSlice {
     endpoints: Vec<PbEndpoint>,
     #[prost(message, repeated, tag = "3")]
     ports: Vec<PbPort>,
+    #[prost(string, tag = "4")]
+    address_type: String,
 }
 
 #[derive(prost::Message)]
@@ -401,13 +419,14 @@ impl PbSlice {
             Endpoint {
                 addresses: endpoint.addresses,
                 node: if beta { endpoint.topology.remove(HOSTNAME) } else { endpoint.node_name },
-                state: state(conditions.ready, conditions.serving, conditions.terminating),
+                state: Condition::of(conditions.ready, conditions.serving, conditions.terminating).into(),
             }
         };
         Slice {
             namespace: metadata.namespace,
             name: metadata.name,
             service: metadata.labels.remove(SERVICE_NAME_LABEL).unwrap_or_default(),
+            address_type: self.address_type,
             ports: self.ports.into_iter().map(|PbPort { name, protocol, port }| Port { name, port, protocol }).collect(),
             endpoints: self.endpoints.into_iter().map(endpoint).collect(),
         }
@@ -462,6 +481,7 @@ impl PbEndpoints {
                 namespace: namespace.clone(),
                 name: name.clone(),
                 service: name.clone(),
+                address_type: String::new(),
                 ports: subset.ports.into_iter().map(|PbEndpointsPort { name, port, protocol }| Port { name, port, protocol }).collect(),
                 endpoints: ready.chain(others).collect(),
             }

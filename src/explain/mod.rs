@@ -12,6 +12,8 @@ use serde::Serialize;
 
 pub use self::inventory::{Headline, Inventory};
 use crate::node::NodeView;
+use crate::topology::Members;
+use crate::topology::ladder::Usable;
 use crate::topology::verdict::Reason;
 
 /// One Service as a node sees it.
@@ -25,7 +27,7 @@ pub struct ServiceView {
     pub name: String,
     /// `ClusterIP`, `NodePort`, ...; empty where only endpoints are known.
     pub r#type: String,
-    /// What its topology keys ask for: `any`, `node` or `pool`; `None`: the Service is not known.
+    /// What its topology keys ask for: `any`, `node`, `pool` or `ladder`; `None`: the Service is not known.
     pub topology: Option<&'static str>,
     /// Where it is reached: `10.96.57.90:80/TCP`.
     pub frontends: Vec<Frontend>,
@@ -149,8 +151,16 @@ impl Inventory {
         let service = self.service_named(namespace, name);
         let mut endpoints = Vec::new();
         for slice in self.slices_of(namespace, name) {
+            // A ladder is decided over all slices of one family.
+            let siblings = || self.slices_of(namespace, name).filter(|sibling| sibling.address_type == slice.address_type);
+            let usable = |members: Option<&Members>| {
+                siblings().flat_map(|sibling| &sibling.endpoints).fold(Usable::default(), |usable, endpoint| {
+                    let on = endpoint.node.as_deref().map(str::as_bytes);
+                    usable | Usable::of(endpoint.state.condition(), on, node.name().as_bytes(), members)
+                })
+            };
             for endpoint in &slice.endpoints {
-                let reason = node.judge(namespace, Some(name), endpoint.node.as_deref());
+                let reason = node.judge_among(namespace, Some(name), endpoint.node.as_deref(), usable);
                 let pools = endpoint.node.as_deref().map(|name| node.pools_of(name)).unwrap_or_default();
                 endpoints.push(EndpointView {
                     address: endpoint.addresses.first().cloned().unwrap_or_default(),

@@ -278,6 +278,10 @@ impl Follow {
 
     /// What to list, so that what is owed can be said.
     pub(super) fn wanted(&self) -> Vec<Wanted> {
+        // After an ERROR nothing can be said any more.
+        if self.phase == Phase::Over {
+            return Vec::new();
+        }
         let ledger = lock(&self.ledger);
         let services: BTreeSet<&[u8]> = ledger.missing.iter().map(|&id| ledger.service_of(id)).collect();
         services.into_iter().map(|key| Wanted::of(self.kind, key)).collect()

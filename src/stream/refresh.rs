@@ -59,7 +59,7 @@ impl Follow {
             let (kind, encoding) = (self.kind, self.encoding);
             return self.release(rule, outline, edit, |object, edit| write_object(Tells::Added, kind, encoding, object, edit, out));
         }
-        if std::mem::take(&mut self.asked) {
+        if self.phase == Phase::Live && std::mem::take(&mut self.asked) {
             collect(&mut lock(&self.ledger), rule);
         }
         if self.say_owed(rule, outline, edit, out).is_err() {
@@ -109,6 +109,10 @@ impl Follow {
         edit: &mut Edit,
         out: &mut Output<'_>,
     ) -> Result<bool, NotKept> {
+        // The client went on from before this version: upstream has yet to bring it, to a client that may not have it.
+        if ledger.high.is_before(ledger.entry(id).version) {
+            return Ok(false);
+        }
         let Some(original) = ledger.entry(id).original.clone() else {
             // What is not of a Service cannot be asked for by one.
             if self.retention != Retention::Topology || ledger.service_of(id).is_empty() {
