@@ -1,48 +1,13 @@
 //! What is allocated: nothing per event, and no more for a long list than for a short one.
 
 mod common;
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "common/counting.rs"]
+mod counting;
 
 use bytes::BytesMut;
-use common::corpus::{json_event, json_list, open, protobuf_event, protobuf_list, slice};
-use poolscope::Stream;
-
-/// Counts what the thread that runs a test allocates.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-    static LIVE: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
-}
-
-fn change(by: isize) {
-    let live = LIVE.get() + by;
-    LIVE.set(live);
-    PEAK.set(PEAK.get().max(live));
-}
-
-// SAFETY: every call is passed on to the system's allocator; the counters are plain thread-local cells without
-// destructors, which neither allocate nor go away before the thread does.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        change(layout.size() as isize);
-        // SAFETY: the caller's contract is the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        change(-(layout.size() as isize));
-        // SAFETY: the caller's contract is the system allocator's.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use common::corpus::{follow, json_event, json_list, list, node, open, protobuf_event, protobuf_list, slice, teach};
+use counting::{ALLOCATIONS, LIVE, PEAK};
+use poolscope::{Cluster, Config, Stream};
 
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
@@ -78,6 +43,36 @@ fn an_event_allocates_nothing() {
                 assert_eq!(allocations(open(members, content_type, WATCH), body, chunk), 0, "{content_type}, chunks of {chunk}");
             }
         }
+    }
+}
+
+#[test]
+fn an_event_that_is_remembered_allocates_nothing_either() {
+    let slices: Vec<_> = (0..200).map(slice).collect();
+    let json: Vec<u8> = slices.iter().flat_map(json_event).collect();
+    let protobuf: Vec<u8> = slices.iter().flat_map(protobuf_event).collect();
+    for (content_type, body, listed) in [(JSON, &json, json_list(200)), (PROTOBUF, &protobuf, protobuf_list(200))] {
+        let mut config = Config::openyurt();
+        config.quiet = false;
+        let cluster = Cluster::new(config).unwrap();
+        teach(&cluster, &(0..50).map(node).collect::<Vec<_>>());
+        list(&cluster, content_type, LIST, &listed);
+        let stream = follow(&cluster, content_type, "/apis/discovery.k8s.io/v1/endpointslices?watch=true&resourceVersion=999999");
+        assert_eq!(allocations(stream, body, 16_384), 0, "{content_type}");
+    }
+}
+
+/// What a ledger takes, of the bytes of the originals that it keeps: keys, indexes and all.
+#[test]
+fn a_ledger_takes_little_more_than_the_originals() {
+    for (content_type, list_of) in [(JSON, json_list as fn(usize) -> Vec<u8>), (PROTOBUF, protobuf_list)] {
+        let listed = list_of(500);
+        let cluster = Cluster::new(Config::openyurt()).unwrap();
+        teach(&cluster, &(0..50).map(node).collect::<Vec<_>>());
+        let before = LIVE.get();
+        list(&cluster, content_type, LIST, &listed);
+        let taken = LIVE.get() - before;
+        assert!(taken > listed.len() as isize * 9 / 10 && taken * 10 <= listed.len() as isize * 11, "{taken} for {}", listed.len());
     }
 }
 

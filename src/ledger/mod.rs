@@ -27,6 +27,8 @@ pub(crate) struct Ledger {
     services: Index,
     /// Only of objects whose Service asks for the pool, and with ladders of all: for no other the node matters later.
     nodes: Index,
+    /// A buffer.
+    places: Vec<Place>,
     /// Bytes of originals.
     retained: usize,
     digests: Digests,
@@ -59,7 +61,7 @@ pub(crate) struct Entry {
     pub(crate) lens: Lens,
     /// As upstream has it.
     pub(crate) version: Version,
-    /// As the client has it.
+    /// As the client has it; unknown where either of two may be.
     pub(crate) stamp: Version,
     /// It was last sent by a refresh, not by an event of upstream.
     pub(crate) synthetic: bool,
@@ -69,11 +71,31 @@ pub(crate) struct Entry {
     pub(crate) original: Option<Arc<[u8]>>,
 }
 
-/// A node that endpoints of an object are on, and their conditions.
+impl Entry {
+    /// What the client has of it is not known any more.
+    fn forget_sent(&mut self) {
+        self.sent = None;
+        self.stamp = Version::default();
+    }
+}
+
+/// A node that endpoints of an object are on, and their conditions in the lowest two bits: there is one for each endpoint
+/// of the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
-    node: u32,
-    conditions: u8,
+struct Place(u32);
+
+impl Place {
+    fn new(node: u32, conditions: u8) -> Place {
+        Place(node << 2 | u32::from(conditions))
+    }
+
+    fn node(self) -> u32 {
+        self.0 >> 2
+    }
+
+    fn conditions(self) -> u8 {
+        self.0 as u8 & (READY | TERMINATING)
+    }
 }
 
 /// What upstream says of an object.
@@ -96,6 +118,7 @@ impl Ledger {
             names: Names::default(),
             services: Index::default(),
             nodes: Index::default(),
+            places: Vec::new(),
             retained: 0,
             digests,
             floor: Version::default(),
@@ -142,7 +165,7 @@ impl Ledger {
     /// What an object has usable on the rungs of a node `own` whose pool has `members`.
     pub(crate) fn usable(&self, id: u32, own: &[u8], members: Option<&Members>) -> Usable {
         let entry = self.entry(id);
-        let places = entry.places.iter().map(|place| (Some(self.nodes.name(place.node)), place.conditions));
+        let places = entry.places.iter().map(|place| (Some(self.nodes.name(place.node())), place.conditions()));
         let all = std::iter::once((None, entry.conditions)).chain(places);
         all.fold(Usable::default(), |usable, (node, conditions)| {
             let of = |bit: u8, condition| {
@@ -165,21 +188,23 @@ impl Ledger {
             service.inspect(|&service| self.services.link(service, id));
             before.inspect(|&service| self.services.unlink(service, id));
         }
-        let (mut places, mut conditions) = (Vec::new(), 0);
+        let (mut places, mut conditions) = (std::mem::take(&mut self.places), 0);
+        places.clear();
         for (node, condition) in seen.endpoints {
             let bit = bit(condition);
             conditions |= bit;
             if let Some(node) = node {
-                places.push(Place { node: self.nodes.intern(&node), conditions: bit });
+                places.push(Place::new(self.nodes.intern(&node), bit));
             }
         }
-        places.sort_unstable_by_key(|place| place.node);
+        places.sort_unstable_by_key(|place| place.0);
         places.dedup_by(|next, place| {
-            let same = next.node == place.node;
-            place.conditions |= if same { next.conditions } else { 0 };
+            let same = next.node() == place.node();
+            place.0 |= if same { u32::from(next.conditions()) } else { 0 };
             same
         });
         self.place(id, &places);
+        self.places = places;
         let entry = self.entry_mut(id);
         entry.conditions = conditions;
         entry.family = seen.family;
@@ -247,10 +272,10 @@ impl Ledger {
         for id in self.names.values() {
             let entry = &mut self.entries[*id as usize];
             if !entry.version.is_covered_by(start) {
-                entry.sent = None;
+                entry.forget_sent();
                 self.owed.remove(id);
             } else if entry.synthetic && !entry.stamp.is_before(start) {
-                entry.sent = None;
+                entry.forget_sent();
                 self.owed.insert(*id);
             }
         }
@@ -261,7 +286,7 @@ impl Ledger {
     /// What the client holds of any object is not known, and owed.
     pub(crate) fn forget_sent(&mut self) {
         for id in self.names.values() {
-            self.entries[*id as usize].sent = None;
+            self.entries[*id as usize].forget_sent();
             self.owed.insert(*id);
         }
     }
@@ -272,17 +297,23 @@ impl Ledger {
         self.generation = self.generation.min(other.generation);
         other.generation = self.generation;
         for (name, &id) in &self.names {
-            let theirs = other.names.get(name).copied();
-            let sent = theirs.and_then(|id| other.entries[id as usize].sent);
-            if sent.is_none() || sent != self.entries[id as usize].sent {
-                self.entries[id as usize].sent = None;
-                self.owed.insert(id);
+            let entry = &mut self.entries[id as usize];
+            match other.names.get(name).map(|&id| &mut other.entries[id as usize]) {
+                Some(theirs) if theirs.sent.is_some() && theirs.sent == entry.sent => {
+                    if theirs.stamp != entry.stamp {
+                        (theirs.stamp, entry.stamp) = Default::default();
+                    }
+                }
+                _ => {
+                    entry.forget_sent();
+                    self.owed.insert(id);
+                }
             }
         }
         for (name, &id) in &other.names {
-            let ours = self.names.get(name).copied();
-            if ours.is_none_or(|ours| self.entries[ours as usize].sent.is_none()) {
-                other.entries[id as usize].sent = None;
+            let ours = self.names.get(name).map(|&id| &self.entries[id as usize]);
+            if ours.is_none_or(|ours| ours.sent.is_none()) {
+                other.entries[id as usize].forget_sent();
                 other.owed.insert(id);
             }
         }
@@ -321,12 +352,12 @@ impl Ledger {
             return;
         }
         let before = std::mem::replace(&mut self.entry_mut(id).places, places.into());
-        let has = |places: &[Place], node: u32| places.binary_search_by_key(&node, |place| place.node).is_ok();
-        for place in places.iter().filter(|place| !has(&before, place.node)) {
-            self.nodes.link(place.node, id);
+        let has = |places: &[Place], node: u32| places.binary_search_by_key(&node, |place| place.node()).is_ok();
+        for place in places.iter().filter(|place| !has(&before, place.node())) {
+            self.nodes.link(place.node(), id);
         }
-        for place in before.iter().filter(|place| !has(places, place.node)) {
-            self.nodes.unlink(place.node, id);
+        for place in before.iter().filter(|place| !has(places, place.node())) {
+            self.nodes.unlink(place.node(), id);
         }
     }
 }

@@ -44,14 +44,14 @@ impl ServiceTopology {
         &self.service_key
     }
 
-    /// Judges the object in `buf` whose outline is given. `siblings` tells for the Service, and the members of the own
-    /// pool, what the other objects of a ladder's Service have usable.
+    /// Judges the object in `buf` whose outline is given. `siblings` tells for the Service, this node and the
+    /// members of its pool what the other objects of a ladder's Service have usable.
     pub(crate) fn rewrite(
         &mut self,
         buf: &[u8],
         outline: &Outline,
         edit: &mut Edit,
-        siblings: impl FnOnce(&[u8], Option<&Members>) -> Usable,
+        siblings: impl FnOnce(&[u8], &[u8], Option<&Members>) -> Usable,
     ) -> Judged {
         edit.clear();
         let config = self.cluster.config();
@@ -70,7 +70,7 @@ impl ServiceTopology {
             facts.service(&self.service_key)
         };
         let view = facts.view(service, &self.node, config, |members| {
-            outline.endpoints.iter().fold(siblings(&self.service_key, members), |usable, endpoint| {
+            outline.endpoints.iter().fold(siblings(&self.service_key, &self.node, members), |usable, endpoint| {
                 let node = endpoint.node.map(|node| outline.text(buf, node));
                 usable | Usable::of(endpoint.condition, node.as_deref(), &self.node, members)
             })

@@ -328,8 +328,10 @@ impl Follow {
     pub(super) fn keep(&self, ledger: &mut Ledger, id: u32, object: &Normal<'_>, keys: Keys) {
         let kept = ledger.entry(id).original.as_ref().map_or(0, |kept| kept.len());
         let room = ledger.retained() - kept + object.head.len() + object.tail.len() <= self.max_retained;
-        // What a sibling on a ladder shows can change with any event, so these are always kept.
+        // What a sibling on a ladder shows can change with any event, and what is to be said once more will be: these are
+        // always kept.
         let wanted = matches!(keys, Keys::Ladder(_))
+            || ledger.repeat.contains(&id)
             || self.key.is_some()
                 && match self.retention {
                     Retention::Full => true,
@@ -393,10 +395,9 @@ pub(super) fn judge(
     known: Option<u32>,
     family: u8,
 ) -> Judged {
-    let own = rule.node().to_vec();
-    rule.rewrite(buf, outline, edit, |service, members| {
+    rule.rewrite(buf, outline, edit, |service, own, members| {
         let siblings = ledger.of_service(service).iter().filter(|&&id| Some(id) != known && ledger.entry(id).family == family);
-        siblings.fold(Usable::default(), |usable, &id| usable | ledger.usable(id, &own, members))
+        siblings.fold(Usable::default(), |usable, &id| usable | ledger.usable(id, own, members))
     })
 }
 

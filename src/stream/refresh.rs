@@ -133,11 +133,11 @@ impl Follow {
         see(ledger, &self.name, rule, outline, &original, family, version, &judged, self.ladders);
         let normal = Normal::of(self.kind, self.encoding, &original, outline);
         let digest = self.digest(ledger, &normal, &unit, outline, edit);
-        self.keep(ledger, id, &normal, judged.keys);
         let high = ledger.high;
         let entry = ledger.entry_mut(id);
         entry.lens = judged.lens;
         if entry.sent == Some(digest) && !again {
+            self.keep(ledger, id, &normal, judged.keys);
             return Ok(false);
         }
         let live = self.phase == Phase::Live;
@@ -146,12 +146,13 @@ impl Follow {
         if let Some(place) = outline.version.filter(|_| stamp != version) {
             write_stamp(edit, place, stamp);
         }
-        let same = entry.stamp == stamp;
+        let same = entry.stamp == stamp || entry.stamp == Version::default();
         (entry.sent, entry.stamp, entry.synthetic) = (Some(digest), stamp, true);
         if same && live {
             ledger.repeat.insert(id);
             self.repeat_at = high;
         }
+        self.keep(ledger, id, &normal, judged.keys);
         let tells = if live { Tells::Modified } else { Tells::Added };
         write_object(tells, self.kind, self.encoding, &original, edit, out);
         Ok(true)

@@ -206,7 +206,7 @@ impl Filter {
                 follow.passed(unit.event, version_of(outline, unit.buf), rule.cluster());
                 Told::AsItIs
             }
-            None if has_endpoints && rule.rewrite(unit.buf, outline, edit, |_, _| Usable::default()).changes => Told::Edited,
+            None if has_endpoints && rule.rewrite(unit.buf, outline, edit, |_, _, _| Usable::default()).changes => Told::Edited,
             None => Told::AsItIs,
         };
         Ok(match told {

@@ -1,6 +1,7 @@
 //! Large slices as the endpoint slice controller writes them, for benches and for counting allocations.
 #![allow(dead_code)]
 
+use bytes::BytesMut;
 use poolscope::{Cluster, Config, Head, Opened, Request, Stream};
 use prost::Message;
 use serde_json::{Value, json};
@@ -137,37 +138,77 @@ pub fn protobuf_event(slice: &Value) -> Vec<u8> {
 
 /// A list of so many slices of a hundred endpoints.
 pub fn json_list(slices: usize) -> Vec<u8> {
-    let items: Vec<String> = (0..slices).map(|at| slice(at).to_string()).collect();
-    let head = r#"{"kind":"EndpointSliceList","apiVersion":"discovery.k8s.io/v1","metadata":{"resourceVersion":"9"},"items":["#;
+    json_list_of((0..slices).map(slice))
+}
+
+/// A list of these slices.
+pub fn json_list_of(slices: impl Iterator<Item = Value>) -> Vec<u8> {
+    let items: Vec<String> = slices.map(|slice| slice.to_string()).collect();
+    let head = r#"{"kind":"EndpointSliceList","apiVersion":"discovery.k8s.io/v1","metadata":{"resourceVersion":"999999"},"items":["#;
     format!("{head}{}]}}\n", items.join(",")).into_bytes()
 }
 
 /// The same in protobuf.
 pub fn protobuf_list(slices: usize) -> Vec<u8> {
+    protobuf_list_of((0..slices).map(slice))
+}
+
+/// The same in protobuf.
+pub fn protobuf_list_of(slices: impl Iterator<Item = Value>) -> Vec<u8> {
     let mut list = Vec::new();
-    record(&mut list, 1, b"\x0a\x00\x12\x019\x1a\x00");
-    for at in 0..slices {
-        record(&mut list, 2, &protobuf_slice(&slice(at)));
-    }
+    record(&mut list, 1, b"\x0a\x00\x12\x06999999\x1a\x00");
+    slices.for_each(|slice| record(&mut list, 2, &protobuf_slice(&slice)));
     envelope("EndpointSliceList", &list)
 }
 
-/// A cluster in which the pool of `edge-node-0000` has this many of the 500 nodes.
-pub fn open(members: usize, content_type: &str, target: &str) -> Stream {
-    let cluster = Cluster::new(Config::openyurt()).unwrap();
-    let nodes: Vec<String> = (0..members).map(|number| node(number * 7 % NODES)).collect();
+/// A slice whose endpoints are spread over `nodes` nodes so that each node is in as many slices as every other.
+pub fn spread(seed: usize, nodes: usize) -> Value {
+    let mut slice = slice(seed);
+    for (at, endpoint) in slice["endpoints"].as_array_mut().unwrap().iter_mut().enumerate() {
+        endpoint["nodeName"] = node((seed + at * nodes / 100) % nodes).into();
+    }
+    slice
+}
+
+/// Teaches a cluster that Service `shop/checkout` asks for the pool, and that these nodes are in the pool of node 0.
+pub fn teach(cluster: &Cluster, members: &[String]) {
     for (path, items) in [
         (
             "/api/v1/services",
             json!([{"metadata": {"name": "checkout", "namespace": "shop", "annotations": {"openyurt.io/topologyKeys": "openyurt.io/nodepool"}}}]),
         ),
         ("/api/v1/nodes", json!([{"metadata": {"name": node(0), "labels": {"apps.openyurt.io/nodepool": "here"}}}])),
-        ("/apis/apps.openyurt.io/v1beta2/nodepools", json!([{"metadata": {"name": "here"}, "status": {"nodes": nodes}}])),
+        ("/apis/apps.openyurt.io/v1beta2/nodepools", json!([{"metadata": {"name": "here"}, "status": {"nodes": members}}])),
     ] {
         let mut feed = cluster.feed(&Request::get(path), &Head::ok("application/json")).unwrap();
         feed.push(json!({"metadata": {}, "items": items}).to_string().as_bytes()).unwrap();
         feed.finish().unwrap();
     }
+}
+
+/// The stream of a response for node 0, as its client's.
+pub fn follow(cluster: &Cluster, content_type: &str, target: &str) -> Stream {
+    match cluster.node(node(0)).open(&Request::get(target), &Head::ok(content_type)) {
+        Ok(Opened::Rewrite(stream)) => stream,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The same of a list, read to its end.
+pub fn list(cluster: &Cluster, content_type: &str, target: &str, body: &[u8]) {
+    let (mut stream, mut out) = (follow(cluster, content_type, target), BytesMut::new());
+    for chunk in body.chunks(16_384) {
+        stream.push(chunk, &mut out).unwrap();
+        out.clear();
+    }
+    stream.finish(&mut out).unwrap();
+}
+
+/// A cluster in which the pool of `edge-node-0000` has this many of the 500 nodes.
+pub fn open(members: usize, content_type: &str, target: &str) -> Stream {
+    let cluster = Cluster::new(Config::openyurt()).unwrap();
+    let nodes: Vec<String> = (0..members).map(|number| node(number * 7 % NODES)).collect();
+    teach(&cluster, &nodes);
     match cluster.node(node(0)).open_alone(&Request::get(target), &Head::ok(content_type)) {
         Ok(Opened::Rewrite(stream)) => stream,
         other => panic!("{other:?}"),
