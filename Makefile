@@ -36,9 +36,10 @@ check:
 	$(CARGO) clippy -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items --features cli
 
-# The same properties on forty times as many random objects.
+# The same properties on forty times as many random objects, and lives of streams of a million events.
 long:
 	POOLSCOPE_CASES=20000 $(CARGO) test --release --test properties
+	POOLSCOPE_EVENTS=1000000 $(CARGO) test --release --test simulation -- --nocapture
 
 bench:
 	$(CARGO) bench

@@ -157,6 +157,10 @@ impl Config {
                 return refuse(&format!("`limits.{key}` is {value}; it must be between 1 and 1073741824"));
             }
         }
+        let ledger_bytes = self.limits.ledger_bytes;
+        if ledger_bytes == 0 || ledger_bytes as u64 > 1 << 40 {
+            return refuse(&format!("`limits.ledgerBytes` is {ledger_bytes}; it must be between 1 and 1099511627776"));
+        }
         if self.limits.depth == 0 {
             return refuse("`limits.depth` is 0; it must be at least 1");
         }
@@ -363,6 +367,7 @@ mod tests {
         refused(r#"{"membership":{"nodeLabel":""}}"#, "empty");
         refused(r#"{"pool":""}"#, "pool");
         refused(r#"{"limits":{"depth":0}}"#, "depth");
+        refused(r#"{"limits":{"ledgerBytes":0}}"#, "ledgerBytes");
         refused("{", "EOF");
     }
 }

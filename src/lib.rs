@@ -14,6 +14,8 @@
 //! 2. For each request of the node's client, send [`NodeView::prepare`]'s version of it to the API server.
 //! 3. Give request and response head to [`NodeView::open`]; it says what to do with the body.
 //! 4. Push the body through the [`Stream`] chunk by chunk, and finish it.
+//! 5. When [`Cluster::generation`] moves, [refresh](Stream::refresh) the watches that are open: a change of facts owes their
+//!    clients events that the API server will not send.
 //!
 //! ```
 //! use poolscope::{BytesMut, Cluster, Config, Head, Opened, Request};
@@ -74,6 +76,12 @@
 //! own filter; [`Reason`] has every rule, `docs/openyurt.md` the table. Where a fact is missing, [`Config::in_doubt`]
 //! decides, and [`Cluster::counters`] counts: nothing passes in doubt without being counted.
 //!
+//! # Lives of streams
+//!
+//! What a client was told is remembered from its list to its watch and over reconnects, so that it can be told of changes of
+//! facts, and not be told what is nothing new to it. A watch whose past is not known is answered by [`Opened::Expired`].
+//! `docs/streams.md` has the rules with their reasons.
+//!
 //! # Errors
 //!
 //! One [`Error`] says what is wrong, where in the body, and what to do. A stream is closed by an error; what it gave out
@@ -96,6 +104,11 @@ mod topology;
 #[cfg(feature = "k8s-openapi")]
 mod typed;
 mod wire;
+
+/// The examples of the page are tested.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/streams.md")]
+struct Streams;
 
 pub use bytes::BytesMut;
 
