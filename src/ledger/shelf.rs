@@ -85,9 +85,10 @@ impl Shelf {
         self.slots.remove(at).map(|slot| slot.ledger)
     }
 
-    /// Forgets a ledger.
-    pub(crate) fn forget(&mut self, ledger: &Shared) {
-        self.slots.retain(|slot| !Arc::ptr_eq(&slot.ledger, ledger));
+    /// Forgets a ledger whose client has to list again, and those of the key that no stream uses: on a quiet server that list
+    /// would meet them at the same version, and might not agree with them once more.
+    pub(crate) fn forget(&mut self, key: &Key, ledger: &Shared) {
+        self.slots.retain(|slot| !Arc::ptr_eq(&slot.ledger, ledger) && (slot.key != *key || slot.is_in_use()));
     }
 
     /// The ledger for a watch that begins at `start`, if its past was seen. It stays on the shelf, in use.

@@ -67,7 +67,9 @@ impl Follow {
             count(&rule.cluster().tally().streams_expired, 1);
             self.phase = Phase::Over;
             self.expired = true;
-            rule.cluster().shelf().forget(&self.ledger);
+            if let Some(key) = &self.key {
+                rule.cluster().shelf().forget(key, &self.ledger);
+            }
         }
     }
 
@@ -222,7 +224,8 @@ pub(super) fn relook(ledger: &mut Ledger, service: &[u8], facts: &Facts, rule: &
             let entry = ledger.entry(id);
             if entry.lens != lens || entry.sent.is_none() || pool_changed && lens.is_of_pool() {
                 ledger.owed.insert(id);
-            } else {
+            } else if !lens.is_of_pool() {
+                // It is seen again as it was when it was sent. Through the pool a member may have changed since.
                 ledger.missing.remove(&id);
             }
         }
