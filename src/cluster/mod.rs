@@ -69,6 +69,7 @@ impl Cluster {
     /// A cluster of which nothing is known yet. Errors: [`Error::Config`](crate::Error::Config).
     pub fn new(config: Config) -> Result<Cluster> {
         config.check()?;
+        let shelf = Mutex::new(Shelf::new(config.limits.ledger_bytes));
         Ok(Cluster {
             shared: Arc::new(Shared {
                 config,
@@ -76,7 +77,7 @@ impl Cluster {
                 generation: AtomicU64::new(0),
                 tally: Tally::default(),
                 pages: Mutex::default(),
-                shelf: Mutex::default(),
+                shelf,
             }),
         })
     }

@@ -72,8 +72,18 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// The digest of the form that the client has, if it is known of one whose watch begins at `start`.
+    ///
+    /// Events reach a client in their order, so that a client at `start` has everything that went before an event of that
+    /// version. What was said at `start` itself by a refresh went after it, and what is newer did not arrive, or not
+    /// whole.
+    fn known_at(&self, start: Version) -> Option<u64> {
+        let arrived = self.version.is_covered_by(start) && !(self.synthetic && !self.stamp.is_before(start));
+        self.sent.filter(|_| arrived)
+    }
+
     /// What the client has of it is not known any more.
-    fn forget_sent(&mut self) {
+    pub(crate) fn forget_sent(&mut self) {
         self.sent = None;
         self.stamp = Version::default();
     }
@@ -232,6 +242,12 @@ impl Ledger {
         }
     }
 
+    /// Lets all originals go.
+    pub(crate) fn keep_no_originals(&mut self) {
+        self.entries.iter_mut().for_each(|entry| entry.original = None);
+        self.retained = 0;
+    }
+
     /// Bytes of originals kept.
     pub(crate) fn retained(&self) -> usize {
         self.retained
@@ -264,22 +280,18 @@ impl Ledger {
 
     /// A watch begins at `start`. What the client may not have got is not known of it any more; if it will not come again
     /// from upstream it is owed.
-    ///
-    /// Events reach a client in their order, so that a client at `start` has everything that went before an event of that
-    /// version. What was said at `start` itself by a refresh went after it, and what is newer did not arrive, or not
-    /// whole.
     pub(crate) fn resume_at(&mut self, start: Version) {
         for id in self.names.values() {
             let entry = &mut self.entries[*id as usize];
             if !entry.version.is_covered_by(start) {
                 entry.forget_sent();
                 self.owed.remove(id);
-            } else if entry.synthetic && !entry.stamp.is_before(start) {
+            } else if entry.known_at(start).is_none() {
                 entry.forget_sent();
                 self.owed.insert(*id);
             }
         }
-        self.owed.append(&mut self.repeat);
+        self.floor = start;
         self.high = start;
     }
 
@@ -291,30 +303,23 @@ impl Ledger {
         }
     }
 
-    /// Either of two ledgers may be the one that a client goes on from. On what they do not agree is not known in either, and
-    /// owed.
-    pub(crate) fn agree(&mut self, other: &mut Ledger) {
+    /// The client of a watch that begins at `start` may be that of `other`. On what the two do not agree is not known, and
+    /// owed unless upstream is going to bring it.
+    pub(crate) fn agree(&mut self, other: &Ledger, start: Version) {
         self.generation = self.generation.min(other.generation);
-        other.generation = self.generation;
         for (name, &id) in &self.names {
             let entry = &mut self.entries[id as usize];
-            match other.names.get(name).map(|&id| &mut other.entries[id as usize]) {
-                Some(theirs) if theirs.sent.is_some() && theirs.sent == entry.sent => {
-                    if theirs.stamp != entry.stamp {
-                        (theirs.stamp, entry.stamp) = Default::default();
+            match other.find(name).map(|id| other.entry(id)) {
+                Some(theirs) if theirs.version.is_covered_by(start) => {
+                    if entry.sent != theirs.known_at(start) {
+                        entry.forget_sent();
+                        self.owed.insert(id);
+                    } else if entry.stamp != theirs.stamp {
+                        entry.stamp = Version::default();
                     }
                 }
-                _ => {
-                    entry.forget_sent();
-                    self.owed.insert(id);
-                }
-            }
-        }
-        for (name, &id) in &other.names {
-            let ours = self.names.get(name).map(|&id| &self.entries[id as usize]);
-            if ours.is_none_or(|ours| ours.sent.is_none()) {
-                other.entries[id as usize].forget_sent();
-                other.owed.insert(id);
+                // It changed since, or went.
+                _ => entry.forget_sent(),
             }
         }
     }

@@ -28,17 +28,25 @@ pub(crate) struct Key {
     pub(crate) metadata_only: bool,
 }
 
-/// How many unused ledgers may be for one key. A client that lists and does not watch leaves one behind each time.
-const PER_KEY: usize = 2;
+/// How many unused ledgers may be for one key, lists that are half read apart. A client that lists and does not watch leaves
+/// one behind each time.
+const PER_KEY: usize = 4;
 
 /// How many unused ledgers may be at all.
-const CAPACITY: usize = 64;
+const CAPACITY: usize = 1024;
 
 /// Ledgers by what they are for, the latest last.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Shelf {
     slots: VecDeque<Slot>,
+    /// Up to which version the ledgers came that were thrown away, by key: a client that comes back at or before it may
+    /// be one of theirs. The latest last.
+    thrown: VecDeque<(Key, Version)>,
+    /// The same for all keys that are no longer there.
+    thrown_of_any: Version,
     digests: Digests,
+    /// Bytes of originals that unused ledgers may keep.
+    max_retained: usize,
 }
 
 #[derive(Debug)]
@@ -57,64 +65,129 @@ impl Slot {
 }
 
 impl Shelf {
+    pub(crate) fn new(max_retained: usize) -> Shelf {
+        Shelf {
+            slots: VecDeque::new(),
+            thrown: VecDeque::new(),
+            thrown_of_any: Version::default(),
+            digests: Digests::default(),
+            max_retained,
+        }
+    }
+
     /// An empty ledger.
-    pub(crate) fn begin(&self, generation: u64) -> Ledger {
-        Ledger::new(self.digests.clone(), generation)
+    pub(crate) fn begin(&self, generation: u64) -> Shared {
+        Arc::new(Mutex::new(Ledger::new(self.digests.clone(), generation)))
     }
 
     /// Puts a ledger where the watch that goes on from it will find it, or the next page of its list.
     pub(crate) fn put(&mut self, key: Key, page: Option<String>, ledger: Shared) {
+        let (mut alike, mut all, mut retained) = (1, 1, lock(&ledger).retained());
+        let mut thrown = Vec::new();
+        for (at, slot) in self.slots.iter().enumerate().rev().filter(|(_, slot)| !slot.is_in_use()) {
+            let is_alike = slot.key == key && slot.page.is_some() == page.is_some();
+            alike += usize::from(is_alike);
+            all += 1;
+            if is_alike && alike > PER_KEY || all > CAPACITY {
+                thrown.push(at);
+                continue;
+            }
+            let mut ledger = lock(&slot.ledger);
+            retained += ledger.retained();
+            if retained > self.max_retained {
+                retained -= ledger.retained();
+                ledger.keep_no_originals();
+            }
+        }
+        for at in thrown {
+            if let Some(slot) = self.slots.remove(at) {
+                self.throw(slot);
+            }
+        }
         self.slots.push_back(Slot { key, page, ledger });
-        let newest = self.slots.len() - 1;
-        let key = &self.slots[newest].key;
-        let unused: Vec<usize> = (0..newest).filter(|&at| !self.slots[at].is_in_use()).collect();
-        let alike = unused.iter().filter(|&&at| self.slots[at].key == *key);
-        let alike = alike.rev().skip(PER_KEY - 1).copied();
-        let oldest = unused.iter().rev().skip(CAPACITY - 1).copied();
-        let mut gone: Vec<usize> = alike.chain(oldest).collect();
-        gone.sort_unstable();
-        gone.dedup();
-        for at in gone.into_iter().rev() {
-            self.slots.remove(at);
+    }
+
+    /// A copy of the ledger of the pages before the one that `token` asks for: a page may be asked for again. Where another
+    /// client reads the same pages it knows only what the two agree on.
+    pub(crate) fn page(&mut self, key: &Key, token: &str) -> Option<Shared> {
+        let is_it = |slot: &&Slot| slot.page.as_deref() == Some(token) && slot.key == *key;
+        let mut found = self.slots.iter().rev().filter(is_it);
+        let mut copy = lock(&found.next()?.ledger).clone();
+        for other in found {
+            let floor = copy.floor;
+            copy.agree(&lock(&other.ledger), floor);
+        }
+        Some(Arc::new(Mutex::new(copy)))
+    }
+
+    /// Forgets a ledger whose client has to list again. If others of the key are there, those that no stream uses go with it:
+    /// the client may meet them again at the version of its next list, and might not agree with them once more.
+    pub(crate) fn forget(&mut self, key: &Key, ledger: &Shared) {
+        let is_own = |slot: &Slot| Arc::ptr_eq(&slot.ledger, ledger);
+        let is_other = |slot: &Slot| slot.key == *key && slot.page.is_none() && !is_own(slot);
+        let is_alone = !self.slots.iter().any(is_other);
+        for slot in std::mem::take(&mut self.slots) {
+            if is_own(&slot) && is_alone {
+                // Whoever comes back at its versions is its own client, which was told.
+            } else if is_own(&slot) || is_other(&slot) && !slot.is_in_use() {
+                self.throw(slot);
+            } else {
+                self.slots.push_back(slot);
+            }
         }
     }
 
-    /// The ledger of the pages before the one that `token` asks for.
-    pub(crate) fn page(&mut self, key: &Key, token: &str) -> Option<Shared> {
-        let at = self.slots.iter().position(|slot| slot.key == *key && slot.page.as_deref() == Some(token))?;
-        self.slots.remove(at).map(|slot| slot.ledger)
+    fn throw(&mut self, slot: Slot) {
+        if slot.page.is_none() {
+            let high = lock(&slot.ledger).high;
+            self.doubt(slot.key, high);
+        }
     }
 
-    /// Forgets a ledger whose client has to list again, and those of the key that no stream uses: on a quiet server that list
-    /// would meet them at the same version, and might not agree with them once more.
-    pub(crate) fn forget(&mut self, key: &Key, ledger: &Shared) {
-        self.slots.retain(|slot| !Arc::ptr_eq(&slot.ledger, ledger) && (slot.key != *key || slot.is_in_use()));
+    /// A client of which nothing is remembered may come back up to `version`.
+    pub(crate) fn doubt(&mut self, key: Key, version: Version) {
+        let at = self.thrown.iter().position(|(other, _)| *other == key);
+        let before = at.and_then(|at| self.thrown.remove(at)).map_or(Version::default(), |(_, version)| version);
+        self.thrown.push_back((key, version.later(before)));
+        if self.thrown.len() > CAPACITY
+            && let Some((_, version)) = self.thrown.pop_front()
+        {
+            self.thrown_of_any = self.thrown_of_any.later(version);
+        }
     }
 
     /// The ledger for a watch that begins at `start`, if its past was seen. It stays on the shelf, in use.
     ///
-    /// Several clients may have the same past, and which of them this is cannot be told. Where their ledgers do not agree
-    /// the client is told again; where the only ledger is still in use, of everything.
+    /// Several clients may have the same past, and which of them this is cannot be told. If only one ledger fits it is the
+    /// one. If several do, a copy is made that knows only what they agree on, and each stays for its own client. Where the
+    /// client's own ledger may be one that was thrown away, or the only one that fits is in use, nothing is known.
     pub(crate) fn resume(&mut self, key: &Key, start: Version) -> Option<Shared> {
         let fits = |slot: &&Slot| {
-            let ledger = lock(&slot.ledger);
-            slot.page.is_none() && slot.key == *key && ledger.floor.is_covered_by(start) && start.is_covered_by(ledger.high)
+            slot.page.is_none() && slot.key == *key && {
+                let ledger = lock(&slot.ledger);
+                ledger.floor.is_covered_by(start) && start.is_covered_by(ledger.high)
+            }
         };
-        let candidates: Vec<Shared> = self.slots.iter().filter(fits).map(|slot| slot.ledger.clone()).collect();
-        // The slot's own handle and the one just made.
-        let unused = candidates.iter().rev().find(|ledger| Arc::strong_count(ledger) == 2);
-        let Some(ledger) = unused else {
-            let mut copy = lock(candidates.last()?).clone();
-            copy.forget_sent();
-            copy.resume_at(start);
-            let ledger = Arc::new(Mutex::new(copy));
-            self.put(key.clone(), None, ledger.clone());
+        let candidates: Vec<&Slot> = self.slots.iter().filter(fits).collect();
+        let thrown = self.thrown.iter().find(|(other, _)| other == key).map_or(self.thrown_of_any, |(_, high)| *high);
+        let unused = candidates.iter().rev().find(|slot| !slot.is_in_use());
+        let own = unused.or(candidates.last())?;
+        let is_doubtful = unused.is_none() || start.is_covered_by(thrown);
+        if candidates.len() == 1 && !is_doubtful {
+            let ledger = own.ledger.clone();
+            lock(&ledger).resume_at(start);
             return Some(ledger);
-        };
-        for other in candidates.iter().filter(|other| !Arc::ptr_eq(other, ledger)) {
-            lock(ledger).agree(&mut lock(other));
         }
-        lock(ledger).resume_at(start);
-        Some(ledger.clone())
+        let mut copy = lock(&own.ledger).clone();
+        for other in candidates.iter().filter(|other| !Arc::ptr_eq(&other.ledger, &own.ledger)) {
+            copy.agree(&lock(&other.ledger), start);
+        }
+        if is_doubtful {
+            copy.forget_sent();
+        }
+        copy.resume_at(start);
+        let copy = Arc::new(Mutex::new(copy));
+        self.put(key.clone(), None, copy.clone());
+        Some(copy)
     }
 }

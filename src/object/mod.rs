@@ -80,7 +80,7 @@ pub(crate) fn outline_object(
         Encoding::Protobuf => outline_protobuf(kind, object, Span::new(0, object.len()), outline),
         Encoding::Json => {
             scanner.reset();
-            scanner.scan(object)?;
+            scanner.scan(object)?.ok_or(Fault::json(object.len(), "the object is not whole"))?;
             outline_json(kind, object, scanner.marks(), outline)
         }
     }

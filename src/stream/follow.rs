@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::sync::Mutex;
 
 use super::request::{Initial, Target, Verb};
 use super::unit::{Event, Unit};
@@ -107,7 +106,7 @@ impl Follow {
         let (node, selection) = (rule.node().into(), target.selection.clone());
         let key = Key { node, kind, selection, encoding, metadata_only: target.metadata_only };
         let mut shelf = cluster.shelf();
-        let begin = |shelf: &Shelf| Shared::new(Mutex::new(shelf.begin(cluster.generation())));
+        let begin = |shelf: &Shelf| shelf.begin(cluster.generation());
         let (ledger, phase) = match (target.verb, &target.continues) {
             (Verb::List | Verb::Get, None) => (begin(&shelf), Phase::List { first: true, whole: true }),
             (Verb::List | Verb::Get, Some(token)) => {
@@ -117,7 +116,8 @@ impl Follow {
             }
             (Verb::Watch { initial: Initial::Announced }, _) => (begin(&shelf), Phase::Initial { announced: true }),
             (Verb::Watch { initial: Initial::Legacy }, _) => (begin(&shelf), Phase::Initial { announced: false }),
-            (Verb::Watch { initial: Initial::Live }, _) if alone => (begin(&shelf), Phase::Live),
+            // Without a version it goes on from nothing: its client holds nothing.
+            (Verb::Watch { initial: Initial::Live }, _) if alone || target.is_from_now() => (begin(&shelf), Phase::Live),
             (Verb::Watch { initial: Initial::Live }, _) => match shelf.resume(&key, target.start()) {
                 Some(ledger) => (ledger, Phase::Live),
                 None => {
@@ -130,9 +130,10 @@ impl Follow {
             ledger,
             kind,
             encoding,
-            phase,
             bookmarks: target.bookmarks,
-            asked: false,
+            // Facts may have changed since the client was told last.
+            asked: !alone && phase == Phase::Live,
+            phase,
             expired: false,
             repeat_at: Version::default(),
             ladders: config.ladders,
@@ -177,7 +178,8 @@ impl Follow {
         }
         let id = see(&mut ledger, &self.name, rule, outline, unit.buf, family, version, &judged, self.ladders);
         let object = Normal::of(self.kind, self.encoding, unit.object_bytes(), outline);
-        self.keep(&mut ledger, id, &object, judged.keys);
+        let keeps = self.keeps(&ledger, id, object.head.len() + object.tail.len(), judged.keys);
+        ledger.keep(id, keeps.then_some((&*object.head, object.tail)));
         ledger.missing.remove(&id);
         let digest = digest(&ledger, &mut self.form, &object, unit, outline, edit);
         if self.holds_back() && matches!(judged.keys, Keys::Ladder(_)) {
@@ -245,19 +247,33 @@ impl Follow {
 
     /// The list, or this page of it, was read to its end.
     pub(super) fn list_ended(&mut self, version: Version, continues: &str, rule: &ServiceTopology) {
-        let Phase::List { first, whole: true } = self.phase else { return };
+        let Phase::List { first, whole } = self.phase else { return };
+        if !whole {
+            // The client may watch from here, and what the pages before told it is not known.
+            if let Some(key) = self.key.clone() {
+                rule.cluster().shelf().doubt(key, version);
+            }
+            return;
+        }
         let mut ledger = lock(&self.ledger);
         if first {
             ledger.floor = version;
         }
         ledger.high = ledger.floor;
-        if continues.is_empty() && self.ladders {
+        if continues.is_empty() && self.ladders && !first {
             // Pages were decided one by one.
             let services: Vec<Vec<u8>> = ledger.services().map(<[u8]>::to_vec).collect();
             services.iter().for_each(|service| self.regroup(&mut ledger, service, rule));
         }
         drop(ledger);
         self.shelve((!continues.is_empty()).then(|| continues.to_owned()), rule.cluster());
+        self.let_go(rule.cluster());
+    }
+
+    /// The response is over: its ledger is free for the next one.
+    pub(super) fn let_go(&mut self, cluster: &Cluster) {
+        self.ledger = cluster.shelf().begin(cluster.generation());
+        self.phase = Phase::Over;
     }
 
     fn shelve(&self, page: Option<String>, cluster: &Cluster) {
@@ -324,21 +340,24 @@ impl Follow {
         }
     }
 
-    /// Keeps the original of an object as far as the configuration says.
-    pub(super) fn keep(&self, ledger: &mut Ledger, id: u32, object: &Normal<'_>, keys: Keys) {
+    /// Whether the configuration wants the original of an object kept, and there is room for `len` bytes.
+    pub(super) fn keeps(&self, ledger: &Ledger, id: u32, len: usize, keys: Keys) -> bool {
         let kept = ledger.entry(id).original.as_ref().map_or(0, |kept| kept.len());
-        let room = ledger.retained() - kept + object.head.len() + object.tail.len() <= self.max_retained;
-        // What a sibling on a ladder shows can change with any event, and what is to be said once more will be: these are
-        // always kept.
-        let wanted = matches!(keys, Keys::Ladder(_))
-            || ledger.repeat.contains(&id)
+        let room = ledger.retained() - kept + len <= self.max_retained;
+        // What a sibling on a ladder shows can change with any event: without its original its client would list again and
+        // again.
+        if matches!(keys, Keys::Ladder(_)) {
+            return true;
+        }
+        // What is to be said once more will be.
+        let wanted = ledger.repeat.contains(&id)
             || self.key.is_some()
                 && match self.retention {
                     Retention::Full => true,
                     Retention::Topology => keys != Keys::Unset,
                     Retention::None => false,
                 };
-        ledger.keep(id, (wanted && room).then_some((&*object.head, object.tail)));
+        wanted && room
     }
 
     /// A digest of the form that `edit` gives the object.

@@ -256,20 +256,32 @@ impl Stream {
             *walked += cursor.pos as u64;
             cursor.pos
         });
-        self.closed = result.is_err();
+        if result.is_err() {
+            self.close();
+        }
         result
     }
 
     fn end(&mut self, out: &mut Output<'_>) -> Result<()> {
         self.check_open()?;
-        self.closed = true;
-        if self.role.is_expired() {
-            return Ok(());
-        }
-        let mut context = Context { role: &mut self.role, limits: self.limits, base: self.walked, form: self.form };
-        self.walk.finish(self.hold.bytes(), &mut context, out)?;
+        let result = if self.role.is_expired() {
+            Ok(())
+        } else {
+            let mut context = Context { role: &mut self.role, limits: self.limits, base: self.walked, form: self.form };
+            self.walk.finish(self.hold.bytes(), &mut context, out)
+        };
+        self.close();
+        result?;
         self.walked += self.hold.len() as u64;
         Ok(())
+    }
+
+    /// Nothing more is taken or said.
+    fn close(&mut self) {
+        self.closed = true;
+        if let Some(Filter { rule, follow: Some(follow), .. }) = self.role.filter() {
+            follow.let_go(rule.cluster());
+        }
     }
 
     fn check_open(&self) -> Result<()> {

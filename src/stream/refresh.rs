@@ -120,6 +120,9 @@ impl Follow {
             if self.retention != Retention::Topology || ledger.service_of(id).is_empty() {
                 return Err(NotKept);
             }
+            if again {
+                ledger.entry_mut(id).forget_sent();
+            }
             ledger.missing.insert(id);
             return Ok(false);
         };
@@ -139,7 +142,9 @@ impl Follow {
         let entry = ledger.entry_mut(id);
         entry.lens = judged.lens;
         if entry.sent == Some(digest) && !again {
-            self.keep(ledger, id, &normal, judged.keys);
+            if !self.keeps(ledger, id, original.len(), judged.keys) {
+                ledger.keep(id, None);
+            }
             return Ok(false);
         }
         let live = self.phase == Phase::Live;
@@ -154,7 +159,9 @@ impl Follow {
             ledger.repeat.insert(id);
             self.repeat_at = high;
         }
-        self.keep(ledger, id, &normal, judged.keys);
+        if !self.keeps(ledger, id, original.len(), judged.keys) {
+            ledger.keep(id, None);
+        }
         let tells = if live { Tells::Modified } else { Tells::Added };
         write_object(tells, self.kind, self.encoding, &original, edit, out);
         Ok(true)

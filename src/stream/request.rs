@@ -155,7 +155,7 @@ impl Target {
         }
         // Only the deprecated path watches one object by its path.
         let verb = match name {
-            name if watch_path || watch && name.is_none() => Verb::Watch { initial: Initial::of(announced, &resource_version) },
+            name if watch_path || watch && name.is_none() => Verb::Watch { initial: Initial::of(announced, bookmarks, &resource_version) },
             Some(_) => Verb::Get,
             None => Verb::List,
         };
@@ -165,12 +165,14 @@ impl Target {
         Some(Target { resource, verb, selection, continues, resource_version, bookmarks, metadata_only })
     }
 
+    /// A watch that starts at whatever is the latest.
+    pub(crate) fn is_from_now(&self) -> bool {
+        matches!(self.resource_version.as_str(), "" | "0")
+    }
+
     /// The version that a watch starts after; unknown if it starts at whatever is the latest.
     pub(crate) fn start(&self) -> Version {
-        match self.resource_version.as_str() {
-            "" | "0" => Version::default(),
-            version => Version::parse(version),
-        }
+        if self.is_from_now() { Version::default() } else { Version::parse(&self.resource_version) }
     }
 }
 
@@ -225,10 +227,11 @@ impl Query {
 }
 
 impl Initial {
-    fn of(announced: Option<bool>, resource_version: &str) -> Initial {
+    fn of(announced: Option<bool>, bookmarks: bool, resource_version: &str) -> Initial {
         match (announced, resource_version) {
-            (Some(true), _) => Initial::Announced,
-            (None, "" | "0") => Initial::Legacy,
+            (Some(true), _) if bookmarks => Initial::Announced,
+            // It is the bookmark that announces the end.
+            (Some(true), _) | (None, "" | "0") => Initial::Legacy,
             _ => Initial::Live,
         }
     }

@@ -1,0 +1,134 @@
+//! Whole lives of streams, simulated: a model API server, model clients that follow client-go's contract, and the library
+//! between them, with every delay, cut and disorder that one small random number generator can think of. There are no
+//! threads and no clock; a seed says what happens.
+//!
+//! `POOLSCOPE_SEEDS=n` runs so many seeds, `POOLSCOPE_SEED=n` exactly that one (with
+//! `POOLSCOPE_TRACE=1` and `--nocapture` it tells everything that happens), `POOLSCOPE_EVENTS=n` as many as it takes to
+//! push so many watch events through clients' streams, and prints a table.
+
+mod client;
+#[path = "../common/mod.rs"]
+mod common;
+mod decode;
+mod feeder;
+mod judge;
+mod line;
+mod mirror;
+mod object;
+mod rng;
+mod run;
+mod scene;
+mod server;
+mod wire;
+mod world;
+
+use run::{Outcome, run};
+use scene::{ENCODINGS, Fault, RETENTIONS, Setup, Stats};
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+}
+
+#[test]
+fn streams_keep_what_they_promise() {
+    if let Some(seed) = number("POOLSCOPE_SEED") {
+        return expect_good(&run(&Setup::of(seed)));
+    }
+    if let Some(events) = number("POOLSCOPE_EVENTS") {
+        return long(events);
+    }
+    let seeds = number("POOLSCOPE_SEEDS").unwrap_or(200);
+    let (mut sum, mut first) = (Stats::default(), None);
+    for seed in 0..seeds {
+        let outcome = run(&Setup::of(seed));
+        sum.add(&outcome.stats);
+        first = first.or(told(seed, outcome));
+    }
+    println!("{sum:?}");
+    if let Some(violation) = first {
+        panic!("{violation}");
+    }
+    // A simulation in which nothing happens would find nothing wrong either.
+    let counts = [sum.refreshed, sum.expired, sum.reconnects, sum.relists, sum.compared, sum.settled];
+    assert!(seeds < 60 || counts.iter().all(|&count| count > 0), "{sum:?}");
+}
+
+/// The violation of a run, if there was one; its first line is printed.
+fn told(seed: u64, outcome: Outcome) -> Option<String> {
+    let violation = outcome.violation?;
+    println!("seed {seed}: {}", violation.lines().next().unwrap_or_default());
+    Some(violation)
+}
+
+fn expect_good(outcome: &Outcome) {
+    if let Some(violation) = &outcome.violation {
+        panic!("{violation}");
+    }
+}
+
+/// Runs until so many events were pushed, and says how that went.
+fn long(events: u64) {
+    let mut rows = [(0, 0, Stats::default()); RETENTIONS.len() * ENCODINGS.len()];
+    let mut first = None;
+    let mut seed = 0;
+    while rows.iter().map(|(_, _, stats)| stats.pushed).sum::<u64>() < events {
+        for row in &mut rows {
+            let outcome = run(&Setup::of(seed));
+            row.0 += 1;
+            row.1 += u64::from(outcome.violation.is_some());
+            row.2.add(&outcome.stats);
+            first = first.or(told(seed, outcome));
+            seed += 1;
+        }
+    }
+    println!(
+        "{:<9} {:<8} {:>7} {:>10} {:>10} {:>9} {:>8} {:>10} {:>8} {:>9} {:>8} {:>10}",
+        "retention",
+        "encoding",
+        "seeds",
+        "upstream",
+        "sent",
+        "refresh",
+        "expired",
+        "reconnects",
+        "relists",
+        "compared",
+        "at rest",
+        "violations"
+    );
+    for (at, (seeds, violations, stats)) in rows.iter().enumerate() {
+        let (retention, encoding) = (RETENTIONS[at % RETENTIONS.len()], ENCODINGS[at / RETENTIONS.len()]);
+        let Stats { pushed, sent, refreshed, expired, reconnects, relists, compared, settled, .. } = stats;
+        println!(
+            "{:<9} {:<8} {seeds:>7} {pushed:>10} {sent:>10} {refreshed:>9} {expired:>8} {reconnects:>10} {relists:>8} {compared:>9} {settled:>8} {violations:>10}",
+            format!("{retention:?}"),
+            format!("{encoding:?}"),
+        );
+    }
+    if let Some(violation) = first {
+        panic!("the first of them: {violation}");
+    }
+}
+
+/// How many of the setups that are good without it find something wrong with a fault put in, and how many those are.
+fn found(setups: impl Iterator<Item = Setup>, fault: Fault) -> (usize, usize) {
+    let good = setups.filter(|setup| run(setup).violation.is_none());
+    let found = good.map(|setup| run(&Setup { fault, ..setup }).violation.is_some());
+    found.fold((0, 0), |(found, all), one| (found + usize::from(one), all + 1))
+}
+
+#[test]
+fn bytes_that_pass_untouched_are_found_out() {
+    let (found, all) = found((0..30).map(Setup::of), Fault::Untouched);
+    assert!(all > 0 && found == all, "{found} of {all}");
+}
+
+#[test]
+fn lost_refreshes_are_found_out() {
+    // Without originals there is nothing to refresh but by ending the watch, which no client can overlook.
+    let seeds = (0..30).filter(|seed| seed % 3 != 2);
+    let long = |seed| Setup { steps: 3000, facts_change: true, ledger_bytes: None, ..Setup::of(seed) };
+    let (found, all) = found(seeds.map(long), Fault::LostRefresh(3));
+    assert!(all > 0 && found * 10 >= all * 8, "{found} of {all}");
+}

@@ -1,0 +1,202 @@
+//! What all clients share: the server, the cluster, what it must know by now, and the book of what was done.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use poolscope::{Cluster, Config, ProtobufLists, Retention};
+
+use super::judge::Known;
+use super::object::Encoding;
+use super::rng::Rng;
+use super::server::Server;
+
+/// A fault put in on purpose, to see that the simulation finds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    None,
+    /// Bytes pass as they came.
+    Untouched,
+    /// Of the refreshes that say something, what every nth says is lost.
+    LostRefresh(u64),
+}
+
+/// What differs from run to run.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    pub seed: u64,
+    pub encoding: Encoding,
+    pub retention: Retention,
+    pub quiet: bool,
+    pub compact: bool,
+    pub bookmarks: bool,
+    pub ladders: bool,
+    /// Facts change after the start.
+    pub facts_change: bool,
+    /// Services pass through a client's stream instead of a feed.
+    pub services_pass: bool,
+    /// Bytes of originals that a ledger may keep, if they are few.
+    pub ledger_bytes: Option<usize>,
+    /// Of so many steps, how many break a line: 1 to 40 of 1000.
+    pub cuts: usize,
+    pub steps: usize,
+    pub window: usize,
+    pub fault: Fault,
+}
+
+pub const RETENTIONS: [Retention; 3] = [Retention::Full, Retention::Topology, Retention::None];
+pub const ENCODINGS: [Encoding; 2] = [Encoding::Json, Encoding::Protobuf];
+
+impl Setup {
+    /// Six seeds in a row have every retention in every encoding.
+    pub fn of(seed: u64) -> Setup {
+        let mut rng = Rng::new(seed ^ 0x5eed);
+        Setup {
+            seed,
+            encoding: ENCODINGS[(seed / 3 % 2) as usize],
+            retention: RETENTIONS[(seed % 3) as usize],
+            quiet: !rng.one_in(3),
+            compact: rng.one_in(2),
+            bookmarks: !rng.one_in(4),
+            ladders: rng.one_in(2),
+            facts_change: !rng.one_in(10),
+            services_pass: rng.one_in(4),
+            ledger_bytes: rng.one_in(10).then(|| rng.between(500, 8000)),
+            cuts: *rng.of(&[1, 5, 15, 40]),
+            steps: rng.between(300, 3000),
+            window: *rng.of(&[10, 30, 100, 300]),
+            fault: Fault::None,
+        }
+    }
+
+    pub fn config(&self) -> Config {
+        let mut config = Config::openyurt();
+        config.ladders = self.ladders;
+        config.retention = self.retention;
+        config.quiet = self.quiet;
+        config.limits.ledger_bytes = self.ledger_bytes.unwrap_or(config.limits.ledger_bytes);
+        config.protobuf_lists = if self.compact { ProtobufLists::Compact } else { ProtobufLists::Stream };
+        config
+    }
+}
+
+/// Counts of what was done.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Stats {
+    /// Events of watches that were pushed into streams.
+    pub pushed: u64,
+    /// Events of watches that streams gave out.
+    pub sent: u64,
+    /// Of these, given out by `refresh` and `supply`.
+    pub refreshed: u64,
+    /// Watches that were not continued, or ended, for want of what a change of facts needs.
+    pub expired: u64,
+    pub reconnects: u64,
+    pub relists: u64,
+    /// How often the mirror of a stream was compared, and the store of a client.
+    pub compared: u64,
+    pub settled: u64,
+    /// Refreshes that said something.
+    refreshes: u64,
+}
+
+impl Stats {
+    pub fn add(&mut self, other: &Stats) {
+        let Stats { pushed, sent, refreshed, expired, reconnects, relists, compared, settled, refreshes } = other;
+        for (sum, more) in [
+            (&mut self.pushed, pushed),
+            (&mut self.sent, sent),
+            (&mut self.refreshed, refreshed),
+            (&mut self.expired, expired),
+            (&mut self.reconnects, reconnects),
+            (&mut self.relists, relists),
+            (&mut self.compared, compared),
+            (&mut self.settled, settled),
+            (&mut self.refreshes, refreshes),
+        ] {
+            *sum += more;
+        }
+    }
+}
+
+/// The last things that happened, for messages.
+#[derive(Debug, Default)]
+pub struct Trace {
+    lines: VecDeque<String>,
+    /// Every line is printed as it comes.
+    is_loud: bool,
+}
+
+impl Trace {
+    pub fn note(&mut self, line: String) {
+        if self.is_loud {
+            println!("{line}");
+        }
+        if self.lines.len() == 40 {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(line);
+    }
+
+    pub fn text(&self) -> String {
+        self.lines.iter().map(|line| format!("  {line}\n")).collect()
+    }
+}
+
+pub struct Scene {
+    pub setup: Setup,
+    pub server: Server,
+    pub cluster: Cluster,
+    pub known: Known,
+    /// What was known from time to time, the present included.
+    pub past: Vec<Rc<Known>>,
+    /// Per node and namespace: how far the API server's word has come into this process.
+    pub progress: BTreeMap<(String, Option<String>), u64>,
+    pub stats: Stats,
+    pub trace: Trace,
+    pub step: usize,
+}
+
+impl Scene {
+    pub fn new(setup: Setup) -> Scene {
+        let known = Known::new(setup.ladders);
+        Scene {
+            server: Server::new(setup.window),
+            cluster: Cluster::new(setup.config()).expect("a valid configuration"),
+            past: vec![Rc::new(known.clone())],
+            known,
+            progress: BTreeMap::new(),
+            stats: Stats::default(),
+            trace: Trace { is_loud: std::env::var_os("POOLSCOPE_TRACE").is_some(), ..Trace::default() },
+            step: 0,
+            setup,
+        }
+    }
+
+    pub fn note(&mut self, line: impl Into<String>) {
+        let line = format!("{:>4} {}", self.step, line.into());
+        self.trace.note(line);
+    }
+
+    /// Keeps what is known now, if it is something else than before.
+    pub fn learned(&mut self) {
+        let last = self.past.last().expect("never empty");
+        let state = |known: &Known| (known.state.services.clone(), known.state.labels.clone(), known.state.pools.clone());
+        if state(last) != state(&self.known) {
+            self.past.push(Rc::new(self.known.clone()));
+        }
+    }
+
+    /// Another process: nothing is known, nothing remembered.
+    pub fn restart(&mut self) {
+        self.cluster = Cluster::new(self.setup.config()).expect("a valid configuration");
+        self.known = Known::new(self.setup.ladders);
+        self.past.push(Rc::new(self.known.clone()));
+        self.progress.clear();
+    }
+
+    /// Whether what a refresh says is to be lost now.
+    pub fn loses_refresh(&mut self) -> bool {
+        self.stats.refreshes += 1;
+        matches!(self.setup.fault, Fault::LostRefresh(every) if self.stats.refreshes.is_multiple_of(every))
+    }
+}
