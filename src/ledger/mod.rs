@@ -78,7 +78,7 @@ impl Entry {
     /// version. What was said at `start` itself by a refresh went after it, and what is newer did not arrive, or not
     /// whole.
     fn known_at(&self, start: Version) -> Option<u64> {
-        let arrived = self.version.is_covered_by(start) && !(self.synthetic && !self.stamp.is_before(start));
+        let arrived = self.version.is_covered_by(start) && (!self.synthetic || self.stamp.is_before(start));
         self.sent.filter(|_| arrived)
     }
 
