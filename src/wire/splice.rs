@@ -108,22 +108,27 @@ impl Edit {
         out.put(&buf[from..range.end]);
     }
 
-    /// Appends `range` of `buf` to `out` as it is after the cuts, without the spans of `less`, which are in order and which
-    /// no cut touches.
+    /// Appends `range` of `buf` to `out`, patched and without the spans of `less`, which are in order and which no patch touches.
     pub(crate) fn gather(&self, buf: &[u8], range: Span, less: &[Span], out: &mut Vec<u8>) {
         // Of an object that is given twice the spans may lie in either.
-        let inside = |span: &Span| span.start >= range.start && span.end <= range.end;
-        let mut cuts = self.patches.iter().map(|patch| patch.span).filter(inside).peekable();
-        let mut less = less.iter().copied().filter(inside).peekable();
+        let inside = |span: Span| span.start >= range.start && span.end <= range.end;
+        let mut patches = self.patches.iter().filter(|patch| inside(patch.span)).peekable();
+        let mut less = less.iter().copied().filter(|&span| inside(span)).peekable();
         let mut from = range.start;
         loop {
-            let next = match (cuts.peek(), less.peek()) {
-                (Some(cut), Some(span)) if cut.start < span.start => cuts.next(),
-                (_, Some(_)) => less.next(),
-                (_, None) => cuts.next(),
+            let first = match (patches.peek(), less.peek()) {
+                (Some(patch), Some(span)) => patch.span.start < span.start,
+                (patch, _) => patch.is_some(),
             };
-            let Some(span) = next else { break };
+            let (span, with) = match if first { patches.next() } else { None } {
+                Some(patch) => (patch.span, &patch.with[..usize::from(patch.len)]),
+                None => match less.next() {
+                    Some(span) => (span, &[][..]),
+                    None => break,
+                },
+            };
             out.extend_from_slice(&buf[from..span.start]);
+            out.extend_from_slice(with);
             from = span.end;
         }
         out.extend_from_slice(&buf[from..range.end]);
@@ -239,6 +244,22 @@ mod tests {
         assert_eq!(cut("[a]", &[false]), "[]");
         assert_eq!(cut("[\n a ,\n b ,\n c\n]", &[true, false, true]), "[\n a ,\n c\n]");
         assert_eq!(cut("[\n a ,\n b\n]", &[false, false]), "[\n \n]");
+    }
+
+    #[test]
+    fn a_form_is_what_is_written_without_what_says_nothing() {
+        let buf = b"..name=a,rv=17,len=9,xxx,tail..";
+        let at = |text: &str| {
+            let start = buf.windows(text.len()).position(|window| window == text.as_bytes()).unwrap();
+            Span::new(start, start + text.len())
+        };
+        let mut edit = Edit::default();
+        edit.cut(at("xxx,"));
+        edit.replace(at("9"), b"5");
+        let mut form = Vec::new();
+        // What lies outside the range is of another object.
+        edit.gather(buf, Span::new(2, buf.len() - 2), &[at(".."), at("17"), at("tail")], &mut form);
+        assert_eq!(form, b"name=a,rv=,len=5,");
     }
 
     #[test]
