@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use super::affected::relook;
 use super::request::{Initial, Target, Verb};
 use super::unit::{Event, Unit};
 use super::{Expired, Wanted};
@@ -336,7 +337,7 @@ impl Follow {
         }
         let facts = rule.cluster().read();
         if let (Service::Known(Keys::Ladder(_)), _) = facts.service(service) {
-            super::refresh::relook(ledger, service, &facts, rule, false);
+            relook(ledger, service, &facts, rule, false);
         }
     }
 

@@ -1,5 +1,6 @@
 //! One response body, from bytes to bytes.
 
+mod affected;
 mod body;
 mod event;
 mod feed;

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use super::affected::collect;
 use super::event::{Tells, write_bookmark, write_expired, write_object};
 use super::follow::{Follow, Normal, Phase, judge, see, version_of};
 use super::unit::{Event, Unit};
+use crate::cluster::Cluster;
 use crate::cluster::counters::count;
 use crate::cluster::fact::write_service_key;
-use crate::cluster::log::Change;
-use crate::cluster::{Cluster, Facts};
 use crate::config::Retention;
 use crate::ledger::Ledger;
 use crate::ledger::shelf::lock;
@@ -16,7 +16,7 @@ use crate::object::outline::{Outline, VersionPlace};
 use crate::object::outline_object;
 use crate::object::version::Version;
 use crate::rewrite::service_topology::ServiceTopology;
-use crate::topology::ladder::Usable;
+use crate::wire::Span;
 use crate::wire::splice::{Edit, Output};
 
 /// The message of the ERROR that ends a watch whose client cannot be told otherwise.
@@ -184,68 +184,13 @@ impl Follow {
     }
 }
 
-/// Finds the objects that the changes of facts since the last time may have changed for the client.
-fn collect(ledger: &mut Ledger, rule: &ServiceTopology) {
-    let (cluster, own) = (rule.cluster(), rule.node());
-    let facts = cluster.read();
-    let (generation, changes) = facts.changes_since(ledger.generation);
-    ledger.generation = generation;
-    let own_pool = facts.own_pool_name(own, cluster.config());
-    let is_own_pool = |pool: &str| own_pool == Some(pool.as_bytes());
-    let mut everything = changes.is_none();
-    let (mut services, mut touched) = (BTreeSet::new(), BTreeSet::new());
-    for change in changes.into_iter().flatten() {
-        match change {
-            Change::Service(key) => drop(services.insert(key.as_bytes().to_vec())),
-            Change::Node(node) => everything |= node.as_bytes() == own,
-            Change::Pool(pool) => everything |= is_own_pool(&pool),
-            Change::Member { node, pool } if is_own_pool(&pool) => touched.extend(ledger.on_node(node.as_bytes())),
-            Change::Member { .. } => {}
-        }
-    }
-    if everything {
-        services = ledger.services().map(<[u8]>::to_vec).collect();
-    } else if cluster.config().ladders {
-        // Who stands on a rung may decide about siblings that do not name the node.
-        services.extend(touched.iter().map(|&id| ledger.service_of(id).to_vec()));
-    }
-    for service in services {
-        relook(ledger, &service, &facts, rule, everything);
-    }
-    ledger.owed.append(&mut touched);
-}
-
-/// Looks how the objects of a Service are seen now. Those that were sent as seen otherwise are owed; with `pool_changed`
-/// also those seen through the pool.
-pub(super) fn relook(ledger: &mut Ledger, service: &[u8], facts: &Facts, rule: &ServiceTopology, pool_changed: bool) {
-    let (keys, _) = facts.service(service);
-    let objects = ledger.of_service(service).to_vec();
-    let families: BTreeSet<u8> = objects.iter().map(|&id| ledger.entry(id).family).collect();
-    for family in families {
-        let of_family = || objects.iter().copied().filter(|&id| ledger.entry(id).family == family);
-        let view = facts.view(keys, rule.node(), rule.cluster().config(), |members| {
-            of_family().fold(Usable::default(), |usable, id| usable | ledger.usable(id, rule.node(), members))
-        });
-        let lens = view.lens();
-        for id in of_family().collect::<Vec<_>>() {
-            let entry = ledger.entry(id);
-            if entry.lens != lens || entry.sent.is_none() || pool_changed && lens.is_of_pool() {
-                ledger.owed.insert(id);
-            } else if !lens.is_of_pool() {
-                // It is seen again as it was when it was sent. Through the pool a member may have changed since.
-                ledger.missing.remove(&id);
-            }
-        }
-    }
-}
-
 /// Writes another version into an object.
 fn write_stamp(edit: &mut Edit, place: VersionPlace, stamp: Version) {
     let stamp = stamp.to_string();
     let Some((length, metadata_length, metadata)) = place.lengths else { return edit.replace(place.text, stamp.as_bytes()) };
     let mut text = vec![stamp.len() as u8];
     text.extend_from_slice(stamp.as_bytes());
-    let before = crate::wire::Span::new(length.start, place.text.end);
+    let before = Span::new(length.start, place.text.end);
     edit.replace_length(metadata_length, metadata.len() - before.len() + text.len());
     edit.replace(before, &text);
 }

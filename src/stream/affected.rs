@@ -1,0 +1,64 @@
+//! Which objects of a client a change may affect: those, and no others, are looked at.
+
+use std::collections::BTreeSet;
+
+use crate::cluster::Facts;
+use crate::cluster::log::Change;
+use crate::ledger::Ledger;
+use crate::rewrite::service_topology::ServiceTopology;
+use crate::topology::ladder::Usable;
+
+/// Finds the objects that the changes of facts since the last time may have changed for the client.
+pub(super) fn collect(ledger: &mut Ledger, rule: &ServiceTopology) {
+    let (cluster, own) = (rule.cluster(), rule.node());
+    let facts = cluster.read();
+    let (generation, changes) = facts.changes_since(ledger.generation);
+    ledger.generation = generation;
+    let own_pool = facts.own_pool_name(own, cluster.config());
+    let is_own_pool = |pool: &str| own_pool == Some(pool.as_bytes());
+    let mut everything = changes.is_none();
+    let (mut services, mut touched) = (BTreeSet::new(), BTreeSet::new());
+    for change in changes.into_iter().flatten() {
+        match change {
+            Change::Service(key) => drop(services.insert(key.as_bytes().to_vec())),
+            Change::Node(node) => everything |= node.as_bytes() == own,
+            Change::Pool(pool) => everything |= is_own_pool(&pool),
+            Change::Member { node, pool } if is_own_pool(&pool) => touched.extend(ledger.on_node(node.as_bytes())),
+            Change::Member { .. } => {}
+        }
+    }
+    if everything {
+        services = ledger.services().map(<[u8]>::to_vec).collect();
+    } else if cluster.config().ladders {
+        // Who stands on a rung may decide about siblings that do not name the node.
+        services.extend(touched.iter().map(|&id| ledger.service_of(id).to_vec()));
+    }
+    for service in services {
+        relook(ledger, &service, &facts, rule, everything);
+    }
+    ledger.owed.append(&mut touched);
+}
+
+/// Looks how the objects of a Service are seen now. Those that were sent as seen otherwise are owed; with `pool_changed`
+/// also those seen through the pool.
+pub(super) fn relook(ledger: &mut Ledger, service: &[u8], facts: &Facts, rule: &ServiceTopology, pool_changed: bool) {
+    let (keys, _) = facts.service(service);
+    let objects = ledger.of_service(service).to_vec();
+    let families: BTreeSet<u8> = objects.iter().map(|&id| ledger.entry(id).family).collect();
+    for family in families {
+        let of_family = || objects.iter().copied().filter(|&id| ledger.entry(id).family == family);
+        let view = facts.view(keys, rule.node(), rule.cluster().config(), |members| {
+            of_family().fold(Usable::default(), |usable, id| usable | ledger.usable(id, rule.node(), members))
+        });
+        let lens = view.lens();
+        for id in of_family().collect::<Vec<_>>() {
+            let entry = ledger.entry(id);
+            if entry.lens != lens || entry.sent.is_none() || pool_changed && lens.is_of_pool() {
+                ledger.owed.insert(id);
+            } else if !lens.is_of_pool() {
+                // It is seen again as it was when it was sent. Through the pool a member may have changed since.
+                ledger.missing.remove(&id);
+            }
+        }
+    }
+}
