@@ -32,7 +32,7 @@ impl NodeView {
             |members| self.usable(&stands, members),
             |view, tally| {
                 let out = slice.endpoints.take_out(|endpoint: &Endpoint| !keeps(view, endpoint.node_name.as_deref()));
-                tell(tally, view, slice.endpoints.count(), out);
+                tell(tally, view.whole_reason(), slice.endpoints.count(), out);
                 out
             },
         )
@@ -64,7 +64,7 @@ impl NodeView {
                 {
                     subsets.retain(|subset| subset.addresses.count() + subset.not_ready_addresses.count() > 0);
                 }
-                tell(tally, view, kept, out);
+                tell(tally, view.whole_reason(), kept, out);
                 out
             },
         )

@@ -12,7 +12,7 @@ use crate::object::outline::Outline;
 use crate::topology::Members;
 use crate::topology::keys::Keys;
 use crate::topology::ladder::Usable;
-use crate::topology::verdict::{Lens, Reason, Service, View};
+use crate::topology::verdict::{Lens, Reason, Service};
 use crate::wire::splice::Edit;
 
 /// Judges objects of one kind for one node. Its buffers are kept from object to object.
@@ -85,18 +85,20 @@ impl ServiceTopology {
         }
         let dropped = outline.endpoints.len() - kept;
         // A subset without addresses goes too, so an object may change that loses no endpoint.
-        let judged = !matches!(whole_reason(&view), Some(reason) if reason.keeps());
+        let judged = !matches!(view.whole_reason(), Some(reason) if reason.keeps());
         let changes = dropped > 0 || judged && outline.has_empty_subset();
-        let tally = self.cluster.tally();
-        tell(tally, &view, kept, dropped);
-        if deleted {
-            count(&tally.held_deleted_service, 1);
-        }
         if changes {
             cut(outline, &self.keep, edit);
         }
         let keys = if let Service::Known(keys) = service { keys } else { Keys::Unset };
-        Judged { changes, lens: view.lens(), keys }
+        Judged { changes, lens: view.lens(), keys, reason: view.whole_reason(), kept, dropped, deleted }
+    }
+
+    /// Counts an object that was judged and is given.
+    pub(crate) fn tell(&self, judged: &Judged) {
+        let tally = self.cluster.tally();
+        tell(tally, judged.reason, judged.kept, judged.dropped);
+        count(&tally.held_deleted_service, u64::from(judged.deleted));
     }
 }
 
@@ -109,25 +111,23 @@ pub(crate) struct Judged {
     pub(crate) lens: Lens,
     /// What its Service asks for.
     pub(crate) keys: Keys,
+    /// The reason that holds for the whole object, if there is one.
+    reason: Option<Reason>,
+    kept: usize,
+    dropped: usize,
+    /// Its Service was deleted.
+    deleted: bool,
 }
 
-/// The reason that holds for the whole object, if there is one.
-fn whole_reason(view: &View<'_>) -> Option<Reason> {
-    match view {
-        View::Whole(reason) | View::Nothing(reason) => Some(*reason),
-        View::Node(_) | View::Pool { .. } => None,
-    }
-}
-
-/// Counts an object that was judged by `view`.
-pub(crate) fn tell(tally: &Tally, view: &View<'_>, kept: usize, dropped: usize) {
+/// Counts an object; `reason` is the one that holds for the whole of it, if there is one.
+pub(crate) fn tell(tally: &Tally, reason: Option<Reason>, kept: usize, dropped: usize) {
     count(&tally.objects, 1);
     count(&tally.endpoints_kept, kept as u64);
     if dropped > 0 {
         count(&tally.objects_cut, 1);
         count(&tally.endpoints_dropped, dropped as u64);
     }
-    let doubt: Option<&AtomicU64> = match whole_reason(view) {
+    let doubt: Option<&AtomicU64> = match reason {
         Some(Reason::UnknownService) => Some(&tally.passed_unknown_service),
         Some(Reason::NoService) => Some(&tally.passed_no_service),
         Some(Reason::UnknownPool) => Some(&tally.passed_unknown_pool),

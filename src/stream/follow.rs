@@ -163,6 +163,7 @@ impl Follow {
         let told = if judged.changes { Told::Edited } else { Told::AsItIs };
         // No client can hold an object without a name.
         if name.is_empty() {
+            rule.tell(&judged);
             return told;
         }
         let service_before = match known {
@@ -173,6 +174,7 @@ impl Follow {
             self.held.retain(|held| held.id != known);
         }
         if unit.event == Event::Deleted {
+            rule.tell(&judged);
             ledger.remove(&self.name);
             self.regroup(&mut ledger, &service_before, rule);
             return told;
@@ -189,6 +191,7 @@ impl Follow {
             self.held.push(Held { id, object: unit.object_bytes().to_vec() });
             return Told::Not;
         }
+        rule.tell(&judged);
         let entry = ledger.entry_mut(id);
         entry.lens = judged.lens;
         let quiet = self.quiet && self.phase == Phase::Live && entry.sent == Some(digest);
@@ -322,6 +325,7 @@ impl Follow {
             }
             let family = ledger.entry(id).family;
             let judged = judge(rule, outline, edit, &object, &ledger, Some(id), family);
+            rule.tell(&judged);
             let normal = Normal::of(self.kind, self.encoding, &object, outline);
             let digest = digest(&ledger, &mut self.form, &normal, &unit, outline, edit);
             let entry = ledger.entry_mut(id);

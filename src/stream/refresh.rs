@@ -162,6 +162,7 @@ impl Follow {
         if !self.keeps(ledger, id, original.len(), judged.keys) {
             ledger.keep(id, None);
         }
+        rule.tell(&judged);
         let tells = if live { Tells::Modified } else { Tells::Added };
         write_object(tells, self.kind, self.encoding, &original, edit, out);
         Ok(true)

@@ -206,7 +206,11 @@ impl Filter {
                 follow.passed(unit.event, version_of(outline, unit.buf), rule.cluster());
                 Told::AsItIs
             }
-            None if has_endpoints && rule.rewrite(unit.buf, outline, edit, |_, _, _| Usable::default()).changes => Told::Edited,
+            None if has_endpoints => {
+                let judged = rule.rewrite(unit.buf, outline, edit, |_, _, _| Usable::default());
+                rule.tell(&judged);
+                if judged.changes { Told::Edited } else { Told::AsItIs }
+            }
             None => Told::AsItIs,
         };
         Ok(match told {

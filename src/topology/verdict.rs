@@ -206,6 +206,14 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The reason that holds for the whole object, if there is one.
+    pub(crate) fn whole_reason(&self) -> Option<Reason> {
+        match self {
+            View::Whole(reason) | View::Nothing(reason) => Some(*reason),
+            View::Node(_) | View::Pool { .. } => None,
+        }
+    }
+
     /// What of the view can be compared with an earlier one.
     pub(crate) fn lens(&self) -> Lens {
         match self {
