@@ -116,8 +116,9 @@ impl Follow {
             return Ok(false);
         }
         let Some(original) = ledger.entry(id).original.clone() else {
-            // What is not of a Service cannot be asked for by one.
-            if self.retention != Retention::Topology || ledger.service_of(id).is_empty() {
+            // What is not of a Service cannot be asked for by one, and of what has no version it cannot be told whether it came.
+            let can_be_asked_for = !ledger.service_of(id).is_empty() && ledger.entry(id).version != Version::default();
+            if self.retention != Retention::Topology || !can_be_asked_for {
                 return Err(NotKept);
             }
             if again {

@@ -1,0 +1,17 @@
+//! The rules of followed streams, one test for each: `docs/streams.md` has them with their reasons.
+//!
+//! What a client reads is compared with short lines such as `MODIFIED web-1@90 me`: the type of the event, the name, the
+//! resourceVersion and the nodes of the endpoints. Every test runs in JSON and in protobuf, unless it is about lines.
+
+mod changes;
+mod client;
+#[path = "../common/mod.rs"]
+mod common;
+mod facts;
+mod ladders;
+mod object;
+mod quiet;
+mod refresh;
+mod resume;
+mod retention;
+mod told;
