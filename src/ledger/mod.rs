@@ -306,7 +306,6 @@ impl Ledger {
     /// The client of a watch that begins at `start` may be that of `other`. On what the two do not agree is not known, and
     /// owed unless upstream is going to bring it.
     pub(crate) fn agree(&mut self, other: &Ledger, start: Version) {
-        self.generation = self.generation.min(other.generation);
         for (name, &id) in &self.names {
             let entry = &mut self.entries[id as usize];
             match other.find(name).map(|id| other.entry(id)) {

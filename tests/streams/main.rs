@@ -7,6 +7,7 @@ mod changes;
 mod client;
 #[path = "../common/mod.rs"]
 mod common;
+mod equals;
 mod facts;
 mod ladders;
 mod object;

@@ -152,6 +152,7 @@ fn of_what_has_no_number_as_version_it_cannot_be_told_whether_it_came() {
         facts.annotate("web", POOL);
         assert_eq!(watch.refresh(), ERROR);
         assert_eq!(watch.wanted(), NOTHING);
+        assert_eq!(watch.supply(&[object("web-1", "old", "me friend")]), NOTHING);
     }
 }
 
@@ -405,6 +406,22 @@ fn what_there_is_no_room_for_is_asked_for() {
         facts.annotate("web", NODE);
         assert_eq!(watch.refresh(), NOTHING);
         assert_eq!(watch.supply(&[slice]), ["MODIFIED web-1@90 me", "BOOKMARK @90"]);
+    }
+}
+
+#[test]
+fn what_is_to_be_said_once_more_is_asked_for_once_more() {
+    for encoding in ENCODINGS {
+        let (mut facts, client) = with_room(encoding, Retention::Topology, 1);
+        let slice = object("web-1", 90, "me other");
+        let mut watch = client.follow(90, from_ref(&slice));
+        facts.annotate("web", POOL);
+        watch.refresh();
+        assert_eq!(watch.supply(from_ref(&slice)), ["MODIFIED web-1@90 me", "BOOKMARK @90"]);
+        assert_eq!(watch.bookmark(95), ["BOOKMARK @95"]);
+        assert_eq!(watch.wanted(), [TARGET]);
+        assert_eq!(watch.supply(&[slice]), ["MODIFIED web-1@95 me", "BOOKMARK @95"]);
+        assert_eq!(watch.wanted(), NOTHING);
     }
 }
 
