@@ -173,7 +173,7 @@ impl Ledger {
     }
 
     /// What an object has usable on the rungs of a node `own` whose pool has `members`.
-    pub(crate) fn usable(&self, id: u32, own: &[u8], members: Option<&Members>) -> Usable {
+    fn usable(&self, id: u32, own: &[u8], members: Option<&Members>) -> Usable {
         let entry = self.entry(id);
         let places = entry.places.iter().map(|place| (Some(self.nodes.name(place.node())), place.conditions()));
         let all = std::iter::once((None, entry.conditions)).chain(places);
@@ -183,6 +183,12 @@ impl Ledger {
             };
             usable | of(READY, Condition::Ready) | of(TERMINATING, Condition::Terminating)
         })
+    }
+
+    /// What the objects of a Service in one family have usable together, `but` for one.
+    pub(crate) fn usable_of(&self, service: &[u8], family: u8, but: Option<u32>, own: &[u8], members: Option<&Members>) -> Usable {
+        let objects = self.of_service(service).iter().filter(|&&id| Some(id) != but && self.entry(id).family == family);
+        objects.fold(Usable::default(), |usable, &id| usable | self.usable(id, own, members))
     }
 
     /// Notes what upstream says of an object, but not what is kept of it. Returns its number.
@@ -253,9 +259,9 @@ impl Ledger {
         self.retained
     }
 
-    /// Forgets an object. True if it was there.
-    pub(crate) fn remove(&mut self, name: &[u8]) -> bool {
-        let Some(id) = self.names.remove(name) else { return false };
+    /// Forgets an object.
+    pub(crate) fn remove(&mut self, name: &[u8]) {
+        let Some(id) = self.names.remove(name) else { return };
         self.keep(id, None);
         self.place(id, &[]);
         if let Some(service) = self.entry_mut(id).service.take() {
@@ -264,7 +270,6 @@ impl Ledger {
         self.settled(id);
         self.missing.remove(&id);
         self.vacant.push(id);
-        true
     }
 
     /// The client has been told what upstream says of the object: nothing is owed of it.

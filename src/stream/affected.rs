@@ -6,7 +6,7 @@ use crate::cluster::Facts;
 use crate::cluster::log::Change;
 use crate::ledger::Ledger;
 use crate::rewrite::service_topology::ServiceTopology;
-use crate::topology::ladder::Usable;
+use crate::topology::Members;
 
 /// Finds the objects that the changes of facts since the last time may have changed for the client.
 pub(super) fn collect(ledger: &mut Ledger, rule: &ServiceTopology) {
@@ -46,13 +46,13 @@ pub(super) fn relook(ledger: &mut Ledger, service: &[u8], facts: &Facts, rule: &
     let objects = ledger.of_service(service).to_vec();
     let families: BTreeSet<u8> = objects.iter().map(|&id| ledger.entry(id).family).collect();
     for family in families {
-        let of_family = || objects.iter().copied().filter(|&id| ledger.entry(id).family == family);
-        let view = facts.view(keys, rule.node(), rule.cluster().config(), |members| {
-            of_family().fold(Usable::default(), |usable, id| usable | ledger.usable(id, rule.node(), members))
-        });
-        let lens = view.lens();
-        for id in of_family().collect::<Vec<_>>() {
+        let usable = |members: Option<&Members>| ledger.usable_of(service, family, None, rule.node(), members);
+        let lens = facts.view(keys, rule.node(), rule.cluster().config(), usable).lens();
+        for &id in &objects {
             let entry = ledger.entry(id);
+            if entry.family != family {
+                continue;
+            }
             if entry.lens != lens || entry.sent.is_none() || pool_changed && lens.is_of_pool() {
                 ledger.owed.insert(id);
             } else if !lens.is_of_pool() {

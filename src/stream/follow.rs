@@ -18,7 +18,6 @@ use crate::object::version::Version;
 use crate::object::{SubjectKind, outline_object};
 use crate::rewrite::service_topology::{Judged, ServiceTopology};
 use crate::topology::keys::Keys;
-use crate::topology::ladder::Usable;
 use crate::topology::verdict::Service;
 use crate::wire::Span;
 use crate::wire::encoding::Encoding;
@@ -50,7 +49,7 @@ pub(super) struct Follow {
     /// Reads single objects.
     pub(super) scanner: Scanner,
     pub(super) name: Vec<u8>,
-    form: Vec<u8>,
+    pub(super) form: Vec<u8>,
 }
 
 /// How far a response has come.
@@ -364,11 +363,6 @@ impl Follow {
                 };
         wanted && room
     }
-
-    /// A digest of the form that `edit` gives the object.
-    pub(super) fn digest(&mut self, ledger: &Ledger, object: &Normal<'_>, unit: &Unit<'_>, outline: &Outline, edit: &Edit) -> u64 {
-        digest(ledger, &mut self.form, object, unit, outline, edit)
-    }
 }
 
 /// An object as it stands in a watch event: items of lists leave out what they are (wire 3), so it is put before.
@@ -400,8 +394,9 @@ impl<'a> Normal<'a> {
     }
 }
 
-/// The form is the object after the cuts, without what tells a proxy nothing ([`Outline::silent`]).
-fn digest(ledger: &Ledger, form: &mut Vec<u8>, object: &Normal<'_>, unit: &Unit<'_>, outline: &Outline, edit: &Edit) -> u64 {
+/// A digest of the form that `edit` gives the object: the object after the cuts, without what tells a proxy nothing
+/// ([`Outline::silent`]). `form` is a buffer.
+pub(super) fn digest(ledger: &Ledger, form: &mut Vec<u8>, object: &Normal<'_>, unit: &Unit<'_>, outline: &Outline, edit: &Edit) -> u64 {
     form.clear();
     form.extend_from_slice(&object.head);
     let tail = Span::new(unit.object.end - object.tail.len(), unit.object.end);
@@ -419,10 +414,7 @@ pub(super) fn judge(
     known: Option<u32>,
     family: u8,
 ) -> Judged {
-    rule.rewrite(buf, outline, edit, |service, own, members| {
-        let siblings = ledger.of_service(service).iter().filter(|&&id| Some(id) != known && ledger.entry(id).family == family);
-        siblings.fold(Usable::default(), |usable, &id| usable | ledger.usable(id, own, members))
-    })
+    rule.rewrite(buf, outline, edit, |service, own, members| ledger.usable_of(service, family, known, own, members))
 }
 
 /// Notes an object that was judged in the ledger.

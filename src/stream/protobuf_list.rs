@@ -15,7 +15,7 @@ use crate::error::{Error, Fault, Result};
 use crate::object::envelope::{MAGIC, TypeMeta, plain};
 use crate::object::metadata::PARTIAL_OBJECT_METADATA;
 use crate::wire::Span;
-use crate::wire::protobuf::{Field, Fields, LEN, MAX_VARINT, MIN_FILLER, encode_varint, encode_varint_wide, filler, read_head};
+use crate::wire::protobuf::{Field, Fields, LEN, MAX_VARINT, MIN_FILLER, encode_varint_wide, filler, read_head};
 use crate::wire::splice::{Edit, Enclosure, Output, write_enclosed};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,19 +116,15 @@ impl ProtobufList {
         if let Some(mut held) = self.compact.replace(Held::default()) {
             context.role.release(|object, edit| {
                 let mut out = Output::to(&mut held.content);
-                let mut length = [0; MAX_VARINT];
-                let width = encode_varint(edit.resized(object.len()) as u64, &mut length);
                 out.put(&[ITEM]);
-                out.put(&length[..width]);
+                out.put_varint(edit.resized(object.len()) as u64);
                 edit.write(object, Span::new(0, object.len()), &mut out);
             });
             out.put(&held.tag);
             if held.content.len() as u64 == held.was {
                 out.put(&held.length);
             } else {
-                let mut length = [0; MAX_VARINT];
-                let width = encode_varint(held.content.len() as u64, &mut length);
-                out.put(&length[..width]);
+                out.put_varint(held.content.len() as u64);
             }
             out.put(&held.content);
         }

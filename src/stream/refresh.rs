@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::affected::collect;
 use super::event::{Tells, write_bookmark, write_expired, write_object};
-use super::follow::{Follow, Normal, Phase, judge, see, version_of};
+use super::follow::{Follow, Normal, Phase, digest, judge, see, version_of};
 use super::unit::{Event, Unit};
 use crate::cluster::Cluster;
 use crate::cluster::counters::count;
@@ -138,35 +138,32 @@ impl Follow {
         );
         see(ledger, &self.name, rule, outline, &original, family, version, &judged, self.ladders);
         let normal = Normal::of(self.kind, self.encoding, &original, outline);
-        let digest = self.digest(ledger, &normal, &unit, outline, edit);
+        let digest = digest(ledger, &mut self.form, &normal, &unit, outline, edit);
         let high = ledger.high;
         let entry = ledger.entry_mut(id);
         entry.lens = judged.lens;
-        if entry.sent == Some(digest) && !again {
-            if !self.keeps(ledger, id, original.len(), judged.keys) {
-                ledger.keep(id, None);
+        let says = again || entry.sent != Some(digest);
+        if says {
+            let live = self.phase == Phase::Live;
+            // Above W the client would miss what it has not seen; without a W only the object's own version is safe.
+            let stamp = if live && high != Version::default() { high } else { version };
+            if let Some(place) = outline.version.filter(|_| stamp != version) {
+                write_stamp(edit, place, stamp);
             }
-            return Ok(false);
-        }
-        let live = self.phase == Phase::Live;
-        // Above W the client would miss what it has not seen; without a W only the object's own version is safe.
-        let stamp = if live && high != Version::default() { high } else { version };
-        if let Some(place) = outline.version.filter(|_| stamp != version) {
-            write_stamp(edit, place, stamp);
-        }
-        let same = entry.stamp == stamp || entry.stamp == Version::default();
-        (entry.sent, entry.stamp, entry.synthetic) = (Some(digest), stamp, true);
-        if same && live {
-            ledger.repeat.insert(id);
-            self.repeat_at = high;
+            let same = entry.stamp == stamp || entry.stamp == Version::default();
+            (entry.sent, entry.stamp, entry.synthetic) = (Some(digest), stamp, true);
+            if same && live {
+                ledger.repeat.insert(id);
+                self.repeat_at = high;
+            }
+            rule.tell(&judged);
+            let tells = if live { Tells::Modified } else { Tells::Added };
+            write_object(tells, self.kind, self.encoding, &original, edit, out);
         }
         if !self.keeps(ledger, id, original.len(), judged.keys) {
             ledger.keep(id, None);
         }
-        rule.tell(&judged);
-        let tells = if live { Tells::Modified } else { Tells::Added };
-        write_object(tells, self.kind, self.encoding, &original, edit, out);
-        Ok(true)
+        Ok(says)
     }
 
     /// Takes an object that was asked for. It counts at the version that upstream was seen to have.

@@ -154,6 +154,13 @@ impl<'a> Output<'a> {
         }
     }
 
+    /// The shortest varint for `value`.
+    pub(crate) fn put_varint(&mut self, value: u64) {
+        let mut varint = [0; MAX_VARINT];
+        let width = encode_varint(value, &mut varint);
+        self.put(&varint[..width]);
+    }
+
     pub(crate) fn put_zeros(&mut self, count: usize) {
         if let Some(buffer) = &mut self.0 {
             buffer.resize(buffer.len() + count, 0);
@@ -201,9 +208,7 @@ pub(crate) fn write_enclosed(buf: &[u8], unit: Span, around: &[Enclosure], objec
         if enclosure.fixed {
             out.put(&(length as u32).to_be_bytes());
         } else {
-            let mut varint = [0; MAX_VARINT];
-            let width = encode_varint(length as u64, &mut varint);
-            out.put(&varint[..width]);
+            out.put_varint(length as u64);
         }
         from = enclosure.length.end;
     }
