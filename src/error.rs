@@ -117,6 +117,29 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// The byte of the body that it is about, if it is about one.
+    pub fn offset(&self) -> Option<u64> {
+        match self {
+            Error::Malformed { offset, .. }
+            | Error::Truncated { offset, .. }
+            | Error::TooLarge { offset, .. }
+            | Error::TooDeep { offset, .. }
+            | Error::TooMany { offset, .. } => Some(*offset),
+            _ => None,
+        }
+    }
+
+    /// The object that it is about, as far as that was read: `namespace/name`, or its kind before that.
+    pub fn object(&self) -> Option<&str> {
+        match self {
+            Error::Malformed { object, .. } | Error::TooMany { object, .. } => object.as_deref(),
+            Error::Undecodable { object, .. } => Some(object),
+            _ => None,
+        }
+    }
+}
+
 fn within(object: &Option<Box<str>>) -> String {
     object.as_ref().map_or(String::new(), |name| format!(" in {name}"))
 }

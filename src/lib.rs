@@ -51,7 +51,7 @@
 //!         }
 //!         stream.finish(&mut out)?;
 //!     }
-//!     Opened::NotReady(missing) => panic!("answer 503 and Retry-After: {missing:?}"),
+//!     Opened::NotReady(not_ready) => panic!("answer 503 and Retry-After: {:?}", not_ready.missing),
 //!     _ => unreachable!(),
 //! }
 //! let text = std::str::from_utf8(&out).unwrap();
@@ -88,13 +88,17 @@
 //! until then ends before the unit that is at fault. The scanner looks for endpoints, it does not validate: JSON that only
 //! a strict parser refuses (invalid UTF-8, which Go replaces; a malformed number off the path) passes as it is, for the
 //! client to judge.
-#![forbid(unsafe_code)]
+#![cfg_attr(not(feature = "ffi"), forbid(unsafe_code))]
+#![deny(unsafe_code)]
 #![warn(unreachable_pub)]
 
 mod cluster;
 mod config;
 mod error;
 pub mod explain;
+#[cfg(feature = "ffi")]
+#[allow(unsafe_code)]
+pub mod ffi;
 mod ledger;
 mod node;
 mod object;
@@ -120,5 +124,5 @@ pub use error::{Error, Result};
 pub use node::NodeView;
 pub use object::FactKind;
 pub use stream::request::{Head, Request};
-pub use stream::{Expired, Feed, Opened, Stream, Wanted};
+pub use stream::{Answer, Feed, NotReady, Opened, Stream, Wanted};
 pub use topology::verdict::Reason;

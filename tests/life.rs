@@ -558,8 +558,8 @@ impl<'a> Life<'a> {
         }
         self.stream = match self.view.open(&request, &recording.head) {
             Ok(Opened::Rewrite(stream)) => Some(stream),
-            Ok(Opened::NotReady(missing)) if !self.form.facts_as_lists => {
-                assert!(!missing.is_empty());
+            Ok(Opened::NotReady(facts)) if !self.form.facts_as_lists => {
+                assert!(!facts.missing.is_empty());
                 None
             }
             other => panic!("{}: {other:?}", self.what),

@@ -334,7 +334,7 @@ fn a_clients_own_streams_teach_as_they_pass() {
     let slices = Recording::load("list/endpointslices-json.json");
     for (source, missing) in [("list/services-proto.pb", 3), ("list/nodes-one-by-field-json.json", 2), ("list/nodepools-json.json", 1)] {
         match view.open(&slices.request, &slices.head) {
-            Ok(Opened::NotReady(what)) => assert_eq!(what.len(), missing, "{what:?}"),
+            Ok(Opened::NotReady(what)) => assert_eq!(what.missing.len(), missing, "{what:?}"),
             _ => panic!("served before {source}"),
         }
         let recording = Recording::load(source);

@@ -303,7 +303,7 @@ fn filter(mut args: Filter) -> Result<(), Failure> {
             };
             eprintln!("passed untouched for {}: {} {} with status {}: {why}", view.name(), request.method, request.target, head.status);
         }
-        Opened::NotReady(missing) => return Err(not_ready(&args.node, &missing)),
+        Opened::NotReady(facts) => return Err(not_ready(&args.node, &facts.missing)),
         _ => return Err(Failure::at(&body_path, "this version does not know what to do with the answer")),
     }
     Ok(())

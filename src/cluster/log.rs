@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 /// Something that a verdict may depend on has changed.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Change {
     /// A Service, as `namespace/name`, asks for something else, is new or is gone.

@@ -45,7 +45,7 @@ struct Shared {
 }
 
 /// A kind of facts that has to be known before anything may be filtered, and is not.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Missing {
     /// The kind.

@@ -103,7 +103,7 @@ pub(crate) fn outline_protobuf(kind: SubjectKind, buf: &[u8], object: Span, outl
 }
 
 /// The kinds that teach the [`Cluster`](crate::Cluster) something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub enum FactKind {
     /// core `v1`: its topology annotation.

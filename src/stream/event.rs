@@ -1,8 +1,7 @@
 //! Events that upstream never sent: MODIFIED for an object that a client has to be told again, a BOOKMARK, and the ERROR
 //! that ends a watch (wire 1.1, 1.2, 1.7).
 
-use bytes::BytesMut;
-
+use super::status::Status;
 use crate::object::SubjectKind;
 use crate::object::envelope::MAGIC;
 use crate::object::version::Version;
@@ -69,7 +68,7 @@ pub(super) fn write_bookmark(kind: SubjectKind, encoding: Encoding, version: Ver
 
 /// Appends the event that tells a client to list again.
 pub(super) fn write_expired(encoding: Encoding, message: &str, out: &mut Output<'_>) {
-    let status = expired_object(encoding, message);
+    let status = Status::expired(message).object(encoding);
     match encoding {
         Encoding::Json => {
             for part in [&br#"{"type":"ERROR","object":"#[..], &status, b"}\n"] {
@@ -77,42 +76,6 @@ pub(super) fn write_expired(encoding: Encoding, message: &str, out: &mut Output<
             }
         }
         Encoding::Protobuf => write_frame("ERROR", "v1", "Status", status.len(), out, |out| out.put(&status)),
-    }
-}
-
-/// The Status of an expired watch as a whole body.
-pub(super) fn expired_body(encoding: Encoding, message: &str) -> Vec<u8> {
-    let status = expired_object(encoding, message);
-    match encoding {
-        Encoding::Json => status,
-        Encoding::Protobuf => {
-            let mut body = BytesMut::new();
-            write_envelope("v1", "Status", status.len(), &mut Output::to(&mut body), |out| out.put(&status));
-            body.to_vec()
-        }
-    }
-}
-
-const FAILURE: &str = "Failure";
-const EXPIRED: &str = "Expired";
-const GONE: u64 = 410;
-
-fn expired_object(encoding: Encoding, message: &str) -> Vec<u8> {
-    match encoding {
-        Encoding::Json => format!(
-            r#"{{"kind":"Status","apiVersion":"v1","metadata":{{}},"status":"{FAILURE}","message":"{message}","reason":"{EXPIRED}","code":{GONE}}}"#
-        )
-        .into_bytes(),
-        Encoding::Protobuf => {
-            let mut status = Vec::new();
-            put_record(&mut status, 1, b"\x0a\x00\x12\x00\x1a\x00");
-            put_record(&mut status, 2, FAILURE.as_bytes());
-            put_record(&mut status, 3, message.as_bytes());
-            put_record(&mut status, 4, EXPIRED.as_bytes());
-            status.push(6 << 3);
-            put_varint(&mut status, GONE);
-            status
-        }
     }
 }
 
@@ -131,7 +94,7 @@ fn write_frame(event: &str, api_version: &str, kind: &str, size: usize, out: &mu
 }
 
 /// `k8s\0` and runtime.Unknown around an object of `size` bytes.
-fn write_envelope(api_version: &str, kind: &str, size: usize, out: &mut Output<'_>, object: impl FnOnce(&mut Output<'_>)) {
+pub(super) fn write_envelope(api_version: &str, kind: &str, size: usize, out: &mut Output<'_>, object: impl FnOnce(&mut Output<'_>)) {
     let mut head = MAGIC.to_vec();
     put_record(&mut head, 1, &type_meta(api_version, kind));
     put_head(&mut head, 2, size);
@@ -159,7 +122,7 @@ fn record_size(content: usize) -> usize {
     1 + varint_width(content as u64) + content
 }
 
-fn put_record(out: &mut Vec<u8>, number: u8, content: &[u8]) {
+pub(super) fn put_record(out: &mut Vec<u8>, number: u8, content: &[u8]) {
     put_head(out, number, content.len());
     out.extend_from_slice(content);
 }
@@ -169,7 +132,7 @@ fn put_head(out: &mut Vec<u8>, number: u8, len: usize) {
     put_varint(out, len as u64);
 }
 
-fn put_varint(out: &mut Vec<u8>, value: u64) {
+pub(super) fn put_varint(out: &mut Vec<u8>, value: u64) {
     let mut varint = [0; MAX_VARINT];
     let width = encode_varint(value, &mut varint);
     out.extend_from_slice(&varint[..width]);
@@ -177,6 +140,8 @@ fn put_varint(out: &mut Vec<u8>, value: u64) {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+
     use super::*;
 
     fn hex(text: &str) -> Vec<u8> {
@@ -212,11 +177,5 @@ mod tests {
         let error = written(|out| write_expired(Encoding::Json, "too old resource version: 1 (90)", out));
         let golden = r#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"too old resource version: 1 (90)","reason":"Expired","code":410}}"#;
         assert_eq!(error, format!("{golden}\n").into_bytes());
-    }
-
-    #[test]
-    fn a_body_is_an_envelope_or_a_document() {
-        assert!(expired_body(Encoding::Protobuf, "x").starts_with(b"k8s\0\x0a\x0c\x0a\x02v1\x12\x06Status"));
-        assert!(expired_body(Encoding::Json, "x").starts_with(br#"{"kind":"Status""#));
     }
 }

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use super::Wanted;
 use super::affected::relook;
 use super::request::{Initial, Target, Verb};
+use super::status::Answer;
 use super::unit::{Event, Unit};
-use super::{Expired, Wanted};
 use crate::cluster::Cluster;
 use crate::cluster::counters::count;
 use crate::cluster::fact::write_service_key;
@@ -96,7 +97,7 @@ impl Follow {
         encoding: Encoding,
         target: &Target,
         alone: bool,
-    ) -> Result<Option<Follow>, Expired> {
+    ) -> Result<Option<Follow>, Answer> {
         let cluster = rule.cluster();
         let config = cluster.config();
         // What stands by itself is judged by itself, but for siblings on a ladder.
@@ -122,7 +123,7 @@ impl Follow {
                 Some(ledger) => (ledger, Phase::Live),
                 None => {
                     count(&cluster.tally().streams_expired, 1);
-                    return Err(Expired::of(encoding));
+                    return Err(Answer::expired(encoding));
                 }
             },
         };

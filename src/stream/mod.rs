@@ -15,12 +15,12 @@ mod protobuf_object;
 mod refresh;
 pub(crate) mod request;
 mod role;
+mod status;
 mod unit;
 
 use bytes::BytesMut;
 
 use self::body::{Context, Cursor, Form, Walk};
-use self::event::expired_body;
 pub use self::feed::Feed;
 use self::follow::Follow;
 use self::hold::Hold;
@@ -32,8 +32,9 @@ use self::protobuf_list::ProtobufList;
 use self::protobuf_object::ProtobufObject;
 use self::request::{Head, Request, Resource, Target, Verb};
 use self::role::{Filter, Role};
+pub use self::status::{Answer, NotReady};
+use crate::cluster::Cluster;
 use crate::cluster::fact::matters;
-use crate::cluster::{Cluster, Missing};
 use crate::config::{Config, Limits};
 use crate::error::{Error, Result};
 use crate::object::SubjectKind;
@@ -51,36 +52,15 @@ pub enum Opened {
     PassThrough,
     /// Push its body through this stream.
     Rewrite(Stream),
-    /// These facts are not known yet. Answer 503 with Retry-After, or wait for them and ask again: a body that was
-    /// served unfiltered cannot be called back.
-    NotReady(Vec<Missing>),
-    /// Answer so: a watch whose past this process has not seen. The client lists again.
-    Expired(Expired),
-}
-
-/// The answer to a watch that cannot be continued: 410 Gone, and a Status that says so, in the encoding asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Expired {
-    /// The HTTP status: 410.
-    pub status: u16,
-    /// The Content-Type of the body.
-    pub content_type: &'static str,
-    /// The Status.
-    pub body: Vec<u8>,
-}
-
-/// What a client is told whose watch cannot be continued.
-const UNKNOWN_PAST: &str = "what this watch goes on from is not known here any more: list again";
-
-impl Expired {
-    fn of(encoding: Encoding) -> Expired {
-        Expired { status: 410, content_type: encoding.content_type(), body: expired_body(encoding, UNKNOWN_PAST) }
-    }
+    /// Facts are not known yet. Give this answer (503 and Retry-After), or wait for the facts and ask again: a body that
+    /// was served unfiltered cannot be called back.
+    NotReady(NotReady),
+    /// Give this answer (410 Gone): a watch whose past this process has not seen. The client lists again.
+    Expired(Answer),
 }
 
 /// Objects of a Service whose originals a stream needs and does not have ([`Retention::Topology`](crate::Retention)).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[non_exhaustive]
 pub struct Wanted {
     /// Namespace of the Service.
@@ -344,7 +324,7 @@ pub(crate) fn open(cluster: &Cluster, node: &str, request: &Request, head: &Head
         Resource::Subject(kind) => {
             let missing = cluster.missing_for(node, &target.selection);
             if !missing.is_empty() {
-                return Ok(Opened::NotReady(missing));
+                return Ok(Opened::NotReady(NotReady::of(missing, encoding(request, head).unwrap_or(Encoding::Json))));
             }
             let encoding = encoding(request, head)?;
             let rule = ServiceTopology::new(cluster.clone(), node, kind);

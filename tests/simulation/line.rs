@@ -131,7 +131,7 @@ impl Line {
                 part,
             }))),
             Opened::NotReady(_) if !is_ready => Ok(Asked::NotReady),
-            Opened::NotReady(missing) => Err(format!("not ready, and everything is known: {missing:?}")),
+            Opened::NotReady(facts) => Err(format!("not ready, and everything is known: {:?}", facts.missing)),
             Opened::Expired(answer) => {
                 let code = decode::status(&answer.body, encoding)?;
                 if (answer.status, code, answer.content_type) != (410, 410, encoding.media_type()) || !is_watch {

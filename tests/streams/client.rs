@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use bytes::BytesMut;
-use poolscope::{Expired, Head, NodeView, Opened, Request, Stream};
+use poolscope::{Answer, Head, NodeView, Opened, Request, Stream};
 use serde_json::json;
 
 use super::common::build::{Kind, envelope, event, record};
@@ -74,7 +74,7 @@ impl Client {
         self.expired(version).is_some()
     }
 
-    pub fn expired(&self, version: impl Display) -> Option<Expired> {
+    pub fn expired(&self, version: impl Display) -> Option<Answer> {
         match self.view.open(&self.request(&from(version)), &self.head()) {
             Ok(Opened::Expired(answer)) => Some(answer),
             Ok(Opened::Rewrite(_)) => None,
