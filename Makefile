@@ -3,9 +3,12 @@
 CARGO ?= cargo
 RECORDED = tests/data/recorded/list
 SHOWN = shop/cart iot/collector
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+# The sanitizer's runtime comes with nightly toolchains only.
+NIGHTLY = $(shell $(CARGO) +nightly --version >/dev/null 2>&1 && echo +nightly)
 POOLSCOPE = $(CARGO) run --quiet --release --features cli --
 
-.PHONY: mutants demo test check long bench
+.PHONY: demo test check test-asan long mutants bench
 
 # The recorded cluster: an edge node before and after, a cloud node in no pool, and why.
 demo:
@@ -28,13 +31,20 @@ demo:
 
 # Everything that has to hold.
 test: check
-	$(CARGO) test --features cli,k8s-openapi
+	$(CARGO) test --features cli,ffi,k8s-openapi
+	$(MAKE) test-c test-asan
 
 check:
 	$(CARGO) fmt --check
-	$(CARGO) clippy --all-targets --features cli,k8s-openapi -- -D warnings
+	$(CARGO) clippy --all-targets --features cli,ffi,k8s-openapi -- -D warnings
 	$(CARGO) clippy -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items --features cli
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items --features cli,ffi
+
+# The Rust tests of the C ABI, and of what it lends, under AddressSanitizer. It needs a nightly toolchain, or one that may
+# be taken for one; in a folder of its own, for everything is built anew.
+test-asan:
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=$(TARGET)/asan \
+		$(CARGO) $(NIGHTLY) test --target $(HOST) --features ffi --lib --test ffi
 
 # The same properties on forty times as many random objects, and lives of streams of a million events.
 long:
@@ -48,3 +58,5 @@ mutants:
 
 bench:
 	$(CARGO) bench
+
+include bindings/c/library.mk

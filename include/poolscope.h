@@ -11,13 +11,15 @@
  * Pointers    A pointer is valid or NULL. NULL where there must be something is POOLSCOPE_INVALID_ARGUMENT, except for
  *             `error`, which may always be NULL. Two pointers that are written through must not be the same.
  * Text        is UTF-8, given as pointer and length, and needs no NUL; of length 0 the pointer is not looked at. Text that
- *             comes out says whether it ends with a NUL. Structured data comes out as JSON.
+ *             comes out says whether it ends with a NUL. Structured data comes out as JSON. Names and values of headers, and
+ *             bodies, are any bytes. Of what comes out with length 0 the pointer means nothing.
  * Results     A function that can fail returns a status. POOLSCOPE_OK is 0. If it is another, `*error` is an error object,
  *             to be freed by the caller; if it is POOLSCOPE_OK, `*error` is NULL. What it should have made is NULL, and
  *             numbers are 0, when it fails; only the bytes that a stream gives out are there in either case.
  * Threads     A cluster and a node may be used by any number of threads at the same time. Everything else belongs to one
  *             thread at a time, and may move; a call that comes while another is in the same handle is POOLSCOPE_BUSY
- *             and does nothing. A handle is freed when no call is in it.
+ *             and does nothing: const in a declaration means any thread, not that nothing changes. A handle is freed when no
+ *             call is in it.
  * Faults      No Rust panic comes out. If there is one, the call returns POOLSCOPE_PANIC, the handle that it was in is
  *             poisoned, and every later call on it returns POOLSCOPE_PANIC, but for its freeing. The message of the panic
  *             is also written to standard error. Where memory ends, the process is aborted, as is usual for Rust.
@@ -223,7 +225,7 @@ extern "C" {
 poolscope_status poolscope_error_status(const poolscope_error *error);
 
 /**
- * A sentence for operators: what, where, and what to do. It ends with a NUL and is valid until the error is freed. Of
+ * A sentence for operators: what, where (offset and object, if they are known, are in it), and what to do. It ends with a NUL and is valid until the error is freed. Of
  * NULL: an empty one.
  */
 const char *poolscope_error_message(const poolscope_error *error);
@@ -467,14 +469,14 @@ poolscope_status poolscope_node_open_alone(const poolscope_node *node,
 
 /**
  * The verdict on one endpoint by what is known now, for explanations: an endpoint on the node `on` (length 0: it names
- * none) of Service `service` in `namespace` (length 0: its slice names none). As JSON: `{"kept": BOOL, "reason": NAME,
+ * none) of Service `service` in the namespace `ns` (length 0: its slice names none). As JSON: `{"kept": BOOL, "reason": NAME,
  * "rule": ROW, "topology": WORD or null, "pools": [NAME...]}`, where `topology` is what the Service asks for and `pools`
  * are those of the node that the endpoint is on. Of a ladder it takes the last rung; poolscope_inventory_view() knows
  * what stands on the others.
  */
 poolscope_status poolscope_node_judge(const poolscope_node *node,
-                                      const char *namespace_,
-                                      size_t namespace_len,
+                                      const char *ns,
+                                      size_t ns_len,
                                       const char *service,
                                       size_t service_len,
                                       const char *on,
@@ -488,13 +490,13 @@ poolscope_status poolscope_node_judge(const poolscope_node *node,
 void poolscope_node_free(poolscope_node *node);
 
 /**
- * What is to be done. Of NULL: POOLSCOPE_NOT_READY.
+ * What is to be done. Of NULL, and where the handle is in another call: POOLSCOPE_NOT_READY.
  */
 poolscope_opening poolscope_opened_what(poolscope_opened *opened);
 
 /**
  * The stream of POOLSCOPE_REWRITE, which is the caller's from now on: free it with poolscope_stream_free(). NULL the second
- * time, and where there is none.
+ * time, where there is none, and where the handle is in another call.
  */
 poolscope_stream *poolscope_opened_take_stream(poolscope_opened *opened);
 
@@ -541,8 +543,8 @@ poolscope_status poolscope_stream_push(poolscope_stream *stream,
 
 /**
  * Gives out the events that changes of facts owe this client. Call it whenever poolscope_cluster_generation() moved. What
- * cannot be said yet (inside an event, before the initial events are over) is said by the push that makes it possible.
- * `*out` and errors as for poolscope_stream_push().
+ * cannot be said yet (inside an event that has begun to come out, before the initial events are over) is said by the push
+ * that makes it possible. `*out` and errors as for poolscope_stream_push().
  */
 poolscope_status poolscope_stream_refresh(poolscope_stream *stream,
                                           const uint8_t **out,
@@ -559,13 +561,13 @@ poolscope_status poolscope_stream_finish(poolscope_stream *stream,
                                          poolscope_error **error);
 
 /**
- * Whether poolscope_stream_refresh() may have something to say. Cheap.
+ * Whether poolscope_stream_refresh() may have something to say now. Cheap.
  */
 bool poolscope_stream_is_behind(poolscope_stream *stream);
 
 /**
- * Whether the stream has ended itself: it said ERROR, or it is in no state to go on. End the response; whatever still
- * comes is swallowed.
+ * Whether the stream has ended itself: it said ERROR. End the response; whatever still comes is swallowed. Also true of a
+ * stream that a fault has poisoned; not of one that was closed by an error, which the call that failed has said.
  */
 bool poolscope_stream_is_over(poolscope_stream *stream);
 
@@ -579,8 +581,8 @@ poolscope_status poolscope_stream_wanted(poolscope_stream *stream,
 
 /**
  * Takes the whole answer to a request for something wanted, asked for in the encoding of this stream, and gives out the
- * events that it makes possible. `*out` as for poolscope_stream_push(). An error says what is wrong with the answer; the
- * stream goes on as if it had not come.
+ * events that it makes possible. `*out` as for poolscope_stream_push(). An error says what is wrong with the answer, as
+ * for a list that is opened and pushed; the stream goes on as if it had not come.
  */
 poolscope_status poolscope_stream_supply(poolscope_stream *stream,
                                          poolscope_head *head,
@@ -634,8 +636,8 @@ poolscope_status poolscope_inventory_view(poolscope_inventory *inventory,
  */
 poolscope_status poolscope_inventory_find(poolscope_inventory *inventory,
                                           const poolscope_node *node,
-                                          const char *namespace_,
-                                          size_t namespace_len,
+                                          const char *ns,
+                                          size_t ns_len,
                                           const char *service,
                                           size_t service_len,
                                           poolscope_text **found,

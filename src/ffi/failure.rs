@@ -119,7 +119,7 @@ pub unsafe extern "C" fn poolscope_error_status(error: *const poolscope_error) -
     unsafe { answer(POOLSCOPE_OK, || Ok(given(error, "error")?.status)) }
 }
 
-/// A sentence for operators: what, where, and what to do. It ends with a NUL and is valid until the error is freed. Of
+/// A sentence for operators: what, where (offset and object, if they are known, are in it), and what to do. It ends with a NUL and is valid until the error is freed. Of
 /// NULL: an empty one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_error_message(error: *const poolscope_error) -> *const c_char {

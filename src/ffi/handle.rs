@@ -64,3 +64,76 @@ impl<T> Exclusive<T> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CStr;
+    use std::ptr;
+
+    use super::super::border::{border, free};
+    use super::super::failure::*;
+    use super::*;
+
+    /// A call that C would make; its status and its message.
+    fn call(run: impl FnOnce() -> Result<()>) -> (poolscope_status, String) {
+        let mut error = ptr::null_mut();
+        // SAFETY: `error` is valid for writing, and what is read and freed came from the call.
+        unsafe {
+            let status = border(&mut error, run);
+            assert_eq!(poolscope_error_status(error), status);
+            let message = CStr::from_ptr(poolscope_error_message(error)).to_str().unwrap().to_owned();
+            poolscope_error_free(error);
+            (status, message)
+        }
+    }
+
+    #[test]
+    fn a_panic_becomes_a_status_and_poisons_what_it_was_in() {
+        let (exclusive, shared) = (Exclusive::new(1), Shared::new(1));
+        let in_exclusive = || call(|| exclusive.enter().map(|mut one| *one += 1));
+        let in_shared = || call(|| shared.enter().map(|one| assert_eq!(*one, 1)));
+        assert_eq!(in_exclusive().0, poolscope_status::POOLSCOPE_OK);
+        assert_eq!(in_shared().0, poolscope_status::POOLSCOPE_OK);
+
+        let (status, message) = call(|| exclusive.enter().map(|one| assert_eq!(*one, 17, "the first fault")));
+        assert_eq!(status, poolscope_status::POOLSCOPE_PANIC);
+        assert!(message.contains("the first fault"), "{message}");
+        let (status, message) = in_exclusive();
+        assert_eq!(status, poolscope_status::POOLSCOPE_PANIC);
+        assert!(message.contains("earlier call"), "{message}");
+
+        assert_eq!(in_shared().0, poolscope_status::POOLSCOPE_OK, "another handle is not");
+        assert_eq!(call(|| shared.enter().map(|_entered| panic!("the second fault"))).0, poolscope_status::POOLSCOPE_PANIC);
+        assert!(in_shared().1.contains("earlier call"));
+    }
+
+    #[test]
+    fn an_error_is_no_panic() {
+        let exclusive = Exclusive::new(());
+        let refused = || {
+            let _entered = exclusive.enter()?;
+            Err(poolscope_error::argument("name", "is wrong"))
+        };
+        assert_eq!(call(refused), (poolscope_status::POOLSCOPE_INVALID_ARGUMENT, "argument `name` is wrong".to_owned()));
+        assert_eq!(call(refused).0, poolscope_status::POOLSCOPE_INVALID_ARGUMENT);
+    }
+
+    #[test]
+    fn a_second_call_at_the_same_time_is_refused() {
+        let exclusive = Exclusive::new(());
+        let _first = exclusive.enter().ok().unwrap();
+        assert_eq!(call(|| exclusive.enter().map(|_| ())).0, poolscope_status::POOLSCOPE_BUSY);
+    }
+
+    #[test]
+    fn a_panic_while_something_is_freed_stays_inside() {
+        struct Bad;
+        impl Drop for Bad {
+            fn drop(&mut self) {
+                panic!("freed badly");
+            }
+        }
+        // SAFETY: it came from a box, and is used by nobody any more.
+        unsafe { free(Box::into_raw(Box::new(Bad))) };
+    }
+}

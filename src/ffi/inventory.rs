@@ -42,10 +42,11 @@ pub unsafe extern "C" fn poolscope_inventory_load(
     // SAFETY: the header's contract.
     unsafe {
         border(error, || {
+            let loaded = if loaded.is_null() { None } else { Some(slot(loaded, 0, "loaded")?) };
             let body = bytes(body, body_len, "body")?;
             let count = given(inventory, "inventory")?.0.enter()?.load(body)?;
-            if !loaded.is_null() {
-                loaded.write(count);
+            if let Some(loaded) = loaded {
+                loaded.set(count);
             }
             Ok(())
         })
@@ -76,8 +77,8 @@ pub unsafe extern "C" fn poolscope_inventory_view(
 pub unsafe extern "C" fn poolscope_inventory_find(
     inventory: *mut poolscope_inventory,
     node: *const poolscope_node,
-    namespace_: *const c_char,
-    namespace_len: usize,
+    ns: *const c_char,
+    ns_len: usize,
     service: *const c_char,
     service_len: usize,
     found: *mut *mut poolscope_text,
@@ -88,7 +89,7 @@ pub unsafe extern "C" fn poolscope_inventory_find(
         border(error, || {
             let found = slot(found, ptr::null_mut(), "found")?;
             let node = given(node, "node")?.0.enter()?;
-            let (namespace, name) = (text(namespace_, namespace_len, "namespace_")?, text(service, service_len, "service")?);
+            let (namespace, name) = (text(ns, ns_len, "ns")?, text(service, service_len, "service")?);
             found.put(poolscope_text::json(&given(inventory, "inventory")?.0.enter()?.find(&node, namespace, name))?);
             Ok(())
         })

@@ -35,4 +35,3 @@ pub use self::request::*;
 pub use self::stream::*;
 pub use self::text::*;
 pub use self::version::*;
-

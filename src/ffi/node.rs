@@ -112,15 +112,15 @@ unsafe fn open(
 }
 
 /// The verdict on one endpoint by what is known now, for explanations: an endpoint on the node `on` (length 0: it names
-/// none) of Service `service` in `namespace` (length 0: its slice names none). As JSON: `{"kept": BOOL, "reason": NAME,
+/// none) of Service `service` in the namespace `ns` (length 0: its slice names none). As JSON: `{"kept": BOOL, "reason": NAME,
 /// "rule": ROW, "topology": WORD or null, "pools": [NAME...]}`, where `topology` is what the Service asks for and `pools`
 /// are those of the node that the endpoint is on. Of a ladder it takes the last rung; poolscope_inventory_view() knows
 /// what stands on the others.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_node_judge(
     node: *const poolscope_node,
-    namespace_: *const c_char,
-    namespace_len: usize,
+    ns: *const c_char,
+    ns_len: usize,
     service: *const c_char,
     service_len: usize,
     on: *const c_char,
@@ -133,7 +133,7 @@ pub unsafe extern "C" fn poolscope_node_judge(
         border(error, || {
             let verdict = slot(verdict, ptr::null_mut(), "verdict")?;
             let node = given(node, "node")?.0.enter()?;
-            let namespace = text(namespace_, namespace_len, "namespace_")?;
+            let namespace = text(ns, ns_len, "ns")?;
             let service = Some(text(service, service_len, "service")?).filter(|name| !name.is_empty());
             let on = Some(text(on, on_len, "on")?).filter(|name| !name.is_empty());
             let reason = node.judge(namespace, service, on);

@@ -51,7 +51,7 @@ impl poolscope_opened {
     }
 }
 
-/// What is to be done. Of NULL: POOLSCOPE_NOT_READY.
+/// What is to be done. Of NULL, and where the handle is in another call: POOLSCOPE_NOT_READY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_opened_what(opened: *mut poolscope_opened) -> poolscope_opening {
     // SAFETY: the header's contract.
@@ -59,7 +59,7 @@ pub unsafe extern "C" fn poolscope_opened_what(opened: *mut poolscope_opened) ->
 }
 
 /// The stream of POOLSCOPE_REWRITE, which is the caller's from now on: free it with poolscope_stream_free(). NULL the second
-/// time, and where there is none.
+/// time, where there is none, and where the handle is in another call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_opened_take_stream(opened: *mut poolscope_opened) -> *mut poolscope_stream {
     // SAFETY: the header's contract.

@@ -71,8 +71,8 @@ pub unsafe extern "C" fn poolscope_stream_push(
 }
 
 /// Gives out the events that changes of facts owe this client. Call it whenever poolscope_cluster_generation() moved. What
-/// cannot be said yet (inside an event, before the initial events are over) is said by the push that makes it possible.
-/// `*out` and errors as for poolscope_stream_push().
+/// cannot be said yet (inside an event that has begun to come out, before the initial events are over) is said by the push
+/// that makes it possible. `*out` and errors as for poolscope_stream_push().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_stream_refresh(
     stream: *mut poolscope_stream,
@@ -107,15 +107,15 @@ pub unsafe extern "C" fn poolscope_stream_finish(
     }
 }
 
-/// Whether poolscope_stream_refresh() may have something to say. Cheap.
+/// Whether poolscope_stream_refresh() may have something to say now. Cheap.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_stream_is_behind(stream: *mut poolscope_stream) -> bool {
     // SAFETY: the header's contract.
     unsafe { answer(false, || Ok(given(stream, "stream")?.0.enter()?.stream.is_behind())) }
 }
 
-/// Whether the stream has ended itself: it said ERROR, or it is in no state to go on. End the response; whatever still
-/// comes is swallowed.
+/// Whether the stream has ended itself: it said ERROR. End the response; whatever still comes is swallowed. Also true of a
+/// stream that a fault has poisoned; not of one that was closed by an error, which the call that failed has said.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_stream_is_over(stream: *mut poolscope_stream) -> bool {
     // SAFETY: the header's contract.
@@ -141,8 +141,8 @@ pub unsafe extern "C" fn poolscope_stream_wanted(
 }
 
 /// Takes the whole answer to a request for something wanted, asked for in the encoding of this stream, and gives out the
-/// events that it makes possible. `*out` as for poolscope_stream_push(). An error says what is wrong with the answer; the
-/// stream goes on as if it had not come.
+/// events that it makes possible. `*out` as for poolscope_stream_push(). An error says what is wrong with the answer, as
+/// for a list that is opened and pushed; the stream goes on as if it had not come.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_stream_supply(
     stream: *mut poolscope_stream,

@@ -170,18 +170,22 @@ pub fn spread(seed: usize, nodes: usize) -> Value {
     slice
 }
 
-/// Teaches a cluster that Service `shop/checkout` asks for the pool, and that these nodes are in the pool of node 0.
+/// Lists that say that Service `shop/checkout` asks for the pool, and that these nodes are in the pool of node 0: path, body.
+pub fn facts(members: &[String]) -> [(&'static str, String); 3] {
+    let list = |items: Value| json!({"metadata": {}, "items": items}).to_string();
+    let annotations = json!({"openyurt.io/topologyKeys": "openyurt.io/nodepool"});
+    [
+        ("/api/v1/services", list(json!([{"metadata": {"name": "checkout", "namespace": "shop", "annotations": annotations}}]))),
+        ("/api/v1/nodes", list(json!([{"metadata": {"name": node(0), "labels": {"apps.openyurt.io/nodepool": "here"}}}]))),
+        ("/apis/apps.openyurt.io/v1beta2/nodepools", list(json!([{"metadata": {"name": "here"}, "status": {"nodes": members}}]))),
+    ]
+}
+
+/// Teaches a cluster these facts.
 pub fn teach(cluster: &Cluster, members: &[String]) {
-    for (path, items) in [
-        (
-            "/api/v1/services",
-            json!([{"metadata": {"name": "checkout", "namespace": "shop", "annotations": {"openyurt.io/topologyKeys": "openyurt.io/nodepool"}}}]),
-        ),
-        ("/api/v1/nodes", json!([{"metadata": {"name": node(0), "labels": {"apps.openyurt.io/nodepool": "here"}}}])),
-        ("/apis/apps.openyurt.io/v1beta2/nodepools", json!([{"metadata": {"name": "here"}, "status": {"nodes": members}}])),
-    ] {
+    for (path, body) in facts(members) {
         let mut feed = cluster.feed(&Request::get(path), &Head::ok("application/json")).unwrap();
-        feed.push(json!({"metadata": {}, "items": items}).to_string().as_bytes()).unwrap();
+        feed.push(body.as_bytes()).unwrap();
         feed.finish().unwrap();
     }
 }
