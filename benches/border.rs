@@ -12,7 +12,6 @@ use poolscope::ffi::*;
 use serde_json::Value;
 
 #[path = "../tests/common/corpus.rs"]
-#[allow(dead_code)]
 mod corpus;
 #[path = "../tests/common/schema.rs"]
 #[allow(dead_code)]

@@ -11,8 +11,8 @@
  * Pointers    A pointer is valid or NULL. NULL where there must be something is POOLSCOPE_INVALID_ARGUMENT, except for
  *             `error`, which may always be NULL. Two pointers that are written through must not be the same.
  * Text        is UTF-8, given as pointer and length, and needs no NUL; of length 0 the pointer is not looked at. Text that
- *             comes out says whether it ends with a NUL. Structured data comes out as JSON. Names and values of headers, and
- *             bodies, are any bytes. Of what comes out with length 0 the pointer means nothing.
+ *             comes out says whether it ends with a NUL. Structured data comes out as JSON. Values of headers, and bodies, are
+ *             any bytes. Of what comes out with length 0 the pointer means nothing.
  * Results     A function that can fail returns a status. POOLSCOPE_OK is 0. If it is another, `*error` is an error object,
  *             to be freed by the caller; if it is POOLSCOPE_OK, `*error` is NULL. What it should have made is NULL, and
  *             numbers are 0, when it fails; only the bytes that a stream gives out are there in either case.
@@ -236,7 +236,7 @@ const char *poolscope_error_message(const poolscope_error *error);
 uint64_t poolscope_error_offset(const poolscope_error *error);
 
 /**
- * The object at fault, `namespace/name`, as far as it was read: NUL-terminated, valid until the error is freed. NULL if
+ * The object at fault, `namespace/name`, with or without its kind, as far as it was read: NUL-terminated, valid until the error is freed. NULL if
  * it is not known.
  */
 const char *poolscope_error_object(const poolscope_error *error);
@@ -279,8 +279,8 @@ poolscope_status poolscope_request_new(const char *method,
                                        poolscope_error **error);
 
 /**
- * Adds a header. Names count in any case; only what concerns the form of the answer is looked at (Accept,
- * Accept-Encoding, Range, Upgrade, Connection), so the others need not be given.
+ * Adds a header. Names count in any case. Only the headers that poolscope_node_prepare() names are looked at, so the others
+ * need not be given: a value that is no UTF-8 would be read back with replacement characters.
  */
 poolscope_status poolscope_request_add_header(poolscope_request *request,
                                               const char *name,
@@ -373,7 +373,7 @@ poolscope_status poolscope_cluster_node(const poolscope_cluster *cluster,
 uint64_t poolscope_cluster_generation(const poolscope_cluster *cluster);
 
 /**
- * What changed after `generation`, oldest first, as JSON: an array of `{"service": "namespace/name"}`, `{"node": NAME}`,
+ * What changed after `generation`, oldest first (what changed together, in no order), as JSON: an array of `{"service": "namespace/name"}`, `{"node": NAME}`,
  * `{"pool": NAME}` and `{"member": {"node": NAME, "pool": NAME}}`; `null` if that is too long ago to be remembered.
  */
 poolscope_status poolscope_cluster_changes_since(const poolscope_cluster *cluster,
@@ -436,9 +436,9 @@ poolscope_status poolscope_node_describe(const poolscope_node *node,
                                          poolscope_error **error);
 
 /**
- * Changes the request into the one that should go to the API server, so that its answer can be read: without
- * Accept-Encoding, Range, Upgrade, and without CBOR, YAML and `as=Table` in Accept. Read its headers back with
- * poolscope_request_header(). Requests for other things stay as they are.
+ * Changes the request into the one that should go to the API server, so that its answer can be read: without the headers
+ * Accept-Encoding, Range, If-Range, Upgrade, Connection and Sec-WebSocket-*, and without CBOR, YAML and `as=Table` in
+ * Accept. Read its headers back with poolscope_request_header(). Requests for other things stay as they are.
  */
 poolscope_status poolscope_node_prepare(const poolscope_node *node,
                                         poolscope_request *request,

@@ -135,6 +135,10 @@ impl Config {
     /// Reads a configuration document; `docs/config.md` describes it. A key that does not exist, or a value that this
     /// version cannot honour, is an [`Error::Config`] that names it.
     pub fn from_json(text: &str) -> Result<Config> {
+        // serde would read an array as the keys' values in their order.
+        if text.trim_start().starts_with('[') {
+            return Err(Error::Config("the document is not a JSON object".to_owned()));
+        }
         let document: Document = serde_json::from_str(text).map_err(|error| Error::Config(error.to_string()))?;
         document.config()
     }
@@ -352,6 +356,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_honoured_is_refused_by_name() {
+        assert_eq!(Config::from_json("[]"), Err(Error::Config("the document is not a JSON object".to_owned())));
         let refused = |text: &str, word: &str| match Config::from_json(text) {
             Err(Error::Config(message)) => assert!(message.contains(word), "{message}"),
             other => panic!("{text}: {other:?}"),

@@ -94,7 +94,7 @@ pub unsafe extern "C" fn poolscope_cluster_generation(cluster: *const poolscope_
     unsafe { answer(0, || Ok(given(cluster, "cluster")?.0.enter()?.generation())) }
 }
 
-/// What changed after `generation`, oldest first, as JSON: an array of `{"service": "namespace/name"}`, `{"node": NAME}`,
+/// What changed after `generation`, oldest first (what changed together, in no order), as JSON: an array of `{"service": "namespace/name"}`, `{"node": NAME}`,
 /// `{"pool": NAME}` and `{"member": {"node": NAME, "pool": NAME}}`; `null` if that is too long ago to be remembered.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_cluster_changes_since(

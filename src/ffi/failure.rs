@@ -134,7 +134,7 @@ pub unsafe extern "C" fn poolscope_error_offset(error: *const poolscope_error) -
     unsafe { answer(POOLSCOPE_NO_OFFSET, || Ok(given(error, "error")?.offset.unwrap_or(POOLSCOPE_NO_OFFSET))) }
 }
 
-/// The object at fault, `namespace/name`, as far as it was read: NUL-terminated, valid until the error is freed. NULL if
+/// The object at fault, `namespace/name`, with or without its kind, as far as it was read: NUL-terminated, valid until the error is freed. NULL if
 /// it is not known.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_error_object(error: *const poolscope_error) -> *const c_char {

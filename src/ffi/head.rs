@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 use std::ptr;
 
-use super::border::{Result, border, bytes, free, given, slot};
+use super::border::{Result, border, bytes, free, given, slot, text};
 use super::failure::{poolscope_error, poolscope_status};
 use super::handle::Exclusive;
 use crate::Head;
@@ -17,9 +17,8 @@ pub struct poolscope_head(pub(super) Exclusive<Head>);
 /// Name and value as for [`bytes`].
 pub(super) unsafe fn header(name: *const c_char, name_len: usize, value: *const c_char, value_len: usize) -> Result<(String, String)> {
     // SAFETY: as this function's.
-    let (name, value) = unsafe { (bytes(name.cast(), name_len, "name")?, bytes(value.cast(), value_len, "value")?) };
-    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    Ok((text(name), text(value)))
+    let (name, value) = unsafe { (text(name, name_len, "name")?, bytes(value.cast(), value_len, "value")?) };
+    Ok((name.to_owned(), String::from_utf8_lossy(value).into_owned()))
 }
 
 /// Makes a response head with an HTTP status.

@@ -44,9 +44,9 @@ pub unsafe extern "C" fn poolscope_node_describe(
     }
 }
 
-/// Changes the request into the one that should go to the API server, so that its answer can be read: without
-/// Accept-Encoding, Range, Upgrade, and without CBOR, YAML and `as=Table` in Accept. Read its headers back with
-/// poolscope_request_header(). Requests for other things stay as they are.
+/// Changes the request into the one that should go to the API server, so that its answer can be read: without the headers
+/// Accept-Encoding, Range, If-Range, Upgrade, Connection and Sec-WebSocket-*, and without CBOR, YAML and `as=Table` in
+/// Accept. Read its headers back with poolscope_request_header(). Requests for other things stay as they are.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_node_prepare(
     node: *const poolscope_node,

@@ -88,9 +88,11 @@ pub unsafe extern "C" fn poolscope_opened_answer(
     // SAFETY: the header's contract.
     unsafe {
         border(error, || {
-            let (http_status, retry_after) = (slot(http_status, 0, "http_status")?, slot(retry_after, 0, "retry_after")?);
-            let content_type = slot(content_type, ptr::null(), "content_type")?;
-            let (body, body_len) = (slot(body, ptr::null(), "body")?, slot(body_len, 0, "body_len")?);
+            let (http_status, retry_after) = (slot(http_status, 0, "http_status"), slot(retry_after, 0, "retry_after"));
+            let content_type = slot(content_type, ptr::null(), "content_type");
+            let (body, body_len) = (slot(body, ptr::null(), "body"), slot(body_len, 0, "body_len"));
+            let (http_status, retry_after, content_type) = (http_status?, retry_after?, content_type?);
+            let (body, body_len) = (body?, body_len?);
             let opened = given(opened, "opened")?.0.enter()?;
             let goes_on = || poolscope_error::argument("opened", "has no answer: the response is to go on");
             let answer = opened.answer.as_ref().ok_or_else(goes_on)?;

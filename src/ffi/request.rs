@@ -43,8 +43,8 @@ pub unsafe extern "C" fn poolscope_request_new(
     }
 }
 
-/// Adds a header. Names count in any case; only what concerns the form of the answer is looked at (Accept,
-/// Accept-Encoding, Range, Upgrade, Connection), so the others need not be given.
+/// Adds a header. Names count in any case. Only the headers that poolscope_node_prepare() names are looked at, so the others
+/// need not be given: a value that is no UTF-8 would be read back with replacement characters.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_request_add_header(
     request: *mut poolscope_request,
@@ -86,8 +86,9 @@ pub unsafe extern "C" fn poolscope_request_header(
     // SAFETY: the header's contract.
     unsafe {
         border(error, || {
-            let (name, value) = (slot(name, ptr::null(), "name")?, slot(value, ptr::null(), "value")?);
-            let (name_len, value_len) = (slot(name_len, 0, "name_len")?, slot(value_len, 0, "value_len")?);
+            let (name, value) = (slot(name, ptr::null(), "name"), slot(value, ptr::null(), "value"));
+            let (name_len, value_len) = (slot(name_len, 0, "name_len"), slot(value_len, 0, "value_len"));
+            let (name, name_len, value, value_len) = (name?, name_len?, value?, value_len?);
             let request = given(request, "request")?.0.enter()?;
             let out_of_range = || poolscope_error::argument("index", "is not below the number of headers");
             let (key, text) = request.headers.get(index).ok_or_else(out_of_range)?;

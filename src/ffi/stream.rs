@@ -2,7 +2,7 @@
 
 use std::ptr;
 
-use super::border::{Slot, answer, border, bytes, free, given, slot};
+use super::border::{Result, Slot, answer, border, bytes, free, given, slot};
 use super::failure::{poolscope_error, poolscope_status};
 use super::handle::Exclusive;
 use super::head::poolscope_head;
@@ -31,10 +31,9 @@ impl State {
     /// Runs a call that gives bytes out. Those from before an error go out too.
     fn give(
         &mut self,
-        out: Slot<'_, *const u8>,
-        out_len: Slot<'_, usize>,
-        call: impl FnOnce(&mut Stream, &mut BytesMut) -> Result<(), Error>,
-    ) -> super::border::Result<()> {
+        (out, out_len): (Slot<'_, *const u8>, Slot<'_, usize>),
+        call: impl FnOnce(&mut Stream, &mut BytesMut) -> std::result::Result<(), Error>,
+    ) -> Result<()> {
         if self.out.capacity() > KEEP {
             self.out = BytesMut::new();
         }
@@ -44,6 +43,16 @@ impl State {
         out_len.set(self.out.len());
         Ok(result?)
     }
+}
+
+/// Where what a call gives out is to be said. Both say nothing if either is NULL.
+///
+/// # Safety
+/// As for [`slot`].
+unsafe fn given_out<'a>(out: *mut *const u8, out_len: *mut usize) -> Result<(Slot<'a, *const u8>, Slot<'a, usize>)> {
+    // SAFETY: as this function's.
+    let (out, out_len) = unsafe { (slot(out, ptr::null(), "out"), slot(out_len, 0, "out_len")) };
+    Ok((out?, out_len?))
 }
 
 /// Takes the next bytes of the body, cut anywhere. What is to be sent to the client comes back as `*out` and `*out_len`;
@@ -63,9 +72,9 @@ pub unsafe extern "C" fn poolscope_stream_push(
     // SAFETY: the header's contract.
     unsafe {
         border(error, || {
-            let (out, out_len) = (slot(out, ptr::null(), "out")?, slot(out_len, 0, "out_len")?);
+            let given_out = given_out(out, out_len)?;
             let data = bytes(data, len, "data")?;
-            given(stream, "stream")?.0.enter()?.give(out, out_len, |stream, out| stream.push(data, out))
+            given(stream, "stream")?.0.enter()?.give(given_out, |stream, out| stream.push(data, out))
         })
     }
 }
@@ -83,8 +92,8 @@ pub unsafe extern "C" fn poolscope_stream_refresh(
     // SAFETY: the header's contract.
     unsafe {
         border(error, || {
-            let (out, out_len) = (slot(out, ptr::null(), "out")?, slot(out_len, 0, "out_len")?);
-            given(stream, "stream")?.0.enter()?.give(out, out_len, Stream::refresh)
+            let given_out = given_out(out, out_len)?;
+            given(stream, "stream")?.0.enter()?.give(given_out, Stream::refresh)
         })
     }
 }
@@ -101,8 +110,8 @@ pub unsafe extern "C" fn poolscope_stream_finish(
     // SAFETY: the header's contract.
     unsafe {
         border(error, || {
-            let (out, out_len) = (slot(out, ptr::null(), "out")?, slot(out_len, 0, "out_len")?);
-            given(stream, "stream")?.0.enter()?.give(out, out_len, Stream::finish)
+            let given_out = given_out(out, out_len)?;
+            given(stream, "stream")?.0.enter()?.give(given_out, Stream::finish)
         })
     }
 }
@@ -156,10 +165,10 @@ pub unsafe extern "C" fn poolscope_stream_supply(
     // SAFETY: the header's contract.
     unsafe {
         border(error, || {
-            let (out, out_len) = (slot(out, ptr::null(), "out")?, slot(out_len, 0, "out_len")?);
+            let given_out = given_out(out, out_len)?;
             let body = bytes(body, body_len, "body")?;
             let head = given(head, "head")?.0.enter()?;
-            given(stream, "stream")?.0.enter()?.give(out, out_len, |stream, out| stream.supply(&head, body, out))
+            given(stream, "stream")?.0.enter()?.give(given_out, |stream, out| stream.supply(&head, body, out))
         })
     }
 }
