@@ -44,7 +44,7 @@ check:
 # be taken for one; in a folder of its own, for everything is built anew.
 test-asan:
 	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=$(TARGET)/asan \
-		$(CARGO) $(NIGHTLY) test --target $(HOST) --features ffi --lib --test ffi
+		$(CARGO) $(NIGHTLY) test --profile sanitized --target $(HOST) --features ffi --lib --test ffi
 
 # The same properties on forty times as many random objects, and lives of streams of a million events.
 long:
@@ -57,6 +57,6 @@ mutants:
 		-f 'src/topology/*.rs' -f 'src/rewrite/*.rs' -f 'src/stream/*.rs' -f 'src/ledger/*.rs' -- -- --skip found_out
 
 bench:
-	$(CARGO) bench
+	$(CARGO) bench --features ffi
 
 include bindings/c/library.mk

@@ -381,3 +381,48 @@ fn bit(condition: Condition) -> u8 {
         Condition::Unusable => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(version: u64) -> Version {
+        Version(Some(version))
+    }
+
+    fn see(ledger: &mut Ledger, version: u64, endpoints: &[(Option<&str>, Condition)]) -> u32 {
+        let endpoints = endpoints.iter().map(|(node, condition)| (node.map(|node| Cow::Borrowed(node.as_bytes())), *condition));
+        ledger.see(Seen { name: b"shop/cart-1", service: b"shop/cart", family: 4, version: at(version), endpoints })
+    }
+
+    #[test]
+    fn an_endpoint_that_names_no_node_is_usable_too() {
+        let mut ledger = Ledger::new(Digests::default(), 0);
+        see(&mut ledger, 1, &[(None, Condition::Ready), (Some("hz-1"), Condition::Terminating)]);
+        let of = |condition, node: Option<&str>| Usable::of(condition, node.map(str::as_bytes), b"hz-1", None);
+        let expected = of(Condition::Ready, None) | of(Condition::Terminating, Some("hz-1"));
+        assert_eq!(ledger.usable_of(b"shop/cart", 4, None, b"hz-1", None), expected);
+    }
+
+    #[test]
+    fn what_changed_since_for_another_client_is_not_owed_to_this_one() {
+        let (mut ours, mut theirs) = (Ledger::new(Digests::default(), 0), Ledger::new(Digests::default(), 0));
+        for (ledger, version) in [(&mut ours, 5), (&mut theirs, 8)] {
+            let id = see(ledger, version, &[]);
+            ledger.entry_mut(id).sent = Some(17);
+        }
+        ours.agree(&theirs, at(6));
+        let id = ours.find(b"shop/cart-1").unwrap();
+        assert_eq!((ours.entry(id).sent, ours.owed.is_empty()), (None, true));
+    }
+
+    #[test]
+    fn originals_that_are_let_go_leave_nothing() {
+        let mut ledger = Ledger::new(Digests::default(), 0);
+        let id = see(&mut ledger, 1, &[]);
+        ledger.keep(id, Some((b"he", b"ad")));
+        assert_eq!((ledger.retained(), ledger.entry(id).original.as_deref()), (4, Some(&b"head"[..])));
+        ledger.keep_no_originals();
+        assert_eq!((ledger.retained(), ledger.entry(id).original.as_deref()), (0, None));
+    }
+}

@@ -191,3 +191,155 @@ impl Shelf {
         Some(copy)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Seen;
+    use super::*;
+
+    fn key(node: &str) -> Key {
+        let (kind, encoding) = (SubjectKind::EndpointSlice, Encoding::Json);
+        Key { node: node.as_bytes().into(), kind, selection: Selection::default(), encoding, metadata_only: false }
+    }
+
+    fn at(version: u64) -> Version {
+        Version(Some(version))
+    }
+
+    /// A ledger that came up to a version and keeps an original of so many bytes.
+    fn ledger(shelf: &Shelf, high: u64, bytes: usize) -> Shared {
+        let shared = shelf.begin(0);
+        let mut ledger = lock(&shared);
+        let endpoints = std::iter::empty();
+        let id = ledger.see(Seen { name: b"shop/cart-1", service: b"", family: 4, version: at(high), endpoints });
+        ledger.keep(id, Some((b"", &vec![b'x'; bytes])));
+        (ledger.floor, ledger.high) = (at(high), at(high));
+        drop(ledger);
+        shared
+    }
+
+    /// Up to which version the ledgers on the shelf came, the latest last.
+    fn highs(shelf: &Shelf) -> Vec<u64> {
+        shelf.slots.iter().map(|slot| lock(&slot.ledger).high.0.unwrap()).collect()
+    }
+
+    fn retained(shelf: &Shelf) -> Vec<usize> {
+        shelf.slots.iter().map(|slot| lock(&slot.ledger).retained()).collect()
+    }
+
+    #[test]
+    fn of_one_key_the_latest_stay() {
+        let mut shelf = Shelf::new(usize::MAX);
+        for high in 1..=7 {
+            let one = ledger(&shelf, high, 0);
+            shelf.put(key("a"), None, one);
+            assert_eq!(highs(&shelf), (high.saturating_sub(3).max(1)..=high).collect::<Vec<_>>());
+        }
+        // Whoever comes back at what was thrown away is not known.
+        assert_eq!(shelf.thrown, [(key("a"), at(3))]);
+    }
+
+    #[test]
+    fn neither_pages_nor_other_keys_nor_what_is_in_use_count_for_a_key() {
+        let mut shelf = Shelf::new(usize::MAX);
+        let mut in_use = Vec::new();
+        for high in 1..=4 {
+            let one = ledger(&shelf, 10 + high, 0);
+            in_use.push(one.clone());
+            shelf.put(key("a"), None, one);
+            for (node, page) in [("a", None), ("a", Some("token".to_owned())), ("b", None)] {
+                let one = ledger(&shelf, high, 0);
+                shelf.put(key(node), page, one);
+            }
+        }
+        assert_eq!(shelf.slots.len(), 16);
+        // Four that are not in use are there, and a fifth comes: the oldest of these goes.
+        let one = ledger(&shelf, 20, 0);
+        shelf.put(key("a"), None, one);
+        assert_eq!(highs(&shelf).iter().filter(|high| **high == 1).count(), 2);
+        assert_eq!(highs(&shelf).iter().filter(|high| **high > 10).count(), 5);
+    }
+
+    #[test]
+    fn of_all_keys_only_so_many_stay() {
+        let mut shelf = Shelf::new(usize::MAX);
+        for number in 0..CAPACITY as u64 + 3 {
+            let one = ledger(&shelf, number, 0);
+            shelf.put(key(&number.to_string()), None, one);
+        }
+        assert_eq!((shelf.slots.len(), highs(&shelf)[0]), (CAPACITY, 3));
+    }
+
+    #[test]
+    fn the_oldest_lose_their_originals_where_all_together_are_too_many() {
+        let mut shelf = Shelf::new(100);
+        for (bytes, after) in [(50, vec![50]), (50, vec![50, 50]), (30, vec![0, 50, 30]), (90, vec![0, 0, 0, 90]), (10, vec![0, 0, 90, 10])]
+        {
+            let one = ledger(&shelf, 1, bytes);
+            shelf.put(key("a"), None, one);
+            assert_eq!(retained(&shelf), after);
+        }
+        // What is too large is passed over, what is older and fits is not.
+        let mut shelf = Shelf::new(100);
+        for bytes in [10, 60, 60] {
+            let one = ledger(&shelf, 1, bytes);
+            shelf.put(key("a"), None, one);
+        }
+        assert_eq!(retained(&shelf), [10, 0, 60]);
+    }
+
+    #[test]
+    fn what_a_stream_uses_keeps_its_originals() {
+        let mut shelf = Shelf::new(100);
+        let used = ledger(&shelf, 1, 80);
+        shelf.put(key("a"), None, used.clone());
+        let one = ledger(&shelf, 2, 80);
+        shelf.put(key("a"), None, one);
+        assert_eq!(retained(&shelf), [80, 80]);
+    }
+
+    #[test]
+    fn the_only_ledger_of_a_key_is_forgotten_without_a_doubt() {
+        let mut shelf = Shelf::new(usize::MAX);
+        let one = ledger(&shelf, 5, 0);
+        for (node, page) in [("a", None), ("b", None), ("a", Some("token".to_owned()))] {
+            let one = if node == "a" && page.is_none() { one.clone() } else { ledger(&shelf, 9, 0) };
+            shelf.put(key(node), page, one);
+        }
+        shelf.forget(&key("a"), &one);
+        assert_eq!(highs(&shelf), [9, 9]);
+        assert!(shelf.thrown.is_empty());
+    }
+
+    #[test]
+    fn with_a_ledger_its_unused_twins_are_forgotten_and_doubted() {
+        let mut shelf = Shelf::new(usize::MAX);
+        let (one, used) = (ledger(&shelf, 5, 0), ledger(&shelf, 6, 0));
+        let unused = ledger(&shelf, 7, 0);
+        for each in [&one, &used] {
+            shelf.put(key("a"), None, each.clone());
+        }
+        shelf.put(key("a"), None, unused);
+        let (page, other) = (ledger(&shelf, 8, 0), ledger(&shelf, 9, 0));
+        shelf.put(key("a"), Some("token".to_owned()), page);
+        shelf.put(key("b"), None, other);
+        shelf.forget(&key("a"), &one);
+        assert_eq!(highs(&shelf), [6, 8, 9]);
+        assert_eq!(shelf.thrown, [(key("a"), at(7))]);
+    }
+
+    #[test]
+    fn doubts_are_told_apart_by_key_as_long_as_there_are_not_too_many() {
+        let mut shelf = Shelf::new(0);
+        for (node, version) in [("a", 5), ("b", 9), ("a", 3), ("a", 7)] {
+            shelf.doubt(key(node), at(version));
+        }
+        assert_eq!(shelf.thrown, [(key("b"), at(9)), (key("a"), at(7))]);
+        for number in 2..CAPACITY {
+            shelf.doubt(key(&number.to_string()), at(1));
+        }
+        assert_eq!((shelf.thrown.len(), shelf.thrown_of_any), (CAPACITY, Version::default()));
+        shelf.doubt(key("one more"), at(1));
+        assert_eq!((shelf.thrown.len(), shelf.thrown_of_any), (CAPACITY, at(9)));
+    }
+}
