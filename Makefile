@@ -1,6 +1,7 @@
 # The two commands a newcomer needs, and what they are made of.
 
 CARGO ?= cargo
+GO ?= go
 RECORDED = tests/data/recorded/list
 SHOWN = shop/cart iot/collector
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
@@ -8,7 +9,7 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 NIGHTLY = $(shell $(CARGO) +nightly --version >/dev/null 2>&1 && echo +nightly)
 POOLSCOPE = $(CARGO) run --quiet --release --features cli --
 
-.PHONY: demo test check test-asan long mutants bench
+.PHONY: demo test check test-asan test-go e2e e2e-quick long mutants bench
 
 # The recorded cluster: an edge node before and after, a cloud node in no pool, and why.
 demo:
@@ -32,7 +33,7 @@ demo:
 # Everything that has to hold.
 test: check
 	$(CARGO) test --features cli,ffi,k8s-openapi
-	$(MAKE) test-c test-asan
+	$(MAKE) test-c test-asan test-go
 
 check:
 	$(CARGO) fmt --check
@@ -45,6 +46,21 @@ check:
 test-asan:
 	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=$(TARGET)/asan \
 		$(CARGO) $(NIGHTLY) test --profile sanitized --target $(HOST) --features ffi --lib --test ffi
+
+# The Go module, and its examples.
+test-go: lib
+	cd bindings/go && $(GO) vet ./... && $(GO) test -race ./...
+	cd bindings/go/examples/informer && $(GO) vet ./...
+
+# A real kube-apiserver, built from its Go module (the first time that takes minutes), and client-go informers; OpenYurt's
+# own filter beside poolscope. `e2e-quick` leaves out what differs least.
+e2e: lib
+	cd e2e && $(GO) vet ./... && $(GO) test -count=1 -timeout 30m ./...
+	cd e2e/yurthub && $(GO) vet ./... && $(GO) test -count=1 -timeout 30m ./...
+
+e2e-quick: lib
+	cd e2e && $(GO) vet ./... && $(GO) test -count=1 -short -timeout 30m ./...
+	cd e2e/yurthub && $(GO) vet ./... && $(GO) test -count=1 -short -timeout 30m ./...
 
 # The same properties on forty times as many random objects, and lives of streams of a million events.
 long:

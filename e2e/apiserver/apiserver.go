@@ -1,0 +1,238 @@
+// Package apiserver runs a real kube-apiserver with its etcd on loopback, built from their Go modules. No controllers run:
+// what a test does not write is not there.
+package apiserver
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"k8s.io/client-go/rest"
+)
+
+const (
+	token   = "e2e"
+	patient = 60 * time.Second
+)
+
+// Server is a running API server.
+type Server struct {
+	binaries, data   string
+	apiPort, etcdURL string
+	etcd, api        *exec.Cmd
+	flags            []string
+}
+
+// Start builds what has to be built and runs it until the test ends.
+func Start(t testing.TB, flags ...string) *Server {
+	t.Helper()
+	s := &Server{binaries: build(t), data: t.TempDir(), flags: flags}
+	etcdPort, peerPort := freePort(t), freePort(t)
+	s.apiPort, s.etcdURL = freePort(t), "http://127.0.0.1:"+etcdPort
+	peerURL := "http://127.0.0.1:" + peerPort
+	s.etcd = s.run(t, "etcd", "--name", "e2e", "--data-dir", filepath.Join(s.data, "etcd"), "--log-level", "error", "--unsafe-no-fsync",
+		"--listen-client-urls", s.etcdURL, "--advertise-client-urls", s.etcdURL,
+		"--listen-peer-urls", peerURL, "--initial-advertise-peer-urls", peerURL, "--initial-cluster", "e2e="+peerURL)
+	t.Cleanup(func() { stop(s.etcd) })
+	key := filepath.Join(s.data, "service-account.key")
+	writeKey(t, key)
+	if err := os.WriteFile(filepath.Join(s.data, "tokens.csv"), []byte(token+",admin,admin,system:masters\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.startAPI(t)
+	t.Cleanup(func() { stop(s.api) })
+	return s
+}
+
+// Config reaches the server as its administrator.
+func (s *Server) Config() *rest.Config {
+	return &rest.Config{
+		Host:            "https://127.0.0.1:" + s.apiPort,
+		BearerToken:     token,
+		TLSClientConfig: rest.TLSClientConfig{Insecure: true},
+		QPS:             -1,
+	}
+}
+
+// Restart stops the API server, and starts it on the same data.
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	s.Stop(t)
+	s.Resume(t)
+}
+
+// Stop stops the API server; etcd goes on.
+func (s *Server) Stop(t testing.TB) {
+	t.Helper()
+	stop(s.api)
+}
+
+// Resume starts it again.
+func (s *Server) Resume(t testing.TB) {
+	t.Helper()
+	s.startAPI(t)
+}
+
+// Compact makes etcd forget every revision but the latest: watches from before get 410.
+func (s *Server) Compact(t testing.TB) {
+	t.Helper()
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{s.etcdURL}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), patient)
+	defer cancel()
+	now, err := client.Get(ctx, "nothing")
+	if err == nil {
+		_, err = client.Compact(ctx, now.Header.Revision, clientv3.WithCompactPhysical())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// startAPI runs kube-apiserver. It writes its own certificate; it may not be advertised on loopback, or it cannot publish
+// default/kubernetes; AlwaysAllow spares the RBAC bootstrap. Compaction is the test's.
+func (s *Server) startAPI(t testing.TB) {
+	t.Helper()
+	key := filepath.Join(s.data, "service-account.key")
+	s.api = s.run(t, "kube-apiserver", append([]string{
+		"--etcd-servers", s.etcdURL, "--bind-address", "127.0.0.1", "--secure-port", s.apiPort, "--advertise-address", "192.0.2.10",
+		"--cert-dir", filepath.Join(s.data, "certificates"), "--token-auth-file", filepath.Join(s.data, "tokens.csv"),
+		"--authorization-mode", "AlwaysAllow", "--service-account-issuer", "https://kubernetes.default.svc",
+		"--service-account-key-file", key, "--service-account-signing-key-file", key, "--service-cluster-ip-range", "10.96.0.0/16",
+		"--etcd-compaction-interval", "0", "--disable-admission-plugins", "ServiceAccount,NamespaceLifecycle", "--profiling=false",
+		"--shutdown-delay-duration", "0s",
+	}, s.flags...)...)
+	client := &http.Client{
+		Timeout:   2 * time.Second,
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true},
+	}
+	for deadline := time.Now().Add(patient); ; time.Sleep(100 * time.Millisecond) {
+		request, _ := http.NewRequest(http.MethodGet, "https://127.0.0.1:"+s.apiPort+"/readyz", nil)
+		request.Header.Set("Authorization", "Bearer "+token)
+		if response, err := client.Do(request); err == nil {
+			response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			log, _ := os.ReadFile(filepath.Join(s.data, "kube-apiserver.log"))
+			t.Fatalf("kube-apiserver was not ready after %v: %s", patient, log)
+		}
+	}
+}
+
+// run starts a program whose output goes to a file of its name.
+func (s *Server) run(t testing.TB, name string, arguments ...string) *exec.Cmd {
+	t.Helper()
+	log, err := os.OpenFile(filepath.Join(s.data, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	command := exec.Command(filepath.Join(s.binaries, name), arguments...)
+	command.Stdout, command.Stderr = log, log
+	// Not to outlive a test that is killed.
+	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return command
+}
+
+func stop(command *exec.Cmd) {
+	command.Process.Signal(syscall.SIGTERM)
+	ended := make(chan struct{})
+	go func() {
+		command.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(5 * time.Second):
+		// Watches that are open hold it up.
+		command.Process.Kill()
+		<-ended
+	}
+}
+
+// build makes the two programs; the second time that takes a second.
+func build(t testing.TB) string {
+	t.Helper()
+	into, err := filepath.Abs(filepath.Join(module(t), "..", "target", "e2e"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	version := output(t, "go", "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes")
+	for name, from := range map[string]string{"etcd": "go.etcd.io/etcd/server/v3", "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver"} {
+		output(t, "go", "build", "-o", filepath.Join(into, name), "-ldflags", "-s -w -X k8s.io/component-base/version.gitVersion="+version, from)
+	}
+	return into
+}
+
+func module(t testing.TB) string {
+	return filepath.Dir(output(t, "go", "env", "GOMOD"))
+}
+
+func output(t testing.TB, name string, arguments ...string) string {
+	t.Helper()
+	command := exec.Command(name, arguments...)
+	command.Env = append(os.Environ(), "CGO_ENABLED=0")
+	command.Stderr = os.Stderr
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("%s %v: %v", name, arguments, err)
+	}
+	for len(out) > 0 && out[len(out)-1] == '\n' {
+		out = out[:len(out)-1]
+	}
+	return string(out)
+}
+
+func freePort(t testing.TB) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return fmt.Sprint(listener.Addr().(*net.TCPAddr).Port)
+}
+
+func writeKey(t testing.TB, path string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if err := pem.Encode(io.Writer(file), &pem.Block{Type: "EC PRIVATE KEY", Bytes: der}); err != nil {
+		t.Fatal(err)
+	}
+}
