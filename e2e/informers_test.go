@@ -142,7 +142,7 @@ func observe(t *testing.T, config *rest.Config, node, contentType string, throug
 	learning.Add(1)
 	go func() {
 		defer learning.Done()
-		view.Learn(ctx, poolscope.Learner{Client: client, Server: upstream, Kinds: []string{poolscope.NodeKind, poolscope.NodePool}})
+		view.Learn(ctx, poolscope.Learner{Client: client, Server: upstream, Kinds: []string{poolscope.KindNode, poolscope.KindNodePool}})
 	}()
 	t.Cleanup(func() {
 		cancel()

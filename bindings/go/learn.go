@@ -16,11 +16,11 @@ import (
 
 // The kinds that teach.
 const (
-	Service    = "Service"
-	NodeKind   = "Node"
-	CiliumNode = "CiliumNode"
-	NodePool   = "NodePool"
-	NodeBucket = "NodeBucket"
+	KindService    = "Service"
+	KindNode       = "Node"
+	KindCiliumNode = "CiliumNode"
+	KindNodePool   = "NodePool"
+	KindNodeBucket = "NodeBucket"
 )
 
 // How long to wait before a list or watch that failed is tried again: doubled each time, up to the second.
@@ -74,7 +74,7 @@ func (n *Node) learn(ctx context.Context, learner *Learner, missing Missing) {
 		source.path, source.field = before+"/nodes", "metadata.name="+name
 	}
 	// Of these the annotations and labels teach, a fraction of the object.
-	source.metadataOnly = missing.Kind != NodePool && missing.Kind != NodeBucket
+	source.metadataOnly = missing.Kind != KindNodePool && missing.Kind != KindNodeBucket
 	wait := learnAgain
 	for {
 		source.answered = false

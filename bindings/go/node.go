@@ -168,6 +168,16 @@ type Answer struct {
 // response cannot be read and must not be forwarded. Most programs want [Node.WrapTransport], [Node.ModifyResponse] or
 // [Node.NewReader].
 func (n *Node) Open(request *http.Request, status int, header http.Header) (*Opened, error) {
+	return n.opened(request, status, header, false)
+}
+
+// OpenAlone does the same for one body by itself, such as a recorded one: nothing is remembered of it, a watch need not go on
+// from anything, each event is judged by what is known when it passes, and nothing is left out.
+func (n *Node) OpenAlone(request *http.Request, status int, header http.Header) (*Opened, error) {
+	return n.opened(request, status, header, true)
+}
+
+func (n *Node) opened(request *http.Request, status int, header http.Header, alone bool) (*Opened, error) {
 	asked, err := newRequest(request)
 	if err != nil {
 		return nil, err
@@ -181,6 +191,9 @@ func (n *Node) Open(request *http.Request, status int, header http.Header) (*Ope
 	var made *C.poolscope_opened
 	err = use(n.handle, func(h *C.poolscope_node) error {
 		var e *C.poolscope_error
+		if alone {
+			return failed(C.poolscope_node_open_alone(h, asked, head, &made, &e), e)
+		}
 		return failed(C.poolscope_node_open(h, asked, head, &made, &e), e)
 	})
 	if err != nil {

@@ -170,10 +170,35 @@ func TestASourceIsForgotten(t *testing.T) {
 	if err := cluster.ForgetSource("Pod"); !errors.Is(err, &Error{Status: InvalidArgument}) {
 		t.Fatal(err)
 	}
-	if err := cluster.ForgetSource(Service); err != nil {
+	if err := cluster.ForgetSource(KindService); err != nil {
 		t.Fatal(err)
 	}
-	if missing := cluster.Node("hz-1").Describe().Missing; len(missing) != 1 || missing[0].Kind != Service {
+	if missing := cluster.Node("hz-1").Describe().Missing; len(missing) != 1 || missing[0].Kind != KindService {
 		t.Fatalf("%+v", missing)
+	}
+}
+
+func TestABodyByItselfIsNotRemembered(t *testing.T) {
+	node := ready(t, "")
+	annotate(t, node.Cluster(), 11)
+	request, _ := http.NewRequest(http.MethodGet, slicesPath+"?watch=true&resourceVersion=10", nil)
+	header := http.Header{"Content-Type": {"application/json"}}
+	if opened, err := node.Open(request, http.StatusOK, header); err != nil || opened.What != Expired {
+		t.Fatal(opened, err)
+	}
+	opened, err := node.OpenAlone(request, http.StatusOK, header)
+	if err != nil || opened.What != Rewrite {
+		t.Fatal(opened, err)
+	}
+	defer opened.Stream.Close()
+	for range 2 {
+		// Also what says nothing new is said.
+		out, err := opened.Stream.Push([]byte(event("MODIFIED", fmt.Sprintf(cartSlice, 12))))
+		if err != nil || !strings.Contains(string(out), "10.0.0.1") || strings.Contains(string(out), "10.9.0.1") {
+			t.Fatalf("%s %v", out, err)
+		}
+	}
+	if opened.Stream.Taken() == 0 || opened.Stream.Given() == 0 || opened.Stream.IsBehind() || opened.Stream.IsOver() {
+		t.Fatal(opened.Stream.Taken(), opened.Stream.Given())
 	}
 }
