@@ -47,9 +47,9 @@ test-asan:
 	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=$(TARGET)/asan \
 		$(CARGO) $(NIGHTLY) test --profile sanitized --target $(HOST) --features ffi --lib --test ffi
 
-# The Go module, and its examples.
+# The Go module, and its examples. Go does not notice that the library was built anew: -count=1.
 test-go: lib
-	cd bindings/go && $(GO) vet ./... && $(GO) test -race ./...
+	cd bindings/go && $(GO) vet ./... && $(GO) test -count=1 -race ./...
 	cd bindings/go/examples/informer && $(GO) vet ./...
 
 # A real kube-apiserver, built from its Go module (the first time that takes minutes), and client-go informers; OpenYurt's

@@ -79,20 +79,12 @@ func (c *Cluster) ForgetSource(kind string) error {
 // Feed takes a response that the caller fetched to teach the cluster: a list, a watch or an object of Services, Nodes,
 // CiliumNodes, NodePools or NodeBuckets. header is the response's.
 func (c *Cluster) Feed(request *http.Request, status int, header http.Header) (*Feed, error) {
-	asked, err := newRequest(request)
-	if err != nil {
-		return nil, err
-	}
-	defer C.poolscope_request_free(asked)
-	head, err := newHead(status, header)
-	if err != nil {
-		return nil, err
-	}
-	defer C.poolscope_head_free(head)
 	var made *C.poolscope_feed
-	err = use(c.handle, func(h *C.poolscope_cluster) error {
-		var e *C.poolscope_error
-		return failed(C.poolscope_cluster_feed(h, asked, head, &made, &e), e)
+	err := exchange(request, status, header, func(asked *C.poolscope_request, head *C.poolscope_head) error {
+		return use(c.handle, func(h *C.poolscope_cluster) error {
+			var e *C.poolscope_error
+			return failed(C.poolscope_cluster_feed(h, asked, head, &made, &e), e)
+		})
 	})
 	if err != nil {
 		return nil, err

@@ -10,6 +10,21 @@ import (
 	"unsafe"
 )
 
+// exchange lends a call the library's picture of a request and of its response's head.
+func exchange(request *http.Request, status int, header http.Header, call func(*C.poolscope_request, *C.poolscope_head) error) error {
+	asked, err := newRequest(request)
+	if err != nil {
+		return err
+	}
+	defer C.poolscope_request_free(asked)
+	head, err := newHead(status, header)
+	if err != nil {
+		return err
+	}
+	defer C.poolscope_head_free(head)
+	return call(asked, head)
+}
+
 // newRequest is the library's picture of a request.
 func newRequest(request *http.Request) (*C.poolscope_request, error) {
 	var made *C.poolscope_request

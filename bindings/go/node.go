@@ -178,23 +178,15 @@ func (n *Node) OpenAlone(request *http.Request, status int, header http.Header) 
 }
 
 func (n *Node) opened(request *http.Request, status int, header http.Header, alone bool) (*Opened, error) {
-	asked, err := newRequest(request)
-	if err != nil {
-		return nil, err
-	}
-	defer C.poolscope_request_free(asked)
-	head, err := newHead(status, header)
-	if err != nil {
-		return nil, err
-	}
-	defer C.poolscope_head_free(head)
 	var made *C.poolscope_opened
-	err = use(n.handle, func(h *C.poolscope_node) error {
-		var e *C.poolscope_error
-		if alone {
-			return failed(C.poolscope_node_open_alone(h, asked, head, &made, &e), e)
-		}
-		return failed(C.poolscope_node_open(h, asked, head, &made, &e), e)
+	err := exchange(request, status, header, func(asked *C.poolscope_request, head *C.poolscope_head) error {
+		return use(n.handle, func(h *C.poolscope_node) error {
+			var e *C.poolscope_error
+			if alone {
+				return failed(C.poolscope_node_open_alone(h, asked, head, &made, &e), e)
+			}
+			return failed(C.poolscope_node_open(h, asked, head, &made, &e), e)
+		})
 	})
 	if err != nil {
 		return nil, err
