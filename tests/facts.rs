@@ -262,7 +262,8 @@ fn what_goes_before_the_initial_events_are_over_is_gone() {
         ("MODIFIED", node("b", 8, "q")),
         ("DELETED", node("c", 9, "p")),
     ];
-    feed(&cluster, "/api/v1/nodes?watch=1&sendInitialEvents=true", &events(&[&initial[..], &[bookmark("Node", 9, true)]].concat()));
+    let watch = "/api/v1/nodes?watch=1&sendInitialEvents=true&allowWatchBookmarks=true";
+    feed(&cluster, watch, &events(&[&initial[..], &[bookmark("Node", 9, true)]].concat()));
     assert_eq!(sees(&cluster.node("a"), "cart"), "a");
 }
 

@@ -75,7 +75,7 @@ pub(super) unsafe fn bytes<'a>(data: *const u8, len: usize, name: &'static str) 
 /// The same as text.
 ///
 /// # Safety
-/// As for [`bytes`].
+/// As for [`bytes()`].
 pub(super) unsafe fn text<'a>(data: *const c_char, len: usize, name: &'static str) -> Result<&'a str> {
     // SAFETY: as for `bytes`.
     let bytes = unsafe { bytes(data.cast(), len, name) }?;

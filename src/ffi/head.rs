@@ -14,7 +14,7 @@ pub struct poolscope_head(pub(super) Exclusive<Head>);
 /// Name and value of a header. HTTP allows bytes in values that are no UTF-8; none that is looked at has any.
 ///
 /// # Safety
-/// Name and value as for [`bytes`].
+/// Name and value as for [`bytes()`].
 pub(super) unsafe fn header(name: *const c_char, name_len: usize, value: *const c_char, value_len: usize) -> Result<(String, String)> {
     // SAFETY: as this function's.
     let (name, value) = unsafe { (text(name, name_len, "name")?, bytes(value.cast(), value_len, "value")?) };

@@ -229,7 +229,6 @@ impl Follow {
         let Some(bookmark) = unit.bookmark() else { return };
         match self.phase {
             Phase::Initial { announced: true } if bookmark.ends_initial_events => self.begin(bookmark.version, cluster),
-            Phase::Initial { announced: true } => {}
             _ => self.passed(unit.event, bookmark.version, cluster),
         }
     }

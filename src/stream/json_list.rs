@@ -105,7 +105,7 @@ impl JsonList {
     /// The items are over: gives those that were held back.
     fn release(&mut self, role: &mut Role, out: &mut Output<'_>) {
         let Some(defers) = &mut self.defers else { return };
-        let blanks: Vec<u8> = defers.separator.drain(..).filter(|&byte| byte != b',').collect();
+        let blanks = std::mem::take(&mut defers.separator);
         role.release(|object, edit| {
             if std::mem::replace(&mut defers.written, true) {
                 out.put(b",");

@@ -345,6 +345,10 @@ mod tests {
             "/apis/discovery%2Ek8s.io/v1/%65ndpointslices",
             "//apis/discovery.k8s.io/v1/endpointslices/",
             "/apis/discovery.k8s.io/v1/pods/../endpointslices",
+            // A prefix may look like the root, and a host too.
+            "/api/clusters/c-1/apis/discovery.k8s.io/v1/endpointslices",
+            "/proxy/v1/apis/discovery.k8s.io/v1/endpointslices",
+            "http://apis/apis/discovery.k8s.io/v1/endpointslices",
         ] {
             assert_eq!(target(text).map(|target| (target.resource, target.verb)), Some((SLICES, Verb::List)), "{text}");
         }
@@ -368,6 +372,7 @@ mod tests {
             "/api/v1/nodes/a/status",
             "/apis/discovery.k8s.io/v2/endpointslices",
             "/api/v1/namespaces/shop/services/web/proxy/api/v1/endpoints",
+            "/api/v1/nodes/a/proxy/http://b/api/v1/endpoints",
             "/api/v1/namespaces/shop/pods/endpoints",
             "/apis/cilium.io/v2/ciliumendpoints",
             "/version",
@@ -400,6 +405,7 @@ mod tests {
     fn selectors_are_sets_of_requirements() {
         let labels = |query: &str| target(&format!("/api/v1/services?labelSelector={query}")).unwrap().selection.labels;
         assert_eq!(labels("%21a%2Cb+in+%28c%2Cd%29"), ["!a".to_owned(), "b in (c,d)".to_owned()].into());
+        assert_eq!(labels("b in (c,d),e notin (f,g),h"), ["b in (c,d)", "e notin (f,g)", "h"].map(str::to_owned).into());
         assert_eq!(labels("a==b,c=d"), labels("c%3Dd%2Ca%3Db"));
         assert_eq!(labels(""), Default::default());
     }

@@ -108,6 +108,30 @@ impl Client {
         told
     }
 
+    /// Asks for one object by its name.
+    pub fn open_one(&self, name: &str) -> Watch {
+        let mut request = self.request("");
+        let (path, _) = request.target.split_once('?').unwrap();
+        request.target = format!("{path}/{name}");
+        match self.view.open(&request, &self.head()) {
+            Ok(Opened::Rewrite(stream)) => Watch::new(stream, self),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+
+    /// Asks for this object, and is given it so.
+    pub fn get(&self, object: &Object) -> String {
+        let whole = object.whole(self.kind, self.encoding);
+        let body = match self.encoding {
+            Encoding::Json => whole,
+            Encoding::Protobuf => envelope(self.kind.api_version(), self.kind.name(), &whole),
+        };
+        let mut get = self.open_one(&object.name);
+        let mut out = get.pass(&body);
+        out.extend(get.finish());
+        told::single(self.kind, self.encoding, &out)
+    }
+
     /// Lists, and watches from there.
     pub fn follow(&self, version: impl Display, items: &[Object]) -> Watch {
         self.list(&version, items);

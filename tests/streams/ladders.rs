@@ -102,6 +102,21 @@ fn families_are_decided_apart() {
 }
 
 #[test]
+fn names_are_decided_apart_from_addresses() {
+    for encoding in ENCODINGS {
+        let (_facts, client) = asking(encoding, LADDER);
+        for family in ["IPv4", "IPv6"] {
+            let slices = [
+                Object { family, ..object("web-1", 70, "me other") },
+                Object { family: "FQDN", ..object("web-2", 71, "friend other") },
+                Object { family: "FQDN", ..object("web-3", 72, "other") },
+            ];
+            assert_eq!(client.list(90, &slices), ["web-1@70 me", "web-2@71 friend", "web-3@72"], "{family}");
+        }
+    }
+}
+
+#[test]
 fn the_node_is_in_its_pool_whatever_the_pool_says() {
     for encoding in ENCODINGS {
         let (mut facts, client) = asking(encoding, "openyurt.io/nodepool,*");
@@ -201,6 +216,29 @@ fn a_list_without_ladders_stays_as_it_is() {
 }
 
 #[test]
+fn a_list_of_which_nothing_is_held_back_keeps_its_blanks() {
+    let (_facts, client) = asking(Encoding::Json, LADDER);
+    for items in ["[ ]", "[\n]", "[ {\"a\":1}\n, {} ]", "[\t{}\n\n]"] {
+        let body = format!("{{ \"items\" : {items} , \"kind\":\"EndpointSliceList\"}}\n");
+        for size in [1, body.len()] {
+            let mut list = client.open("");
+            let out: Vec<u8> = body.as_bytes().chunks(size).flat_map(|piece| list.pass(piece)).collect();
+            assert_eq!(String::from_utf8(out).unwrap(), body);
+        }
+    }
+}
+
+#[test]
+fn a_single_object_is_decided_by_itself() {
+    for encoding in ENCODINGS {
+        let (_facts, client) = asking(encoding, LADDER);
+        client.follow(90, &[object("web-1", 70, "other"), object("web-2", 71, "me")]);
+        assert_eq!(client.get(&object("web-1", 70, "me other")), "web-1@70 me");
+        assert_eq!(client.get(&object("web-1", 70, "other")), "web-1@70 other", "siblings are not looked for");
+    }
+}
+
+#[test]
 fn a_page_is_decided_by_those_before_and_the_watch_corrects() {
     for encoding in ENCODINGS {
         let (_facts, client) = asking(encoding, LADDER);
@@ -226,6 +264,20 @@ fn in_a_watch_list_they_come_right_before_the_bookmark() {
         assert_eq!(watch.modified(&object("web-1", 95, "other")), NOTHING);
         facts.annotate("web", "");
         assert_eq!(watch.refresh(), ["MODIFIED web-1@95 other", "BOOKMARK @95"]);
+    }
+}
+
+#[test]
+fn no_annotation_of_a_slice_ends_the_initial_events() {
+    for encoding in ENCODINGS {
+        let (_facts, client) = asking(encoding, LADDER);
+        let mut watch = client.watch_list();
+        let mut annotated = object("web-2", 71, "me");
+        annotated.annotations.insert("k8s.io/initial-events-end".to_owned(), "true".to_owned());
+        for slice in [&object("web-1", 70, "other"), &annotated, &object("web-3", 72, "me")] {
+            assert_eq!(watch.added(slice), NOTHING);
+        }
+        assert_eq!(watch.end_of_initial_events(90).len(), 4);
     }
 }
 
@@ -344,6 +396,24 @@ fn a_body_by_itself_is_consistent_too() {
         let mut watch = super::client::Watch::new(stream, &client);
         assert_eq!(watch.added(&object("web-1", 95, "other")), ["ADDED web-1@95 other"]);
         assert_eq!(watch.added(&object("web-2", 96, "me"))[..2], ["ADDED web-2@96 me", "MODIFIED web-1@96"]);
+    }
+}
+
+#[test]
+fn a_body_by_itself_is_not_told_of_changes() {
+    for encoding in ENCODINGS {
+        let (mut facts, client) = asking(encoding, LADDER);
+        let request = client.request("watch=true&allowWatchBookmarks=true&resourceVersion=90");
+        let Ok(poolscope::Opened::Rewrite(stream)) = client.view.open_alone(&request, &client.head()) else { panic!() };
+        let mut watch = super::client::Watch::new(stream, &client);
+        watch.added(&object("web-1", 95, "me other"));
+        watch.added(&object("db-1", 96, "me other"));
+        facts.annotate("web", "");
+        facts.annotate("db", POOL);
+        assert!(!watch.stream.is_behind());
+        assert_eq!(watch.refresh(), NOTHING);
+        assert_eq!(watch.bookmark(97), ["BOOKMARK @97"]);
+        assert_eq!(watch.modified(&object("db-1", 98, "me other")), ["MODIFIED db-1@98 me"]);
     }
 }
 

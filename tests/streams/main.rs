@@ -3,14 +3,17 @@
 //! What a client reads is compared with short lines such as `MODIFIED web-1@90 me`: the type of the event, the name, the
 //! resourceVersion and the nodes of the endpoints. Every test runs in JSON and in protobuf, unless it is about lines.
 
+mod bodies;
 mod changes;
 mod client;
 #[path = "../common/mod.rs"]
 mod common;
+mod counted;
 mod equals;
 mod facts;
 mod ladders;
 mod object;
+mod opened;
 mod quiet;
 mod refresh;
 mod resume;

@@ -325,6 +325,20 @@ fn what_changed_before_the_watch_was_opened_is_said_by_its_first_refresh() {
     }
 }
 
+#[test]
+fn a_watch_that_began_with_everything_waits_for_its_first_refresh() {
+    for encoding in ENCODINGS {
+        let (mut facts, client) = scene(encoding);
+        let mut watch = client.watch_list();
+        watch.added(&object("web-1", 70, "me other"));
+        facts.annotate("web", POOL);
+        // Whoever embeds it chooses when.
+        assert_eq!(watch.end_of_initial_events(90), ["BOOKMARK @90 ends the initial events"]);
+        assert!(watch.stream.is_behind());
+        assert_eq!(watch.refresh(), ["MODIFIED web-1@90 me", "BOOKMARK @90"]);
+    }
+}
+
 // ---- what ----
 
 #[test]

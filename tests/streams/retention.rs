@@ -353,6 +353,38 @@ fn what_no_object_depends_on_ends_no_watch() {
 }
 
 #[test]
+fn a_member_of_another_pool_ends_no_watch() {
+    for encoding in ENCODINGS {
+        let (mut facts, client) = keeping(encoding, Retention::None);
+        facts.annotate("web", POOL);
+        let mut watch = client.follow(90, &[object("web-1", 70, "me other")]);
+        // The slice names the node, but what other pools have does not matter here.
+        facts.pool("sh", "");
+        assert_eq!(watch.refresh(), NOTHING);
+        assert!(!watch.stream.is_over());
+        facts.pool("hz", "me friend other");
+        assert_eq!(watch.refresh(), ERROR, "what the own pool has does");
+    }
+}
+
+#[test]
+fn what_is_swallowed_after_the_end_is_taken() {
+    for encoding in ENCODINGS {
+        let (mut facts, client) = keeping(encoding, Retention::None);
+        let mut watch = client.follow(90, &[object("web-1", 70, "me other")]);
+        let event = client.event("MODIFIED", &object("web-1", 95, "me friend"));
+        watch.pass(&event);
+        facts.annotate("web", POOL);
+        assert_eq!(watch.refresh(), ERROR);
+        let given = watch.stream.given();
+        for pushed in 2..4 {
+            watch.pass(&event);
+            assert_eq!((watch.stream.taken(), watch.stream.given()), (pushed * event.len() as u64, given));
+        }
+    }
+}
+
+#[test]
 fn the_list_of_another_client_ends_no_watch() {
     for encoding in ENCODINGS {
         let (_facts, client) = keeping(encoding, Retention::None);
@@ -422,6 +454,18 @@ fn what_is_to_be_said_once_more_is_asked_for_once_more() {
         assert_eq!(watch.wanted(), [TARGET]);
         assert_eq!(watch.supply(&[slice]), ["MODIFIED web-1@95 me", "BOOKMARK @95"]);
         assert_eq!(watch.wanted(), NOTHING);
+    }
+}
+
+#[test]
+fn what_an_object_took_before_it_changed_is_free_again() {
+    for encoding in ENCODINGS {
+        let one = object("web-1", 70, "me other").whole(Kind::Slice, encoding).len();
+        let (mut facts, client) = with_room(encoding, Retention::Full, one * 3 / 2);
+        let mut watch = client.follow(90, &[object("web-1", 70, "me other")]);
+        watch.modified(&object("web-1", 95, "other me"));
+        facts.annotate("web", POOL);
+        assert_eq!(watch.refresh(), ["MODIFIED web-1@95 me", "BOOKMARK @95"]);
     }
 }
 

@@ -50,6 +50,14 @@ pub fn list(kind: Kind, encoding: Encoding, bytes: &[u8]) -> (Vec<String>, Strin
     }
 }
 
+/// The object that is a whole body.
+pub fn single(kind: Kind, encoding: Encoding, bytes: &[u8]) -> String {
+    match encoding {
+        Encoding::Json => of_json(kind, &serde_json::from_slice(bytes).unwrap(), true),
+        Encoding::Protobuf => of_envelope(kind, bytes),
+    }
+}
+
 /// The Status that is a whole body.
 pub fn status(encoding: Encoding, bytes: &[u8]) -> String {
     match encoding {
