@@ -80,6 +80,12 @@ mod tests {
     }
 
     #[test]
+    fn each_has_a_word() {
+        let ladder = Keys::ordered("kubernetes.io/hostname,*");
+        assert_eq!([Keys::Unset, Keys::Node, Keys::Pool, ladder].map(Keys::word), ["any", "node", "pool", "ladder"]);
+    }
+
+    #[test]
     fn several_keys_are_a_ladder_of_those_that_are_known() {
         let ladder = |rungs: &[Rung]| Keys::Ladder(Ladder::of(rungs.iter().copied()).unwrap());
         assert_eq!(Keys::ordered("kubernetes.io/hostname,openyurt.io/nodepool,*"), ladder(&[Rung::Node, Rung::Pool, Rung::Any]));

@@ -258,6 +258,17 @@ mod tests {
     }
 
     #[test]
+    fn names_never_change() {
+        use Reason::*;
+        let kept = [NoTopologyKeys, NoService, UnknownService, UnknownPool, PoolTopologyOff, ServiceTopologyOff, AnyRung, OwnNode, OwnPool];
+        let names = "noTopologyKeys noService unknownService unknownPool poolTopologyOff serviceTopologyOff anyRung ownNode ownPool";
+        assert_eq!(kept.map(Reason::name).join(" "), names);
+        let dropped = [OtherNode, NoNode, OutsidePool, HiddenUnknownService, HiddenUnknownPool];
+        assert_eq!(dropped.map(Reason::name).join(" "), "otherNode noNode outsidePool hiddenUnknownService hiddenUnknownPool");
+        assert!(kept.iter().all(|reason| reason.keeps()) && !dropped.iter().any(|reason| reason.keeps()));
+    }
+
+    #[test]
     fn every_row_of_the_table() {
         let pool = members(&["me", "friend"]);
         let of = |service| View::settle(service, b"me", || OwnPool::None, InDoubt::default(), |_| Usable::default()).judge(None);
@@ -269,6 +280,7 @@ mod tests {
         for keys in [Keys::Node, Keys::Pool] {
             assert_eq!(judge(keys, OwnPool::Members(&pool), None), Reason::NoNode);
         }
+        assert_eq!(judge(Keys::Pool, OwnPool::Members(&pool), Some("me")), Reason::OwnNode);
         assert_eq!(judge(Keys::Pool, OwnPool::Members(&pool), Some("friend")), Reason::OwnPool);
         assert_eq!(judge(Keys::Pool, OwnPool::Members(&pool), Some("other")), Reason::OutsidePool);
         assert_eq!(judge(Keys::Pool, OwnPool::None, Some("me")), Reason::OwnNode);
