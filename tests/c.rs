@@ -7,11 +7,8 @@ mod common;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use common::{DATA, NODES, Recording, cluster, random_chunks, run};
+use common::{DATA, FACTS, NODES, Recording, cluster, random_chunks, run};
 use poolscope::{NodeView, Opened};
-
-/// The lists that teach, as `common::cluster` knows them.
-const FACTS: [&str; 5] = ["services", "nodes", "nodepools", "nodebuckets", "ciliumnodes"];
 
 /// Recordings of which the program's three words, node, target and file, say all that matters: not those whose Accept asks
 /// for metadata or a Table, nor those with another status or a compressed body.

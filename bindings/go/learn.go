@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -35,7 +36,7 @@ type Learner struct {
 	Client *http.Client
 	// Server is its address: https://10.96.0.1:443.
 	Server *url.URL
-	// Kinds are the kinds to fetch: those that the node's own client does not read. Empty: all that are missing when Run is
+	// Kinds are the kinds to fetch: those that the node's own client does not read. Empty: all that are missing when Learn is
 	// called. A Node is fetched alone where only the own one counts.
 	Kinds []string
 	// Failed is told of every failure, if it is set; the Learner goes on.
@@ -47,7 +48,7 @@ type Learner struct {
 func (n *Node) Learn(ctx context.Context, learner Learner) {
 	var all sync.WaitGroup
 	for _, missing := range n.Describe().Missing {
-		if len(learner.Kinds) == 0 || contains(learner.Kinds, missing.Kind) {
+		if len(learner.Kinds) == 0 || slices.Contains(learner.Kinds, missing.Kind) {
 			all.Add(1)
 			go func() {
 				defer all.Done()
@@ -56,15 +57,6 @@ func (n *Node) Learn(ctx context.Context, learner Learner) {
 		}
 	}
 	all.Wait()
-}
-
-func contains(kinds []string, kind string) bool {
-	for _, each := range kinds {
-		if each == kind {
-			return true
-		}
-	}
-	return false
 }
 
 // learn lists and watches one kind, again and again.

@@ -88,7 +88,7 @@ func (n *Node) NewReader(request *http.Request, header http.Header, body io.Read
 	case PassThrough:
 		return body, nil
 	case Rewrite:
-		return n.read(request, response, opened.Stream, nil)
+		return n.read(request, response, opened.Stream, nil), nil
 	default:
 		return nil, &AnswerError{opened.Answer}
 	}
@@ -103,12 +103,12 @@ func (n *Node) rewrite(request *http.Request, response *http.Response, base http
 	switch opened.What {
 	case PassThrough:
 	case Rewrite:
-		response.Body, err = n.read(request, response, opened.Stream, base)
+		response.Body = n.read(request, response, opened.Stream, base)
 	default:
 		response.Body.Close()
 		opened.Answer.become(response)
 	}
-	return err
+	return nil
 }
 
 // open decides about a response, and waits for facts if it has to.
@@ -134,23 +134,28 @@ func (n *Node) open(request *http.Request, response *http.Response) (*Opened, er
 }
 
 // read puts a stream around a response's body.
-func (n *Node) read(request *http.Request, response *http.Response, stream *Stream, base http.RoundTripper) (io.ReadCloser, error) {
-	body := response.Body
-	if isGzip(response.Header) {
-		body = &gunzip{from: body}
-	}
-	response.Header.Del("Content-Encoding")
+func (n *Node) read(request *http.Request, response *http.Response, stream *Stream, base http.RoundTripper) io.ReadCloser {
+	body := plain(response)
 	response.Header.Del("Content-Length")
 	response.ContentLength = -1
 	r := newReader(request.Context(), n.cluster, stream, body)
 	if base != nil && n.cluster.topologyRetention {
 		r.fetch = fetcher(request, base)
 	}
-	return r, nil
+	return r
 }
 
 func isGzip(header http.Header) bool {
 	return strings.EqualFold(strings.TrimSpace(header.Get("Content-Encoding")), "gzip")
+}
+
+// plain is a response's body as it was before it was compressed, if it was; its headers no longer say so.
+func plain(response *http.Response) io.ReadCloser {
+	if !isGzip(response.Header) {
+		return response.Body
+	}
+	response.Header.Del("Content-Encoding")
+	return &gunzip{from: response.Body}
 }
 
 // gunzip decompresses. What was flushed comes out at once: compress/flate gives what it has at each empty block.
@@ -202,12 +207,7 @@ func fetcher(request *http.Request, base http.RoundTripper) func(context.Context
 			return nil, err
 		}
 		defer response.Body.Close()
-		body := io.Reader(response.Body)
-		if isGzip(response.Header) {
-			body = &gunzip{from: response.Body}
-			response.Header.Del("Content-Encoding")
-		}
-		read, err := io.ReadAll(body)
+		read, err := io.ReadAll(plain(response))
 		if err == nil && response.StatusCode != http.StatusOK {
 			err = fmt.Errorf("poolscope: GET %s: %s", target, response.Status)
 		}

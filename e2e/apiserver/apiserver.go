@@ -11,12 +11,12 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -35,13 +35,12 @@ type Server struct {
 	binaries, data   string
 	apiPort, etcdURL string
 	etcd, api        *exec.Cmd
-	flags            []string
 }
 
 // Start builds what has to be built and runs it until the test ends.
-func Start(t testing.TB, flags ...string) *Server {
+func Start(t testing.TB) *Server {
 	t.Helper()
-	s := &Server{binaries: build(t), data: t.TempDir(), flags: flags}
+	s := &Server{binaries: build(t), data: t.TempDir()}
 	etcdPort, peerPort := freePort(t), freePort(t)
 	s.apiPort, s.etcdURL = freePort(t), "http://127.0.0.1:"+etcdPort
 	peerURL := "http://127.0.0.1:" + peerPort
@@ -54,7 +53,7 @@ func Start(t testing.TB, flags ...string) *Server {
 	if err := os.WriteFile(filepath.Join(s.data, "tokens.csv"), []byte(token+",admin,admin,system:masters\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.startAPI(t)
+	s.Resume(t)
 	t.Cleanup(func() { stop(s.api) })
 	return s
 }
@@ -82,12 +81,6 @@ func (s *Server) Stop(t testing.TB) {
 	stop(s.api)
 }
 
-// Resume starts it again.
-func (s *Server) Resume(t testing.TB) {
-	t.Helper()
-	s.startAPI(t)
-}
-
 // Compact makes etcd forget every revision but the latest: watches from before get 410.
 func (s *Server) Compact(t testing.TB) {
 	t.Helper()
@@ -107,19 +100,19 @@ func (s *Server) Compact(t testing.TB) {
 	}
 }
 
-// startAPI runs kube-apiserver. It writes its own certificate; it may not be advertised on loopback, or it cannot publish
+// Resume runs kube-apiserver, the first time or again. It writes its own certificate; it may not be advertised on loopback, or it cannot publish
 // default/kubernetes; AlwaysAllow spares the RBAC bootstrap. Compaction is the test's.
-func (s *Server) startAPI(t testing.TB) {
+func (s *Server) Resume(t testing.TB) {
 	t.Helper()
 	key := filepath.Join(s.data, "service-account.key")
-	s.api = s.run(t, "kube-apiserver", append([]string{
+	s.api = s.run(t, "kube-apiserver",
 		"--etcd-servers", s.etcdURL, "--bind-address", "127.0.0.1", "--secure-port", s.apiPort, "--advertise-address", "192.0.2.10",
 		"--cert-dir", filepath.Join(s.data, "certificates"), "--token-auth-file", filepath.Join(s.data, "tokens.csv"),
 		"--authorization-mode", "AlwaysAllow", "--service-account-issuer", "https://kubernetes.default.svc",
 		"--service-account-key-file", key, "--service-account-signing-key-file", key, "--service-cluster-ip-range", "10.96.0.0/16",
 		"--etcd-compaction-interval", "0", "--disable-admission-plugins", "ServiceAccount,NamespaceLifecycle", "--profiling=false",
 		"--shutdown-delay-duration", "0s",
-	}, s.flags...)...)
+	)
 	client := &http.Client{
 		Timeout:   2 * time.Second,
 		Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true},
@@ -201,10 +194,7 @@ func output(t testing.TB, name string, arguments ...string) string {
 	if err != nil {
 		t.Fatalf("%s %v: %v", name, arguments, err)
 	}
-	for len(out) > 0 && out[len(out)-1] == '\n' {
-		out = out[:len(out)-1]
-	}
-	return string(out)
+	return strings.TrimSpace(string(out))
 }
 
 func freePort(t testing.TB) string {
@@ -232,7 +222,7 @@ func writeKey(t testing.TB, path string) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	if err := pem.Encode(io.Writer(file), &pem.Block{Type: "EC PRIVATE KEY", Bytes: der}); err != nil {
+	if err := pem.Encode(file, &pem.Block{Type: "EC PRIVATE KEY", Bytes: der}); err != nil {
 		t.Fatal(err)
 	}
 }

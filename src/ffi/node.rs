@@ -105,7 +105,7 @@ unsafe fn open(
             let node = given(node, "node")?.0.enter()?;
             let request = given(request, "request")?.0.enter()?;
             let head = given(head, "head")?.0.enter()?;
-            opened.put(poolscope_opened::new(how(&node, &request, &head)?)?);
+            opened.put(poolscope_opened::new(how(&node, &request, &head)?));
             Ok(())
         })
     }

@@ -3,7 +3,7 @@
 use std::ffi::{CString, c_char};
 use std::ptr;
 
-use super::border::{Result, answer, border, free, given, slot};
+use super::border::{answer, border, free, given, slot};
 use super::failure::{c_string, poolscope_error, poolscope_status};
 use super::handle::Exclusive;
 use super::stream::poolscope_stream;
@@ -39,7 +39,7 @@ pub enum poolscope_opening {
 use poolscope_opening::*;
 
 impl poolscope_opened {
-    pub(super) fn new(opened: Opened) -> Result<poolscope_opened> {
+    pub(super) fn new(opened: Opened) -> poolscope_opened {
         let (what, stream, missing, answer) = match opened {
             Opened::PassThrough => (POOLSCOPE_PASS_THROUGH, None, Vec::new(), None),
             Opened::Rewrite(stream) => (POOLSCOPE_REWRITE, Some(poolscope_stream::new(stream)), Vec::new(), None),
@@ -47,7 +47,7 @@ impl poolscope_opened {
             Opened::Expired(answer) => (POOLSCOPE_EXPIRED, None, Vec::new(), Some(answer)),
         };
         let content_type = c_string(answer.as_ref().map_or("", |answer| answer.content_type));
-        Ok(poolscope_opened(Exclusive::new(Decision { what, stream, missing, answer, content_type })))
+        poolscope_opened(Exclusive::new(Decision { what, stream, missing, answer, content_type }))
     }
 }
 

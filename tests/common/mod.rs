@@ -164,6 +164,9 @@ pub fn random_chunks(seed: u64, max: usize) -> impl Iterator<Item = usize> {
     })
 }
 
+/// The kinds whose recorded lists teach a cluster.
+pub const FACTS: [&str; 5] = ["services", "nodes", "nodepools", "nodebuckets", "ciliumnodes"];
+
 /// The recorded cluster in its first (`list`) or last (`after`) state.
 pub fn cluster(folder: &str) -> Cluster {
     cluster_with(folder, Config::openyurt())
@@ -171,7 +174,7 @@ pub fn cluster(folder: &str) -> Cluster {
 
 pub fn cluster_with(folder: &str, config: Config) -> Cluster {
     let cluster = Cluster::new(config).unwrap();
-    for kind in ["services", "nodes", "nodepools", "nodebuckets", "ciliumnodes"] {
+    for kind in FACTS {
         Recording::load(&format!("{folder}/{kind}-json.json")).feed(&cluster);
     }
     cluster

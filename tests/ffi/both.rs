@@ -5,7 +5,7 @@ use poolscope::ffi::{poolscope_opening, poolscope_status};
 use poolscope::{Answer, Config, Error, Head, Missing, Opened, Request};
 
 use super::c::{self, Failure};
-use super::common::Recording;
+use super::common::{FACTS, Recording};
 
 /// A call that can fail, and what Rust says that went wrong.
 pub type Result<T> = poolscope::Result<T>;
@@ -60,7 +60,7 @@ impl Cluster {
     /// One that knows what the lists of a folder of recordings say.
     pub fn of(config: &str, folder: &str) -> Cluster {
         let cluster = Cluster::new(config).unwrap();
-        for kind in ["services", "nodes", "nodepools", "nodebuckets", "ciliumnodes"] {
+        for kind in FACTS {
             cluster.learn(&Recording::load(&format!("{folder}/{kind}-json.json")));
         }
         cluster

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::c;
 use super::common::oracle::{Body, Object};
-use super::common::{self, NODES, Recording, random_chunks, run};
+use super::common::{self, FACTS, NODES, Recording, random_chunks, run};
 
 const CLIENTS: usize = 8;
 
@@ -180,7 +180,7 @@ fn every_thread_ends_where_a_quiet_cluster_does() {
         settled: AtomicBool::new(false),
         refreshed: AtomicUsize::new(0),
     };
-    for kind in ["services", "nodes", "nodepools", "nodebuckets", "ciliumnodes"] {
+    for kind in FACTS {
         let list = Recording::load(&format!("list/{kind}-json.json"));
         let mut feed = scene.cluster.feed(&c::Request::of(&list.request), &c::Head::of(&list.head)).unwrap();
         feed.push(&list.body).unwrap();
