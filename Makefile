@@ -33,7 +33,7 @@ demo:
 # Everything that has to hold.
 test: check
 	$(CARGO) test --features cli,ffi,k8s-openapi
-	$(MAKE) test-c test-asan test-go
+	$(MAKE) test-c test-asan test-go test-cilium
 
 check:
 	$(CARGO) fmt --check
@@ -55,7 +55,7 @@ test-go: lib
 # A real kube-apiserver, built from its Go module (the first time that takes minutes), and client-go informers; OpenYurt's
 # own filter beside poolscope. `e2e-quick` leaves out what differs least.
 e2e: lib
-	cd e2e && $(GO) vet ./... && $(GO) test -count=1 $(SHORT) -timeout 30m ./...
+	cd e2e && $(GO) vet . ./apiserver && $(GO) test -count=1 $(SHORT) -timeout 30m . ./apiserver
 	cd e2e/yurthub && $(GO) vet ./... && $(GO) test -count=1 $(SHORT) -timeout 30m ./...
 
 e2e-quick:
@@ -75,3 +75,4 @@ bench:
 	$(CARGO) bench --features ffi
 
 include bindings/c/library.mk
+include bindings/go/cilium/cilium.mk

@@ -155,13 +155,14 @@ require (
 	sigs.k8s.io/json v0.0.0-20250730193827-2d320260d730 // indirect
 	sigs.k8s.io/randfill v1.0.0 // indirect
 	sigs.k8s.io/structured-merge-diff/v6 v6.3.0 // indirect
-	sigs.k8s.io/yaml v1.6.0 // indirect
 )
 
 require (
+	github.com/cilium/ebpf v0.19.0
 	github.com/go-logr/logr v1.4.3
 	github.com/poolscope/poolscope/bindings/go v0.0.0
 	k8s.io/klog/v2 v2.130.1
+	sigs.k8s.io/yaml v1.6.0
 )
 
 replace github.com/poolscope/poolscope/bindings/go => ../bindings/go

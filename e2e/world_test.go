@@ -14,12 +14,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/ptr"
+
+	"github.com/poolscope/poolscope/e2e/apiserver"
 )
 
 const (
@@ -30,8 +31,6 @@ const (
 )
 
 var (
-	nodePools = schema.GroupVersionResource{Group: "apps.openyurt.io", Version: "v1beta2", Resource: "nodepools"}
-	crds      = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 	// As they are labelled; a node of each is a client.
 	pools = map[string]string{"hz-0": "hangzhou", "hz-1": "hangzhou", "hz-2": "hangzhou", "bj-0": "beijing", "bj-1": "beijing", "cloud-0": ""}
 )
@@ -53,11 +52,7 @@ func newWorld(t *testing.T, config *rest.Config, seed int64) *world {
 		t: t, ctx: t.Context(), random: rand.New(rand.NewSource(seed)),
 		typed: kubernetes.NewForConfigOrDie(config), dynamic: dynamic.NewForConfigOrDie(config),
 	}
-	w.must(w.dynamic.Resource(crds).Create(w.ctx, nodePoolDefinition(), metav1.CreateOptions{}))
-	eventually(t, "NodePools are served", func() bool {
-		_, err := w.dynamic.Resource(nodePools).List(w.ctx, metav1.ListOptions{})
-		return err == nil
-	})
+	apiserver.DefineNodePools(t, w.dynamic)
 	members := map[string][]any{}
 	for node, pool := range pools {
 		labels := map[string]string{}
@@ -71,7 +66,7 @@ func newWorld(t *testing.T, config *rest.Config, seed int64) *world {
 		object := &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": "apps.openyurt.io/v1beta2", "kind": "NodePool", "metadata": map[string]any{"name": pool},
 		}}
-		w.must(w.dynamic.Resource(nodePools).Create(w.ctx, object, metav1.CreateOptions{}))
+		w.must(w.dynamic.Resource(apiserver.NodePools).Create(w.ctx, object, metav1.CreateOptions{}))
 		w.setMembers(pool, nodes)
 	}
 	for range 8 {
@@ -88,33 +83,15 @@ func (w *world) must(_ any, err error) {
 	}
 }
 
-func nodePoolDefinition() *unstructured.Unstructured {
-	anything := map[string]any{"type": "object", "x-kubernetes-preserve-unknown-fields": true}
-	return &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-		"metadata": map[string]any{"name": "nodepools.apps.openyurt.io"},
-		"spec": map[string]any{
-			"group": "apps.openyurt.io", "scope": "Cluster",
-			"names": map[string]any{"kind": "NodePool", "plural": "nodepools", "singular": "nodepool", "listKind": "NodePoolList"},
-			"versions": []any{map[string]any{
-				"name": "v1beta2", "served": true, "storage": true,
-				"schema": map[string]any{"openAPIV3Schema": map[string]any{
-					"type": "object", "properties": map[string]any{"spec": anything, "status": anything},
-				}},
-			}},
-		},
-	}}
-}
-
 // setMembers writes a pool's status, as OpenYurt's controller does.
 func (w *world) setMembers(pool string, nodes []any) {
 	w.retried(func() error {
-		object, err := w.dynamic.Resource(nodePools).Get(w.ctx, pool, metav1.GetOptions{})
+		object, err := w.dynamic.Resource(apiserver.NodePools).Get(w.ctx, pool, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
 		object.Object["status"] = map[string]any{"nodes": nodes}
-		_, err = w.dynamic.Resource(nodePools).Update(w.ctx, object, metav1.UpdateOptions{})
+		_, err = w.dynamic.Resource(apiserver.NodePools).Update(w.ctx, object, metav1.UpdateOptions{})
 		return err
 	})
 }
@@ -259,7 +236,7 @@ func (w *world) view() func(node string) map[string][]discoveryv1.Endpoint {
 	w.must(nil, err)
 	nodes, err := w.typed.CoreV1().Nodes().List(w.ctx, metav1.ListOptions{})
 	w.must(nil, err)
-	listed, err := w.dynamic.Resource(nodePools).List(w.ctx, metav1.ListOptions{})
+	listed, err := w.dynamic.Resource(apiserver.NodePools).List(w.ctx, metav1.ListOptions{})
 	w.must(nil, err)
 	keys, labels, members := map[string]string{}, map[string]string{}, map[string][]string{}
 	for _, service := range services.Items {

@@ -14,7 +14,9 @@ import (
 // Node is the cluster as one node sees it. Any goroutine may use it.
 type Node struct {
 	cluster *Cluster
+	name    string
 	handle  *handle[*C.poolscope_node]
+	waits   waits
 }
 
 // Description is what is known of a node.
@@ -61,8 +63,11 @@ func (c *Cluster) Node(name string) *Node {
 		// Only a name that is no UTF-8 is refused, and no node of Kubernetes can have one.
 		panic(err)
 	}
-	return &Node{cluster: c, handle: newHandle(made, func(n *C.poolscope_node) { C.poolscope_node_free(n) })}
+	return &Node{cluster: c, name: name, handle: newHandle(made, func(n *C.poolscope_node) { C.poolscope_node_free(n) })}
 }
+
+// Name is the node's name.
+func (n *Node) Name() string { return n.name }
 
 // Cluster is the cluster that it is a view of.
 func (n *Node) Cluster() *Cluster { return n.cluster }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // WrapTransport puts the node's view under an HTTP client of the API server: for rest.Config.Wrap of client-go, or as
@@ -118,6 +119,7 @@ func (n *Node) open(request *http.Request, response *http.Response) (*Opened, er
 		// What the library is to see is what comes out of the decompression.
 		header.Del("Content-Encoding")
 	}
+	var waiting *Waiting
 	for {
 		// Taken before looking: whatever is learned from here on is noticed.
 		learned := n.cluster.learned.next()
@@ -125,6 +127,11 @@ func (n *Node) open(request *http.Request, response *http.Response) (*Opened, er
 		if err != nil || opened.What != NotReady {
 			return opened, err
 		}
+		if waiting == nil {
+			waiting = &Waiting{Target: request.URL.RequestURI(), Since: time.Now()}
+			defer n.waits.end(waiting)
+		}
+		n.waits.set(waiting, opened.Missing)
 		select {
 		case <-learned:
 		case <-request.Context().Done():

@@ -115,8 +115,8 @@ func TestAWatchOfUnknownPastIsAnswered410(t *testing.T) {
 
 func TestEndpointsWaitForFactsAndServicesPassMeanwhile(t *testing.T) {
 	server := newAPIServer(t)
-	cluster := newCluster(t, "")
-	client := client(t, cluster.Node("hz-1"))
+	node := newCluster(t, "").Node("hz-1")
+	client := client(t, node)
 	got := make(chan string, 1)
 	go func() {
 		response, err := client.Get(server.URL + slicesPath)
@@ -128,7 +128,10 @@ func TestEndpointsWaitForFactsAndServicesPassMeanwhile(t *testing.T) {
 		body, _ := io.ReadAll(response.Body)
 		got <- string(body)
 	}()
-	eventually(t, "the list is asked for", func() bool { return len(server.requests("GET "+slicesPath)) == 1 })
+	eventually(t, "the list waits", func() bool { return len(node.Waiting()) == 1 })
+	if held := node.Waiting()[0]; held.Target != slicesPath || len(held.Missing) != 3 || held.Since.IsZero() {
+		t.Fatal(held)
+	}
 	server.mutex.Lock()
 	server.lists["/api/v1/services"] = list("Service", "10", annotated(6))
 	server.mutex.Unlock()
@@ -144,6 +147,9 @@ func TestEndpointsWaitForFactsAndServicesPassMeanwhile(t *testing.T) {
 	}
 	if got := <-got; strings.Contains(got, "10.9.0.1") || !strings.Contains(got, "10.0.0.1") {
 		t.Fatal(got)
+	}
+	if held := node.Waiting(); len(held) != 0 {
+		t.Fatal(held)
 	}
 }
 

@@ -40,7 +40,11 @@ type Server struct {
 // Start builds what has to be built and runs it until the test ends.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	s := &Server{binaries: build(t), data: t.TempDir()}
+	binaries, err := Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{binaries: binaries, data: t.TempDir()}
 	etcdPort, peerPort := freePort(t), freePort(t)
 	s.apiPort, s.etcdURL = freePort(t), "http://127.0.0.1:"+etcdPort
 	peerURL := "http://127.0.0.1:" + peerPort
@@ -109,7 +113,7 @@ func (s *Server) Resume(t testing.TB) {
 		"--etcd-servers", s.etcdURL, "--bind-address", "127.0.0.1", "--secure-port", s.apiPort, "--advertise-address", "192.0.2.10",
 		"--cert-dir", filepath.Join(s.data, "certificates"), "--token-auth-file", filepath.Join(s.data, "tokens.csv"),
 		"--authorization-mode", "AlwaysAllow", "--service-account-issuer", "https://kubernetes.default.svc",
-		"--service-account-key-file", key, "--service-account-signing-key-file", key, "--service-cluster-ip-range", "10.96.0.0/16",
+		"--service-account-key-file", key, "--service-account-signing-key-file", key, "--service-cluster-ip-range", "10.96.0.0/16,fd00:10:96::/112",
 		"--etcd-compaction-interval", "0", "--disable-admission-plugins", "ServiceAccount,NamespaceLifecycle", "--profiling=false",
 		"--shutdown-delay-duration", "0s",
 	)
@@ -167,34 +171,39 @@ func stop(command *exec.Cmd) {
 	}
 }
 
-// build makes the two programs; the second time that takes a second.
-func build(t testing.TB) string {
-	t.Helper()
-	into, err := filepath.Abs(filepath.Join(module(t), "..", "target", "e2e"))
+// Build makes the two programs, and says where they are; the second time that takes a second. Start calls it. By itself it is
+// for who starts where there is no network to fetch modules from.
+func Build() (string, error) {
+	module, err := output("go", "env", "GOMOD")
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
-	version := output(t, "go", "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes")
+	into, err := filepath.Abs(filepath.Join(filepath.Dir(module), "..", "target", "e2e"))
+	if err != nil {
+		return "", err
+	}
+	version, err := output("go", "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes")
+	if err != nil {
+		return "", err
+	}
 	for name, from := range map[string]string{"etcd": "go.etcd.io/etcd/server/v3", "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver"} {
-		output(t, "go", "build", "-o", filepath.Join(into, name), "-ldflags", "-s -w -X k8s.io/component-base/version.gitVersion="+version, from)
+		flags := "-s -w -X k8s.io/component-base/version.gitVersion=" + version
+		if _, err := output("go", "build", "-o", filepath.Join(into, name), "-ldflags", flags, from); err != nil {
+			return "", err
+		}
 	}
-	return into
+	return into, nil
 }
 
-func module(t testing.TB) string {
-	return filepath.Dir(output(t, "go", "env", "GOMOD"))
-}
-
-func output(t testing.TB, name string, arguments ...string) string {
-	t.Helper()
+func output(name string, arguments ...string) (string, error) {
 	command := exec.Command(name, arguments...)
 	command.Env = append(os.Environ(), "CGO_ENABLED=0")
 	command.Stderr = os.Stderr
 	out, err := command.Output()
 	if err != nil {
-		t.Fatalf("%s %v: %v", name, arguments, err)
+		return "", fmt.Errorf("%s %v: %w", name, arguments, err)
 	}
-	return strings.TrimSpace(string(out))
+	return strings.TrimSpace(string(out)), nil
 }
 
 func freePort(t testing.TB) string {

@@ -24,12 +24,15 @@ impl Selection {
 
     /// Whether the Service of every slice that `slices` asks for is asked for here. The controllers copy a Service's
     /// labels to its slices, so a selector that slices pass is one that their Services pass; labels that only slices
-    /// have say nothing of Services.
+    /// have say nothing of Services. That one of these is absent, which cilium-agent and kube-proxy ask of both, leaves
+    /// out no Service either: the label is reserved. The slices of one that carries it all the same are of a Service
+    /// that is not known, and counted as such.
     pub(crate) fn covers_services_of(&self, slices: &Selection) -> bool {
         // kube-proxy leaves headless Services out by this field; their slices carry a label instead (wire 5).
-        let headless_left_out = slices.labels.contains("!service.kubernetes.io/headless");
+        let headless_left_out = slices.labels.contains(NOT_HEADLESS);
+        let alike = |label: &String| slices.labels.contains(label) && (label == NOT_HEADLESS || !is_of_slices(label));
         (self.namespace.is_none() || self.namespace == slices.namespace)
-            && self.labels.iter().all(|label| slices.labels.contains(label) && !is_of_slices(label))
+            && self.labels.iter().all(alike)
             && self.fields.iter().all(|field| field == "spec.clusterIP!=None" && headless_left_out)
     }
 
@@ -45,6 +48,9 @@ impl Selection {
         self.fields.iter().any(|field| field.starts_with("metadata.name="))
     }
 }
+
+/// What the slices of headless Services do not pass.
+const NOT_HEADLESS: &str = "!service.kubernetes.io/headless";
 
 /// Whether a requirement is about a label that the controllers put on slices alone.
 fn is_of_slices(requirement: &str) -> bool {
@@ -99,6 +105,18 @@ mod tests {
         let headless = selection(None, &["service.kubernetes.io/headless"], &[]);
         assert!(!headless.covers_services_of(&headless), "no Service has that label");
         assert!(!kube_proxy.covers_services_of(&services));
+        let cilium = selection(
+            None,
+            &[
+                "!service.kubernetes.io/headless",
+                "!service.kubernetes.io/service-proxy-name",
+                "endpointslice.kubernetes.io/managed-by!=mesh",
+            ],
+            &[],
+        );
+        assert!(alike.covers_services_of(&cilium) && alike.covers_services_of(&alike));
+        assert!(!alike.covers_services_of(&services), "slices of headless Services are asked for, and these are not");
+        assert!(!cilium.covers_services_of(&cilium), "whose slices somebody else manages says nothing of Services");
     }
 
     #[test]

@@ -1,0 +1,81 @@
+package poolscopecilium
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+
+	upstream "github.com/cilium/hive"
+	"github.com/cilium/hive/cell"
+	"github.com/cilium/hive/job"
+	"k8s.io/client-go/rest"
+
+	"github.com/cilium/cilium/pkg/k8s/client"
+	"github.com/cilium/cilium/pkg/metrics"
+	nodeTypes "github.com/cilium/cilium/pkg/node/types"
+
+	"github.com/poolscope/poolscope/bindings/go"
+)
+
+// Cell puts poolscope under the agent's Kubernetes clients. The flags override what config says.
+func Cell(config Config) cell.Cell {
+	return cell.Module(
+		"poolscope",
+		"Services within node pools",
+
+		cell.Config(config),
+		cell.ProvidePrivate(newAgentView),
+		cell.Provide(func(view *agentView) upstream.ScriptCmdsOut { return upstream.NewScriptCmds(view.commands()) }),
+		// Now, while the hive is built: no start hook has sent a request yet.
+		cell.Invoke((*agentView).register),
+	)
+}
+
+// agentView is the cluster as this agent's node sees it. nil: poolscope is off, or the agent has no Kubernetes.
+type agentView struct {
+	node *poolscope.Node
+	// Reaches the API server with the agent's credentials, and is shown everything.
+	unfiltered *http.Client
+	server     *url.URL
+	log        *slog.Logger
+	// How often facts could not be fetched.
+	failures atomic.Uint64
+}
+
+func newAgentView(config Config, clientset client.Clientset, log *slog.Logger) (*agentView, error) {
+	if !config.PoolscopeEnable || !clientset.IsEnabled() {
+		return nil, nil
+	}
+	cluster, err := poolscope.New(config.PoolscopeConfig)
+	if err != nil {
+		return nil, fmt.Errorf("--poolscope-config: %w", err)
+	}
+	shared, err := sharedClient(clientset)
+	if err != nil {
+		return nil, err
+	}
+	server, _, err := rest.DefaultServerUrlFor(clientset.RestConfig())
+	if err != nil {
+		return nil, fmt.Errorf("poolscope: the address of the API server: %w", err)
+	}
+	view := &agentView{
+		node:       cluster.Node(nodeTypes.GetName()),
+		unfiltered: &http.Client{Transport: shared.Transport},
+		server:     server,
+		log:        log,
+	}
+	shared.Transport = view.node.WrapTransport(shared.Transport)
+	return view, nil
+}
+
+// register has the view's jobs run and its metrics served.
+func (v *agentView) register(jobs job.Group, health cell.Health, registry *metrics.Registry) error {
+	if v == nil {
+		return nil
+	}
+	watcher := &watcher{view: v, jobs: jobs, health: health.NewScope("view")}
+	jobs.Add(job.OneShot("fetch-facts", v.fetch), job.Timer("watch-facts", watcher.tick, watchInterval))
+	return registry.Register(newCollector(v))
+}

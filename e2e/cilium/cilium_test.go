@@ -1,0 +1,191 @@
+package cilium
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/poolscope/poolscope/e2e/apiserver"
+)
+
+const (
+	off = "--poolscope-enable=false"
+	// In doubt about a pool nothing may pass: the test deletes one.
+	hide = `--poolscope-config={"inDoubt":{"unknownPool":"hide"}}`
+	// Connections for a row of the table, and repetitions of a change.
+	many   = 100
+	repeat = 10
+)
+
+var (
+	servicesResource = schema.GroupVersionResource{Version: "v1", Resource: "services"}
+	nodesResource    = schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
+	slicesResource   = schema.GroupVersionResource{Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices"}
+)
+
+// The guide's cluster on one machine: first as Cilium leaves it, then with poolscope in the agent, through every change.
+func TestAClusterIPIsAnsweredInsideTheNodePool(t *testing.T) {
+	server := apiserver.Start(t)
+	world := newWorld(t, server.Config())
+	world.guide()
+	network(t)
+	installAgent(t)
+	clients := newClients(t)
+
+	t.Log("the agent as Cilium made it: the problem")
+	agent := startAgent(t, world.kubeconfig, hangzhou.node, off)
+	line := &timeline{t: t, world: world, agent: agent, maps: openMaps(t, false)}
+	line.settles("every endpoint", hangzhou, beijing, cloud)
+	table(t, clients, "unfiltered", hangzhou, beijing, cloud)
+	var ordinary []time.Duration
+	for range repeat / 2 {
+		ordinary = append(ordinary,
+			line.change("an endpoint goes", slicesResource, func() { world.endpoints(beijing, cloud) }, beijing, cloud),
+			line.change("it is back", slicesResource, func() { world.endpoints(hangzhou, beijing, cloud) }, hangzhou, beijing, cloud))
+	}
+	world.endpoints(beijing)
+	line.settles("foreign endpoints only", beijing)
+	table(t, clients, "unfiltered, only foreign endpoints left", beijing)
+	world.endpoints(hangzhou, beijing, cloud)
+	line.settles("every endpoint", hangzhou, beijing, cloud)
+	agent.stop()
+
+	t.Log("the same agent with poolscope, over the maps that it left: the cure")
+	agent = startAgent(t, world.kubeconfig, hangzhou.node, hide)
+	line = &timeline{t: t, world: world, agent: agent, maps: line.maps}
+	line.settles("the pool's endpoint", hangzhou)
+	table(t, clients, "filtered", hangzhou)
+	if listed, err := agent.serviceList(tcp4); err != nil || !slices.Equal(listed, []string{hangzhou.v4()}) {
+		t.Errorf("the service list has %v (%v)", listed, err)
+	}
+	explained(t, agent)
+	world.endpoints(beijing)
+	line.settles("nothing", []pod{}...)
+	table(t, clients, "filtered, only foreign endpoints left")
+	world.endpoints(hangzhou, beijing, cloud)
+	line.settles("the pool's endpoint", hangzhou)
+
+	changes(t, server, line, clients, ordinary)
+
+	t.Log("a cloud node, whose agent stays as Cilium made it")
+	agent.stop()
+	agent = startAgent(t, world.kubeconfig, cloud.node, off)
+	(&timeline{t: t, agent: agent, maps: line.maps}).settles("every endpoint", hangzhou, beijing, cloud)
+	table(t, clients, "on a cloud node, unfiltered", hangzhou, beijing, cloud)
+}
+
+// table connects from both places by every way, and expects all of these pods to answer and no other; none: no answer at all.
+func table(t *testing.T, clients clients, what string, pods ...pod) {
+	t.Helper()
+	var expected []string
+	for _, pod := range pods {
+		expected = append(expected, pod.name)
+	}
+	slices.Sort(expected)
+	for _, where := range []place{host, container} {
+		for _, service := range []frontend{tcp4, udp4, tcp6, udp6} {
+			counts := clients[where].dial(service, many)
+			var answered []string
+			var said []string
+			for name, count := range counts {
+				if !strings.HasPrefix(name, "error") {
+					answered = append(answered, name)
+				}
+				said = append(said, fmt.Sprintf("%s %d", name, count))
+			}
+			slices.Sort(answered)
+			slices.Sort(said)
+			t.Logf("| %s | %s | %s | %s |", what, where, service, strings.Join(said, ", "))
+			if !slices.Equal(answered, expected) {
+				t.Errorf("%s: from the %s by %s %v answered, and not %v", what, where, service, answered, expected)
+			}
+		}
+	}
+}
+
+// explained looks at the agent as its operator does.
+func explained(t *testing.T, agent *agent) {
+	t.Helper()
+	for command, says := range map[string][]string{
+		"poolscope/status":                         {"node edge-hz-1 is in pool hangzhou", "endpointsDropped"},
+		"poolscope/explain default/" + serviceName: {hangzhou.v4(), "seen", beijing.v4(), "hidden", "O7"},
+		"db/show health":                           {"node edge-hz-1 is in pool hangzhou"},
+	} {
+		out, err := agent.shell(command)
+		if err != nil {
+			t.Error(err)
+		}
+		for _, words := range says {
+			if !strings.Contains(out, words) {
+				t.Errorf("%s does not say %q:\n%s", command, words, out)
+			}
+		}
+		if strings.HasPrefix(command, "poolscope") {
+			t.Logf("cilium-dbg shell -- %s\n%s", command, out)
+		}
+	}
+	for name, value := range agent.metrics("cilium_poolscope_") {
+		if strings.HasPrefix(name, "cilium_poolscope_passed_unknown") && value != 0 {
+			t.Errorf("%s is %v: something passed in doubt", name, value)
+		}
+	}
+}
+
+// changes goes through every change of facts, endpoints and processes while clients connect all the time.
+func changes(t *testing.T, server *apiserver.Server, line *timeline, clients clients, ordinary []time.Duration) {
+	world := line.world
+	none := schema.GroupVersionResource{}
+	line.changes = []change{{what: "the start", allowed: []pod{hangzhou}, begun: time.Now(), known: time.Now(), mapped: time.Now()}}
+	for _, where := range []place{host, container} {
+		for _, service := range []frontend{tcp4, udp4} {
+			clients[where].probe(service)
+		}
+	}
+	took := map[string][]time.Duration{"an ordinary endpoint change, unfiltered agent": ordinary}
+	again := func(what string, watched schema.GroupVersionResource, write func(), allowed ...pod) {
+		t.Helper()
+		took[what] = append(took[what], line.change(what, watched, write, allowed...))
+	}
+	for range repeat {
+		again("the annotation goes", servicesResource, func() { world.annotate("") }, hangzhou, beijing, cloud)
+		again("the annotation is set", servicesResource, func() { world.annotate("openyurt.io/nodepool") }, hangzhou)
+		again("a node joins the pool", apiserver.NodePools, func() { world.members("hangzhou", hangzhou.node, beijing.node) }, hangzhou, beijing)
+		again("a node leaves the pool", apiserver.NodePools, func() { world.members("hangzhou", hangzhou.node) }, hangzhou)
+		again("the last endpoint of the pool goes", slicesResource, func() { world.endpoints(beijing, cloud) }, []pod{}...)
+		again("an endpoint comes to the pool", slicesResource, func() { world.endpoints(hangzhou, beijing, cloud) }, hangzhou)
+		// The label says the own pool; that pool does not name the node yet, so it sees the others of it.
+		again("the own node moves to another pool", nodesResource, func() { world.move(hangzhou.node, "beijing") }, beijing)
+		again("and back", nodesResource, func() { world.move(hangzhou.node, "hangzhou") }, hangzhou)
+		again("the own pool is deleted", apiserver.NodePools, func() { world.deletePool("hangzhou") }, []pod{}...)
+		again("the pool is made anew", none, func() { world.pool("hangzhou", hangzhou.node) }, hangzhou)
+	}
+	line.change("the API server restarts", none, func() { server.Restart(t) }, hangzhou)
+	line.change("and is heard again: the annotation goes", none, func() { world.annotate("") }, hangzhou, beijing, cloud)
+	line.change("and is set", none, func() { world.annotate("openyurt.io/nodepool") }, hangzhou)
+	line.change("the agent restarts over its pinned maps", none, func() {
+		line.agent.stop()
+		line.agent = startAgent(t, world.kubeconfig, hangzhou.node, hide)
+	}, hangzhou)
+	again("the annotation goes", servicesResource, func() { world.annotate("") }, hangzhou, beijing, cloud)
+	again("the annotation is set", servicesResource, func() { world.annotate("openyurt.io/nodepool") }, hangzhou)
+
+	t.Log("| from the API write to the changed BPF map | median | longest | times |")
+	for what, times := range took {
+		t.Logf("| %s | %v | %v | %d |", what, median(times), slices.Max(times).Round(time.Millisecond), len(times))
+	}
+	var all verdict
+	for _, where := range []place{host, container} {
+		v := line.judge(clients[where].stop())
+		t.Logf("%s: %d connections, %d failed, %d to a pod outside while the change was on its way (the last %v after it was known), %d after it was in the map",
+			where, v.connections, v.failed, v.late, v.latest.Round(time.Millisecond), len(v.foul))
+		all.connections += v.connections
+		all.foul = append(all.foul, v.foul...)
+	}
+	if len(all.foul) > 0 || all.connections < 10000 {
+		t.Errorf("of %d connections %d reached a pod outside: %s", all.connections, len(all.foul), strings.Join(all.foul[:min(5, len(all.foul))], "; "))
+	}
+}

@@ -1,0 +1,93 @@
+package cilium
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/cilium/ebpf"
+)
+
+// The agent's maps, where it pins them.
+const pinned = "/sys/fs/bpf/tc/globals/"
+
+// maps are the agent's load balancing maps of one address family, read as its programs read them.
+type maps struct{ services, backends *ebpf.Map }
+
+func openMaps(t *testing.T, v6 bool) maps {
+	t.Helper()
+	family := "4"
+	if v6 {
+		family = "6"
+	}
+	return maps{load(t, "cilium_lb"+family+"_services_v2"), load(t, "cilium_lb"+family+"_backends_v3")}
+}
+
+func load(t *testing.T, name string) *ebpf.Map {
+	t.Helper()
+	loaded, err := ebpf.LoadPinnedMap(pinned+name, &ebpf.LoadPinOptions{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { loaded.Close() })
+	return loaded
+}
+
+// of gives the addresses of a Service's backends: its slot 0 holds their number, the others their identifiers. It fails
+// while the agent is about to write them.
+func (m maps) of(service frontend) (found []string, err error) {
+	count, err := m.slot(service, 0)
+	if err != nil {
+		return nil, err
+	}
+	for slot := range binary.NativeEndian.Uint16(count[4:]) {
+		value, err := m.slot(service, slot+1)
+		if err != nil {
+			return nil, err
+		}
+		var backend []byte
+		if err := m.backends.Lookup(value[:4], &backend); err != nil {
+			return nil, err
+		}
+		address, _ := netip.AddrFromSlice(backend[:service.ip.BitLen()/8])
+		found = append(found, address.String())
+	}
+	slices.Sort(found)
+	return slices.Compact(found), nil
+}
+
+// slot looks up the key of Service4Key and Service6Key: address, port, slot, protocol, scope, padding.
+func (m maps) slot(service frontend, slot uint16) (value []byte, err error) {
+	key := service.ip.AsSlice()
+	key = binary.BigEndian.AppendUint16(key, port)
+	key = binary.NativeEndian.AppendUint16(key, slot)
+	protocol := byte(6)
+	if service.network == "udp" {
+		protocol = 17
+	}
+	key = append(key, protocol, 0, 0, 0)
+	if err := m.services.Lookup(key, &value); err != nil {
+		return nil, fmt.Errorf("%s has no slot %d: %w", service, slot, err)
+	}
+	if len(value) < 8 {
+		return nil, errors.New("a value of another size")
+	}
+	return value, nil
+}
+
+// count is how many entries a map has.
+func count(t *testing.T, in *ebpf.Map) (entries int) {
+	t.Helper()
+	var key, value []byte
+	each := in.Iterate()
+	for each.Next(&key, &value) {
+		entries++
+	}
+	if err := each.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return entries
+}

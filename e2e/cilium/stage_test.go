@@ -1,0 +1,146 @@
+// Package cilium runs the real cilium-agent with poolscope in it against a real API server, and connects to a Service
+// through the agent's eBPF programs. Everything is in namespaces of its own: when the test ends, however it ends, nothing of
+// it is left.
+package cilium
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/poolscope/poolscope/e2e/apiserver"
+)
+
+const (
+	// What this very binary is to be when it is started: the test itself, in its namespaces, or one of its actors.
+	roleVariable = "POOLSCOPE_ROLE"
+	// The cgroup that the agent's programs are attached to.
+	cgroupVariable = "POOLSCOPE_CGROUP"
+	cgroupPrefix   = "poolscope-e2e-"
+)
+
+func TestMain(m *testing.M) {
+	var err error
+	code := 0
+	switch role := os.Getenv(roleVariable); role {
+	case "":
+		code, err = outside()
+	case "stage":
+		if err = enter(); err == nil {
+			code = m.Run()
+		}
+	case "backend":
+		err = serveName(os.Args[1])
+	case "client":
+		err = serveCommands(os.Stdin, os.Stdout)
+	default:
+		err = fmt.Errorf("unknown role %s", role)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e/cilium:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// outside starts this binary again in namespaces for mounts, network and processes. The kernel ends all processes of a
+// process namespace with its first one, and takes the mounts and devices of the others with their last.
+func outside() (code int, err error) {
+	if os.Getuid() != 0 {
+		return 1, fmt.Errorf("this needs root: namespaces, BPF programs and cgroups are made")
+	}
+	if _, err := apiserver.Build(); err != nil {
+		return 1, err
+	}
+	root, err := cgroupRoot()
+	if err != nil {
+		return 1, err
+	}
+	// What was left by a run that was killed.
+	left, _ := filepath.Glob(filepath.Join(root, cgroupPrefix+"*"))
+	for _, group := range left {
+		removeCgroup(group)
+	}
+	cgroup := filepath.Join(root, cgroupPrefix+fmt.Sprint(os.Getpid()))
+	defer removeCgroup(cgroup)
+	for _, group := range []string{cgroup, filepath.Join(cgroup, string(host)), filepath.Join(cgroup, string(container))} {
+		if err := os.Mkdir(group, 0o755); err != nil {
+			return 1, err
+		}
+	}
+	stage := exec.Command("/proc/self/exe", os.Args[1:]...)
+	stage.Env = append(os.Environ(), roleVariable+"=stage", cgroupVariable+"="+cgroup)
+	stage.Stdout, stage.Stderr = os.Stdout, os.Stderr
+	stage.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWPID,
+		Pdeathsig:  syscall.SIGKILL,
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT)
+	if err := stage.Start(); err != nil {
+		return 1, err
+	}
+	go func() {
+		for range signals {
+			stage.Process.Kill()
+		}
+	}()
+	stage.Wait()
+	return stage.ProcessState.ExitCode(), nil
+}
+
+func cgroupRoot() (string, error) {
+	mounts, err := os.ReadFile("/proc/mounts")
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(mounts)) {
+		if fields := strings.Fields(line); fields[2] == "cgroup2" {
+			return fields[1], nil
+		}
+	}
+	return "", fmt.Errorf("no cgroup2 is mounted")
+}
+
+// removeCgroup removes a cgroup of ours as soon as its processes have ended, which were killed.
+func removeCgroup(group string) {
+	for range 100 {
+		for _, each := range []string{filepath.Join(group, string(host)), filepath.Join(group, string(container)), group} {
+			os.Remove(each)
+		}
+		if _, err := os.Stat(group); err != nil {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// enter furnishes the namespaces.
+func enter() error {
+	// All that is written to disk is under /run, in memory, and goes with the namespace.
+	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+		return err
+	}
+	for _, mount := range []struct{ kind, at string }{{"proc", "/proc"}, {"tmpfs", "/run"}, {"bpf", "/sys/fs/bpf"}} {
+		if err := syscall.Mount(mount.kind, mount.at, mount.kind, 0, ""); err != nil {
+			return fmt.Errorf("mounting %s: %w", mount.at, err)
+		}
+	}
+	// The agent would set the machine's.
+	if err := syscall.Mount("/proc/sys/kernel", "/proc/sys/kernel", "", syscall.MS_BIND, ""); err != nil {
+		return err
+	}
+	if err := syscall.Mount("", "/proc/sys/kernel", "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, ""); err != nil {
+		return err
+	}
+	if err := os.Mkdir("/run/tmp", 0o700); err != nil {
+		return err
+	}
+	return os.Setenv("TMPDIR", "/run/tmp")
+}
