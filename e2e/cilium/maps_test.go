@@ -14,16 +14,41 @@ import (
 // The agent's maps, where it pins them.
 const pinned = "/sys/fs/bpf/tc/globals/"
 
-// maps are the agent's load balancing maps of one address family, read as its programs read them.
-type maps struct{ services, backends *ebpf.Map }
+// familyMaps are the agent's load balancing maps of one address family, read as its programs read them.
+type familyMaps struct{ services, backends *ebpf.Map }
 
-func openMaps(t *testing.T, v6 bool) maps {
+// bothMaps are those of IPv4 and of IPv6.
+type bothMaps struct{ v4, v6 familyMaps }
+
+func openMaps(t *testing.T) bothMaps {
 	t.Helper()
-	family := "4"
-	if v6 {
-		family = "6"
+	return bothMaps{
+		familyMaps{load(t, "cilium_lb4_services_v2"), load(t, "cilium_lb4_backends_v3")},
+		familyMaps{load(t, "cilium_lb6_services_v2"), load(t, "cilium_lb6_backends_v3")},
 	}
-	return maps{load(t, "cilium_lb"+family+"_services_v2"), load(t, "cilium_lb"+family+"_backends_v3")}
+}
+
+// have says whether every way to the Service leads to just these pods.
+func (b bothMaps) have(pods []pod) error {
+	for _, service := range []frontend{tcp4, udp4, tcp6, udp6} {
+		maps, address := b.v4, pod.v4
+		if service.ip.Is6() {
+			maps, address = b.v6, pod.v6
+		}
+		var expected []string
+		for _, pod := range pods {
+			expected = append(expected, netip.MustParseAddr(address(pod)).String())
+		}
+		slices.Sort(expected)
+		found, err := maps.of(service)
+		if err == nil && !slices.Equal(found, expected) {
+			err = fmt.Errorf("%s has %v, not %v", service, found, expected)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func load(t *testing.T, name string) *ebpf.Map {
@@ -38,7 +63,7 @@ func load(t *testing.T, name string) *ebpf.Map {
 
 // of gives the addresses of a Service's backends: its slot 0 holds their number, the others their identifiers. It fails
 // while the agent is about to write them.
-func (m maps) of(service frontend) (found []string, err error) {
+func (m familyMaps) of(service frontend) (found []string, err error) {
 	count, err := m.slot(service, 0)
 	if err != nil {
 		return nil, err
@@ -60,7 +85,7 @@ func (m maps) of(service frontend) (found []string, err error) {
 }
 
 // slot looks up the key of Service4Key and Service6Key: address, port, slot, protocol, scope, padding.
-func (m maps) slot(service frontend, slot uint16) (value []byte, err error) {
+func (m familyMaps) slot(service frontend, slot uint16) (value []byte, err error) {
 	key := service.ip.AsSlice()
 	key = binary.BigEndian.AppendUint16(key, port)
 	key = binary.NativeEndian.AppendUint16(key, slot)

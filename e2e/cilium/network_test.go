@@ -35,7 +35,6 @@ const (
 // network makes the node: a device with a default route, and a bridge with pods. Every pod can be reached, so it is the load
 // balancer alone that decides.
 func network(t *testing.T) {
-	ip(t, "link set lo up")
 	ip(t, "netns add gateway")
 	ip(t, "link add eth0 type veth peer name eth0 netns gateway")
 	for _, command := range []string{

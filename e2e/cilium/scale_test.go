@@ -138,7 +138,7 @@ func TestWhatAnAgentIsSparedOfAThousandNodes(t *testing.T) {
 	t.Log("| | backends in the BPF map | events of EndpointSlices for the load balancer | resident after the start, MB | after the changes, MB | CPU, s |")
 	for _, filtered := range []bool{false, true} {
 		agent := startAgent(t, world.kubeconfig, nodeName(0), fmt.Sprintf("--poolscope-enable=%v", filtered))
-		maps := openMaps(t, false)
+		maps := openMaps(t).v4
 		settle := func() {
 			expected := crowd.backends(filtered)
 			agent.eventually("has every backend that it may use", func() error {

@@ -139,6 +139,9 @@ func enter() error {
 	if err := syscall.Mount("", "/proc/sys/kernel", "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, ""); err != nil {
 		return err
 	}
+	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
+		return fmt.Errorf("loopback: %w: %s", err, out)
+	}
 	if err := os.Mkdir("/run/tmp", 0o700); err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ type change struct {
 	what string
 	// Who may answer from then on.
 	allowed []pod
-	// When the write began, when a watch beside the agent's was told of it, and when the agent's map was as it should be.
+	// When the write began, when a watch beside the agent's was told of it, and when the agent's maps were as they should be.
 	begun, known, mapped time.Time
 }
 
@@ -25,11 +25,11 @@ type timeline struct {
 	t       *testing.T
 	world   *world
 	agent   *agent
-	maps    maps
+	maps    bothMaps
 	changes []change
 }
 
-// change writes something, and waits until the agent's map has just these pods for the Service, and goes on having them.
+// change writes something, and waits until the agent's maps have just these pods for the Service.
 // watched is what the write is to: a watch of its own tells when it could be known; none: from when it was written.
 func (l *timeline) change(what string, watched schema.GroupVersionResource, write func(), allowed ...pod) time.Duration {
 	l.t.Helper()
@@ -72,35 +72,26 @@ func (l *timeline) watch(resource schema.GroupVersionResource) func() time.Time 
 	}
 }
 
-// settles says when the map had just these pods, for TCP and UDP.
-func (l *timeline) settles(what string, pods ...pod) time.Time {
+// settles says when the maps had just these pods.
+func (l *timeline) settles(what string, pods ...pod) (at time.Time) {
 	l.t.Helper()
-	var expected []string
-	for _, pod := range pods {
-		expected = append(expected, pod.v4())
-	}
-	slices.Sort(expected)
-	var at time.Time
-	l.agent.eventually(fmt.Sprintf("has %v for %s", expected, what), func() error {
+	l.agent.eventually("has the backends: "+what, func() (err error) {
 		for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-			tcp, err := l.maps.of(tcp4)
-			if err != nil || !slices.Equal(tcp, expected) {
-				continue
-			}
-			if udp, err := l.maps.of(udp4); err == nil && slices.Equal(udp, expected) {
+			if err = l.maps.have(pods); err == nil {
 				at = time.Now()
 				return nil
 			}
 		}
-		found, err := l.maps.of(tcp4)
-		return fmt.Errorf("the map has %v (%v)", found, err)
+		return err
 	})
 	return at
 }
 
 // verdict is what a prober's connections say of the changes.
 type verdict struct {
-	connections, failed int
+	connections int
+	// Without an answer, though before the change, after it and after the next there was a pod to answer.
+	failed map[string]int
 	// Answers of pods that were not allowed: while a change was on its way from the API server to the map, and how long after
 	// it was known the last of these began; and after the map had it.
 	late   int
@@ -109,7 +100,8 @@ type verdict struct {
 }
 
 // judge sorts every connection into the change that held when it began.
-func (l *timeline) judge(samples []sample) (v verdict) {
+func (l *timeline) judge(samples []sample) verdict {
+	v := verdict{failed: map[string]int{}}
 	for _, sample := range samples {
 		// Between two changes of which one is on its way either may hold.
 		at := slices.IndexFunc(l.changes, func(change change) bool { return change.begun.After(sample.Begin) }) - 1
@@ -122,7 +114,10 @@ func (l *timeline) judge(samples []sample) (v verdict) {
 		now := l.changes[at]
 		v.connections++
 		if strings.HasPrefix(sample.Said, "error") {
-			v.failed++
+			before, after := l.changes[max(at-1, 0)], l.changes[min(at+1, len(l.changes)-1)]
+			if len(before.allowed) > 0 && len(now.allowed) > 0 && (len(after.allowed) > 0 || sample.End.Before(after.begun)) {
+				v.failed[sample.Said+" after "+now.what]++
+			}
 			continue
 		}
 		allowed := func(change change) bool {

@@ -69,7 +69,6 @@ func newWorld(t testing.TB, config *rest.Config) *world {
 	}
 	apiserver.DefineNodePools(t, w.dynamic)
 	apiserver.AwaitServed(t, w.dynamic, schema.GroupVersionResource{Group: "cilium.io", Version: "v2", Resource: "ciliumnodes"})
-	w.must(w.typed.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "kube-system"}}, metav1.CreateOptions{}))
 	w.writeKubeconfig(config)
 	return w
 }
