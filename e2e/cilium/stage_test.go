@@ -68,7 +68,11 @@ func outside() (code int, err error) {
 		removeCgroup(group)
 	}
 	cgroup := filepath.Join(root, cgroupPrefix+fmt.Sprint(os.Getpid()))
-	defer removeCgroup(cgroup)
+	defer func() {
+		if left := removeCgroup(cgroup); left != nil {
+			code, err = 1, left
+		}
+	}()
 	for _, group := range []string{cgroup, filepath.Join(cgroup, string(host)), filepath.Join(cgroup, string(container))} {
 		if err := os.Mkdir(group, 0o755); err != nil {
 			return 1, err
@@ -108,17 +112,18 @@ func cgroupRoot() (string, error) {
 	return "", fmt.Errorf("no cgroup2 is mounted")
 }
 
-// removeCgroup removes a cgroup of ours as soon as its processes have ended, which were killed.
-func removeCgroup(group string) {
+// removeCgroup removes a cgroup of ours as soon as its processes have ended, which were killed. One that stays has some left.
+func removeCgroup(group string) error {
 	for range 100 {
 		for _, each := range []string{filepath.Join(group, string(host)), filepath.Join(group, string(container)), group} {
 			os.Remove(each)
 		}
 		if _, err := os.Stat(group); err != nil {
-			return
+			return nil
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
+	return fmt.Errorf("%s cannot be removed: something of the test still runs", group)
 }
 
 // enter furnishes the namespaces.
