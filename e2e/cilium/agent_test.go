@@ -30,35 +30,44 @@ const (
 )
 
 // cilium is Cilium's module, in which the agent's BPF programs and its definitions are.
-func cilium(t testing.TB) string {
-	t.Helper()
+func cilium() (string, error) {
 	list := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/cilium/cilium")
 	list.Dir = "../../bindings/go/cilium"
 	list.Stderr = os.Stderr
 	out, err := list.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimSpace(string(out))
+	return strings.TrimSpace(string(out)), err
 }
 
 // installAgent puts what the agent expects beside it where it expects it: the sources of its programs, and a compiler.
-func installAgent(t testing.TB) {
-	t.Helper()
-	if err := os.CopyFS(filepath.Join(library, "bpf"), os.DirFS(filepath.Join(cilium(t), "bpf"))); err != nil {
-		t.Fatal(err)
+func installAgent() error {
+	module, err := cilium()
+	if err != nil {
+		return err
+	}
+	if err := os.CopyFS(filepath.Join(library, "bpf"), os.DirFS(filepath.Join(module, "bpf"))); err != nil {
+		return err
 	}
 	clang, err := exec.LookPath("clang-19")
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	if err := os.MkdirAll("/run/path", 0o755); err != nil {
-		t.Fatal(err)
+	if err := os.Mkdir("/run/path", 0o755); err != nil {
+		return err
 	}
 	if err := os.Symlink(clang, "/run/path/clang"); err != nil {
-		t.Fatal(err)
+		return err
 	}
-	t.Setenv("PATH", "/run/path:"+os.Getenv("PATH"))
+	return os.Setenv("PATH", "/run/path:"+os.Getenv("PATH"))
+}
+
+// forget makes the node one that no agent was ever on.
+func forget(t testing.TB) {
+	t.Helper()
+	for _, left := range []string{"/run/cilium", "/sys/fs/bpf/tc", "/sys/fs/bpf/cilium"} {
+		if err := os.RemoveAll(left); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // agent is a running cilium-agent.

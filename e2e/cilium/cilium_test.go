@@ -35,8 +35,7 @@ func TestAClusterIPIsAnsweredInsideTheNodePool(t *testing.T) {
 	server := apiserver.Start(t)
 	world := newWorld(t, server.Config())
 	world.guide()
-	network(t)
-	installAgent(t)
+	forget(t)
 	clients := newClients(t)
 
 	t.Log("the agent as Cilium made it: the problem")

@@ -1,6 +1,7 @@
 package cilium
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,42 +35,39 @@ const (
 
 // network makes the node: a device with a default route, and a bridge with pods. Every pod can be reached, so it is the load
 // balancer alone that decides.
-func network(t *testing.T) {
-	ip(t, "netns add gateway")
-	ip(t, "link add eth0 type veth peer name eth0 netns gateway")
-	for _, command := range []string{
+func network() error {
+	commands := []string{
+		"link set lo up",
+		"netns add gateway",
+		"link add eth0 type veth peer name eth0 netns gateway",
 		"addr add 192.168.50.11/24 dev eth0", "addr add fd00:50::11/64 dev eth0 nodad", "link set eth0 up",
 		"route add default via 192.168.50.1", "-6 route add default via fd00:50::1",
 		"-n gateway addr add 192.168.50.1/24 dev eth0", "-n gateway addr add fd00:50::1/64 dev eth0 nodad", "-n gateway link set eth0 up",
 		"link add pods type bridge", "addr add 10.250.0.1/16 dev pods", "addr add fd00:250::1/64 dev pods nodad", "link set pods up",
-	} {
-		ip(t, command)
 	}
 	for _, pod := range []pod{hangzhou, beijing, cloud, client} {
-		ip(t, "netns add "+pod.name)
-		ip(t, "link add "+pod.name+" type veth peer name eth0 netns "+pod.name)
-		ip(t, "link set "+pod.name+" master pods up")
-		for _, command := range []string{
-			"link set lo up", "addr add " + pod.v4() + "/16 dev eth0", "addr add " + pod.v6() + "/64 dev eth0 nodad", "link set eth0 up",
-			"route add default via 10.250.0.1", "-6 route add default via fd00:250::1",
-		} {
-			ip(t, "-n "+pod.name+" "+command)
+		in := "-n " + pod.name + " "
+		commands = append(commands,
+			"netns add "+pod.name,
+			"link add "+pod.name+" type veth peer name eth0 netns "+pod.name,
+			"link set "+pod.name+" master pods up",
+			in+"link set lo up", in+"addr add "+pod.v4()+"/16 dev eth0", in+"addr add "+pod.v6()+"/64 dev eth0 nodad", in+"link set eth0 up",
+			in+"route add default via 10.250.0.1", in+"-6 route add default via fd00:250::1",
+		)
+	}
+	for _, command := range commands {
+		if out, err := exec.Command("ip", strings.Fields(command)...).CombinedOutput(); err != nil {
+			return fmt.Errorf("ip %s: %w: %s", command, err, out)
 		}
 	}
 	for _, pod := range []pod{hangzhou, beijing, cloud} {
 		backend := actor("backend", pod.name, pod.name)
 		backend.Stderr = os.Stderr
 		if err := backend.Start(); err != nil {
-			t.Fatal(err)
+			return err
 		}
 	}
-}
-
-func ip(t *testing.T, command string) {
-	t.Helper()
-	if out, err := exec.Command("ip", strings.Fields(command)...).CombinedOutput(); err != nil {
-		t.Fatalf("ip %s: %v: %s", command, err, out)
-	}
+	return nil
 }
 
 // actor is this binary in another role, in a network namespace if one is named.

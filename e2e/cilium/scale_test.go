@@ -132,8 +132,7 @@ func TestWhatAnAgentIsSparedOfAThousandNodes(t *testing.T) {
 	server := apiserver.Start(t)
 	world := newWorld(t, server.Config())
 	crowd := newCrowd(world)
-	network(t)
-	installAgent(t)
+	forget(t)
 	t.Logf("%d nodes in %d pools, %d Services with %d endpoints each, then %d changes of an endpoint", nodeCount, poolCount, serviceCount, full, changeCount)
 	t.Log("| | backends in the BPF map | events of EndpointSlices for the load balancer | resident after the start, MB | after the changes, MB | CPU, s |")
 	for _, filtered := range []bool{false, true} {

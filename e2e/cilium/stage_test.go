@@ -144,11 +144,14 @@ func enter() error {
 	if err := syscall.Mount("", "/proc/sys/kernel", "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, ""); err != nil {
 		return err
 	}
-	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
-		return fmt.Errorf("loopback: %w: %s", err, out)
-	}
 	if err := os.Mkdir("/run/tmp", 0o700); err != nil {
 		return err
 	}
-	return os.Setenv("TMPDIR", "/run/tmp")
+	if err := os.Setenv("TMPDIR", "/run/tmp"); err != nil {
+		return err
+	}
+	if err := network(); err != nil {
+		return err
+	}
+	return installAgent()
 }

@@ -52,7 +52,9 @@ func newWorld(t testing.TB, config *rest.Config) *world {
 		t: t, typed: kubernetes.NewForConfigOrDie(config), dynamic: dynamic.NewForConfigOrDie(config),
 		kubeconfig: filepath.Join(t.TempDir(), "kubeconfig"),
 	}
-	definitions, err := filepath.Glob(filepath.Join(cilium(t), "pkg/k8s/apis/cilium.io/client/crds/v2*/*.yaml"))
+	module, err := cilium()
+	w.must(nil, err)
+	definitions, err := filepath.Glob(filepath.Join(module, "pkg/k8s/apis/cilium.io/client/crds/v2*/*.yaml"))
 	if err != nil || len(definitions) == 0 {
 		t.Fatalf("no definitions of Cilium's kinds: %v", err)
 	}
