@@ -41,6 +41,8 @@ type Learner struct {
 	Kinds []string
 	// Failed is told of every failure, if it is set; the Learner goes on.
 	Failed func(kind string, err error)
+	// Answered is told, if it is set, whenever the API server has answered with facts of a kind: what failed before is over.
+	Answered func(kind string)
 }
 
 // Learn teaches the cluster what node needs until the context ends: run it in a goroutine of its own. It needs the rights to
@@ -62,23 +64,25 @@ func (n *Node) Learn(ctx context.Context, learner Learner) {
 // learn lists and watches one kind, again and again.
 func (n *Node) learn(ctx context.Context, learner *Learner, missing Missing) {
 	source := source{cluster: n.cluster, client: learner.Client, server: learner.Server, path: missing.Path}
+	wait := learnAgain
+	source.answered = func() {
+		wait = learnAgain
+		if learner.Answered != nil {
+			learner.Answered(missing.Kind)
+		}
+	}
 	if before, name, own := strings.Cut(missing.Path, "/nodes/"); own {
 		source.path, source.field = before+"/nodes", "metadata.name="+name
 	}
 	// Of these the annotations and labels teach, a fraction of the object.
 	source.metadataOnly = missing.Kind != KindNodePool && missing.Kind != KindNodeBucket
-	wait := learnAgain
 	for {
-		source.answered = false
 		err := source.follow(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		if err != nil && learner.Failed != nil {
 			learner.Failed(missing.Kind, err)
-		}
-		if source.answered {
-			wait = learnAgain
 		}
 		select {
 		case <-time.After(wait):
@@ -99,8 +103,8 @@ type source struct {
 	metadataOnly bool
 	// Where the next watch goes on; empty: list first.
 	version string
-	// The API server is there: what comes next need not wait long.
-	answered bool
+	// Called when the API server is there: what comes next need not wait long.
+	answered func()
 }
 
 // follow lists if it has to, and watches from there until the connection ends.
@@ -188,7 +192,7 @@ func (s *source) get(ctx context.Context, query url.Values, metadata string, rea
 		return err
 	}
 	defer feed.Close()
-	s.answered = true
+	s.answered()
 	body := io.TeeReader(response.Body, feed)
 	if err := read(json.NewDecoder(body)); err != nil {
 		return err

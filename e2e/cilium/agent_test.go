@@ -82,6 +82,14 @@ type agent struct {
 // before it has pinned are taken over.
 func startAgent(t *testing.T, kubeconfig, node string, flags ...string) *agent {
 	t.Helper()
+	a := launchAgent(t, kubeconfig, node, flags...)
+	a.eventually("is healthy", a.healthy)
+	return a
+}
+
+// launchAgent does not wait.
+func launchAgent(t *testing.T, kubeconfig, node string, flags ...string) *agent {
+	t.Helper()
 	binary, err := filepath.Abs("../../target/cilium/cilium-agent")
 	if err != nil {
 		t.Fatal(err)
@@ -113,11 +121,12 @@ func startAgent(t *testing.T, kubeconfig, node string, flags ...string) *agent {
 		close(a.ended)
 	}()
 	t.Cleanup(a.stop)
-	a.eventually("is healthy", func() error {
-		_, err := a.get("/v1/healthz")
-		return err
-	})
 	return a
+}
+
+func (a *agent) healthy() error {
+	_, err := a.get("/v1/healthz")
+	return err
 }
 
 // stop ends the agent, as its kubelet would.

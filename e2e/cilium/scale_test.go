@@ -180,9 +180,12 @@ func (c *crowd) countEvents(do func()) (events int) {
 		do()
 		close(done)
 	}()
-	for quiet := time.After(patient); ; {
+	for quiet := (<-chan time.Time)(nil); ; {
 		select {
-		case <-watch.ResultChan():
+		case _, open := <-watch.ResultChan():
+			if !open {
+				c.t.Fatal("the watch ended")
+			}
 			events++
 		case <-done:
 			done, quiet = nil, time.After(2*time.Second)

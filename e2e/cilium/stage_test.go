@@ -65,7 +65,9 @@ func outside() (code int, err error) {
 	// What was left by a run that was killed.
 	left, _ := filepath.Glob(filepath.Join(root, cgroupPrefix+"*"))
 	for _, group := range left {
-		removeCgroup(group)
+		if _, err := os.Stat("/proc/" + strings.TrimPrefix(filepath.Base(group), cgroupPrefix)); err != nil {
+			removeCgroup(group)
+		}
 	}
 	cgroup := filepath.Join(root, cgroupPrefix+fmt.Sprint(os.Getpid()))
 	defer func() {

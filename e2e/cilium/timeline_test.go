@@ -89,21 +89,21 @@ func (l *timeline) settles(what string, pods ...pod) (at time.Time) {
 
 // verdict is what a prober's connections say of the changes.
 type verdict struct {
-	connections int
+	answered int
 	// Without an answer, though before the change, after it and after the next there was a pod to answer.
 	failed map[string]int
-	// Answers of pods that were not allowed: while a change was on its way from the API server to the map, and how long after
-	// it was known the last of these began; and after the map had it.
+	// Answers of pods that were allowed before, while a change was on its way from the API server to the map, and how long
+	// after it was known the last of these began.
 	late   int
 	latest time.Duration
-	foul   []string
+	// Answers of pods that neither the state before nor that after allowed, or that came when the map had the change.
+	foul []string
 }
 
 // judge sorts every connection into the change that held when it began.
 func (l *timeline) judge(samples []sample) verdict {
 	v := verdict{failed: map[string]int{}}
 	for _, sample := range samples {
-		// Between two changes of which one is on its way either may hold.
 		at := slices.IndexFunc(l.changes, func(change change) bool { return change.begun.After(sample.Begin) }) - 1
 		if at == -2 {
 			at = len(l.changes) - 1
@@ -112,32 +112,36 @@ func (l *timeline) judge(samples []sample) verdict {
 			continue
 		}
 		now := l.changes[at]
-		v.connections++
+		before, after := l.changes[max(at-1, 0)], l.changes[min(at+1, len(l.changes)-1)]
+		// One that is under way when the next change comes may meet that.
+		if sample.End.Before(after.begun) {
+			after = now
+		}
 		if strings.HasPrefix(sample.Said, "error") {
-			before, after := l.changes[max(at-1, 0)], l.changes[min(at+1, len(l.changes)-1)]
-			if len(before.allowed) > 0 && len(now.allowed) > 0 && (len(after.allowed) > 0 || sample.End.Before(after.begun)) {
+			if len(before.allowed) > 0 && len(now.allowed) > 0 && len(after.allowed) > 0 {
 				v.failed[sample.Said+" after "+now.what]++
 			}
 			continue
 		}
+		v.answered++
 		allowed := func(change change) bool {
 			return slices.ContainsFunc(change.allowed, func(pod pod) bool { return pod.name == sample.Said })
 		}
 		switch {
-		case allowed(now):
-		// A connection that was under way when the next change came may have met it.
-		case at+1 < len(l.changes) && sample.End.After(l.changes[at+1].begun) && allowed(l.changes[at+1]):
-		case sample.Begin.Before(now.mapped):
+		case allowed(now) || allowed(after):
+		case sample.Begin.Before(now.mapped) && allowed(before):
 			v.late++
 			v.latest = max(v.latest, sample.Begin.Sub(now.known))
 		default:
-			v.foul = append(v.foul, fmt.Sprintf("%s answered %v after %q was in the map", sample.Said, sample.Begin.Sub(now.mapped), now.what))
+			v.foul = append(v.foul, fmt.Sprintf("%s answered %v after the write of %q and %v after it was in the map",
+				sample.Said, sample.Begin.Sub(now.begun), now.what, sample.Begin.Sub(now.mapped)))
 		}
 	}
 	return v
 }
 
+// median of an even number is the mean of the two in the middle.
 func median(times []time.Duration) time.Duration {
 	slices.Sort(times)
-	return times[len(times)/2].Round(time.Millisecond)
+	return ((times[(len(times)-1)/2] + times[len(times)/2]) / 2).Round(time.Millisecond)
 }

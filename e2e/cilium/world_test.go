@@ -5,9 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -121,6 +123,17 @@ func (w *world) pool(name string, members ...string) {
 // members writes a pool's status, as OpenYurt's controller does.
 func (w *world) members(pool string, members ...string) {
 	w.patch(w.dynamic.Resource(apiserver.NodePools), pool, map[string]any{"status": map[string]any{"nodes": members}})
+}
+
+// undefinePools has the server serve no NodePools.
+func (w *world) undefinePools() {
+	w.must(nil, w.dynamic.Resource(apiserver.Definitions).Delete(w.t.Context(), "nodepools.apps.openyurt.io", metav1.DeleteOptions{}))
+	for {
+		if _, err := w.dynamic.Resource(apiserver.NodePools).List(w.t.Context(), metav1.ListOptions{}); apierrors.IsNotFound(err) {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 func (w *world) deletePool(name string) {

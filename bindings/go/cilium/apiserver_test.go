@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -102,7 +103,7 @@ func event(change string, about object) string {
 
 func (s *apiServer) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	s.mutex.Lock()
-	s.asked = append(s.asked, request.URL.RequestURI())
+	s.asked = append(s.asked, request.URL.RequestURI()+" "+request.Header.Get("Accept"))
 	refuse := s.refuse
 	s.mutex.Unlock()
 	if refuse != nil {
@@ -190,6 +191,14 @@ func (s *apiServer) serveWatch(w http.ResponseWriter, request *http.Request, col
 				"annotations":     object{"k8s.io/initial-events-end": "true"},
 			},
 		})
+	}
+	// What was written since a list.
+	if since, err := strconv.Atoi(request.URL.Query().Get("resourceVersion")); err == nil && since > 0 {
+		for _, each := range s.objects[collection] {
+			if version, _ := strconv.Atoi(each["metadata"].(object)["resourceVersion"].(string)); version > since {
+				events <- event("MODIFIED", each)
+			}
+		}
 	}
 	s.watchers[events] = collection
 	s.mutex.Unlock()

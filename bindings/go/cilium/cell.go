@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync/atomic"
+	"time"
 
 	upstream "github.com/cilium/hive"
 	"github.com/cilium/hive/cell"
@@ -13,13 +14,18 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/cilium/cilium/pkg/k8s/client"
+	"github.com/cilium/cilium/pkg/loadbalancer"
 	"github.com/cilium/cilium/pkg/metrics"
 	nodeTypes "github.com/cilium/cilium/pkg/node/types"
 
 	"github.com/poolscope/poolscope/bindings/go"
 )
 
-// Cell puts poolscope under the agent's Kubernetes clients. The flags override what config says.
+// Long enough for somebody to look at the agent's health.
+const forever = 365 * 24 * time.Hour
+
+// Cell puts poolscope under the agent's Kubernetes clients. The flags override what config says. It goes before the agent's own
+// cells: what is fetched is fetched as soon as there is a client, and not after everything else has started.
 func Cell(config Config) cell.Cell {
 	return cell.Module(
 		"poolscope",
@@ -27,8 +33,9 @@ func Cell(config Config) cell.Cell {
 
 		cell.Config(config),
 		cell.ProvidePrivate(newAgentView),
+		cell.DecorateAll(patientLoadBalancer),
 		cell.Provide(func(view *agentView) upstream.ScriptCmdsOut { return upstream.NewScriptCmds(view.commands()) }),
-		// Now, while the hive is built: no start hook has sent a request yet.
+		// Now, while the hive is built, and before the cells that come after it are: nobody has sent a request yet.
 		cell.Invoke((*agentView).register),
 	)
 }
@@ -42,6 +49,8 @@ type agentView struct {
 	log        *slog.Logger
 	// How often facts could not be fetched.
 	failures atomic.Uint64
+	// Which kinds cannot be fetched now.
+	failing failing
 }
 
 func newAgentView(config Config, clientset client.Clientset, log *slog.Logger) (*agentView, error) {
@@ -68,6 +77,16 @@ func newAgentView(config Config, clientset client.Clientset, log *slog.Logger) (
 	}
 	shared.Transport = view.node.WrapTransport(shared.Transport)
 	return view, nil
+}
+
+// patientLoadBalancer has the load balancer wait for its first endpoints as long as they are held. Cilium waits for a minute,
+// and then takes the Services that it knows for ones without backends: after a restart without facts, the maps of the agent
+// before, which work, would be emptied. Another --lb-init-wait-timeout than Cilium's default is left as it is.
+func patientLoadBalancer(config loadbalancer.Config, own Config) loadbalancer.Config {
+	if own.PoolscopeEnable && config.InitWaitTimeout == loadbalancer.DefaultConfig.InitWaitTimeout {
+		config.InitWaitTimeout = forever
+	}
+	return config
 }
 
 // register has the view's jobs run and its metrics served.

@@ -16,6 +16,7 @@ import (
 	"github.com/cilium/cilium/pkg/hive"
 	"github.com/cilium/cilium/pkg/k8s/client"
 	"github.com/cilium/cilium/pkg/k8s/client/testutils"
+	"github.com/cilium/cilium/pkg/loadbalancer"
 	"github.com/cilium/cilium/pkg/metrics"
 )
 
@@ -111,6 +112,7 @@ func TestWhatWaitsIsReportedAndComesWhenTheFactsDo(t *testing.T) {
 	}
 	lb := start(t, server)
 	lb.reports("Degraded", "no NodePool seen yet (GET /apis/apps.openyurt.io/v1beta2/nodepools)")
+	lb.reports("Degraded", "403 Forbidden")
 	if found := lb.backends(); len(found) > 0 {
 		t.Fatalf("passed without pools: %v", found)
 	}
@@ -122,6 +124,41 @@ func TestWhatWaitsIsReportedAndComesWhenTheFactsDo(t *testing.T) {
 	server.mutex.Unlock()
 	lb.settles("the pools are served", hangzhou)
 	lb.reports("OK", "node hz-1 is in pool hangzhou")
+	if lb.config.InitWaitTimeout < 24*time.Hour {
+		t.Errorf("after %v Cilium would have emptied its maps", lb.config.InitWaitTimeout)
+	}
+}
+
+// What is known holds, but somebody has to be told that it may be old.
+func TestFactsThatCanNoLongerBeFetchedAreReported(t *testing.T) {
+	server := guide(t)
+	lb := start(t, server)
+	lb.settles("at first", hangzhou)
+	lb.reports("OK", "node hz-1 is in pool hangzhou")
+	server.mutex.Lock()
+	server.refuse = func(request *http.Request) int {
+		if strings.Contains(request.URL.Path, "nodepools") {
+			return http.StatusForbidden
+		}
+		return 0
+	}
+	server.mutex.Unlock()
+	server.CloseClientConnections()
+	lb.reports("Degraded", "NodePool since")
+	lb.settles("what was known", hangzhou)
+	server.mutex.Lock()
+	server.refuse = nil
+	server.mutex.Unlock()
+	lb.reports("OK", "node hz-1 is in pool hangzhou")
+}
+
+func TestAWaitThatTheOperatorChoseIsLeft(t *testing.T) {
+	if lb := start(t, guide(t), "--lb-init-wait-timeout=7m"); lb.config.InitWaitTimeout != 7*time.Minute {
+		t.Error(lb.config.InitWaitTimeout)
+	}
+	if lb := start(t, guide(t), "--poolscope-enable=false"); lb.config.InitWaitTimeout != loadbalancer.DefaultConfig.InitWaitTimeout {
+		t.Error(lb.config.InitWaitTimeout)
+	}
 }
 
 // Services come by the agent's own watch. If that is not enough they are fetched, after some patience.
@@ -149,7 +186,8 @@ func TestNothingIsFetchedThatTheAgentReads(t *testing.T) {
 	server.mutex.Lock()
 	defer server.mutex.Unlock()
 	for _, asked := range server.asked {
-		if strings.HasPrefix(asked, servicesPath) && !strings.Contains(asked, "labelSelector") {
+		// The agent itself reads no kind so.
+		if strings.Contains(asked, "PartialObjectMetadata") {
 			t.Errorf("fetched %s", asked)
 		}
 	}
@@ -221,7 +259,7 @@ func TestAConfigurationThatCannotBeHonouredStopsTheStart(t *testing.T) {
 
 // A Cilium that keeps its clients otherwise must not go unfiltered.
 func TestClientsOfAnotherShapeStopTheStart(t *testing.T) {
-	h := hive.New(testutils.FakeClientCell(), metrics.Cell, Cell(DefaultConfig), cell.Invoke(func(client.Clientset) {}))
+	h := hive.New(Cell(DefaultConfig), testutils.FakeClientCell(), metrics.Cell, loadbalancer.ConfigCell, cell.Invoke(func(client.Clientset) {}))
 	err := h.Populate(hivetest.Logger(t, hivetest.LogLevel(slog.LevelError+1)))
 	if err == nil || !strings.Contains(err.Error(), "Slim().DiscoveryV1()") || !strings.Contains(err.Error(), "--poolscope-enable=false") {
 		t.Fatal(err)

@@ -1,6 +1,6 @@
 // Package poolscopecilium makes cilium-agent keep Services within node pools, in Cilium's place for such things: a cell.
 //
-//	hive.New(cmd.Agent, poolscopecilium.Cell(poolscopecilium.DefaultConfig))
+//	hive.New(poolscopecilium.Cell(poolscopecilium.DefaultConfig), cmd.Agent)
 //
 // is a whole cilium-agent (cmd/cilium-agent) whose load balancer sees of EndpointSlices what its node may use. The cell stands
 // under the agent's Kubernetes clients, so that nothing else of the agent has to know of it: policy, identities and routing

@@ -2,7 +2,12 @@ package poolscopecilium
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/cilium/hive/cell"
 
@@ -40,8 +45,56 @@ func (v *agentView) learn(ctx context.Context, kinds []string) {
 		return
 	}
 	v.log.Info("Fetching what poolscope has to know and the agent does not read", "kinds", kinds)
-	v.node.Learn(ctx, poolscope.Learner{Client: v.unfiltered, Server: v.server, Kinds: kinds, Failed: func(kind string, err error) {
-		v.failures.Add(1)
-		v.log.Warn("Node pools may be out of date: facts could not be fetched, trying again", "kind", kind, "error", err)
-	}})
+	v.node.Learn(ctx, poolscope.Learner{
+		Client: v.unfiltered, Server: v.server, Kinds: kinds,
+		Failed: func(kind string, err error) {
+			v.failures.Add(1)
+			v.failing.failed(kind, err)
+			v.log.Warn("Facts could not be fetched, trying again", "kind", kind, "error", err)
+		},
+		Answered: v.failing.answered,
+	})
+}
+
+// failing knows of each kind since when it cannot be fetched.
+type failing struct {
+	mutex sync.Mutex
+	kinds map[string]failure
+}
+
+type failure struct {
+	since time.Time
+	err   error
+}
+
+func (f *failing) failed(kind string, err error) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	if f.kinds == nil {
+		f.kinds = map[string]failure{}
+	}
+	since := time.Now()
+	if before, ok := f.kinds[kind]; ok {
+		since = before.since
+	}
+	f.kinds[kind] = failure{since, err}
+}
+
+func (f *failing) answered(kind string) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	delete(f.kinds, kind)
+}
+
+// longer says what could not be fetched for longer than that, and why; empty if nothing.
+func (f *failing) longer(than time.Duration) string {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	var words []string
+	for _, kind := range slices.Sorted(maps.Keys(f.kinds)) {
+		if failure := f.kinds[kind]; time.Since(failure.since) > than {
+			words = append(words, fmt.Sprintf("%s since %s: %v", kind, failure.since.Format(time.RFC3339), failure.err))
+		}
+	}
+	return strings.Join(words, "; ")
 }

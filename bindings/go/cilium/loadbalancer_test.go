@@ -12,6 +12,7 @@ import (
 	upstream "github.com/cilium/hive"
 	"github.com/cilium/hive/cell"
 	"github.com/cilium/hive/hivetest"
+	"github.com/cilium/hive/job"
 	"github.com/cilium/statedb"
 	"github.com/spf13/pflag"
 
@@ -22,6 +23,8 @@ import (
 	"github.com/cilium/cilium/pkg/hive"
 	"github.com/cilium/cilium/pkg/hive/health/types"
 	"github.com/cilium/cilium/pkg/k8s/client"
+	"github.com/cilium/cilium/pkg/k8s/resource"
+	slim "github.com/cilium/cilium/pkg/k8s/slim/k8s/api/core/v1"
 	k8sTables "github.com/cilium/cilium/pkg/k8s/tables"
 	"github.com/cilium/cilium/pkg/kpr"
 	"github.com/cilium/cilium/pkg/lbipamconfig"
@@ -45,11 +48,13 @@ type loadBalancer struct {
 	registry *metrics.Registry
 	db       *statedb.DB
 	commands upstream.ScriptCmds
+	config   loadbalancer.Config
 	health   statedb.Table[types.Status]
 }
 
 func newHive(lb *loadBalancer, config Config) *hive.Hive {
 	return hive.New(
+		Cell(config),
 		client.Cell,
 		daemonk8s.ResourcesCell,
 		k8sTables.TablesCell,
@@ -70,9 +75,15 @@ func newHive(lb *loadBalancer, config Config) *hive.Hive {
 			func(config loadbalancer.TestConfig) *loadbalancer.TestConfig { return &config },
 		),
 		lbcell.Cell,
-		Cell(config),
-		cell.Invoke(func(maps lbmaps.LBMaps, registry *metrics.Registry, commands upstream.ScriptCmds, db *statedb.DB, health statedb.Table[types.Status]) {
-			lb.maps, lb.registry, lb.commands, lb.db, lb.health = maps, registry, commands, db, health
+		// The agent watches its own Node.
+		cell.Invoke(func(own daemonk8s.LocalNodeResource, jobs job.Group) {
+			jobs.Add(job.Observer("own-node", func(_ context.Context, event resource.Event[*slim.Node]) error {
+				event.Done(nil)
+				return nil
+			}, own))
+		}),
+		cell.Invoke(func(maps lbmaps.LBMaps, registry *metrics.Registry, commands upstream.ScriptCmds, db *statedb.DB, health statedb.Table[types.Status], config loadbalancer.Config) {
+			lb.maps, lb.registry, lb.commands, lb.db, lb.health, lb.config = maps, registry, commands, db, health, config
 		}),
 	)
 }
@@ -118,7 +129,7 @@ func (lb *loadBalancer) backends() (found []string) {
 // settles waits until these are the backends, and stay so for a moment.
 func (lb *loadBalancer) settles(what string, addresses ...string) {
 	lb.t.Helper()
-	deadline, since := time.Now().Add(20*time.Second), time.Now()
+	deadline, since := time.Now().Add(time.Minute), time.Now()
 	for time.Since(since) < 300*time.Millisecond {
 		found := lb.backends()
 		if !slices.Equal(found, addresses) {

@@ -21,7 +21,9 @@ func TestMain(m *testing.M) {
 		inside.Env = append(os.Environ(), insideVariable+"=yes")
 		inside.Stdout, inside.Stderr = os.Stdout, os.Stderr
 		inside.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-		inside.Run()
+		if err := inside.Run(); inside.ProcessState == nil {
+			log.Fatal(err)
+		}
 		os.Exit(inside.ProcessState.ExitCode())
 	default:
 		if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {

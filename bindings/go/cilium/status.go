@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cilium/hive/cell"
@@ -24,23 +25,31 @@ const (
 // watcher looks after responses that wait: it tells of them, and fetches what the agent reads too little of, such as Services
 // under other selectors than their slices.
 type watcher struct {
-	view    *agentView
-	jobs    job.Group
-	health  cell.Health
-	fetched []string
+	view   *agentView
+	jobs   job.Group
+	health cell.Health
+	// The kinds that are fetched for that.
+	fetched sync.Map
 }
 
 func (w *watcher) tick(context.Context) error {
-	missing := w.view.missing(patience)
-	if len(missing) == 0 {
+	missing, failing := w.view.missing(patience), w.view.failing.longer(patience)
+	switch {
+	case len(missing) > 0:
+		w.health.Degraded("EndpointSlices wait: the load balancer keeps what it has", errors.New(strings.TrimSuffix(waitFor(missing)+"; "+failing, "; ")))
+	case failing != "":
+		w.health.Degraded("What is known of pools may be out of date: "+w.view.place(), errors.New(failing))
+	default:
 		w.health.OK(w.view.place())
-		return nil
 	}
-	w.health.Degraded("EndpointSlices wait, and the load balancer keeps what it has", errors.New(waitFor(missing)))
 	for _, missing := range missing {
-		if readByAgent(missing) && !slices.Contains(w.fetched, missing.Kind) {
-			w.fetched = append(w.fetched, missing.Kind)
+		if !readByAgent(missing) {
+			continue
+		}
+		if _, already := w.fetched.LoadOrStore(missing.Kind, true); !already {
 			w.jobs.Add(job.OneShot("fetch-"+strings.ToLower(missing.Kind), func(ctx context.Context, _ cell.Health) error {
+				// It returns at once if the kind is no longer missing, and may be needed again.
+				defer w.fetched.Delete(missing.Kind)
 				w.view.learn(ctx, []string{missing.Kind})
 				return nil
 			}))

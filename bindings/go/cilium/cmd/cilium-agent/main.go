@@ -10,6 +10,6 @@ import (
 
 func main() {
 	cmd.Execute(cmd.NewAgentCmd(func() *hive.Hive {
-		return hive.New(cmd.Agent, poolscopecilium.Cell(poolscopecilium.DefaultConfig))
+		return hive.New(poolscopecilium.Cell(poolscopecilium.DefaultConfig), cmd.Agent)
 	}))
 }
