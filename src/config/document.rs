@@ -12,10 +12,10 @@ use crate::error::{Error, Result};
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Document {
-    dialect: Option<DialectDocument>,
+    dialect: Option<String>,
     membership: Option<MembershipDocument>,
     pool: Option<String>,
-    components: Option<ComponentsDocument>,
+    components: Option<String>,
     rewrites: Option<BTreeMap<String, Value>>,
     ladders: Option<bool>,
     in_doubt: Option<InDoubtDocument>,
@@ -23,22 +23,6 @@ pub(super) struct Document {
     quiet: Option<bool>,
     protobuf_lists: Option<ProtobufListsDocument>,
     limits: Option<LimitsDocument>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum DialectDocument {
-    OpenYurt,
-    KubeEdge,
-    SuperEdge,
-    Poolscope,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-enum ComponentsDocument {
-    All,
-    YurtHub,
 }
 
 /// Where a rewrite leads.
@@ -105,15 +89,20 @@ struct LimitsDocument {
 
 impl Document {
     pub(super) fn config(self) -> Result<Config> {
-        let mut config = Config::of(self.dialect.map_or(Dialect::default(), Dialect::from));
+        let known = |dialect: &str| Dialect::ALL.into_iter().find(|known| known.name() == dialect);
+        let unknown = |key: &str, value: &str, known: &str| Error::Config(format!("`{key}` is {value:?}; it must be {known}"));
+        let dialect = match self.dialect.as_deref() {
+            None => Dialect::default(),
+            Some(name) => known(name).ok_or_else(|| unknown("dialect", name, "openyurt, kubeedge, superedge or poolscope"))?,
+        };
+        let mut config = Config::of(dialect);
         config.ladders = self.ladders.unwrap_or(config.ladders);
         config.quiet = self.quiet.unwrap_or(config.quiet);
-        if let Some(components) = self.components {
-            config.components = match components {
-                ComponentsDocument::All => Components::All,
-                ComponentsDocument::YurtHub => Components::YurtHub,
-            };
-        }
+        config.components = match self.components.as_deref() {
+            None | Some("all") => Components::All,
+            Some("yurtHub") => Components::YurtHub,
+            Some(other) => return Err(unknown("components", other, "all or yurtHub")),
+        };
         if let Some(retention) = self.retention {
             config.retention = match retention {
                 RetentionDocument::Full => Retention::Full,
@@ -169,17 +158,6 @@ impl From<DoubtDocument> for Doubt {
         match doubt {
             DoubtDocument::Pass => Doubt::Pass,
             DoubtDocument::Hide => Doubt::Hide,
-        }
-    }
-}
-
-impl From<DialectDocument> for Dialect {
-    fn from(dialect: DialectDocument) -> Dialect {
-        match dialect {
-            DialectDocument::OpenYurt => Dialect::OpenYurt,
-            DialectDocument::KubeEdge => Dialect::KubeEdge,
-            DialectDocument::SuperEdge => Dialect::SuperEdge,
-            DialectDocument::Poolscope => Dialect::Poolscope,
         }
     }
 }

@@ -20,6 +20,8 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    pub(crate) const ALL: [Dialect; 4] = [Dialect::OpenYurt, Dialect::KubeEdge, Dialect::SuperEdge, Dialect::Poolscope];
+
     /// The annotation that says what a Service asks for.
     pub const fn annotation(self) -> &'static str {
         match self {

@@ -47,22 +47,30 @@ fn known(lists: ProtobufLists) -> Cluster {
 }
 
 fn recordings() -> Vec<Recording> {
+    recordings_of("/services")
+}
+
+/// The answers of the API server about a kind that can be read.
+fn recordings_of(path: &str) -> Vec<Recording> {
     let all = Recording::all().into_iter();
-    let ours = all.filter(|recording| {
-        recording.request.target.contains("/services") && recording.head.status == 200 && recording.request.method == "GET"
-    });
+    let ours = all
+        .filter(|recording| recording.request.target.contains(path) && recording.head.status == 200 && recording.request.method == "GET");
     let read = |recording: &Recording| {
-        let media =
-            recording.head.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type")).map_or("", |(_, value)| value);
-        let encoded = recording.head.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-encoding"));
-        (media.starts_with("application/json") || media.starts_with("application/vnd.kubernetes.protobuf")) && !encoded
+        let header =
+            |name: &str| recording.head.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str());
+        let media = header("content-type").unwrap_or_default();
+        let plain = ["application/json", "application/vnd.kubernetes.protobuf"].iter().any(|known| media.starts_with(known));
+        plain && header("content-encoding").is_none()
     };
-    ours.filter(read).filter(|recording| !recording.name.contains("table") && !recording.name.contains("partial")).collect()
+    // Tables and metadata alone have nothing that the rules are about.
+    let whole =
+        |body: &[u8]| ![&b"PartialObjectMetadata"[..], b"Table"].iter().any(|kind| body.windows(kind.len()).any(|window| window == *kind));
+    ours.filter(read).filter(|recording| whole(&recording.body)).collect()
 }
 
 fn lines(recording: &Recording, body: &[u8]) -> Vec<String> {
     let encoding = if recording.is_protobuf() { Encoding::Protobuf } else { Encoding::Json };
-    let list = body.windows(11).any(|window| window == b"ServiceList");
+    let list = body.windows(11).any(|window| window == b"ServiceList" || window == b"ntSliceList");
     match () {
         () if recording.is_watch() => told::events(encoding, body),
         () if list => told::list(encoding, body),
@@ -137,13 +145,13 @@ fn every_recorded_service_is_shown_or_hidden_as_a_naive_filter_says() {
 #[test]
 fn every_recording_comes_out_the_same_through_every_chunking() {
     let mut runs = 0;
-    for recording in recordings() {
+    for recording in recordings().into_iter().chain(recordings_of("/endpointslices")) {
         for lists in [ProtobufLists::Stream, ProtobufLists::Compact] {
             let cluster = known(lists);
             let node = cluster.node("hz-edge-1");
             let whole = recording.filter(&node);
             let len = recording.body.len();
-            let sizes: Vec<usize> = if len < 40_000 { vec![1, 2, 3, 7, 64, 1000, 4096] } else { vec![13, 512, 16_384] };
+            let sizes: Vec<usize> = if len < 40_000 { vec![1, 2, 3, 7, 64, 1000, 4096] } else { vec![97, 512, 16_384] };
             for size in sizes {
                 assert_eq!(
                     run(recording.open(&node), &recording.body, std::iter::repeat(size)).unwrap(),
@@ -153,7 +161,7 @@ fn every_recording_comes_out_the_same_through_every_chunking() {
                 );
                 runs += 1;
             }
-            for seed in 0..10 {
+            for seed in 0..if len < 40_000 { 10 } else { 2 } {
                 assert_eq!(
                     run(recording.open(&node), &recording.body, random_chunks(seed, 700)).unwrap(),
                     whole,
@@ -178,4 +186,56 @@ fn what_no_rule_is_about_passes_byte_for_byte() {
         // In no pool, so that every node port is shown (N2).
         assert_eq!(recording.filter(&cluster_with("list", config).node(node)), recording.body, "{}", recording.name);
     }
+}
+
+#[test]
+fn the_recorded_kubernetes_slice_leads_to_the_hub_and_no_other_does() {
+    let mut seen = 0;
+    for recording in recordings_of("/endpointslices").into_iter().filter(|recording| recording.request.target.contains("/v1/")) {
+        let (with, mut without) = (known(ProtobufLists::Stream), everything());
+        without.forward_kubernetes_service = None;
+        let before = recording.filter(&cluster_with("list", without).node("hz-edge-1"));
+        let (before, after) = (lines(&recording, &before), lines(&recording, &recording.filter(&with.node("hz-edge-1"))));
+        for (before, after) in before.iter().zip(&after) {
+            if before.contains("default/kubernetes@") {
+                let name = after.split(' ').find(|word| word.contains('@')).unwrap();
+                assert!(after.ends_with(&format!("{name} 169.254.2.1 https=10268")), "{}: {after}", recording.name);
+                seen += 1;
+            } else {
+                assert_eq!(before, after, "{}", recording.name);
+            }
+        }
+        assert_eq!(before.len(), after.len());
+    }
+    assert!(seen >= 10, "{seen}");
+}
+
+#[test]
+fn broken_bodies_are_errors_or_pass_and_never_more_than_that() {
+    let names = ["service", "kubernetes-service", "kubernetes-slice"];
+    let bodies = names.into_iter().flat_map(|name| [format!("get/{name}-json.json"), format!("get/{name}-proto.pb")]);
+    let (mut refused, mut passed) = (0, 0);
+    for recording in bodies.map(|name| Recording::load(&name)) {
+        let cluster = known(ProtobufLists::Stream);
+        let node = cluster.node("hz-edge-1");
+        let mut random = random_chunks(recording.body.len() as u64, usize::MAX);
+        let mut random = move |below: usize| random.next().unwrap() % below;
+        for at in 0..3000 {
+            let mut body = recording.body.clone();
+            for _ in 0..1 + at % 3 {
+                let place = random(body.len());
+                match random(4) {
+                    0 => body.truncate(place.max(1)),
+                    1 => body[place] = random(256) as u8,
+                    2 => drop(body.remove(place)),
+                    _ => body.insert(place, b"{}[]:,0 n\\"[random(10)]),
+                }
+            }
+            match run(recording.open(&node), &body, std::iter::repeat(64)) {
+                Ok(_) => passed += 1,
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    assert!(refused > 1000 && passed > 1000, "{refused} {passed}");
 }
