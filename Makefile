@@ -9,7 +9,7 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 NIGHTLY = $(shell $(CARGO) +nightly --version >/dev/null 2>&1 && echo +nightly)
 POOLSCOPE = $(CARGO) run --quiet --release --features cli --
 
-.PHONY: demo test check test-asan test-go e2e e2e-quick long mutants bench
+.PHONY: demo demo-yurthub test check test-asan test-go e2e e2e-quick long mutants bench
 
 # The recorded cluster: an edge node before and after, a cloud node in no pool, and why.
 demo:
@@ -29,6 +29,17 @@ demo:
 	@echo
 	@echo "== the bytes themselves: the API server's list of EndpointSlices, as hz-edge-1's proxy gets it =="
 	@$(POOLSCOPE) filter --node hz-edge-1 --facts $(RECORDED) $(RECORDED)/endpointslices-json.json >/dev/null
+
+# The line that OpenYurt's guide adds to its ConfigMap for Cilium: what the agent sees before and after.
+demo-yurthub: YURTHUB = view --node hz-edge-1 --user-agent cilium-agent --config examples/yurthub/config.json --facts $(RECORDED)
+demo-yurthub:
+	@$(CARGO) build --release --features cli
+	@echo
+	@echo "== cilium-agent on hz-edge-1, before the ConfigMap names it =="
+	@$(POOLSCOPE) $(YURTHUB) examples/yurthub/before.json shop/cart iot/dash 2>/dev/null
+	@echo
+	@echo "== after: servicetopology: cilium,cilium-agent =="
+	@$(POOLSCOPE) $(YURTHUB) shop/cart iot/dash 2>/dev/null
 
 # Everything that has to hold.
 test: check

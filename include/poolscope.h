@@ -344,7 +344,7 @@ poolscope_status poolscope_cluster_new(const char *config,
                                        poolscope_error **error);
 
 /**
- * Opens the response to a request for Services, Nodes, CiliumNodes, NodePools or NodeBuckets that the embedder makes
+ * Opens the response to a request for Services, Nodes, CiliumNodes, NodePools, NodeBuckets or the ConfigMap kube-system/yurt-hub-cfg that the embedder makes
  * itself, to teach the cluster: a list, a watch or a single object, whole or metadata-only. Free the feed with
  * poolscope_feed_free(). Fails with POOLSCOPE_NOT_A_FACT for any other request and for a status other than 200, with
  * POOLSCOPE_CONTENT_TYPE and POOLSCOPE_CONTENT_ENCODING.
@@ -374,7 +374,7 @@ uint64_t poolscope_cluster_generation(const poolscope_cluster *cluster);
 
 /**
  * What changed after `generation`, oldest first (what changed together, in no order), as JSON: an array of `{"service": "namespace/name"}`, `{"node": NAME}`,
- * `{"pool": NAME}` and `{"member": {"node": NAME, "pool": NAME}}`; `null` if that is too long ago to be remembered.
+ * `{"pool": NAME}`, `{"member": {"node": NAME, "pool": NAME}}` and `{"components": "namespace/name"}`; `null` if that is too long ago to be remembered.
  */
 poolscope_status poolscope_cluster_changes_since(const poolscope_cluster *cluster,
                                                  uint64_t generation,
@@ -390,7 +390,7 @@ poolscope_status poolscope_cluster_counters(const poolscope_cluster *cluster,
                                             poolscope_error **error);
 
 /**
- * Forgets where the facts of a kind (`Service`, `Node`, `CiliumNode`, `NodePool`, `NodeBucket`) came from, not the facts:
+ * Forgets where the facts of a kind (`Service`, `Node`, `CiliumNode`, `NodePool`, `NodeBucket`, `ConfigMap`) came from, not the facts:
  * the next list of it replaces them, and until then the kind is missing. For when the source has gone for good, or the
  * API server was restored to an earlier state.
  */
@@ -423,13 +423,23 @@ poolscope_status poolscope_feed_finish(poolscope_feed *feed, poolscope_error **e
 void poolscope_feed_free(poolscope_feed *feed);
 
 /**
- * Whether enough is known to show this node slices of every namespace.
+ * The view of the same node for a client of that User-Agent: for explanations, and for requests that do not carry the
+ * header. It matters where the configuration says `"components": "yurtHub"`. Free it with poolscope_node_free().
+ */
+poolscope_status poolscope_node_client(const poolscope_node *node,
+                                       const char *user_agent,
+                                       size_t user_agent_len,
+                                       poolscope_node **client,
+                                       poolscope_error **error);
+
+/**
+ * Whether enough is known to show this node objects of every namespace.
  */
 bool poolscope_node_is_ready(const poolscope_node *node);
 
 /**
- * What is known of the node, as JSON: `{"name": NAME, "known": BOOL, "pool": NAME or null, "missing": [...]}`. Each thing
- * missing is `{"kind": KIND, "path": WHAT TO GET, "known": WHAT IS KNOWN INSTEAD or null}`.
+ * What is known of the node, as JSON: `{"name": NAME, "known": BOOL, "pool": NAME or null, "rewrites": [NAME...], "missing":
+ * [...]}`, where `rewrites` are those that its client gets as the facts are now. Each thing missing is `{"kind": KIND, "path": WHAT TO GET, "known": WHAT IS KNOWN INSTEAD or null}`.
  */
 poolscope_status poolscope_node_describe(const poolscope_node *node,
                                          poolscope_text **description,

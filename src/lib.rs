@@ -68,12 +68,14 @@
 //! | the same as a Table | passes, counted: it is for people, client-go's reflectors refuse it; [`NodeView::prepare`] asks for objects instead |
 //! | the same in CBOR, YAML or compressed, in parts, or over a WebSocket | [`Error::ContentType`], [`Error::ContentEncoding`], [`Error::Status`]: never forward it |
 //! | BOOKMARK and ERROR events, a Status in place of an object, redirects and error statuses | passes |
-//! | Services, Nodes, CiliumNodes, NodePools, NodeBuckets | passes and teaches |
+//! | Services | teaches; passes, and where a rewrite is on that is about them: those that are not for the node are hidden |
+//! | Nodes, CiliumNodes, NodePools, NodeBuckets, ConfigMap `kube-system/yurt-hub-cfg` | passes and teaches |
 //! | answers to writes | passes: who writes needs the object as it is, and written back cut it would lose endpoints |
 //! | other kinds, subresources | passes |
 //!
 //! Endpoints are judged by the annotation `openyurt.io/topologyKeys` of their Service, with the verdicts of OpenYurt's
-//! own filter; [`Reason`] has every rule, `docs/openyurt.md` the table. Where a fact is missing, [`Config::in_doubt`]
+//! own filter; [`Reason`] has every rule, `docs/openyurt.md` the table. Other annotations are a matter of
+//! [`Config::dialect`], other rewrites ([`Rewrite`], [`ServiceReason`]) of the configuration. Where a fact is missing, [`Config::in_doubt`]
 //! decides, and [`Cluster::counters`] counts: nothing passes in doubt without being counted.
 //!
 //! # Lives of streams
@@ -119,10 +121,11 @@ pub use bytes::BytesMut;
 pub use cluster::counters::Counters;
 pub use cluster::log::Change;
 pub use cluster::{Cluster, Missing};
-pub use config::{Config, Doubt, InDoubt, Limits, Membership, ProtobufLists, Retention};
+pub use config::{Components, Config, Dialect, Doubt, Hub, InDoubt, Limits, Membership, ProtobufLists, Retention, Rewrite};
 pub use error::{Error, Result};
 pub use node::NodeView;
 pub use object::FactKind;
+pub use rewrite::ServiceReason;
 pub use stream::request::{Head, Request};
 pub use stream::{Answer, Feed, NotReady, Opened, Stream, Wanted};
 pub use topology::verdict::Reason;

@@ -2,11 +2,16 @@
 
 #[cfg(feature = "k8s-openapi")]
 use crate::cluster::counters::{Tally, count};
-use crate::cluster::{Cluster, Missing};
+use crate::cluster::{Cluster, Facts, Missing};
+use crate::config::Rewrite;
+use crate::config::rewrites::{Rewrites, component};
 use crate::error::Result;
+use crate::object::selection::Selection;
+use crate::rewrite::{ServiceReason, Traits, judge_service};
 use crate::stream::request::{self, Head, Request};
 use crate::stream::{self, Opened};
 use crate::topology::Members;
+use crate::topology::keys::Keys;
 use crate::topology::ladder::Usable;
 #[cfg(feature = "k8s-openapi")]
 use crate::topology::verdict::View;
@@ -17,12 +22,14 @@ use crate::topology::verdict::{Reason, Service};
 pub struct NodeView {
     cluster: Cluster,
     name: Box<str>,
+    /// Who its client is, where requests do not say.
+    agent: Option<Box<str>>,
 }
 
 impl Cluster {
     /// The view of the node of that name. The node need not be known yet.
     pub fn node(&self, name: impl Into<Box<str>>) -> NodeView {
-        NodeView { cluster: self.clone(), name: name.into() }
+        NodeView { cluster: self.clone(), name: name.into(), agent: None }
     }
 }
 
@@ -30,6 +37,24 @@ impl NodeView {
     /// The node's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The same view for a client of that User-Agent: for explanations, and for requests that do not carry the header. It
+    /// matters where [`Config::components`] says that not every client gets the rewrites.
+    ///
+    /// [`Config::components`]: crate::Config::components
+    #[must_use]
+    pub fn client(&self, user_agent: impl Into<Box<str>>) -> NodeView {
+        NodeView { agent: Some(user_agent.into()), ..self.clone() }
+    }
+
+    /// The rewrites that the view's client gets as the facts are now; without a client, where not every one gets them: none.
+    pub fn rewrites(&self) -> Vec<Rewrite> {
+        self.rewrites_now(&self.cluster.read()).iter().collect()
+    }
+
+    fn rewrites_now(&self, facts: &Facts) -> Rewrites {
+        facts.rewrites_of(&component(self.agent.as_deref().unwrap_or_default()), self.cluster.config())
     }
 
     /// The cluster it is a view of.
@@ -48,9 +73,10 @@ impl NodeView {
         self.cluster.read().has_node(&self.name)
     }
 
-    /// What still has to be learned before this node may be shown slices of every namespace.
+    /// What still has to be learned before this node's client, or any client of it, may be shown objects of every namespace.
     pub fn missing(&self) -> Vec<Missing> {
-        self.cluster.missing(&self.name)
+        let component = self.agent.as_deref().map(component);
+        self.cluster.missing_for(&self.name, &Selection::default(), self.cluster.config().rewrites(), component.as_deref())
     }
 
     /// The request as it should go to the API server, so that its answer can be read: without Accept-Encoding, CBOR, YAML
@@ -71,13 +97,13 @@ impl NodeView {
     /// [`Error::ContentType`]: crate::Error::ContentType
     /// [`Error::Status`]: crate::Error::Status
     pub fn open(&self, request: &Request, head: &Head) -> Result<Opened> {
-        stream::open(&self.cluster, &self.name, request, head, false)
+        stream::open(&self.cluster, &self.name, self.agent.as_deref(), request, head, false)
     }
 
     /// The same for one body by itself: of a list nothing is remembered, and a watch need not go on from anything. Each event
     /// is judged by what is known when it passes; there is no refresh, and nothing is left out for saying nothing new.
     pub fn open_alone(&self, request: &Request, head: &Head) -> Result<Opened> {
-        stream::open(&self.cluster, &self.name, request, head, true)
+        stream::open(&self.cluster, &self.name, self.agent.as_deref(), request, head, true)
     }
 
     /// Settles what this node may see of an object, once for all its endpoints, and shows it to `filter`.
@@ -90,7 +116,7 @@ impl NodeView {
         filter: impl FnOnce(&View<'_>, &Tally) -> usize,
     ) -> std::result::Result<usize, Vec<Missing>> {
         let config = self.cluster.config();
-        if !config.service_topology {
+        if !self.rewrites_now(&self.cluster.read()).has(Rewrite::ServiceTopology) {
             return Ok(0);
         }
         let missing = self.missing();
@@ -121,19 +147,33 @@ impl NodeView {
         usable: impl FnOnce(Option<&Members>) -> Usable,
     ) -> Reason {
         let config = self.cluster.config();
-        if !config.service_topology {
+        let facts = self.cluster.read();
+        if !self.rewrites_now(&facts).has(Rewrite::ServiceTopology) {
             return Reason::ServiceTopologyOff;
         }
-        let facts = self.cluster.read();
         let (service, _) = facts.service_named(namespace, service);
         facts.view(service, self.name.as_bytes(), config, usable).judge(node.map(str::as_bytes))
     }
 
-    /// What a Service asks for: `any`, `node`, `pool` or `ladder`; `None` if it is not known.
+    /// Whether this node's client may see a Service, and why.
+    pub(crate) fn judge_service(&self, service: &Traits<'_>) -> ServiceReason {
+        let facts = self.cluster.read();
+        judge_service(service, facts.own_pool_name(self.name.as_bytes(), self.cluster.config()), self.rewrites_now(&facts))
+    }
+
+    /// What a Service asks for: `any`, `node`, `pool`, `labels` or `ladder`; `None` if it is not known.
     pub fn topology_of(&self, namespace: &str, service: &str) -> Option<&'static str> {
         match self.cluster.read().service_named(namespace, Some(service)).0 {
             Service::Known(keys) => Some(keys.word()),
             Service::Unknown | Service::None => None,
+        }
+    }
+
+    /// The node labels that a Service asks for; empty if it asks for none.
+    pub(crate) fn labels_of(&self, namespace: &str, service: &str) -> Vec<Box<str>> {
+        match self.cluster.read().service_named(namespace, Some(service)).0 {
+            Service::Known(Keys::Labels(labels)) => labels.to_vec(),
+            _ => Vec::new(),
         }
     }
 

@@ -297,3 +297,97 @@ fn wrong_usage_exits_2() {
         assert!(output.stdout.is_empty());
     }
 }
+
+/// The configuration, and a ConfigMap without the guide's line. The recorded cluster's own has it.
+const YURTHUB: [&str; 2] = [
+    concat!(env!("CARGO_MANIFEST_DIR"), "/examples/yurthub/config.json"),
+    concat!(env!("CARGO_MANIFEST_DIR"), "/examples/yurthub/before.json"),
+];
+
+/// A verb for the recorded cluster and cilium-agent.
+fn yurthub<'a>(verb: &'a str, facts: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
+    let head = [verb, "--config", YURTHUB[0], "--user-agent", "cilium-agent", "--facts", facts];
+    head.into_iter().chain(rest.iter().copied()).collect()
+}
+
+#[test]
+fn the_guides_line_is_seen_before_and_after() {
+    let facts = recorded("list");
+    let view = |more: &[&str]| done(&yurthub("view", &facts, &[more, &["--node", "hz-edge-1", "shop/cart", "iot/dash"]].concat()));
+    let (before, after) = (view(&[YURTHUB[1]]), view(&[]));
+    assert!(before.contains("shop/cart (pool): 31 of 31 endpoints seen\n") && before.contains("iot/dash (any): "), "{before}");
+    assert!(after.contains("shop/cart (pool): 13 of 31 endpoints seen, 18 hidden"), "{after}");
+    let why = "nodeport.openyurt.io/listen: \"-hangzhou\" excludes pool hangzhou";
+    assert!(after.contains(&format!("iot/dash: hidden by nodePortIsolation (N4):\n    {why}\n")), "{after}");
+    // As it was read by itself, in both encodings.
+    let some = ["services", "nodes", "nodepools", "endpointslices"].map(|kind| recorded(&format!("list/{kind}-json.json")));
+    let rest = [&*some[1], &some[2], &some[3], "--node", "hz-edge-1", "shop/cart", "iot/dash"];
+    for name in ["get/yurt-hub-cfg-json.json", "get/yurt-hub-cfg-proto.pb"] {
+        assert_eq!(done(&yurthub("view", &some[0], &[&[&*recorded(name)], &rest[..]].concat())), after, "{name}");
+    }
+    // Without the ConfigMap it is not known who gets what, and without a client it has to be said.
+    let line = failed(&yurthub("view", &some[0], &rest), b"");
+    assert!(line.contains("ConfigMap") && line.contains("yurt-hub-cfg"), "{line}");
+    let output = run(&["view", "--config", YURTHUB[0], "--node", "hz-edge-1", "--facts", &facts], b"");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("--user-agent"));
+}
+
+#[test]
+fn explain_names_the_rewrite_the_rule_and_the_fact() {
+    let facts = recorded("list");
+    let explain = |node: &str, service: &str| done(&yurthub("explain", &facts, &["--node", node, service]));
+    let text = explain("bj-edge-1", "iot/mqtt");
+    let why = "nodeport.openyurt.io/listen: \"hangzhou, shanghai\" does not name pool beijing";
+    assert!(text.contains(&format!("The Service is hidden by nodePortIsolation (N6):\n    {why}\n")), "{text}");
+    assert!(text.contains("Its endpoints by serviceTopology, from its annotation openyurt.io/topologyKeys:"), "{text}");
+    let text = explain("hz-edge-1", "iot/lb-cloud");
+    assert!(text.contains("hidden by discardCloudService (D1):\n    type LoadBalancer, and svc.openyurt.io/discard: \"true\"\n"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    let json = done(&yurthub("explain", &facts, &["--node", "bj-edge-1", "-o", "json", "iot/mqtt"]));
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let service = &json["services"][0];
+    let told = ["shown", "rewrite", "reason", "rule", "why"].map(|key| service[key].clone());
+    assert_eq!(told, [json!(false), json!("nodePortIsolation"), json!("poolNotNamed"), json!("N6"), json!(why)]);
+    assert_eq!(service["endpoints"][0]["rewrite"], "serviceTopology");
+}
+
+#[test]
+fn diff_tells_services_that_only_one_node_sees() {
+    let facts = recorded("list");
+    let text = done(&yurthub("diff", &facts, &["--node", "hz-edge-1", "--node", "bj-edge-1", "iot/mqtt"]));
+    let line = text.lines().find(|line| line.starts_with("iot/mqtt")).unwrap_or_else(|| panic!("{text}"));
+    assert!(line.contains("2 of 6") && line.contains("hidden") && text.ends_with("1 Services differ, 0 are alike.\n"), "{text}");
+    let json = done(&yurthub("diff", &facts, &["--node", "hz-edge-1", "--node", "bj-edge-1", "-o", "json", "iot/mqtt"]));
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["services"][0]["shown"], json!({"left": true, "right": false}));
+    assert_eq!(json["services"][0]["onlyLeft"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn filter_hides_services_from_the_client_that_is_named() {
+    let (facts, body) = (recorded("list"), recorded("list/services-json.json"));
+    let filter = |agent: &str| {
+        let args = ["filter", "--config", YURTHUB[0], "--user-agent", agent, "--node", "hz-edge-1", "--facts", &facts, &body];
+        let output = run(&args, b"");
+        assert!(output.status.success());
+        let summary = String::from_utf8(output.stderr).unwrap();
+        (serde_json::from_slice::<Value>(&output.stdout).unwrap()["items"].as_array().unwrap().len(), summary)
+    };
+    let ((all, _), (seen, summary)) = (filter("kubectl"), filter("cilium-agent"));
+    assert_eq!(all - seen, 3, "iot/dash, iot/lb-cloud and the tunnel");
+    assert!(summary.contains("servicesHidden 3"), "{summary}");
+}
+
+#[test]
+fn the_kubernetes_service_is_shown_where_it_leads() {
+    let config = tempfile::NamedTempFile::new().unwrap();
+    let hub = json!({"host": "169.254.2.1", "port": 10268});
+    let document = json!({"rewrites": {"masterService": hub, "forwardKubernetesService": hub}});
+    std::fs::write(config.path(), document.to_string()).unwrap();
+    let (facts, config) = (recorded("list"), config.path().to_str().unwrap());
+    let text = done(&["view", "--config", config, "--node", "hz-edge-1", "--facts", &facts, "default/kubernetes"]);
+    assert!(text.contains("169.254.2.1:10268/TCP") && text.contains("=> 169.254.2.1:10268/TCP (active)"), "{text}");
+    let text = done(&["explain", "--config", config, "--node", "hz-edge-1", "--facts", &facts, "default/kubernetes"]);
+    assert!(text.contains("shown by masterService (M1):") && text.contains("F1"), "{text}");
+}

@@ -66,7 +66,7 @@ func (c *Cluster) Counters() map[string]uint64 {
 	})
 }
 
-// ForgetSource forgets where the facts of a kind (Service, Node, CiliumNode, NodePool, NodeBucket) came from, not the
+// ForgetSource forgets where the facts of a kind (Service, Node, CiliumNode, NodePool, NodeBucket, ConfigMap) came from, not the
 // facts: the next list of it replaces them. For when the API server was restored to an earlier state.
 func (c *Cluster) ForgetSource(kind string) error {
 	return use(c.handle, func(h *C.poolscope_cluster) error {
@@ -77,7 +77,7 @@ func (c *Cluster) ForgetSource(kind string) error {
 }
 
 // Feed takes a response that the caller fetched to teach the cluster: a list, a watch or an object of Services, Nodes,
-// CiliumNodes, NodePools or NodeBuckets. header is the response's.
+// CiliumNodes, NodePools, NodeBuckets or the ConfigMap kube-system/yurt-hub-cfg. header is the response's.
 func (c *Cluster) Feed(request *http.Request, status int, header http.Header) (*Feed, error) {
 	var made *C.poolscope_feed
 	err := exchange(request, status, header, func(asked *C.poolscope_request, head *C.poolscope_head) error {

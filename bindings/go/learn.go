@@ -22,6 +22,7 @@ const (
 	KindCiliumNode = "CiliumNode"
 	KindNodePool   = "NodePool"
 	KindNodeBucket = "NodeBucket"
+	KindConfigMap  = "ConfigMap"
 )
 
 // How long to wait before a list or watch that failed is tried again: doubled each time, up to the second.
@@ -71,11 +72,17 @@ func (n *Node) learn(ctx context.Context, learner *Learner, missing Missing) {
 			learner.Answered(missing.Kind)
 		}
 	}
-	if before, name, own := strings.Cut(missing.Path, "/nodes/"); own {
-		source.path, source.field = before+"/nodes", "metadata.name="+name
+	for _, plural := range []string{"/nodes", "/ciliumnodes"} {
+		if before, name, own := strings.Cut(missing.Path, plural+"/"); own {
+			source.path, source.field = before+plural, "metadata.name="+name
+		}
+	}
+	if before, query, one := strings.Cut(missing.Path, "?"); one {
+		values, _ := url.ParseQuery(query)
+		source.path, source.field = before, values.Get("fieldSelector")
 	}
 	// Of these the annotations and labels teach, a fraction of the object.
-	source.metadataOnly = missing.Kind != KindNodePool && missing.Kind != KindNodeBucket
+	source.metadataOnly = missing.Kind != KindNodePool && missing.Kind != KindNodeBucket && missing.Kind != KindConfigMap
 	for {
 		err := source.follow(ctx)
 		if ctx.Err() != nil {

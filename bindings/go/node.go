@@ -14,7 +14,6 @@ import (
 // Node is the cluster as one node sees it. Any goroutine may use it.
 type Node struct {
 	cluster *Cluster
-	name    string
 	handle  *handle[*C.poolscope_node]
 	waits   waits
 }
@@ -26,6 +25,8 @@ type Description struct {
 	Known bool `json:"known"`
 	// Pool is the node's own pool, as far as it is known.
 	Pool string `json:"pool"`
+	// Rewrites are those that its client gets as the facts are now.
+	Rewrites []string `json:"rewrites"`
 	// Missing is what still has to be learned; empty when the node is ready.
 	Missing []Missing `json:"missing"`
 }
@@ -63,11 +64,24 @@ func (c *Cluster) Node(name string) *Node {
 		// Only a name that is no UTF-8 is refused, and no node of Kubernetes can have one.
 		panic(err)
 	}
-	return &Node{cluster: c, name: name, handle: newHandle(made, func(n *C.poolscope_node) { C.poolscope_node_free(n) })}
+	return &Node{cluster: c, handle: newHandle(made, func(n *C.poolscope_node) { C.poolscope_node_free(n) })}
 }
 
-// Name is the node's name.
-func (n *Node) Name() string { return n.name }
+// Client is the view of the same node for a client of that User-Agent: for explanations, and for requests that do not carry the
+// header. It matters where the configuration says "components": "yurtHub".
+func (n *Node) Client(userAgent string) *Node {
+	var made *C.poolscope_node
+	err := use(n.handle, func(h *C.poolscope_node) error {
+		var e *C.poolscope_error
+		at, size := text(userAgent)
+		return failed(C.poolscope_node_client(h, at, size, &made, &e), e)
+	})
+	if err != nil {
+		// Only what is no UTF-8 is refused, and no list of components can name it.
+		panic(err)
+	}
+	return &Node{cluster: n.cluster, handle: newHandle(made, func(n *C.poolscope_node) { C.poolscope_node_free(n) })}
+}
 
 // Cluster is the cluster that it is a view of.
 func (n *Node) Cluster() *Cluster { return n.cluster }

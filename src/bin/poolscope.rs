@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use bytes::BytesMut;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use poolscope::explain::{EndpointView, Inventory, ServiceView};
-use poolscope::{Cluster, Config, Error, Membership, Missing, NodeView, Opened};
+use poolscope::{Cluster, Components, Config, Error, Membership, Missing, NodeView, Opened};
 use serde_json::json;
 use table::Table;
 
@@ -49,6 +49,9 @@ struct Facts {
     /// A configuration document; see docs/config.md.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The client, where the configuration says that not every one gets the rewrites.
+    #[arg(long, value_name = "NAME")]
+    user_agent: Option<String>,
 }
 
 #[derive(Args)]
@@ -218,8 +221,15 @@ fn learn(args: &Facts) -> Result<(Cluster, Inventory), Failure> {
 }
 
 /// The view of a node of which enough is known.
-fn ready(cluster: &Cluster, node: &str) -> Result<NodeView, Failure> {
-    let view = cluster.node(node);
+fn ready(cluster: &Cluster, node: &str, user_agent: Option<&str>) -> Result<NodeView, Failure> {
+    let mut view = cluster.node(node);
+    match user_agent {
+        Some(agent) => view = view.client(agent),
+        None if cluster.config().components == Components::YurtHub => {
+            usage("the configuration says `components`: `yurtHub`; name the client: --user-agent cilium-agent")
+        }
+        None => {}
+    }
     match view.missing() {
         missing if missing.is_empty() => {
             warn_of_unknown(&view);
@@ -260,10 +270,14 @@ fn filter(mut args: Filter) -> Result<(), Failure> {
     let view = cluster.node(args.node.as_str());
     let body = if stdin { read_stdin()? } else { facts::read(&body_path)? };
     let meta = args.meta.clone().or_else(|| facts::meta_beside(&body_path));
-    let (request, head) = match meta {
+    let (mut request, head) = match meta {
         Some(meta) => facts::read_meta(&meta)?,
         None => facts::guess(&body_path, &body)?,
     };
+    if let Some(agent) = &args.facts.user_agent {
+        request.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("user-agent"));
+        request = request.header("User-Agent", agent);
+    }
     let mut stdout = io::stdout().lock();
     let before = cluster.counters();
     match view.open_alone(&request, &head).map_err(|error| Failure::of(&body_path, &error))? {
@@ -283,7 +297,7 @@ fn filter(mut args: Filter) -> Result<(), Failure> {
             stdout.write_all(&out)?;
             result.map_err(|error| fail(error, stream.given()))?;
             stdout.flush()?;
-            let judged = cluster.counters().objects > before.objects;
+            let judged = cluster.counters().objects > before.objects || cluster.counters().services > before.services;
             let did = if judged { "filtered" } else { "passed unchanged" };
             let (name, pool, taken, given) = (view.name(), pool_of(&view), stream.taken(), stream.given());
             let mut summary = format!("{did} for {name} ({pool}): {taken} bytes in, {given} out");
@@ -297,10 +311,7 @@ fn filter(mut args: Filter) -> Result<(), Failure> {
         Opened::PassThrough => {
             stdout.write_all(&body)?;
             stdout.flush()?;
-            let why = match cluster.config().service_topology {
-                true => "what is filtered is a GET of endpoints with status 200",
-                false => "rewrites.serviceTopology is off in the configuration",
-            };
+            let why = "what is rewritten is a GET with status 200 of a kind that a rewrite of the configuration is about";
             eprintln!("passed untouched for {}: {} {} with status {}: {why}", view.name(), request.method, request.target, head.status);
         }
         Opened::NotReady(facts) => return Err(not_ready(&args.node, &facts.missing)),
@@ -310,6 +321,9 @@ fn filter(mut args: Filter) -> Result<(), Failure> {
 }
 
 fn pool_of(view: &NodeView) -> String {
+    if view.cluster().config().membership == Membership::NodeLabels {
+        return "pools by its labels".to_owned();
+    }
     view.pool().map_or("no pool".to_owned(), |pool| format!("pool {pool}"))
 }
 
@@ -332,7 +346,7 @@ fn choose(inventory: &Inventory, view: &NodeView, services: &[ServiceName]) -> R
 fn view(mut args: View) -> Result<(), Failure> {
     let services = services_of(&args.rest, &mut args.facts.facts);
     let (cluster, inventory) = learn(&args.facts)?;
-    let node = ready(&cluster, &args.node)?;
+    let node = ready(&cluster, &args.node, args.facts.user_agent.as_deref())?;
     let views = choose(&inventory, &node, &services)?;
     let mut out = BufWriter::new(io::stdout().lock());
     match args.output {
@@ -351,7 +365,7 @@ fn explain(mut args: Explain) -> Result<(), Failure> {
         usage("name the Services to explain, as namespace/name");
     }
     let (cluster, inventory) = learn(&args.facts)?;
-    let node = ready(&cluster, &args.node)?;
+    let node = ready(&cluster, &args.node, args.facts.user_agent.as_deref())?;
     let views = choose(&inventory, &node, &services)?;
     let mut out = BufWriter::new(io::stdout().lock());
     if args.output == Format::Json {
@@ -363,11 +377,22 @@ fn explain(mut args: Explain) -> Result<(), Failure> {
             None => "is not known",
             Some("any") => "has no topology keys that are known",
             Some("node") => "keeps to the node",
+            Some("labels") => "keeps to nodes that share a label",
+            Some("ladder") => "keeps to the first of its keys that has something usable",
             Some(_) => "keeps to the pool",
         };
         let (name, pool, kept, all) = (node.name(), pool_of(&node), view.kept(), view.endpoints.len());
-        let title = format!("{}/{} {asks}; {name} is in {pool}; it sees {kept} of {all} endpoints:", view.namespace, view.name);
+        let title = format!("{}/{} {asks}; {name} is in {pool}; it sees {kept} of {all} endpoints", view.namespace, view.name);
         writeln!(out, "{}", table::fit(&title, table::WIDTH))?;
+        if let Some(rewrite) = view.rewrite {
+            let verdict = if view.shown { "shown" } else { "hidden" };
+            writeln!(out, "The Service is {verdict} by {rewrite} ({}):", view.rule)?;
+            writeln!(out, "{}", table::fit(&format!("    {}", view.why), table::WIDTH))?;
+        }
+        if let Some(rewrite) = view.endpoints.iter().find_map(|endpoint| endpoint.rewrite) {
+            let annotation = cluster.config().dialect.annotation();
+            writeln!(out, "{}", table::fit(&format!("Its endpoints by {rewrite}, from its annotation {annotation}:"), table::WIDTH))?;
+        }
         let mut table = Table::new(["ENDPOINT", "NODE", "STATE", "VERDICT", "RULE", "WHY"]);
         for endpoint in &view.endpoints {
             let verdict = if endpoint.kept { "keep" } else { "drop" };
@@ -393,7 +418,8 @@ fn diff(mut args: Diff) -> Result<(), Failure> {
         usage("two nodes are compared: --node A --node B");
     };
     let (cluster, inventory) = learn(&args.facts)?;
-    let (left, right) = (ready(&cluster, left)?, ready(&cluster, right)?);
+    let agent = args.facts.user_agent.as_deref();
+    let (left, right) = (ready(&cluster, left, agent)?, ready(&cluster, right, agent)?);
     let views = choose(&inventory, &left, &services)?.into_iter();
     let pairs: Vec<(ServiceView, ServiceView)> = views.zip(choose(&inventory, &right, &services)?).collect();
     let mut out = BufWriter::new(io::stdout().lock());
@@ -407,18 +433,24 @@ fn diff(mut args: Diff) -> Result<(), Failure> {
     let mut table = Table::new(["SERVICE", "TOPOLOGY", "ENDPOINT", "ON NODE", "LEFT", "RIGHT"]);
     let mut alike = 0;
     for (left, right) in &pairs {
-        let differing: Vec<_> = endpoints(left, right).filter(|(left, right)| left.kept != right.kept).collect();
-        if differing.is_empty() {
+        // Who does not see a Service sees no endpoint of it.
+        let sees = |view: &ServiceView, endpoint: &EndpointView| view.shown && endpoint.kept;
+        let differ = |(first, second): &(&EndpointView, &EndpointView)| sees(left, first) != sees(right, second);
+        let differing: Vec<_> = endpoints(left, right).filter(differ).collect();
+        if differing.is_empty() && left.shown == right.shown {
             alike += 1;
             continue;
         }
         let topology = left.topology.unwrap_or("unknown").to_owned();
-        let count = |view: &ServiceView| format!("{} of {}", view.kept(), view.endpoints.len());
+        let count = |view: &ServiceView| match view.shown {
+            true => format!("{} of {}", view.kept(), view.endpoints.len()),
+            false => "hidden".to_owned(),
+        };
         table.row([format!("{}/{}", left.namespace, left.name), topology, String::new(), String::new(), count(left), count(right)]);
-        for (left, right) in differing {
-            let sees = |endpoint: &EndpointView| if endpoint.kept { "sees" } else { "-" }.to_owned();
-            let on = left.node.clone().unwrap_or_else(|| "-".to_owned());
-            table.row([String::new(), String::new(), left.address.clone(), on, sees(left), sees(right)]);
+        for (first, second) in differing {
+            let word = |view: &ServiceView, endpoint: &EndpointView| if sees(view, endpoint) { "sees" } else { "-" }.to_owned();
+            let on = first.node.clone().unwrap_or_else(|| "-".to_owned());
+            table.row([String::new(), String::new(), first.address.clone(), on, word(left, first), word(right, second)]);
         }
     }
     if !table.is_empty() {
@@ -435,13 +467,14 @@ fn endpoints<'a>(left: &'a ServiceView, right: &'a ServiceView) -> impl Iterator
 
 fn json_difference(left: &ServiceView, right: &ServiceView) -> serde_json::Value {
     let pick = |keep: fn(bool, bool) -> bool| -> Vec<_> {
-        let picked = endpoints(left, right).filter(|(left, right)| keep(left.kept, right.kept));
+        let picked = endpoints(left, right).filter(|(first, second)| keep(left.shown && first.kept, right.shown && second.kept));
         picked.map(|(endpoint, _)| json!({"address": endpoint.address, "node": endpoint.node, "object": endpoint.object})).collect()
     };
     json!({
         "namespace": left.namespace,
         "name": left.name,
         "topology": left.topology,
+        "shown": {"left": left.shown, "right": right.shown},
         "both": pick(|left, right| left && right),
         "onlyLeft": pick(|left, right| left && !right),
         "onlyRight": pick(|left, right| !left && right),

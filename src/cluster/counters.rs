@@ -38,6 +38,12 @@ macro_rules! counters {
 }
 
 counters! {
+    /// Services judged by rewrites that may hide or change them.
+    services = "services",
+    /// Of these, how many were hidden.
+    services_hidden = "servicesHidden",
+    /// Services and slices default/kubernetes that were made to lead to an address on the node.
+    objects_redirected = "objectsRedirected",
     /// Slices and Endpoints objects judged.
     objects = "objects",
     /// Of these, how many lost an endpoint.

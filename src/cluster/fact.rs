@@ -1,11 +1,12 @@
 //! One fact: what a single object teaches.
 
-use crate::config::{Config, Membership};
-use crate::object::FactKind;
+use super::components::Listed;
+use crate::config::{Components, Config, Membership};
 use crate::object::metadata::{Metadata, PARTIAL_OBJECT_METADATA};
 use crate::object::pool;
 use crate::object::version::Version;
-use crate::topology::keys::{Keys, OPENYURT_TOPOLOGY_KEYS};
+use crate::object::{FactKind, config_map};
+use crate::topology::keys::Keys;
 use crate::wire::encoding::Encoding;
 
 /// What a single object teaches.
@@ -24,15 +25,22 @@ pub(crate) enum Lesson {
     Node(Node),
     /// The NodePool or NodeBucket says that these nodes are in this pool.
     Pool(Description),
+    /// These clients get these rewrites too.
+    Components(Listed),
 }
 
 /// What a Node or CiliumNode says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Node {
     /// The pool it is labelled with.
     pub(crate) pool: Option<Box<[u8]>>,
-    /// The label is what membership is: it puts the node into that pool.
-    pub(crate) describes_pool: bool,
+    /// The pools that it puts itself into, where labels are what membership is; sorted.
+    pub(crate) describes: Vec<Box<[u8]>>,
+}
+
+/// The pool of the nodes with this value of a label, where every label makes pools: a key has no `=` in it.
+pub(crate) fn label_pool(key: &[u8], value: &[u8]) -> Box<[u8]> {
+    [key, b"=", value].concat().into()
 }
 
 /// Which nodes one object puts into which pool.
@@ -47,6 +55,8 @@ pub(crate) enum Read {
     Fact(Fact),
     /// It is of another kind: a Table, or the metadata of an object whose metadata is not what teaches.
     SaysNothing,
+    /// An object that nothing is asked of.
+    Other,
     /// No decoder would accept it.
     Undecodable,
 }
@@ -70,25 +80,36 @@ impl Fact {
         };
         let lesson = match kind {
             FactKind::Service => {
-                let keys = |value: &String| if config.ladders { Keys::ordered(value) } else { Keys::openyurt(value) };
-                Some(Lesson::Service(metadata.annotations.get(OPENYURT_TOPOLOGY_KEYS).map_or(Keys::Unset, keys)))
+                let keys = |value: &String| config.dialect.read(value, config.ladders);
+                Some(Lesson::Service(metadata.annotations.get(config.dialect.annotation()).map_or(Keys::Unset, keys)))
             }
             FactKind::Node | FactKind::CiliumNode => {
                 let label = config.membership.own_pool_label().and_then(|key| metadata.labels.get(key));
-                // An empty label is no pool: "no pool" never equals "no pool".
-                Some(Lesson::Node(Node {
-                    pool: label.filter(|pool| !pool.is_empty()).map(|pool| pool.as_bytes().into()),
-                    describes_pool: matches!(config.membership, Membership::NodeLabel(_) | Membership::CiliumNodeLabel(_)),
-                }))
+                // An empty label is no pool: "no pool" never equals "no pool" (K8).
+                let pool: Option<Box<[u8]>> = label.filter(|pool| !pool.is_empty()).map(|pool| pool.as_bytes().into());
+                let mut describes: Vec<_> = match config.membership {
+                    Membership::NodeLabel(_) | Membership::CiliumNodeLabel(_) => pool.iter().cloned().collect(),
+                    Membership::NodeLabels => {
+                        let labels = metadata.labels.iter().filter(|(_, value)| !value.is_empty());
+                        labels.map(|(key, value)| label_pool(key.as_bytes(), value.as_bytes())).collect()
+                    }
+                    Membership::NodePool | Membership::NodeBucket | Membership::Off => Vec::new(),
+                };
+                describes.sort_unstable();
+                Some(Lesson::Node(Node { pool, describes }))
             }
             FactKind::NodePool => pool::nodes_of_pool(object).map(|nodes| describe(&metadata.name, nodes)),
             // A bucket without the label belongs to no pool that a node could be in.
             FactKind::NodeBucket => pool::nodes_of_bucket(object)
                 .map(|nodes| describe(pool::pool_of_bucket(&metadata.labels).map_or("", String::as_str), nodes)),
+            FactKind::ConfigMap if (&*metadata.namespace, &*metadata.name) != (config_map::NAMESPACE, config_map::NAME) => {
+                return Read::Other;
+            }
+            FactKind::ConfigMap => config_map::data(object, encoding).map(|data| Lesson::Components(Listed::of(&data))),
         };
         let Some(lesson) = lesson else { return Read::Undecodable };
         let key = match kind {
-            FactKind::Service => service_key(metadata.namespace.as_bytes(), metadata.name.as_bytes()),
+            FactKind::Service | FactKind::ConfigMap => service_key(metadata.namespace.as_bytes(), metadata.name.as_bytes()),
             _ => metadata.name.into_bytes(),
         };
         Read::Fact(Fact { key: key.into(), version: Version::parse(&metadata.resource_version), lesson })
@@ -116,9 +137,12 @@ pub(crate) fn matters(kind: FactKind, config: &Config) -> bool {
         FactKind::Service => true,
         FactKind::Node => match config.membership {
             Membership::NodePool | Membership::NodeBucket => config.pool.is_none(),
-            Membership::NodeLabel(_) => true,
-            Membership::CiliumNodeLabel(_) | Membership::Off => false,
+            Membership::NodeLabel(_) | Membership::NodeLabels => true,
+            // Whether pools count for endpoints or not, node ports ask for the own one.
+            Membership::Off => config.node_port_isolation && config.pool.is_none(),
+            Membership::CiliumNodeLabel(_) => false,
         },
+        FactKind::ConfigMap => config.components == Components::YurtHub,
         FactKind::CiliumNode => matches!(config.membership, Membership::CiliumNodeLabel(_)),
         FactKind::NodePool => config.membership == Membership::NodePool,
         FactKind::NodeBucket => config.membership == Membership::NodeBucket,

@@ -2,19 +2,21 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::fact::{Description, Fact, Lesson, Node, service_key};
+use super::components::{Listed as Components, defaults};
+use super::fact::{Description, Fact, Lesson, Node, label_pool, service_key};
 use super::log::{Change, Log};
 use super::membership::Membership as Pools;
 use super::source::{Listed, Source};
 use super::table::Table;
-use crate::config::{Config, Membership};
-use crate::object::FactKind;
+use crate::config::rewrites::Rewrites;
+use crate::config::{Components as Who, Config, Membership};
 use crate::object::selection::Selection;
 use crate::object::version::Version;
+use crate::object::{FactKind, config_map};
 use crate::topology::Members;
 use crate::topology::keys::Keys;
 use crate::topology::ladder::Usable;
-use crate::topology::verdict::{OwnPool, Service, View};
+use crate::topology::verdict::{OwnPool, Pools as OwnPools, Service, View};
 
 /// Everything that verdicts depend on.
 #[derive(Default)]
@@ -22,6 +24,8 @@ pub(crate) struct Facts {
     services: Table<Asked>,
     nodes: Table<Node>,
     pools: Table<Description>,
+    /// One at most: the ConfigMap that names components.
+    components: Table<Components>,
     membership: Pools,
     sources: [Source; FactKind::ALL.len()],
     log: Log,
@@ -50,7 +54,7 @@ impl Listing {
 }
 
 /// What a Service asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Asked {
     keys: Keys,
     /// The Service was deleted. Its keys hold for slices that still stand: a deletion must not open a pool.
@@ -61,7 +65,7 @@ impl Facts {
     /// What is known of a Service, by the key that [`write_service_key`](super::fact::write_service_key) writes; and whether it was deleted.
     pub(crate) fn service(&self, key: &[u8]) -> (Service, bool) {
         match self.services.get(key) {
-            Some(&Asked { keys, deleted }) => (Service::Known(keys), deleted),
+            Some(Asked { keys, deleted }) => (Service::Known(keys.clone()), *deleted),
             None => (Service::Unknown, false),
         }
     }
@@ -79,6 +83,31 @@ impl Facts {
         match &config.pool {
             Some(pool) => Some(pool.as_bytes()),
             None => self.nodes.get(node)?.pool.as_deref(),
+        }
+    }
+
+    /// Whether `node` is in that pool by its own label.
+    pub(crate) fn is_own_pool(&self, node: &[u8], pool: &str, config: &Config) -> bool {
+        match config.membership {
+            Membership::NodeLabels => self.nodes.get(node).is_some_and(|node| node.describes.iter().any(|own| **own == *pool.as_bytes())),
+            _ => self.own_pool_name(node, config) == Some(pool.as_bytes()),
+        }
+    }
+
+    /// What the ConfigMap names, if it is there.
+    pub(crate) fn components(&self) -> Option<&Components> {
+        self.components.get(&service_key(config_map::NAMESPACE.as_bytes(), config_map::NAME.as_bytes()))
+    }
+
+    /// What a client gets of what is on.
+    pub(crate) fn rewrites_of(&self, component: &str, config: &Config) -> Rewrites {
+        let on = config.rewrites();
+        match config.components {
+            Who::All => on,
+            Who::YurtHub => {
+                let listed = self.components().map(|listed| listed.rewrites(component)).unwrap_or_default();
+                on.and(defaults(component).or(listed))
+            }
         }
     }
 
@@ -101,7 +130,7 @@ impl Facts {
         config: &'a Config,
         usable: impl FnOnce(Option<&Members>) -> Usable,
     ) -> View<'a> {
-        View::settle(service, node, || self.own_pool(node, config), config.in_doubt, usable)
+        View::settle(service, node, &PoolsOf { facts: self, node, config }, config.in_doubt, usable)
     }
 
     pub(crate) fn membership(&self) -> &Pools {
@@ -125,12 +154,14 @@ impl Facts {
             FactKind::Service => self.services.forget_versions(),
             FactKind::Node | FactKind::CiliumNode => self.nodes.forget_versions(),
             FactKind::NodePool | FactKind::NodeBucket => self.pools.forget_versions(),
+            FactKind::ConfigMap => self.components.forget_versions(),
         }
     }
 
     /// A complete list of `selection` at `version`.
     pub(super) fn list(&mut self, kind: FactKind, selection: &Selection, version: Version, list: Listing) {
-        if selection.is_of_one_name() {
+        // Of ConfigMaps only one is asked for, so that a list of its name is a whole one.
+        if selection.is_of_one_name() && kind != FactKind::ConfigMap {
             return list.facts.into_values().for_each(|fact| self.single(kind, fact));
         }
         if self.sources[kind as usize].listed(selection, version) == Listed::Old {
@@ -183,6 +214,7 @@ impl Facts {
             FactKind::Service => self.services.version(key),
             FactKind::Node | FactKind::CiliumNode => self.nodes.version(key),
             FactKind::NodePool | FactKind::NodeBucket => self.pools.version(key),
+            FactKind::ConfigMap => self.components.version(key),
         }
     }
 
@@ -191,20 +223,27 @@ impl Facts {
             FactKind::Service => self.services.absent_from(selection, version, list),
             FactKind::Node | FactKind::CiliumNode => self.nodes.absent_from(selection, version, list),
             FactKind::NodePool | FactKind::NodeBucket => self.pools.absent_from(selection, version, list),
+            FactKind::ConfigMap => self.components.absent_from(selection, version, list),
         }
     }
 
-    fn set(&mut self, fact: Fact, listed: bool, changes: &mut Vec<Change>) {
+    fn set(&mut self, fact: Fact, listed_by_source: bool, changes: &mut Vec<Change>) {
         let Fact { key, version, lesson } = fact;
         match lesson {
-            Lesson::Service(keys) => self.set_service(&key, version, listed, Asked { keys, deleted: false }, changes),
+            Lesson::Service(keys) => self.set_service(&key, version, listed_by_source, Asked { keys, deleted: false }, changes),
             Lesson::Node(node) => {
-                let before = self.nodes.set(&key, version, listed, node.clone());
+                let before = self.nodes.set(&key, version, listed_by_source, node.clone());
                 self.node_changed(&key, Some(node), before, changes);
             }
             Lesson::Pool(pool) => {
-                let before = self.pools.set(&key, version, listed, pool.clone());
+                let before = self.pools.set(&key, version, listed_by_source, pool.clone());
                 self.pool_changed(Some(pool), before, changes);
+            }
+            Lesson::Components(listed) => {
+                let before = self.components.set(&key, version, listed_by_source, listed.clone());
+                if before.unwrap_or_default() != listed {
+                    changes.push(Change::Components(text(&key)));
+                }
             }
         }
     }
@@ -218,8 +257,9 @@ impl Facts {
                     self.services.remove(key);
                     changes.push(Change::Service(text(key)));
                 }
-                Some(&asked) => {
-                    self.set_service(key, version, false, Asked { deleted: true, ..asked }, changes);
+                Some(asked) => {
+                    let asked = Asked { deleted: true, ..asked.clone() };
+                    self.set_service(key, version, false, asked, changes);
                     self.deleted.push_back((key.into(), version));
                     if self.deleted.len() > MAX_DELETED {
                         self.forget_longest_deleted(changes);
@@ -234,6 +274,11 @@ impl Facts {
                 let before = self.pools.remove(key);
                 self.pool_changed(None, before, changes);
             }
+            FactKind::ConfigMap => {
+                if self.components.remove(key).is_some_and(|before| before != Components::default()) {
+                    changes.push(Change::Components(text(key)));
+                }
+            }
         }
     }
 
@@ -247,24 +292,27 @@ impl Facts {
     }
 
     fn set_service(&mut self, key: &[u8], version: Version, listed: bool, asked: Asked, changes: &mut Vec<Change>) {
-        let before = self.services.set(key, version, listed, asked);
+        let before = self.services.set(key, version, listed, asked.clone());
         if before.is_none_or(|before| before.keys != asked.keys) {
             changes.push(Change::Service(text(key)));
         }
     }
 
     fn node_changed(&mut self, key: &[u8], after: Option<Node>, before: Option<Node>, changes: &mut Vec<Change>) {
-        let pool = |node: &Option<Node>| node.as_ref().and_then(|node| node.pool.clone());
-        if pool(&after) == pool(&before) {
+        // A node that was not known and one in no pool are seen alike.
+        let (after, before) = (after.unwrap_or_default(), before.unwrap_or_default());
+        if after == before {
             return;
         }
         changes.push(Change::Node(text(key)));
-        // Where the label is the membership, the node itself describes its pool.
-        let description = |node: Option<Node>| {
-            let pool = node.filter(|node| node.describes_pool)?.pool?;
-            Some(Description { pool, nodes: vec![key.into()] })
-        };
-        self.pool_changed(description(after), description(before), changes);
+        // Where labels are the membership, the node itself describes its pools; up before down.
+        let description = |pool: &[u8]| Some(Description { pool: pool.into(), nodes: vec![key.into()] });
+        for pool in after.describes.iter().filter(|pool| !before.describes.contains(pool)) {
+            self.pool_changed(description(pool), None, changes);
+        }
+        for pool in before.describes.iter().filter(|pool| !after.describes.contains(pool)) {
+            self.pool_changed(None, description(pool), changes);
+        }
     }
 
     /// One object says `after` of a pool and its nodes, where it said `before`.
@@ -294,6 +342,35 @@ impl Facts {
 
     pub(super) fn log(&self) -> &Log {
         &self.log
+    }
+}
+
+/// The pools of one node.
+struct PoolsOf<'a, 'n> {
+    facts: &'a Facts,
+    node: &'n [u8],
+    config: &'a Config,
+}
+
+impl<'a> OwnPools<'a> for PoolsOf<'a, '_> {
+    fn own(&self) -> OwnPool<'a> {
+        self.facts.own_pool(self.node, self.config)
+    }
+
+    fn sharing(&self, label: &str) -> Option<&'a Members> {
+        match &self.config.membership {
+            Membership::NodeLabels => {
+                let prefix = label_pool(label.as_bytes(), b"");
+                let own = self.facts.nodes.get(self.node)?.describes.iter().find(|pool| pool.starts_with(&prefix))?;
+                self.facts.membership.members(own)
+            }
+            // A Service may ask for the one label that makes pools.
+            Membership::NodeLabel(key) | Membership::CiliumNodeLabel(key) if key == label => match self.own() {
+                OwnPool::Members(members) => Some(members),
+                OwnPool::Off | OwnPool::None | OwnPool::Unknown => None,
+            },
+            _ => None,
+        }
     }
 }
 

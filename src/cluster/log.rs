@@ -20,6 +20,8 @@ pub enum Change {
     },
     /// A pool became known or unknown.
     Pool(Box<str>),
+    /// This ConfigMap, as `namespace/name`, names other clients for the rewrites.
+    Components(Box<str>),
 }
 
 /// How many changes are remembered. Who fell further behind looks at everything again.

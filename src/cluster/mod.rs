@@ -1,5 +1,6 @@
 //! What is known about the cluster: facts in, questions out.
 
+mod components;
 pub(crate) mod counters;
 pub(crate) mod fact;
 mod facts;
@@ -13,18 +14,20 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
+use self::components::defaults;
 use self::counters::{Counters, Tally};
 use self::fact::{Fact, matters};
 pub(crate) use self::facts::{Facts, Listing};
 use self::log::Change;
 use self::pages::Pages;
 
-use crate::config::{Config, Membership};
+use crate::config::rewrites::{Rewrite, Rewrites};
+use crate::config::{Components, Config, Membership};
 use crate::error::Result;
 use crate::ledger::shelf::Shelf;
-use crate::object::FactKind;
 use crate::object::selection::Selection;
 use crate::object::version::Version;
+use crate::object::{FactKind, config_map};
 
 /// What is known about the cluster. One per process; clones share it; any thread may use it.
 ///
@@ -44,7 +47,7 @@ struct Shared {
     shelf: Mutex<Shelf>,
 }
 
-/// A kind of facts that has to be known before anything may be filtered, and is not.
+/// A kind of facts that has to be known before objects that depend on it may be shown, and is not.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Missing {
@@ -62,6 +65,29 @@ impl fmt::Display for Missing {
             None => write!(out, "no {} seen yet (GET {})", self.kind, self.path),
             Some(known) => write!(out, "the {} list seen covers only {known} (GET {})", self.kind, self.path),
         }
+    }
+}
+
+/// How much of a kind has to be known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Nothing,
+    /// The own node's.
+    Own,
+    All,
+}
+
+/// What rewrites that apply need of a kind that matters.
+fn need(kind: FactKind, rewrites: Rewrites, config: &Config) -> Need {
+    let (topology, ports) = (rewrites.has(Rewrite::ServiceTopology), rewrites.has(Rewrite::NodePortIsolation));
+    let by_label = matches!(config.membership, Membership::NodeLabel(_) | Membership::NodeLabels);
+    match kind {
+        FactKind::Service | FactKind::NodePool | FactKind::NodeBucket | FactKind::CiliumNode if topology => Need::All,
+        FactKind::Node if topology && by_label => Need::All,
+        FactKind::Node if topology => Need::Own,
+        // Node ports ask for the name of the own pool and for nothing else.
+        FactKind::Node | FactKind::CiliumNode if ports && config.pool.is_none() => Need::Own,
+        _ => Need::Nothing,
     }
 }
 
@@ -104,28 +130,35 @@ impl Cluster {
 
     /// What still has to be learned before `node` may be shown slices of every namespace; empty when it is ready.
     pub fn missing(&self, node: &str) -> Vec<Missing> {
-        self.missing_for(node, &Selection::default())
+        self.missing_for(node, &Selection::default(), self.config().rewrites(), None)
     }
 
-    pub(crate) fn missing_for(&self, node: &str, slices: &Selection) -> Vec<Missing> {
+    /// The same before `component` (`None`: any client) may be shown objects of a selection to which these rewrites may apply.
+    pub(crate) fn missing_for(&self, node: &str, selection: &Selection, may_apply: Rewrites, component: Option<&str>) -> Vec<Missing> {
         let config = self.config();
-        if !config.service_topology {
-            return Vec::new();
-        }
         let facts = self.read();
+        let on = config.rewrites().and(may_apply);
+        let yurt_hub = config.components == Components::YurtHub;
+        let now = component.map_or(on, |component| facts.rewrites_of(component, config).and(on));
+        // What a component gets by default it gets whatever the ConfigMap says.
+        let may_get_more = yurt_hub && component.is_none_or(|component| defaults(component).and(on) != on) && !on.is_empty();
         let everything = Selection::default();
         let mut missing = Vec::new();
         for kind in FactKind::ALL.into_iter().filter(|&kind| matters(kind, config)) {
             let known = facts.source(kind);
-            let only_own = kind == FactKind::Node && !matches!(config.membership, Membership::NodeLabel(_));
-            let enough = match kind {
-                FactKind::Service => known.is_some_and(|known| known.covers_services_of(slices)),
+            let need = if kind == FactKind::ConfigMap && may_get_more { Need::All } else { need(kind, now, config) };
+            let enough = match (kind, need) {
+                (_, Need::Nothing) => true,
+                (FactKind::Service, _) => known.is_some_and(|known| known.covers_services_of(selection)),
+                (FactKind::ConfigMap, _) => {
+                    facts.components().is_some() || known.is_some_and(|known| known.covers(&config_map::selection()))
+                }
                 // Only the own Node's label is needed, and one that was read says it whatever list it came from.
-                _ if only_own => facts.has_node(node) || known.is_some_and(|known| known.must_have(node.as_bytes())),
-                _ => known.is_some_and(|known| known.covers(&everything)),
+                (_, Need::Own) => facts.has_node(node) || known.is_some_and(|known| known.must_have(node.as_bytes())),
+                (_, Need::All) => known.is_some_and(|known| known.covers(&everything)),
             };
             if !enough {
-                let path = if only_own { format!("{}/{node}", kind.list_path()) } else { kind.list_path().to_owned() };
+                let path = if need == Need::Own { format!("{}/{node}", kind.list_path()) } else { kind.list_path().to_owned() };
                 missing.push(Missing { kind, path: path.into(), known: known.map(|known| known.to_string().into()) });
             }
         }

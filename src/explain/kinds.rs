@@ -7,8 +7,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{Frontend, Port, State};
+use crate::config::Hub;
 use crate::object::endpoint_slice::HOSTNAME;
 use crate::object::outline::SERVICE_NAME_LABEL;
+use crate::object::service::{DISCARD_ANNOTATION, LISTEN_ANNOTATION};
+use crate::rewrite::Traits;
 use crate::topology::ladder::Condition;
 
 /// A Service.
@@ -20,6 +23,9 @@ pub(super) struct Service {
     cluster_ips: Vec<String>,
     external_ips: Vec<String>,
     ports: Vec<ServicePort>,
+    /// Annotations that may hide it, where it has them.
+    pub(super) listen: Option<String>,
+    pub(super) discard: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,6 +37,26 @@ struct ServicePort {
 }
 
 impl Service {
+    /// What the rules look at.
+    pub(super) fn traits(&self) -> Traits<'_> {
+        Traits {
+            namespace: self.namespace.as_bytes(),
+            name: self.name.as_bytes(),
+            r#type: self.r#type.as_bytes(),
+            listen: self.listen.as_deref().map(str::as_bytes),
+            discard: self.discard.as_deref().map(str::as_bytes),
+        }
+    }
+
+    /// The same Service as it leads to an address on the node.
+    pub(super) fn redirected(&self, hub: Hub) -> Service {
+        let mut led = Service { cluster_ips: vec![hub.host.to_string()], ..self.clone() };
+        if let Some(port) = led.ports.iter_mut().find(|port| port.name == "https") {
+            port.port = hub.port.into();
+        }
+        led
+    }
+
     pub(super) fn frontends(&self) -> Vec<Frontend> {
         let mut frontends = Vec::new();
         for port in &self.ports {
@@ -145,6 +171,7 @@ struct JsonMetadata {
     name: Option<String>,
     namespace: Option<String>,
     labels: Option<HashMap<String, Option<String>>>,
+    annotations: Option<HashMap<String, Option<String>>>,
 }
 
 #[derive(Deserialize)]
@@ -178,7 +205,10 @@ struct JsonServicePort {
 impl From<JsonService> for Service {
     fn from(service: JsonService) -> Service {
         let (namespace, name) = (service.metadata.namespace.unwrap_or_default(), service.metadata.name.unwrap_or_default());
-        let Some(spec) = service.spec else { return Service { namespace, name, ..Service::default() } };
+        let mut annotations = service.metadata.annotations.unwrap_or_default();
+        let mut annotation = |key: &str| annotations.remove(key).map(Option::unwrap_or_default);
+        let (listen, discard) = (annotation(LISTEN_ANNOTATION), annotation(DISCARD_ANNOTATION));
+        let Some(spec) = service.spec else { return Service { namespace, name, listen, discard, ..Service::default() } };
         let ports = spec.ports.unwrap_or_default().into_iter().map(|port| ServicePort {
             name: port.name.unwrap_or_default(),
             protocol: port.protocol.unwrap_or_else(|| "TCP".to_owned()),
@@ -193,6 +223,8 @@ impl From<JsonService> for Service {
             cluster_ips: spec.cluster_ips.unwrap_or_else(|| spec.cluster_ip.filter(|ip| !ip.is_empty()).into_iter().collect()),
             external_ips: spec.external_ips.unwrap_or_default(),
             ports: ports.collect(),
+            listen,
+            discard,
         }
     }
 }
@@ -311,6 +343,8 @@ struct PbMetadata {
     namespace: String,
     #[prost(map = "string, string", tag = "11")]
     labels: HashMap<String, String>,
+    #[prost(map = "string, string", tag = "12")]
+    annotations: HashMap<String, String>,
 }
 
 #[derive(prost::Message)]
@@ -349,7 +383,7 @@ struct PbServicePort {
 
 impl From<PbService> for Service {
     fn from(service: PbService) -> Service {
-        let metadata = service.metadata.unwrap_or_default();
+        let mut metadata = service.metadata.unwrap_or_default();
         let spec = service.spec.unwrap_or_default();
         let alone = Some(spec.cluster_ip).filter(|ip| !ip.is_empty() && spec.cluster_ips.is_empty());
         Service {
@@ -363,6 +397,8 @@ impl From<PbService> for Service {
                 .into_iter()
                 .map(|PbServicePort { name, protocol, port, node_port }| ServicePort { name, protocol, port, node_port })
                 .collect(),
+            listen: metadata.annotations.remove(LISTEN_ANNOTATION),
+            discard: metadata.annotations.remove(DISCARD_ANNOTATION),
         }
     }
 }

@@ -11,7 +11,10 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 pub use self::inventory::{Headline, Inventory};
+use crate::config::{Hub, Rewrite};
 use crate::node::NodeView;
+use crate::object::service::{DISCARD_ANNOTATION, LISTEN_ANNOTATION};
+use crate::rewrite::{ServiceReason, forward_kubernetes_service};
 use crate::topology::Members;
 use crate::topology::ladder::Usable;
 use crate::topology::verdict::Reason;
@@ -27,8 +30,18 @@ pub struct ServiceView {
     pub name: String,
     /// `ClusterIP`, `NodePort`, ...; empty where only endpoints are known.
     pub r#type: String,
-    /// What its topology keys ask for: `any`, `node`, `pool` or `ladder`; `None`: the Service is not known.
+    /// What its topology keys ask for: `any`, `node`, `pool`, `labels` or `ladder`; `None`: the Service is not known.
     pub topology: Option<&'static str>,
+    /// Whether this node's proxy sees the Service at all. True for one that is not known: what hides it stands in it.
+    pub shown: bool,
+    /// The rewrite that says so, or that changes it: see [`Rewrite::name`](crate::Rewrite::name). `None`: none has anything to say.
+    pub rewrite: Option<&'static str>,
+    /// Why: see [`ServiceReason::name`].
+    pub reason: &'static str,
+    /// The row of the rule: see [`ServiceReason::rule`].
+    pub rule: &'static str,
+    /// The same in words, with the fact that it rests on.
+    pub why: String,
     /// Where it is reached: `10.96.57.90:80/TCP`.
     pub frontends: Vec<Frontend>,
     /// All its endpoints, in the order of its slices.
@@ -69,6 +82,8 @@ pub struct EndpointView {
     pub state: State,
     /// Whether this node's proxy sees it.
     pub kept: bool,
+    /// The rewrite that decides: `serviceTopology` or `forwardKubernetesService`; `None`: it is off, or not for this client.
+    pub rewrite: Option<&'static str>,
     /// Why: see [`Reason::name`].
     pub reason: &'static str,
     /// The row of the rule: see [`Reason::rule`].
@@ -114,14 +129,14 @@ impl State {
 }
 
 impl ServiceView {
-    /// What this node's proxy sends to from one frontend: endpoints that it sees, of the frontend's family and at the port
+    /// What this node's proxy sends to from one frontend of a Service that it sees: endpoints that it sees, of the frontend's family and at the port
     /// of its name; the active ones, or those terminating if there are none. Proxies take addresses only, no names
     /// (addressType FQDN).
     pub fn backends(&self, frontend: &Frontend) -> Vec<(&EndpointView, &Port)> {
         let any_family = matches!(frontend.r#type, "NodePort" | "Headless");
         let seen = self.endpoints.iter().filter(|endpoint| {
             let family = endpoint.address.parse().map(|address: IpAddr| address.is_ipv6());
-            endpoint.kept && family.is_ok_and(|ipv6| any_family || ipv6 == frontend.ipv6)
+            self.shown && endpoint.kept && family.is_ok_and(|ipv6| any_family || ipv6 == frontend.ipv6)
         });
         let port = |endpoint: &'_ EndpointView| endpoint.ports.iter().position(|port| port.name == frontend.port_name);
         let at_port: Vec<_> = seen.filter_map(|endpoint| Some((endpoint, &endpoint.ports[port(endpoint)?]))).collect();
@@ -149,8 +164,15 @@ impl Inventory {
 
     fn service(&self, node: &NodeView, namespace: &str, name: &str) -> ServiceView {
         let service = self.service_named(namespace, name);
+        let config = node.cluster().config();
+        let (labels, rewrites) = (node.labels_of(namespace, name), node.rewrites());
+        let forwards = rewrites.contains(&Rewrite::ForwardKubernetesService);
         let mut endpoints = Vec::new();
         for slice in self.slices_of(namespace, name) {
+            let hub = config.forward_kubernetes_service.filter(|hub| {
+                let is_it = (&*slice.namespace, &*slice.name) == ("default", "kubernetes");
+                forwards && is_it && slice.address_type == forward_kubernetes_service::family(hub)
+            });
             // A ladder is decided over all slices of one family.
             let siblings = || self.slices_of(namespace, name).filter(|sibling| sibling.address_type == slice.address_type);
             let usable = |members: Option<&Members>| {
@@ -160,8 +182,13 @@ impl Inventory {
                 })
             };
             for endpoint in &slice.endpoints {
-                let reason = node.judge_among(namespace, Some(name), endpoint.node.as_deref(), usable);
-                let pools = endpoint.node.as_deref().map(|name| node.pools_of(name)).unwrap_or_default();
+                let reason = match hub {
+                    Some(_) => Reason::Forwarded,
+                    None => node.judge_among(namespace, Some(name), endpoint.node.as_deref(), usable),
+                };
+                let mut pools = endpoint.node.as_deref().map(|name| node.pools_of(name)).unwrap_or_default();
+                // Of the pools that labels make only those matter that the Service asks for.
+                pools.retain(|pool| labels.is_empty() || labels.iter().any(|label| is_of_label(pool, label)));
                 endpoints.push(EndpointView {
                     address: endpoint.addresses.first().cloned().unwrap_or_default(),
                     object: format!("{}/{}", slice.namespace, slice.name),
@@ -171,19 +198,87 @@ impl Inventory {
                     pools,
                     state: endpoint.state,
                     kept: reason.keeps(),
+                    rewrite: rewrite_of(reason),
                     reason: reason.name(),
                     rule: reason.rule(),
                 });
             }
+            if let Some(hub) = hub {
+                endpoints.push(forwarded(slice, hub, node));
+            }
         }
+        let judged = service.map_or(ServiceReason::NoRule, |service| node.judge_service(&service.traits()));
+        let led = config.master_service.filter(|_| judged == ServiceReason::Redirected);
+        let frontends = |service: &kinds::Service| match led {
+            Some(hub) => service.redirected(hub).frontends(),
+            None => service.frontends(),
+        };
         ServiceView {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             r#type: service.map(|service| service.r#type.clone()).unwrap_or_default(),
             topology: node.topology_of(namespace, name),
-            frontends: service.map(kinds::Service::frontends).unwrap_or_default(),
+            shown: !judged.hides(),
+            rewrite: judged.rewrite().map(Rewrite::name),
+            reason: judged.name(),
+            rule: judged.rule(),
+            why: service_sentence(judged, node, service.and_then(|service| service.listen.as_deref())),
+            frontends: service.map(frontends).unwrap_or_default(),
             endpoints,
         }
+    }
+}
+
+/// The address on the node that stands in a slice for the API server.
+fn forwarded(slice: &kinds::Slice, hub: Hub, node: &NodeView) -> EndpointView {
+    let mut ports = slice.ports.clone();
+    if let Some(port) = ports.iter_mut().find(|port| port.name == "https") {
+        port.port = hub.port.into();
+    }
+    EndpointView {
+        address: hub.host.to_string(),
+        object: format!("{}/{}", slice.namespace, slice.name),
+        ports,
+        node: None,
+        pools: Vec::new(),
+        state: State::Active,
+        kept: true,
+        rewrite: rewrite_of(Reason::Forward),
+        reason: Reason::Forward.name(),
+        rule: Reason::Forward.rule(),
+        why: sentence(Reason::Forward, node, None, &[]),
+    }
+}
+
+fn rewrite_of(reason: Reason) -> Option<&'static str> {
+    match reason {
+        Reason::Forward | Reason::Forwarded => Some(Rewrite::ForwardKubernetesService.name()),
+        Reason::ServiceTopologyOff => None,
+        _ => Some(Rewrite::ServiceTopology.name()),
+    }
+}
+
+/// Whether a pool is one that a label makes.
+fn is_of_label(pool: &str, label: &str) -> bool {
+    pool.split_once('=').is_some_and(|(key, _)| key == label)
+}
+
+/// Why a Service is shown, hidden or changed.
+fn service_sentence(reason: ServiceReason, view: &NodeView, listen: Option<&str>) -> String {
+    let own_pool = view.pool();
+    let own = own_pool.as_deref().unwrap_or("no pool");
+    let listen = format!("{LISTEN_ANNOTATION}: {:?}", listen.unwrap_or_default());
+    match reason {
+        ServiceReason::NoRule => "no rewrite that this client gets has anything to say of it".to_owned(),
+        ServiceReason::NodeInNoPool => format!("{listen}, and {} is in no pool", view.name()),
+        ServiceReason::PoolNamed => format!("{listen} names pool {own}"),
+        ServiceReason::AnyPool => format!("{listen} is for every pool that it does not exclude, so for {own}"),
+        ServiceReason::PoolExcluded => format!("{listen} excludes pool {own}"),
+        ServiceReason::PoolNotNamed => format!("{listen} does not name pool {own}"),
+        ServiceReason::NoPoolNamed => format!("{listen} names no pool at all"),
+        ServiceReason::Discarded => format!("type LoadBalancer, and {DISCARD_ANNOTATION}: \"true\""),
+        ServiceReason::CloudTunnel => "it is OpenYurt's tunnel to the cloud, known by its name".to_owned(),
+        ServiceReason::Redirected => "it stands for the API server, and leads to the address that the configuration names".to_owned(),
     }
 }
 
@@ -194,11 +289,13 @@ fn sentence(reason: Reason, view: &NodeView, on: Option<&str>, pools: &[String])
     let on = on.unwrap_or("none");
     match reason {
         Reason::NoTopologyKeys => "the Service has no topology keys that are known".to_owned(),
-        Reason::ServiceTopologyOff => "rewrites.serviceTopology is off".to_owned(),
+        Reason::ServiceTopologyOff => "rewrites.serviceTopology is off, or not for this client".to_owned(),
         Reason::NoService => "the slice names no Service".to_owned(),
         Reason::UnknownService => "in doubt: the Service is not known".to_owned(),
         Reason::UnknownPool => format!("in doubt: no list of the nodes in pool {own}"),
         Reason::PoolTopologyOff => "pool topology is off in the configuration".to_owned(),
+        Reason::Forward => "it stands for the API server on this node".to_owned(),
+        Reason::Forwarded => "rewrites.forwardKubernetesService puts an address on this node in its place".to_owned(),
         Reason::AnyRung => "no key before `*` has a usable endpoint".to_owned(),
         Reason::OwnNode => "on this node".to_owned(),
         Reason::OwnPool => format!("{on} is in pool {own}"),

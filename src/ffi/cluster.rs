@@ -39,7 +39,7 @@ pub unsafe extern "C" fn poolscope_cluster_new(
     }
 }
 
-/// Opens the response to a request for Services, Nodes, CiliumNodes, NodePools or NodeBuckets that the embedder makes
+/// Opens the response to a request for Services, Nodes, CiliumNodes, NodePools, NodeBuckets or the ConfigMap kube-system/yurt-hub-cfg that the embedder makes
 /// itself, to teach the cluster: a list, a watch or a single object, whole or metadata-only. Free the feed with
 /// poolscope_feed_free(). Fails with POOLSCOPE_NOT_A_FACT for any other request and for a status other than 200, with
 /// POOLSCOPE_CONTENT_TYPE and POOLSCOPE_CONTENT_ENCODING.
@@ -95,7 +95,7 @@ pub unsafe extern "C" fn poolscope_cluster_generation(cluster: *const poolscope_
 }
 
 /// What changed after `generation`, oldest first (what changed together, in no order), as JSON: an array of `{"service": "namespace/name"}`, `{"node": NAME}`,
-/// `{"pool": NAME}` and `{"member": {"node": NAME, "pool": NAME}}`; `null` if that is too long ago to be remembered.
+/// `{"pool": NAME}`, `{"member": {"node": NAME, "pool": NAME}}` and `{"components": "namespace/name"}`; `null` if that is too long ago to be remembered.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_cluster_changes_since(
     cluster: *const poolscope_cluster,
@@ -133,7 +133,7 @@ pub unsafe extern "C" fn poolscope_cluster_counters(
     }
 }
 
-/// Forgets where the facts of a kind (`Service`, `Node`, `CiliumNode`, `NodePool`, `NodeBucket`) came from, not the facts:
+/// Forgets where the facts of a kind (`Service`, `Node`, `CiliumNode`, `NodePool`, `NodeBucket`, `ConfigMap`) came from, not the facts:
 /// the next list of it replaces them, and until then the kind is missing. For when the source has gone for good, or the
 /// API server was restored to an earlier state.
 #[unsafe(no_mangle)]

@@ -17,15 +17,36 @@ use crate::{Error, Head, NodeView, Opened, Request};
 /// The cluster as one node sees it. Any thread may use it at any time.
 pub struct poolscope_node(pub(super) Shared<NodeView>);
 
-/// Whether enough is known to show this node slices of every namespace.
+/// The view of the same node for a client of that User-Agent: for explanations, and for requests that do not carry the
+/// header. It matters where the configuration says `"components": "yurtHub"`. Free it with poolscope_node_free().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn poolscope_node_client(
+    node: *const poolscope_node,
+    user_agent: *const c_char,
+    user_agent_len: usize,
+    client: *mut *mut poolscope_node,
+    error: *mut *mut poolscope_error,
+) -> poolscope_status {
+    // SAFETY: the header's contract.
+    unsafe {
+        border(error, || {
+            let client = slot(client, ptr::null_mut(), "client")?;
+            let node = given(node, "node")?.0.enter()?;
+            client.put(poolscope_node(Shared::new(node.client(text(user_agent, user_agent_len, "user_agent")?))));
+            Ok(())
+        })
+    }
+}
+
+/// Whether enough is known to show this node objects of every namespace.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_node_is_ready(node: *const poolscope_node) -> bool {
     // SAFETY: the header's contract.
     unsafe { answer(false, || Ok(given(node, "node")?.0.enter()?.missing().is_empty())) }
 }
 
-/// What is known of the node, as JSON: `{"name": NAME, "known": BOOL, "pool": NAME or null, "missing": [...]}`. Each thing
-/// missing is `{"kind": KIND, "path": WHAT TO GET, "known": WHAT IS KNOWN INSTEAD or null}`.
+/// What is known of the node, as JSON: `{"name": NAME, "known": BOOL, "pool": NAME or null, "rewrites": [NAME...], "missing":
+/// [...]}`, where `rewrites` are those that its client gets as the facts are now. Each thing missing is `{"kind": KIND, "path": WHAT TO GET, "known": WHAT IS KNOWN INSTEAD or null}`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_node_describe(
     node: *const poolscope_node,
@@ -37,7 +58,9 @@ pub unsafe extern "C" fn poolscope_node_describe(
         border(error, || {
             let description = slot(description, ptr::null_mut(), "description")?;
             let node = given(node, "node")?.0.enter()?;
-            let facts = json!({"name": node.name(), "known": node.is_known(), "pool": node.pool(), "missing": node.missing()});
+            let (name, rewrites) = (node.name(), node.rewrites());
+            let facts =
+                json!({"name": name, "known": node.is_known(), "pool": node.pool(), "rewrites": rewrites, "missing": node.missing()});
             description.put(poolscope_text::json(&facts)?);
             Ok(())
         })

@@ -5,7 +5,7 @@ mod index;
 pub(crate) mod shelf;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -46,6 +46,30 @@ pub(crate) struct Ledger {
     pub(crate) repeat: BTreeSet<u32>,
     /// Objects that are owed and whose originals have to be asked for.
     pub(crate) missing: BTreeSet<u32>,
+    /// Objects of a kind that may be hidden which are gone and were given: a client that goes on from before may have them,
+    /// and is sent their events again.
+    gone: HashSet<Box<[u8]>>,
+}
+
+/// How many names of objects that are gone are remembered.
+const MAX_GONE: usize = 4096;
+
+/// The form in which a client has an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// It does not have it.
+    None,
+    /// The one with this digest.
+    Digest(u64),
+}
+
+/// Whether a client has an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Has {
+    Yes,
+    No,
+    /// It was given, but may not have arrived; or it was taken away, and that may not have.
+    Maybe,
 }
 
 /// What the client has been told of one object.
@@ -65,8 +89,10 @@ pub(crate) struct Entry {
     pub(crate) stamp: Version,
     /// It was last sent by a refresh, not by an event of upstream.
     pub(crate) synthetic: bool,
-    /// A digest of the form that the client has; `None`: that is not known.
-    pub(crate) sent: Option<u64>,
+    /// The form that the client has; `None`: that is not known.
+    pub(crate) sent: Option<Form>,
+    /// It, or one of its name before, was given once. What never was the client cannot have.
+    pub(crate) given: bool,
     /// The object as it would stand in a watch event.
     pub(crate) original: Option<Arc<[u8]>>,
 }
@@ -77,15 +103,30 @@ impl Entry {
     /// Events reach a client in their order, so that a client at `start` has everything that went before an event of that
     /// version. What was said at `start` itself by a refresh went after it, and what is newer did not arrive, or not
     /// whole.
-    fn known_at(&self, start: Version) -> Option<u64> {
+    fn known_at(&self, start: Version) -> Option<Form> {
         let arrived = self.version.is_covered_by(start) && (!self.synthetic || self.stamp.is_before(start));
         self.sent.filter(|_| arrived)
     }
 
     /// What the client has of it is not known any more.
     pub(crate) fn forget_sent(&mut self) {
-        self.sent = None;
+        self.sent = Some(Form::None).filter(|&none| !self.given && self.sent == Some(none));
         self.stamp = Version::default();
+    }
+
+    /// Whether the client has it.
+    pub(crate) fn has(&self) -> Has {
+        match self.sent {
+            Some(Form::Digest(_)) => Has::Yes,
+            Some(Form::None) => Has::No,
+            None => Has::Maybe,
+        }
+    }
+
+    /// The client was told, or not told, so that it has this form now.
+    pub(crate) fn said(&mut self, form: Form, stamp: Version, synthetic: bool) {
+        self.given |= form != Form::None;
+        (self.sent, self.stamp, self.synthetic) = (Some(form), stamp, synthetic);
     }
 }
 
@@ -137,6 +178,7 @@ impl Ledger {
             owed: BTreeSet::new(),
             repeat: BTreeSet::new(),
             missing: BTreeSet::new(),
+            gone: HashSet::new(),
         }
     }
 
@@ -165,6 +207,20 @@ impl Ledger {
     /// The key of the Service that an object belongs to; empty for none.
     pub(crate) fn service_of(&self, id: u32) -> &[u8] {
         self.entry(id).service.map_or(&[], |service| self.services.name(service))
+    }
+
+    /// The objects of which facts may decide.
+    pub(crate) fn depending(&self) -> impl Iterator<Item = u32> {
+        self.names.values().copied().filter(|&id| self.entry(id).lens.is_of_pool())
+    }
+
+    /// Whether the client has an object of that name. What was never given it cannot have.
+    pub(crate) fn has(&self, name: &[u8]) -> Has {
+        match self.find(name) {
+            Some(id) => self.entry(id).has(),
+            None if self.gone.contains(name) => Has::Maybe,
+            None => Has::No,
+        }
     }
 
     /// Every Service that an object belongs to.
@@ -259,9 +315,17 @@ impl Ledger {
         self.retained
     }
 
-    /// Forgets an object.
-    pub(crate) fn remove(&mut self, name: &[u8]) {
+    /// Forgets an object, which is gone. `notes`: but not that it was given.
+    pub(crate) fn remove(&mut self, name: &[u8], notes: bool) {
         let Some(id) = self.names.remove(name) else { return };
+        if notes && self.entry(id).given {
+            if self.gone.len() == MAX_GONE {
+                // Of a client from before it would not be known what it has.
+                self.gone.clear();
+                self.floor = self.high;
+            }
+            self.gone.insert(name.into());
+        }
         self.keep(id, None);
         self.place(id, &[]);
         if let Some(service) = self.entry_mut(id).service.take() {
@@ -311,9 +375,12 @@ impl Ledger {
     /// The client of a watch that begins at `start` may be that of `other`. On what the two do not agree is not known, and
     /// owed unless upstream is going to bring it.
     pub(crate) fn agree(&mut self, other: &Ledger, start: Version) {
+        self.gone.extend(other.gone.iter().cloned());
         for (name, &id) in &self.names {
             let entry = &mut self.entries[id as usize];
-            match other.find(name).map(|id| other.entry(id)) {
+            let theirs = other.find(name).map(|id| other.entry(id));
+            entry.given |= theirs.map_or(other.gone.contains(name), |theirs| theirs.given);
+            match theirs {
                 Some(theirs) if theirs.version.is_covered_by(start) => {
                     if entry.sent != theirs.known_at(start) {
                         entry.forget_sent();
@@ -339,6 +406,8 @@ impl Ledger {
             stamp: Version::default(),
             synthetic: false,
             sent: None,
+            // Of one that went before and may not have gone from the client.
+            given: self.gone.remove(name),
             original: None,
         };
         let id = match self.vacant.pop() {
@@ -409,7 +478,7 @@ mod tests {
         let (mut ours, mut theirs) = (Ledger::new(Digests::default(), 0), Ledger::new(Digests::default(), 0));
         for (ledger, version) in [(&mut ours, 5), (&mut theirs, 8)] {
             let id = see(ledger, version, &[]);
-            ledger.entry_mut(id).sent = Some(17);
+            ledger.entry_mut(id).said(Form::Digest(17), at(version), false);
         }
         ours.agree(&theirs, at(6));
         let id = ours.find(b"shop/cart-1").unwrap();

@@ -149,7 +149,7 @@ struct ProtobufMetadata {
 }
 
 #[derive(prost::Message)]
-struct Entry {
+pub(super) struct Entry {
     #[prost(bytes = "vec", tag = "1")]
     key: Vec<u8>,
     #[prost(bytes = "vec", tag = "2")]
@@ -160,7 +160,7 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-fn entries(entries: Vec<Entry>) -> HashMap<String, String> {
+pub(super) fn entries(entries: Vec<Entry>) -> HashMap<String, String> {
     entries.into_iter().map(|Entry { key, value }| (text(key), text(value))).collect()
 }
 

@@ -1,5 +1,6 @@
 //! Where things are in each kind, on either wire.
 
+pub(crate) mod config_map;
 pub(crate) mod endpoint_slice;
 pub(crate) mod endpoints;
 pub(crate) mod envelope;
@@ -7,6 +8,7 @@ pub(crate) mod metadata;
 pub(crate) mod outline;
 pub(crate) mod pool;
 pub(crate) mod selection;
+pub(crate) mod service;
 pub(crate) mod version;
 
 use std::fmt;
@@ -17,7 +19,7 @@ use crate::wire::Span;
 use crate::wire::encoding::Encoding;
 use crate::wire::json::{Mark, Scanner, Shape};
 
-/// The kinds that carry endpoints and are rewritten.
+/// The kinds that are rewritten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum SubjectKind {
     /// `discovery.k8s.io/v1`: the node is `nodeName`.
@@ -26,6 +28,8 @@ pub(crate) enum SubjectKind {
     EndpointSliceBeta,
     /// core `v1`: the node is `nodeName` of each address.
     Endpoints,
+    /// core `v1`: it has no endpoints, and may be hidden.
+    Service,
 }
 
 impl SubjectKind {
@@ -33,6 +37,7 @@ impl SubjectKind {
         match self {
             SubjectKind::EndpointSlice | SubjectKind::EndpointSliceBeta => "EndpointSlice",
             SubjectKind::Endpoints => "Endpoints",
+            SubjectKind::Service => "Service",
         }
     }
 
@@ -40,7 +45,16 @@ impl SubjectKind {
         match self {
             SubjectKind::EndpointSlice => "discovery.k8s.io/v1",
             SubjectKind::EndpointSliceBeta => "discovery.k8s.io/v1beta1",
-            SubjectKind::Endpoints => "v1",
+            SubjectKind::Endpoints | SubjectKind::Service => "v1",
+        }
+    }
+
+    /// The plural in paths.
+    pub(crate) const fn plural(self) -> &'static str {
+        match self {
+            SubjectKind::EndpointSlice | SubjectKind::EndpointSliceBeta => "endpointslices",
+            SubjectKind::Endpoints => "endpoints",
+            SubjectKind::Service => "services",
         }
     }
 
@@ -52,6 +66,7 @@ impl SubjectKind {
             (SubjectKind::EndpointSliceBeta, false) => endpoint_slice::SHAPE_BETA,
             (SubjectKind::EndpointSliceBeta, true) => endpoint_slice::LADDER_SHAPE_BETA,
             (SubjectKind::Endpoints, _) => endpoints::SHAPE,
+            (SubjectKind::Service, _) => service::SHAPE,
         }
     }
 
@@ -63,6 +78,7 @@ impl SubjectKind {
             (SubjectKind::EndpointSliceBeta, false) => Shape::object(0, outline::event![endpoint_slice::SHAPE_BETA]),
             (SubjectKind::EndpointSliceBeta, true) => Shape::object(0, outline::event![endpoint_slice::LADDER_SHAPE_BETA]),
             (SubjectKind::Endpoints, _) => Shape::object(0, outline::event![endpoints::SHAPE]),
+            (SubjectKind::Service, _) => Shape::object(0, outline::event![service::SHAPE]),
         }
     }
 }
@@ -91,6 +107,7 @@ pub(crate) fn outline_json(kind: SubjectKind, buf: &[u8], marks: &[Mark], outlin
     match kind {
         SubjectKind::EndpointSlice | SubjectKind::EndpointSliceBeta => endpoint_slice::outline_json(buf, marks, outline),
         SubjectKind::Endpoints => endpoints::outline_json(buf, marks, outline),
+        SubjectKind::Service => service::outline_json(buf, marks, outline),
     }
 }
 
@@ -99,6 +116,7 @@ pub(crate) fn outline_protobuf(kind: SubjectKind, buf: &[u8], object: Span, outl
     match kind {
         SubjectKind::EndpointSlice | SubjectKind::EndpointSliceBeta => endpoint_slice::outline_protobuf(buf, object, kind, outline),
         SubjectKind::Endpoints => endpoints::outline_protobuf(buf, object, outline),
+        SubjectKind::Service => service::outline_protobuf(buf, object, outline),
     }
 }
 
@@ -116,11 +134,13 @@ pub enum FactKind {
     NodePool,
     /// `apps.openyurt.io`, any version: `.nodes[].name`, its pool in label `openyurt.io/pool-name`.
     NodeBucket,
+    /// core `v1`: only `kube-system/yurt-hub-cfg`, whose `data` says which clients get which rewrites.
+    ConfigMap,
 }
 
 impl FactKind {
-    pub(crate) const ALL: [FactKind; 5] =
-        [FactKind::Service, FactKind::Node, FactKind::CiliumNode, FactKind::NodePool, FactKind::NodeBucket];
+    pub(crate) const ALL: [FactKind; 6] =
+        [FactKind::Service, FactKind::Node, FactKind::CiliumNode, FactKind::NodePool, FactKind::NodeBucket, FactKind::ConfigMap];
 
     /// The kind as its objects say it.
     pub const fn kind(self) -> &'static str {
@@ -130,6 +150,7 @@ impl FactKind {
             FactKind::CiliumNode => "CiliumNode",
             FactKind::NodePool => "NodePool",
             FactKind::NodeBucket => "NodeBucket",
+            FactKind::ConfigMap => "ConfigMap",
         }
     }
 
@@ -141,12 +162,14 @@ impl FactKind {
             FactKind::CiliumNode => "/apis/cilium.io/v2/ciliumnodes",
             FactKind::NodePool => "/apis/apps.openyurt.io/v1beta2/nodepools",
             FactKind::NodeBucket => "/apis/apps.openyurt.io/v1alpha1/nodebuckets",
+            // A list, so that an answer says too that there is none.
+            FactKind::ConfigMap => "/api/v1/namespaces/kube-system/configmaps?fieldSelector=metadata.name%3Dyurt-hub-cfg",
         }
     }
 
     /// Whether an object's metadata says all that is learned from the kind.
     pub(crate) const fn taught_by_metadata(self) -> bool {
-        !matches!(self, FactKind::NodePool | FactKind::NodeBucket)
+        !matches!(self, FactKind::NodePool | FactKind::NodeBucket | FactKind::ConfigMap)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The outline of one object that carries endpoints: where its names and its endpoints are.
+//! The outline of one object: where its names are, its endpoints, and what else the rules look at.
 
 use std::borrow::Cow;
 
@@ -32,6 +32,11 @@ pub(super) mod id {
     pub(crate) const SERVING: u8 = 20;
     pub(crate) const TERMINATING: u8 = 21;
     pub(crate) const NOT_READY: u8 = 22;
+    pub(crate) const ANNOTATIONS: u8 = 23;
+    pub(crate) const LISTEN: u8 = 24;
+    pub(crate) const DISCARD: u8 = 25;
+    pub(crate) const SPEC: u8 = 26;
+    pub(crate) const SERVICE_TYPE: u8 = 27;
 }
 
 /// `namespace/name` as far as the marks of a broken object tell, for messages.
@@ -121,6 +126,12 @@ pub(crate) struct Outline {
     pub(crate) service_name: Option<Span>,
     pub(crate) address_type: Option<Span>,
     pub(crate) version: Option<VersionPlace>,
+    /// `spec.type` of a Service.
+    pub(crate) service_type: Option<Span>,
+    /// Its annotation `nodeport.openyurt.io/listen`.
+    pub(crate) listen: Option<Span>,
+    /// Its annotation `svc.openyurt.io/discard`.
+    pub(crate) discard: Option<Span>,
     /// Parts that say nothing to a proxy, in the order they stand: resourceVersion, generation, managedFields, the time of
     /// the last change that led to it. In protobuf also the length of the metadata they are in.
     pub(crate) silent: Vec<Span>,
@@ -148,6 +159,9 @@ impl Outline {
             service_name: None,
             address_type: None,
             version: None,
+            service_type: None,
+            listen: None,
+            discard: None,
             silent: Vec::new(),
             endpoints: Vec::new(),
             arrays: Vec::new(),
@@ -187,6 +201,7 @@ impl Outline {
         self.service_name = None;
         self.address_type = None;
         self.version = None;
+        (self.service_type, self.listen, self.discard) = (None, None, None);
         self.silent.clear();
         self.endpoints.clear();
         self.arrays.clear();

@@ -26,11 +26,10 @@ pub(super) fn cut(outline: &Outline, keep: &[bool], edit: &mut Edit) {
             match subset.length {
                 None => cut_arrays(outline, arrays_of(outline, subset), keep, edit),
                 Some((length, content)) => {
-                    let before = edit.removed();
+                    let before = edit.grown();
                     let reserved = edit.reserve_length(length);
                     cut_arrays(outline, arrays_of(outline, subset), keep, edit);
-                    let removed = edit.removed() - before;
-                    edit.set_length(reserved, content.len() - removed);
+                    edit.set_length(reserved, content.len().saturating_add_signed(edit.grown() - before));
                 }
             }
         }

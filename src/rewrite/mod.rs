@@ -1,6 +1,405 @@
-//! The rules that change objects, in the order they are applied. So far there is one:
+//! The rules that change objects, in the order they are applied to one:
 //!
-//! 1. [`service_topology`]: endpoints outside what their Service's topology keys allow are cut out.
+//! | kind | order |
+//! |---|---|
+//! | Service | [`discard_cloud_service`], [`node_port_isolation`]: the first that hides it decides; then [`master_service`] |
+//! | EndpointSlice v1 | [`forward_kubernetes_service`]; a slice that it changes has no endpoints left to judge. Then [`service_topology`] |
+//! | EndpointSlice v1beta1, Endpoints | [`service_topology`] |
+//!
+//! The order is fixed: an address on the node stands for the API server whatever the Service default/kubernetes asks for.
 
 mod cut;
+mod discard_cloud_service;
+pub(crate) mod forward_kubernetes_service;
+mod https_port;
+mod master_service;
+mod node_port_isolation;
 pub(crate) mod service_topology;
+
+use crate::cluster::counters::count;
+use crate::cluster::fact::write_service_key;
+use crate::cluster::{Cluster, Facts};
+use crate::config::Components;
+use crate::config::rewrites::{Rewrite, Rewrites};
+use crate::error::Fault;
+use crate::object::SubjectKind;
+use crate::object::outline::Outline;
+use crate::topology::Members;
+use crate::topology::keys::Keys;
+use crate::topology::ladder::Usable;
+use crate::topology::verdict::{Lens, Reason, Service, View};
+use crate::wire::Span;
+use crate::wire::encoding::Encoding;
+use crate::wire::splice::Edit;
+
+/// The rewrites that may apply to a kind.
+pub(crate) const fn rewrites_of(kind: SubjectKind) -> Rewrites {
+    const NONE: Rewrites = Rewrites::NONE;
+    match kind {
+        SubjectKind::EndpointSlice => NONE.with(Rewrite::ServiceTopology).with(Rewrite::ForwardKubernetesService),
+        SubjectKind::EndpointSliceBeta | SubjectKind::Endpoints => NONE.with(Rewrite::ServiceTopology),
+        SubjectKind::Service => NONE.with(Rewrite::NodePortIsolation).with(Rewrite::DiscardCloudService).with(Rewrite::MasterService),
+    }
+}
+
+/// The key of the Service that stands for the API server, as [`write_service_key`] writes it; its slice is named likewise.
+pub(crate) const KUBERNETES: &[u8] = b"default/kubernetes";
+
+/// Why a Service is shown or hidden.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum ServiceReason {
+    /// Shown: no rewrite that is on has anything to say of it (N1).
+    NoRule,
+    /// Shown: its node ports are for some pools, and the node is in no pool (N2).
+    NodeInNoPool,
+    /// Shown: its node ports are for the node's pool (N3).
+    PoolNamed,
+    /// Shown: its node ports are for every pool (N5).
+    AnyPool,
+    /// Shown, and leads to an address on the node (M1).
+    Redirected,
+    /// Hidden: its node ports are not for the node's pool (N4).
+    PoolExcluded,
+    /// Hidden: its node ports are for other pools (N6).
+    PoolNotNamed,
+    /// Hidden: its node ports are for no pool (N7).
+    NoPoolNamed,
+    /// Hidden: it is a load balancer that is marked as one for the cloud alone (D1).
+    Discarded,
+    /// Hidden: it is OpenYurt's tunnel, which is for the cloud alone (D2).
+    CloudTunnel,
+}
+
+impl ServiceReason {
+    /// Whether the Service is hidden.
+    pub const fn hides(self) -> bool {
+        use ServiceReason::*;
+        matches!(self, PoolExcluded | PoolNotNamed | NoPoolNamed | Discarded | CloudTunnel)
+    }
+
+    /// The rewrite that says so; `None`: none has anything to say.
+    pub const fn rewrite(self) -> Option<Rewrite> {
+        use ServiceReason::*;
+        match self {
+            NoRule => None,
+            NodeInNoPool | PoolNamed | AnyPool | PoolExcluded | PoolNotNamed | NoPoolNamed => Some(Rewrite::NodePortIsolation),
+            Discarded | CloudTunnel => Some(Rewrite::DiscardCloudService),
+            Redirected => Some(Rewrite::MasterService),
+        }
+    }
+
+    /// The row of the rule, as `docs/openyurt.md` numbers them.
+    pub const fn rule(self) -> &'static str {
+        use ServiceReason::*;
+        match self {
+            NoRule => "N1",
+            NodeInNoPool => "N2",
+            PoolNamed => "N3",
+            PoolExcluded => "N4",
+            AnyPool => "N5",
+            PoolNotNamed => "N6",
+            NoPoolNamed => "N7",
+            Discarded => "D1",
+            CloudTunnel => "D2",
+            Redirected => "M1",
+        }
+    }
+
+    /// The name of the reason in JSON output; never changes.
+    pub const fn name(self) -> &'static str {
+        use ServiceReason::*;
+        match self {
+            NoRule => "noRule",
+            NodeInNoPool => "nodeInNoPool",
+            PoolNamed => "poolNamed",
+            AnyPool => "anyPool",
+            Redirected => "redirected",
+            PoolExcluded => "poolExcluded",
+            PoolNotNamed => "poolNotNamed",
+            NoPoolNamed => "noPoolNamed",
+            Discarded => "discarded",
+            CloudTunnel => "cloudTunnel",
+        }
+    }
+}
+
+/// What the rules look at of a Service.
+pub(crate) struct Traits<'a> {
+    pub(crate) namespace: &'a [u8],
+    pub(crate) name: &'a [u8],
+    pub(crate) r#type: &'a [u8],
+    /// Annotations, where it has them.
+    pub(crate) listen: Option<&'a [u8]>,
+    pub(crate) discard: Option<&'a [u8]>,
+}
+
+/// Judges a Service for a node in `pool` whose client gets `rewrites`.
+pub(crate) fn judge_service(service: &Traits<'_>, pool: Option<&[u8]>, rewrites: Rewrites) -> ServiceReason {
+    let Traits { namespace, name, r#type, listen, discard } = *service;
+    let discarded = rewrites
+        .has(Rewrite::DiscardCloudService)
+        .then(|| discard_cloud_service::judge(namespace, name, r#type, discard))
+        .filter(|reason| reason.hides());
+    let isolated = || rewrites.has(Rewrite::NodePortIsolation).then(|| node_port_isolation::judge(r#type, listen, pool));
+    match discarded.or_else(isolated) {
+        None | Some(ServiceReason::NoRule) if rewrites.has(Rewrite::MasterService) && is_kubernetes(namespace, name) => {
+            ServiceReason::Redirected
+        }
+        reason => reason.unwrap_or(ServiceReason::NoRule),
+    }
+}
+
+fn is_kubernetes(namespace: &[u8], name: &[u8]) -> bool {
+    (namespace, name) == (b"default", b"kubernetes")
+}
+
+/// The rules for objects of one kind, one node and one client. Buffers are kept from object to object.
+pub(crate) struct Rules {
+    cluster: Cluster,
+    node: Box<[u8]>,
+    kind: SubjectKind,
+    component: String,
+    /// What the client gets, as of a generation.
+    rewrites: Rewrites,
+    generation: Option<u64>,
+    /// The one object that may lead elsewhere may yet come.
+    may_redirect: bool,
+    service_key: Vec<u8>,
+    keep: Vec<bool>,
+}
+
+impl Rules {
+    /// `namespace` is the only one that objects come from, if there is but one.
+    pub(crate) fn new(cluster: Cluster, node: &str, kind: SubjectKind, component: String, namespace: Option<&str>) -> Rules {
+        let (rewrites, generation) = (Rewrites::NONE, None);
+        let mut rules = Rules {
+            cluster,
+            node: node.as_bytes().into(),
+            kind,
+            component,
+            rewrites,
+            generation,
+            may_redirect: namespace.is_none_or(|namespace| namespace == "default"),
+            service_key: Vec::new(),
+            keep: Vec::new(),
+        };
+        rules.choose();
+        rules
+    }
+
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// The node that is judged for.
+    pub(crate) fn node(&self) -> &[u8] {
+        &self.node
+    }
+
+    pub(crate) fn kind(&self) -> SubjectKind {
+        self.kind
+    }
+
+    /// The key of the Service that the object judged last belongs to or is, as [`write_service_key`] writes it; empty if it
+    /// names none.
+    pub(crate) fn service_key(&self) -> &[u8] {
+        &self.service_key
+    }
+
+    /// Whether the client gets any rewrite of the kind.
+    pub(crate) fn applies(&self) -> bool {
+        !self.rewrites.is_empty()
+    }
+
+    /// Whether an object that is yet to come may become larger than it was: in a list the one that leads elsewhere, once.
+    pub(crate) fn may_grow(&self) -> bool {
+        let redirects = Rewrites::NONE.with(Rewrite::MasterService).with(Rewrite::ForwardKubernetesService);
+        self.may_redirect && !self.rewrites.and(redirects).is_empty()
+    }
+
+    /// Looks which rewrites the client gets as the facts are now.
+    pub(crate) fn choose(&mut self) {
+        let generation = self.cluster.generation();
+        // Only the ConfigMap chooses otherwise later.
+        let settled = self.generation.is_some() && self.cluster.config().components == Components::All;
+        if !settled && self.generation != Some(generation) {
+            self.rewrites = self.cluster.read().rewrites_of(&self.component, self.cluster.config()).and(rewrites_of(self.kind));
+            self.generation = Some(generation);
+        }
+    }
+
+    /// What this node's client may see of an object whose Service is `service`.
+    pub(crate) fn view<'a>(&'a self, facts: &'a Facts, service: Service, usable: impl FnOnce(Option<&Members>) -> Usable) -> View<'a> {
+        match self.rewrites.has(Rewrite::ServiceTopology) {
+            true => facts.view(service, &self.node, self.cluster.config(), usable),
+            false => View::Whole(Reason::ServiceTopologyOff),
+        }
+    }
+
+    /// Judges the object at `object` in `buf`, whose outline is given. `siblings` tells for the Service, this node and the
+    /// members of its pool what the other objects of a ladder's Service have usable.
+    pub(crate) fn judge(
+        &mut self,
+        buf: &[u8],
+        object: Span,
+        outline: &Outline,
+        edit: &mut Edit,
+        siblings: impl FnOnce(&[u8], &[u8], Option<&Members>) -> Usable,
+    ) -> Result<Judged, Fault> {
+        edit.clear();
+        self.choose();
+        match self.kind {
+            SubjectKind::Service => self.judge_service(buf, object, outline, edit),
+            _ => match self.forward(buf, object, outline, edit)? {
+                Some(judged) => Ok(judged),
+                None => Ok(self.judge_endpoints(buf, outline, edit, siblings)),
+            },
+        }
+    }
+
+    fn judge_service(&mut self, buf: &[u8], object: Span, outline: &Outline, edit: &mut Edit) -> Result<Judged, Fault> {
+        let text = |span| outline.optional_text(buf, span);
+        let (namespace, name, r#type) = (text(outline.namespace), text(outline.name), text(outline.service_type));
+        let (listen, discard) = (outline.listen.map(|span| outline.text(buf, span)), outline.discard.map(|span| outline.text(buf, span)));
+        let service =
+            Traits { namespace: &namespace, name: &name, r#type: &r#type, listen: listen.as_deref(), discard: discard.as_deref() };
+        write_service_key(&mut self.service_key, &namespace, &name);
+        let config = self.cluster.config();
+        let on = config.rewrites().and(rewrites_of(self.kind));
+        // What the facts may change: the own pool, and which client gets what.
+        let depends = match config.components {
+            Components::All => on.has(Rewrite::NodePortIsolation) && judge_service(&service, None, on) == ServiceReason::NodeInNoPool,
+            Components::YurtHub => judge_service(&service, None, on) != ServiceReason::NoRule,
+        };
+        let facts = self.cluster.read();
+        let reason = judge_service(&service, facts.own_pool_name(&self.node, config), self.rewrites);
+        drop(facts);
+        if let (ServiceReason::Redirected, Some(hub)) = (reason, config.master_service) {
+            master_service::lead(buf, object, encoding(outline), hub, &config.limits, edit)?;
+            self.may_redirect = false;
+        }
+        Ok(Judged {
+            changes: edit.changes(),
+            hidden: reason.hides(),
+            lens: if depends { Lens::Pool } else { Lens::Whole },
+            keys: if depends { Keys::Pool } else { Keys::Unset },
+            counts: Counts::Service { redirected: reason == ServiceReason::Redirected },
+        })
+    }
+
+    /// The slice default/kubernetes, if it leads elsewhere.
+    fn forward(&mut self, buf: &[u8], object: Span, outline: &Outline, edit: &mut Edit) -> Result<Option<Judged>, Fault> {
+        let config = self.cluster.config();
+        let Some(hub) = config.forward_kubernetes_service.filter(|_| self.rewrites.has(Rewrite::ForwardKubernetesService)) else {
+            return Ok(None);
+        };
+        let text = |span| outline.optional_text(buf, span);
+        if !is_kubernetes(&text(outline.namespace), &text(outline.name))
+            || !forward_kubernetes_service::lead(buf, object, encoding(outline), hub, &config.limits, edit)?
+        {
+            return Ok(None);
+        }
+        self.may_redirect = false;
+        write_service_key(&mut self.service_key, &text(outline.namespace), &text(outline.service_name));
+        if outline.service_name.is_none() {
+            self.service_key.clear();
+        }
+        let keys = match self.cluster.read().service(&self.service_key).0 {
+            Service::Known(keys) => keys,
+            Service::Unknown | Service::None => Keys::Unset,
+        };
+        Ok(Some(Judged { changes: true, hidden: false, lens: Lens::Forwarded, keys, counts: Counts::Forwarded }))
+    }
+
+    /// Counts an object that was judged and is given, or would be if it were not hidden.
+    pub(crate) fn tell(&self, judged: &Judged) {
+        let tally = self.cluster.tally();
+        match judged.counts {
+            Counts::Endpoints { reason, kept, dropped, deleted } => {
+                service_topology::tell(tally, reason, kept, dropped);
+                count(&tally.held_deleted_service, u64::from(deleted));
+            }
+            Counts::Forwarded => {
+                count(&tally.objects, 1);
+                count(&tally.objects_redirected, 1);
+            }
+            Counts::Service { redirected } => {
+                count(&tally.services, 1);
+                count(&tally.services_hidden, u64::from(judged.hidden));
+                count(&tally.objects_redirected, u64::from(redirected));
+            }
+        }
+    }
+}
+
+fn encoding(outline: &Outline) -> Encoding {
+    if outline.is_json() { Encoding::Json } else { Encoding::Protobuf }
+}
+
+/// How an object was judged.
+#[derive(Debug, Clone)]
+pub(crate) struct Judged {
+    /// Its bytes change as the edit has it.
+    pub(crate) changes: bool,
+    /// The client may not have it at all.
+    pub(crate) hidden: bool,
+    /// How this node sees the object. Of a Service: [`Lens::Pool`] if facts may change that.
+    pub(crate) lens: Lens,
+    /// What its Service asks for.
+    pub(crate) keys: Keys,
+    counts: Counts,
+}
+
+/// What is counted of an object.
+#[derive(Debug, Clone, Copy)]
+enum Counts {
+    Endpoints {
+        /// The reason that holds for the whole object, if there is one.
+        reason: Option<Reason>,
+        kept: usize,
+        dropped: usize,
+        /// Its Service was deleted.
+        deleted: bool,
+    },
+    Forwarded,
+    Service {
+        redirected: bool,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ServiceReason::*;
+
+    #[test]
+    fn names_never_change() {
+        let all = [NoRule, NodeInNoPool, PoolNamed, AnyPool, Redirected, PoolExcluded, PoolNotNamed, NoPoolNamed, Discarded, CloudTunnel];
+        let names = "noRule nodeInNoPool poolNamed anyPool redirected poolExcluded poolNotNamed noPoolNamed discarded cloudTunnel";
+        assert_eq!(all.map(ServiceReason::name).join(" "), names);
+        assert_eq!(all.map(ServiceReason::rule).join(" "), "N1 N2 N3 N5 M1 N4 N6 N7 D1 D2");
+        assert_eq!(all.map(ServiceReason::hides), [false, false, false, false, false, true, true, true, true, true]);
+    }
+
+    #[test]
+    fn the_order_of_the_rewrites_is_fixed() {
+        let all: Rewrites = Rewrite::ALL.into_iter().collect();
+        let of = |namespace: &str, name: &str, listen: Option<&str>, rewrites: Rewrites| {
+            let service = Traits {
+                namespace: namespace.as_bytes(),
+                name: name.as_bytes(),
+                r#type: b"LoadBalancer",
+                listen: listen.map(str::as_bytes),
+                discard: Some(b"true"),
+            };
+            judge_service(&service, Some(b"hangzhou"), rewrites)
+        };
+        assert_eq!(of("shop", "lb", Some("-hangzhou"), all), Discarded);
+        let without = |rewrite: Rewrite| all.iter().filter(|&other| other != rewrite).collect::<Rewrites>();
+        assert_eq!(of("shop", "lb", Some("-hangzhou"), without(Rewrite::DiscardCloudService)), PoolExcluded);
+        assert_eq!(of("default", "kubernetes", None, without(Rewrite::DiscardCloudService)), Redirected);
+        assert_eq!(of("default", "kubernetes", None, all), Discarded, "hidden objects are not changed");
+        assert_eq!(of("shop", "lb", Some("-hangzhou"), Rewrites::NONE), NoRule);
+    }
+}

@@ -5,17 +5,33 @@ use std::collections::BTreeSet;
 use crate::cluster::Facts;
 use crate::cluster::log::Change;
 use crate::ledger::Ledger;
-use crate::rewrite::service_topology::ServiceTopology;
+use crate::object::SubjectKind;
+use crate::rewrite::{KUBERNETES, Rules};
 use crate::topology::Members;
+use crate::topology::verdict::Lens;
 
 /// Finds the objects that the changes of facts since the last time may have changed for the client.
-pub(super) fn collect(ledger: &mut Ledger, rule: &ServiceTopology) {
+pub(super) fn collect(ledger: &mut Ledger, rule: &mut Rules) {
+    rule.choose();
+    let rule = &*rule;
     let (cluster, own) = (rule.cluster(), rule.node());
     let facts = cluster.read();
     let (generation, changes) = facts.changes_since(ledger.generation);
     ledger.generation = generation;
-    let own_pool = facts.own_pool_name(own, cluster.config());
-    let is_own_pool = |pool: &str| own_pool == Some(pool.as_bytes());
+    if rule.kind() == SubjectKind::Service {
+        // What a Service says of itself comes with its own events.
+        let decides = |change: &Change| match change {
+            Change::Node(node) => node.as_bytes() == own,
+            Change::Components(_) => true,
+            Change::Service(_) | Change::Pool(_) | Change::Member { .. } => false,
+        };
+        if changes.is_none_or(|changes| changes.iter().any(decides)) {
+            let depending: Vec<u32> = ledger.depending().collect();
+            ledger.owed.extend(depending);
+        }
+        return;
+    }
+    let is_own_pool = |pool: &str| facts.is_own_pool(own, pool, cluster.config());
     let mut everything = changes.is_none();
     let (mut services, mut touched) = (BTreeSet::new(), BTreeSet::new());
     for change in changes.into_iter().flatten() {
@@ -23,12 +39,15 @@ pub(super) fn collect(ledger: &mut Ledger, rule: &ServiceTopology) {
             Change::Service(key) => drop(services.insert(key.as_bytes().to_vec())),
             Change::Node(node) => everything |= node.as_bytes() == own,
             Change::Pool(pool) => everything |= is_own_pool(&pool),
+            Change::Components(_) => everything = true,
             Change::Member { node, pool } if is_own_pool(&pool) => touched.extend(ledger.on_node(node.as_bytes())),
             Change::Member { .. } => {}
         }
     }
     if everything {
         services = ledger.services().map(<[u8]>::to_vec).collect();
+        // It may be of no Service.
+        touched.extend(ledger.find(KUBERNETES));
     } else if cluster.config().ladders {
         // Who stands on a rung may decide about siblings that do not name the node.
         services.extend(touched.iter().map(|&id| ledger.service_of(id).to_vec()));
@@ -41,19 +60,21 @@ pub(super) fn collect(ledger: &mut Ledger, rule: &ServiceTopology) {
 
 /// Looks how the objects of a Service are seen now. Those that were sent as seen otherwise are owed; with `pool_changed`
 /// also those seen through the pool.
-pub(super) fn relook(ledger: &mut Ledger, service: &[u8], facts: &Facts, rule: &ServiceTopology, pool_changed: bool) {
+pub(super) fn relook(ledger: &mut Ledger, service: &[u8], facts: &Facts, rule: &Rules, pool_changed: bool) {
     let (keys, _) = facts.service(service);
     let objects = ledger.of_service(service).to_vec();
     let families: BTreeSet<u8> = objects.iter().map(|&id| ledger.entry(id).family).collect();
     for family in families {
         let usable = |members: Option<&Members>| ledger.usable_of(service, family, None, rule.node(), members);
-        let lens = facts.view(keys, rule.node(), rule.cluster().config(), usable).lens();
+        let lens = rule.view(facts, keys.clone(), usable).lens();
         for &id in &objects {
             let entry = ledger.entry(id);
             if entry.family != family {
                 continue;
             }
-            if entry.lens != lens || entry.sent.is_none() || pool_changed && lens.is_of_pool() {
+            // What else is forwarded than the Kubernetes slice, which is looked at by itself, is nothing.
+            let same = entry.lens == lens && lens != Lens::Pools || entry.lens == Lens::Forwarded;
+            if !same || entry.sent.is_none() || pool_changed && lens.is_of_pool() {
                 ledger.owed.insert(id);
             } else if !lens.is_of_pool() {
                 // It is seen again as it was when it was sent. Through the pool a member may have changed since.

@@ -1,5 +1,6 @@
 //! What the walks over the different bodies have in common.
 
+use super::event::write_object;
 use super::role::{Role, Taken};
 use super::unit::Unit;
 use crate::config::Limits;
@@ -141,6 +142,20 @@ impl Context<'_> {
                 // No lengths stand around a JSON object, and its patches may lie in either of two that are given.
                 let object = if unit.around.is_empty() { whole } else { unit.object };
                 write_enclosed(unit.buf, whole, unit.around, object, edit, out);
+                cursor.given = end;
+                true
+            }
+            Ok(Taken::Says(tells, kind, edit)) => {
+                cursor.flush(data, out);
+                out.put(lead);
+                write_object(tells, kind, unit.encoding, unit.buf, unit.object, edit, out);
+                cursor.given = end;
+                // The event brought its own newline.
+                false
+            }
+            Ok(Taken::Answers(answer)) => {
+                cursor.flush(data, out);
+                out.put(&answer);
                 cursor.given = end;
                 true
             }

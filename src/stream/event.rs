@@ -13,29 +13,45 @@ use crate::wire::splice::{Edit, Output};
 const ADDED: &str = "ADDED";
 const MODIFIED: &str = "MODIFIED";
 
-/// Which event tells a client of an object that it has.
+const DELETED: &str = "DELETED";
+
+/// Which event tells a client of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tells {
-    /// Among the initial events of a watch.
+    /// It does not have it, or it is among the initial events of a watch.
     Added,
     Modified,
+    /// It may not have it any more.
+    Deleted,
 }
 
-/// Appends the event for an object with `edit` applied. JSON ends with a newline, as every event of the API server does.
-pub(super) fn write_object(tells: Tells, kind: SubjectKind, encoding: Encoding, object: &[u8], edit: &Edit, out: &mut Output<'_>) {
-    let event = if tells == Tells::Added { ADDED } else { MODIFIED };
-    let whole = Span::new(0, object.len());
+/// Appends the event for the object at `object` in `buf` with `edit` applied. JSON ends with a newline, as every event of the
+/// API server does.
+pub(super) fn write_object(
+    tells: Tells,
+    kind: SubjectKind,
+    encoding: Encoding,
+    buf: &[u8],
+    object: Span,
+    edit: &Edit,
+    out: &mut Output<'_>,
+) {
+    let event = match tells {
+        Tells::Added => ADDED,
+        Tells::Modified => MODIFIED,
+        Tells::Deleted => DELETED,
+    };
     match encoding {
         Encoding::Json => {
             for part in [r#"{"type":""#, event, r#"","object":"#] {
                 out.put(part.as_bytes());
             }
-            edit.write(object, whole, out);
+            edit.write(buf, object, out);
             out.put(b"}\n");
         }
         Encoding::Protobuf => {
             let size = edit.resized(object.len());
-            write_frame(event, kind.api_version(), kind.kind(), size, out, |out| edit.write(object, whole, out));
+            write_frame(event, kind.api_version(), kind.kind(), size, out, |out| edit.write(buf, object, out));
         }
     }
 }
@@ -44,10 +60,13 @@ pub(super) fn write_object(tells: Tells, kind: SubjectKind, encoding: Encoding, 
 pub(super) fn write_bookmark(kind: SubjectKind, encoding: Encoding, version: Version, out: &mut Output<'_>) {
     let (api_version, name) = (kind.api_version(), kind.kind());
     let version = version.to_string();
-    let is_slice = kind != SubjectKind::Endpoints;
     match encoding {
         Encoding::Json => {
-            let rest = if is_slice { r#","addressType":"","endpoints":null,"ports":null"# } else { "" };
+            let rest = match kind {
+                SubjectKind::EndpointSlice | SubjectKind::EndpointSliceBeta => r#","addressType":"","endpoints":null,"ports":null"#,
+                SubjectKind::Endpoints => "",
+                SubjectKind::Service => r#","spec":{},"status":{"loadBalancer":{}}"#,
+            };
             let object = format!(r#"{{"kind":"{name}","apiVersion":"{api_version}","metadata":{{"resourceVersion":"{version}"}}{rest}}}"#);
             out.put(format!("{{\"type\":\"BOOKMARK\",\"object\":{object}}}\n").as_bytes());
         }
@@ -58,8 +77,13 @@ pub(super) fn write_bookmark(kind: SubjectKind, encoding: Encoding, version: Ver
             metadata.extend_from_slice(b"\x38\x00\x42\x00");
             let mut object = Vec::new();
             put_record(&mut object, 1, &metadata);
-            if is_slice {
-                put_record(&mut object, 4, b"");
+            match kind {
+                SubjectKind::EndpointSlice | SubjectKind::EndpointSliceBeta => put_record(&mut object, 4, b""),
+                SubjectKind::Endpoints => {}
+                SubjectKind::Service => {
+                    put_record(&mut object, 2, EMPTY_SPEC);
+                    put_record(&mut object, 3, b"\x0a\x00");
+                }
             }
             write_frame("BOOKMARK", api_version, name, object.len(), out, |out| out.put(&object));
         }
@@ -78,6 +102,9 @@ pub(super) fn write_expired(encoding: Encoding, message: &str, out: &mut Output<
         Encoding::Protobuf => write_frame("ERROR", "v1", "Status", status.len(), out, |out| out.put(&status)),
     }
 }
+
+/// A ServiceSpec with every field that is always written (wire 2).
+const EMPTY_SPEC: &[u8] = b"\x1a\x00\x22\x00\x3a\x00\x42\x00\x52\x00\x5a\x00\x60\x00\x68\x00";
 
 /// A watch frame around an object of `size` bytes: length, metav1.WatchEvent, RawExtension, envelope.
 fn write_frame(event: &str, api_version: &str, kind: &str, size: usize, out: &mut Output<'_>, object: impl FnOnce(&mut Output<'_>)) {
@@ -162,6 +189,10 @@ mod tests {
         let golden = "000000550a08424f4f4b4d41524b12490a476b3873000a240a13646973636f766572792e6b38732e696f2f7631120d456e64706f696e74536c6963651217\
                       0a130a0012001a0022002a0032033130313800420022001a002200";
         assert_eq!(bookmark, hex(golden));
+        let bookmark = written(|out| write_bookmark(SubjectKind::Service, Encoding::Protobuf, Version(Some(321)), out));
+        let golden = "000000520a08424f4f4b4d41524b12460a446b3873000a0d0a0276311207536572766963\
+                      65122b0a130a0012001a0022002a0032033332313800420012101a0022003a00420052005a00600068001a020a001a002200";
+        assert_eq!(bookmark, hex(golden));
         let error = written(|out| write_expired(Encoding::Protobuf, "too old resource version: 1 (90)", out));
         let golden = "000000620a054552524f5212590a576b3873000a0c0a0276311206537461747573123f0a060a0012001a0012074661696c7572651a20746f6f206f6c64207265\
                       736f757263652076657273696f6e3a20312028393029220745787069726564309a031a002200";
@@ -173,6 +204,9 @@ mod tests {
     fn json_is_that_of_the_api_server() {
         let bookmark = written(|out| write_bookmark(SubjectKind::EndpointSlice, Encoding::Json, Version(Some(101)), out));
         let golden = r#"{"type":"BOOKMARK","object":{"kind":"EndpointSlice","apiVersion":"discovery.k8s.io/v1","metadata":{"resourceVersion":"101"},"addressType":"","endpoints":null,"ports":null}}"#;
+        assert_eq!(bookmark, format!("{golden}\n").into_bytes());
+        let bookmark = written(|out| write_bookmark(SubjectKind::Service, Encoding::Json, Version(Some(321)), out));
+        let golden = r#"{"type":"BOOKMARK","object":{"kind":"Service","apiVersion":"v1","metadata":{"resourceVersion":"321"},"spec":{},"status":{"loadBalancer":{}}}}"#;
         assert_eq!(bookmark, format!("{golden}\n").into_bytes());
         let error = written(|out| write_expired(Encoding::Json, "too old resource version: 1 (90)", out));
         let golden = r#"{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"too old resource version: 1 (90)","reason":"Expired","code":410}}"#;

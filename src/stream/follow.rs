@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::Wanted;
 use super::affected::relook;
+use super::event::Tells;
 use super::request::{Initial, Target, Verb};
 use super::status::Answer;
 use super::unit::{Event, Unit};
@@ -12,12 +13,13 @@ use crate::cluster::Cluster;
 use crate::cluster::counters::count;
 use crate::cluster::fact::write_service_key;
 use crate::config::Retention;
+use crate::error::Fault;
 use crate::ledger::shelf::{Key, Shared, Shelf, lock};
-use crate::ledger::{Ledger, Seen};
+use crate::ledger::{Form, Has, Ledger, Seen};
 use crate::object::outline::Outline;
 use crate::object::version::Version;
 use crate::object::{SubjectKind, outline_object};
-use crate::rewrite::service_topology::{Judged, ServiceTopology};
+use crate::rewrite::{Judged, Rules};
 use crate::topology::keys::Keys;
 use crate::topology::verdict::Service;
 use crate::wire::Span;
@@ -84,6 +86,8 @@ pub(super) enum Told {
     AsItIs,
     /// As the edit has it.
     Edited,
+    /// As another event than it came.
+    Says(Tells),
     /// Not at all, or later.
     Not,
 }
@@ -92,20 +96,22 @@ impl Follow {
     /// Follows the client of a response from here on; `None`: there is nothing to follow. A watch goes on from what the
     /// client was told before; where that was not seen, or goes back too far, the error is the answer.
     pub(super) fn open(
-        rule: &ServiceTopology,
-        kind: SubjectKind,
+        rule: &Rules,
         encoding: Encoding,
         target: &Target,
+        component: Option<Box<str>>,
         alone: bool,
     ) -> Result<Option<Follow>, Answer> {
-        let cluster = rule.cluster();
+        let (cluster, kind) = (rule.cluster(), rule.kind());
         let config = cluster.config();
+        // Services have no endpoints, and no siblings.
+        let ladders = config.ladders && kind != SubjectKind::Service;
         // What stands by itself is judged by itself, but for siblings on a ladder.
-        if target.verb == Verb::Get || alone && !config.ladders {
+        if target.verb == Verb::Get || alone && !ladders {
             return Ok(None);
         }
         let (node, selection) = (rule.node().into(), target.selection.clone());
-        let key = Key { node, kind, selection, encoding, metadata_only: target.metadata_only };
+        let key = Key { node, kind, selection, encoding, metadata_only: target.metadata_only, component };
         let mut shelf = cluster.shelf();
         let begin = |shelf: &Shelf| shelf.begin(cluster.generation());
         let (ledger, phase) = match (target.verb, &target.continues) {
@@ -137,21 +143,21 @@ impl Follow {
             phase,
             expired: false,
             repeat_at: Version::default(),
-            ladders: config.ladders,
-            // Of a body by itself every event is wanted.
-            quiet: config.quiet && !alone,
+            ladders,
+            // Of a body by itself every event is wanted, and of a Service everything says something.
+            quiet: config.quiet && !alone && kind != SubjectKind::Service,
             retention: config.retention,
             max_retained: config.limits.ledger_bytes,
             key: (!alone).then_some(key),
             held: Vec::new(),
-            scanner: Scanner::new(kind.shape(config.ladders), config.limits.depth, config.limits.endpoints),
+            scanner: Scanner::new(kind.shape(ladders), config.limits.depth, config.limits.endpoints),
             name: Vec::new(),
             form: Vec::new(),
         }))
     }
 
     /// Takes an object from upstream, whose outline is given, and judges it.
-    pub(super) fn object(&mut self, rule: &mut ServiceTopology, outline: &Outline, edit: &mut Edit, unit: &Unit<'_>) -> Told {
+    pub(super) fn object(&mut self, rule: &mut Rules, outline: &Outline, edit: &mut Edit, unit: &Unit<'_>) -> Result<Told, Fault> {
         let version = version_of(outline, unit.buf);
         self.passed(unit.event, version, rule.cluster());
         let name = outline.optional_text(unit.buf, outline.name);
@@ -159,13 +165,25 @@ impl Follow {
         let mut ledger = lock(&self.ledger);
         let known = ledger.find(&self.name);
         let family = family(outline, unit.buf);
-        let judged = judge(rule, outline, edit, unit.buf, &ledger, known, family);
-        let told = if judged.changes { Told::Edited } else { Told::AsItIs };
+        let judged = judge(rule, outline, edit, unit.buf, unit.object, &ledger, known, family)?;
+        let told = match judged.changes {
+            _ if judged.hidden => Told::Not,
+            true => Told::Edited,
+            false => Told::AsItIs,
+        };
         // No client can hold an object without a name.
         if name.is_empty() {
             rule.tell(&judged);
-            return told;
+            return Ok(told);
         }
+        // Only Services can be hidden, so that nothing else asks.
+        let may_hide = self.kind == SubjectKind::Service;
+        let has = match ledger.has(&self.name) {
+            _ if !may_hide => Has::Maybe,
+            // What is new in the stream or in a list the client did not have at that place of it.
+            Has::Maybe if matches!(unit.event, Event::None | Event::Added) => Has::No,
+            has => has,
+        };
         let service_before = match known {
             Some(known) if self.ladders => ledger.service_of(known).to_vec(),
             _ => Vec::new(),
@@ -175,13 +193,18 @@ impl Follow {
         }
         if unit.event == Event::Deleted {
             rule.tell(&judged);
-            ledger.remove(&self.name);
+            ledger.remove(&self.name, may_hide);
             self.regroup(&mut ledger, &service_before, rule);
-            return told;
+            // As it was, for a client that has it; what would hide it now did not then.
+            return Ok(match told {
+                _ if has == Has::No => Told::Not,
+                Told::Not => Told::AsItIs,
+                told => told,
+            });
         }
         let id = see(&mut ledger, &self.name, rule, outline, unit.buf, family, version, &judged, self.ladders);
         let object = Normal::of(self.kind, self.encoding, unit.object_bytes(), outline);
-        let keeps = self.keeps(&ledger, id, object.head.len() + object.tail.len(), judged.keys);
+        let keeps = self.keeps(&ledger, id, object.head.len() + object.tail.len(), &judged.keys);
         ledger.keep(id, keeps.then_some((&*object.head, object.tail)));
         ledger.missing.remove(&id);
         let digest = digest(&ledger, &mut self.form, &object, unit, outline, edit);
@@ -189,27 +212,37 @@ impl Follow {
             ledger.settled(id);
             ledger.entry_mut(id).sent = None;
             self.held.push(Held { id, object: unit.object_bytes().to_vec() });
-            return Told::Not;
+            return Ok(Told::Not);
         }
         rule.tell(&judged);
+        let live = self.phase == Phase::Live;
         let entry = ledger.entry_mut(id);
         entry.lens = judged.lens;
-        let quiet = self.quiet && self.phase == Phase::Live && entry.sent == Some(digest);
+        if judged.hidden {
+            entry.said(Form::None, version, false);
+            ledger.settled(id);
+            return Ok(if live && has != Has::No { Told::Says(Tells::Deleted) } else { Told::Not });
+        }
+        // Who gets no rewrite gets every event.
+        let quiet = self.quiet && live && rule.applies() && entry.sent == Some(Form::Digest(digest));
         if quiet {
             // What the client has is still what it should have.
             ledger.owed.remove(&id);
             count(&rule.cluster().tally().events_quieted, 1);
         } else {
-            entry.sent = Some(digest);
-            entry.stamp = version;
-            entry.synthetic = false;
+            entry.said(Form::Digest(digest), version, false);
             ledger.settled(id);
         }
         if self.ladders && !self.holds_back() {
             self.regroup(&mut ledger, &service_before, rule);
             self.regroup(&mut ledger, rule.service_key(), rule);
         }
-        if quiet { Told::Not } else { told }
+        Ok(match unit.event {
+            _ if quiet => Told::Not,
+            // It becomes visible.
+            Event::Modified if has == Has::No => Told::Says(Tells::Added),
+            _ => told,
+        })
     }
 
     /// An event at `version` of upstream passes.
@@ -249,7 +282,7 @@ impl Follow {
     }
 
     /// The list, or this page of it, was read to its end.
-    pub(super) fn list_ended(&mut self, version: Version, continues: &str, rule: &ServiceTopology) {
+    pub(super) fn list_ended(&mut self, version: Version, continues: &str, rule: &Rules) {
         let Phase::List { first, whole } = self.phase else { return };
         if !whole {
             // The client may watch from here, and what the pages before told it is not known.
@@ -307,13 +340,7 @@ impl Follow {
     }
 
     /// Judges the objects that were held back, and gives them.
-    pub(super) fn release(
-        &mut self,
-        rule: &mut ServiceTopology,
-        outline: &mut Outline,
-        edit: &mut Edit,
-        mut give: impl FnMut(&[u8], &Edit),
-    ) {
+    pub(super) fn release(&mut self, rule: &mut Rules, outline: &mut Outline, edit: &mut Edit, mut give: impl FnMut(&[u8], &Edit)) {
         let held = std::mem::take(&mut self.held);
         let mut ledger = lock(&self.ledger);
         for Held { id, object } in held {
@@ -323,18 +350,19 @@ impl Follow {
                 continue;
             }
             let family = ledger.entry(id).family;
-            let judged = judge(rule, outline, edit, &object, &ledger, Some(id), family);
+            let Ok(judged) = judge(rule, outline, edit, &object, unit.object, &ledger, Some(id), family) else { continue };
             rule.tell(&judged);
             let normal = Normal::of(self.kind, self.encoding, &object, outline);
             let digest = digest(&ledger, &mut self.form, &normal, &unit, outline, edit);
             let entry = ledger.entry_mut(id);
-            (entry.sent, entry.stamp, entry.synthetic, entry.lens) = (Some(digest), entry.version, false, judged.lens);
+            entry.lens = judged.lens;
+            entry.said(Form::Digest(digest), entry.version, false);
             give(&object, edit);
         }
     }
 
     /// Looks which objects of a ladder's Service are seen as the rung that counts now has it; the others are owed.
-    fn regroup(&self, ledger: &mut Ledger, service: &[u8], rule: &ServiceTopology) {
+    fn regroup(&self, ledger: &mut Ledger, service: &[u8], rule: &Rules) {
         if !self.ladders || service.is_empty() {
             return;
         }
@@ -345,7 +373,7 @@ impl Follow {
     }
 
     /// Whether the configuration wants the original of an object kept, and there is room for `len` bytes.
-    pub(super) fn keeps(&self, ledger: &Ledger, id: u32, len: usize, keys: Keys) -> bool {
+    pub(super) fn keeps(&self, ledger: &Ledger, id: u32, len: usize, keys: &Keys) -> bool {
         let kept = ledger.entry(id).original.as_ref().map_or(0, |kept| kept.len());
         let room = ledger.retained() - kept + len <= self.max_retained;
         // What a sibling on a ladder shows can change with any event: without its original its client would list again and
@@ -358,7 +386,7 @@ impl Follow {
             || self.key.is_some()
                 && match self.retention {
                     Retention::Full => true,
-                    Retention::Topology => keys != Keys::Unset,
+                    Retention::Topology => *keys != Keys::Unset,
                     Retention::None => false,
                 };
         wanted && room
@@ -404,17 +432,19 @@ pub(super) fn digest(ledger: &Ledger, form: &mut Vec<u8>, object: &Normal<'_>, u
     ledger.digest(form)
 }
 
-/// Judges an object; of a ladder's Service beside its siblings in the ledger.
+/// Judges the object at `object` in `buf`; of a ladder's Service beside its siblings in the ledger.
+#[allow(clippy::too_many_arguments)]
 pub(super) fn judge(
-    rule: &mut ServiceTopology,
+    rule: &mut Rules,
     outline: &Outline,
     edit: &mut Edit,
     buf: &[u8],
+    object: Span,
     ledger: &Ledger,
     known: Option<u32>,
     family: u8,
-) -> Judged {
-    rule.rewrite(buf, outline, edit, |service, own, members| ledger.usable_of(service, family, known, own, members))
+) -> Result<Judged, Fault> {
+    rule.judge(buf, object, outline, edit, |service, own, members| ledger.usable_of(service, family, known, own, members))
 }
 
 /// Notes an object that was judged in the ledger.
@@ -422,7 +452,7 @@ pub(super) fn judge(
 pub(super) fn see(
     ledger: &mut Ledger,
     name: &[u8],
-    rule: &ServiceTopology,
+    rule: &Rules,
     outline: &Outline,
     buf: &[u8],
     family: u8,

@@ -53,7 +53,7 @@ pub(super) struct JsonList {
     has_items: bool,
     resource_version: String,
     continues: String,
-    /// Items may be held back to the end of the list.
+    /// Items may be left out, or held back to the end of the list.
     defers: Option<Deferring>,
 }
 
@@ -88,7 +88,7 @@ impl JsonList {
             has_items: false,
             resource_version: String::new(),
             continues: String::new(),
-            defers: role.holds_back().then(Deferring::default),
+            defers: (role.holds_back() || role.may_leave_out()).then(Deferring::default),
         }
     }
 

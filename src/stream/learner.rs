@@ -147,6 +147,7 @@ impl Learner {
         match Fact::read(self.kind, unit.object_bytes(), unit.encoding, unit.kind, self.cluster.config()) {
             Read::Fact(fact) => return Some(fact),
             Read::SaysNothing => self.incomplete = true,
+            Read::Other => {}
             Read::Undecodable => {
                 count(&self.cluster.tally().facts_undecodable, 1);
                 self.listing.undecodable += 1;

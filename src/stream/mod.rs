@@ -35,11 +35,12 @@ use self::role::{Filter, Role};
 pub use self::status::{Answer, NotReady};
 use crate::cluster::Cluster;
 use crate::cluster::fact::matters;
-use crate::config::{Config, Limits};
+use crate::config::rewrites::component;
+use crate::config::{Components, Config, Limits};
 use crate::error::{Error, Result};
-use crate::object::SubjectKind;
 use crate::object::outline::SERVICE_NAME_LABEL;
-use crate::rewrite::service_topology::ServiceTopology;
+use crate::object::{FactKind, SubjectKind};
+use crate::rewrite::{Rules, rewrites_of};
 use crate::wire::encoding::Encoding;
 use crate::wire::splice::Output;
 
@@ -48,7 +49,7 @@ use crate::wire::splice::Output;
 #[must_use]
 #[non_exhaustive]
 pub enum Opened {
-    /// Forward it untouched: it carries no endpoints and teaches nothing.
+    /// Forward it untouched: nothing in it is rewritten, and it teaches nothing.
     PassThrough,
     /// Push its body through this stream.
     Rewrite(Stream),
@@ -78,7 +79,9 @@ impl Wanted {
         let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
         let (in_namespace, name) = (encoded(namespace), encoded(service));
         let target = match kind {
-            SubjectKind::Endpoints => format!("/api/v1/namespaces/{in_namespace}/endpoints?fieldSelector=metadata.name%3D{name}"),
+            SubjectKind::Endpoints | SubjectKind::Service => {
+                format!("/api/v1/namespaces/{in_namespace}/{}?fieldSelector=metadata.name%3D{name}", kind.plural())
+            }
             SubjectKind::EndpointSlice | SubjectKind::EndpointSliceBeta => {
                 let label = encoded(SERVICE_NAME_LABEL);
                 let version = kind.api_version();
@@ -134,7 +137,7 @@ impl Stream {
     }
 
     /// Appends the events that changes of facts owe this client: MODIFIED for each object whose filtered form is another
-    /// now, then a BOOKMARK if the client allows them. Call it whenever [`Cluster::generation`] moved. What cannot be said
+    /// now, ADDED or DELETED for each Service that is shown now or no longer, then a BOOKMARK if the client allows them. Call it whenever [`Cluster::generation`] moved. What cannot be said
     /// yet (inside an event, before the initial events are over) is said by the `push` that makes it possible.
     ///
     /// Of a list or a single object nothing is owed.
@@ -300,42 +303,49 @@ impl std::fmt::Debug for Stream {
     }
 }
 
-/// Opens the stream for a response to `node`'s client; `alone`: for one body of which nothing is remembered.
-pub(crate) fn open(cluster: &Cluster, node: &str, request: &Request, head: &Head, alone: bool) -> Result<Opened> {
+/// Opens the stream for a response to `node`'s client, which is `agent` if its request does not say; `alone`: for one body of
+/// which nothing is remembered.
+pub(crate) fn open(cluster: &Cluster, node: &str, agent: Option<&str>, request: &Request, head: &Head, alone: bool) -> Result<Opened> {
     let Some(target) = Target::of(request) else { return Ok(Opened::PassThrough) };
+    let config = cluster.config();
+    let subject = match target.resource {
+        Resource::Subject(kind) => Some(kind),
+        Resource::Fact(FactKind::Service) => Some(SubjectKind::Service),
+        Resource::Fact(_) => None,
+    };
+    let subject = subject.filter(|&kind| !config.rewrites().and(rewrites_of(kind)).is_empty());
     if head.status != 200 {
-        // A part of a body, or a WebSocket, would carry endpoints where they cannot be found.
+        // A part of a body, or a WebSocket, would carry objects where they cannot be found.
         let has_content = head.status == 101 || (201..300).contains(&head.status);
-        return match target.resource {
-            Resource::Subject(_) if has_content && cluster.config().service_topology => {
-                Err(Error::Status { target: request.target.as_str().into(), status: head.status })
-            }
+        return match subject {
+            Some(_) if has_content => Err(Error::Status { target: request.target.as_str().into(), status: head.status }),
             _ => Ok(Opened::PassThrough),
         };
     }
-    let config = cluster.config();
-    match target.resource {
-        Resource::Fact(kind) if !matters(kind, config) => Ok(Opened::PassThrough),
-        Resource::Subject(_) if !config.service_topology => Ok(Opened::PassThrough),
-        Resource::Fact(kind) => {
-            let role = Role::Learn(Box::new(Learner::new(cluster.clone(), kind, &target)));
-            Ok(Opened::Rewrite(Stream::new(target.verb, encoding(request, head)?, role, config)))
-        }
-        Resource::Subject(kind) => {
-            let missing = cluster.missing_for(node, &target.selection);
-            if !missing.is_empty() {
-                return Ok(Opened::NotReady(NotReady::of(missing, encoding(request, head).unwrap_or(Encoding::Json))));
-            }
-            let encoding = encoding(request, head)?;
-            let rule = ServiceTopology::new(cluster.clone(), node, kind);
-            let follow = match Follow::open(&rule, kind, encoding, &target, alone) {
-                Ok(follow) => follow,
-                Err(expired) => return Ok(Opened::Expired(expired)),
-            };
-            let role = Role::Filter(Box::new(Filter::new(kind, rule, follow)));
-            Ok(Opened::Rewrite(Stream::new(target.verb, encoding, role, config)))
-        }
+    let learner = match target.resource {
+        Resource::Fact(kind) if matters(kind, config) => Some(Learner::new(cluster.clone(), kind, &target)),
+        Resource::Fact(_) | Resource::Subject(_) => None,
+    };
+    let Some(kind) = subject else {
+        let Some(learner) = learner else { return Ok(Opened::PassThrough) };
+        return Ok(Opened::Rewrite(Stream::new(target.verb, encoding(request, head)?, Role::Learn(Box::new(learner)), config)));
+    };
+    let agent = || request.values("user-agent").next().or(agent).unwrap_or_default();
+    // Where every client gets the same it does not matter who it is.
+    let who = (config.components == Components::YurtHub).then(|| component(agent()));
+    let missing = cluster.missing_for(node, &target.selection, rewrites_of(kind), Some(who.as_deref().unwrap_or_default()));
+    if !missing.is_empty() {
+        return Ok(Opened::NotReady(NotReady::of(missing, encoding(request, head).unwrap_or(Encoding::Json))));
     }
+    let encoding = encoding(request, head)?;
+    let key = who.as_deref().map(Into::into);
+    let rules = Rules::new(cluster.clone(), node, kind, who.unwrap_or_default(), target.selection.namespace.as_deref());
+    let follow = match Follow::open(&rules, encoding, &target, key, alone) {
+        Ok(follow) => follow,
+        Err(expired) => return Ok(Opened::Expired(expired)),
+    };
+    let role = Role::Filter(Box::new(Filter::new(rules, target.verb == Verb::Get, learner, follow)));
+    Ok(Opened::Rewrite(Stream::new(target.verb, encoding, role, config)))
 }
 
 fn encoding(request: &Request, head: &Head) -> Result<Encoding> {

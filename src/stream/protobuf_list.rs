@@ -1,8 +1,8 @@
 //! A protobuf list, item by item.
 //!
 //! `k8s\0`, then runtime.Unknown: 1 typeMeta, 2 the list {1 ListMeta, 2 item ...}. The length of the list is written
-//! before its items, so an item that loses bytes either keeps its size by an unknown field at its end
-//! ([`ProtobufLists::Stream`]), or the whole list is held back until its new length is known
+//! before its items, so an item that loses bytes either keeps its size by an unknown field at its end, and one that is left
+//! out gives way to an unknown field of the list ([`ProtobufLists::Stream`]), or the whole list is held back until its new length is known
 //! ([`ProtobufLists::Compact`]).
 
 use bytes::BytesMut;
@@ -44,6 +44,8 @@ pub(super) struct ProtobufList {
     has_items: bool,
     /// What is held back of the list, when it is to be compact: its tag and length as they stood, and its content.
     compact: Option<Held>,
+    /// It is held back only until the item has come that may become larger.
+    waits: bool,
 }
 
 /// The tag of an item.
@@ -57,11 +59,28 @@ struct Held {
     content: BytesMut,
 }
 
+impl Held {
+    /// Gives what was held back; so many bytes of the list are still to come.
+    fn write(&self, left: u64, out: &mut Output<'_>) {
+        let len = self.content.len() as u64 + left;
+        out.put(&self.tag);
+        if len == self.was {
+            out.put(&self.length);
+        } else {
+            out.put_varint(len);
+        }
+        out.put(&self.content);
+    }
+}
+
 impl ProtobufList {
     pub(super) fn new(role: &Role, config: &Config) -> ProtobufList {
         // What only teaches is never cut, so there is nothing to hold back for.
         // Items that are held back to the end leave no room for themselves where they stood.
         let compact = config.protobuf_lists == ProtobufLists::Compact && matches!(role, Role::Filter(_)) || role.holds_back();
+        // Room for what becomes larger can be made only before the length is given. It is one item of the cluster; every
+        // other keeps its size.
+        let waits = !compact && role.may_grow();
         ProtobufList {
             expect: Expect::Magic,
             listed: false,
@@ -70,7 +89,8 @@ impl ProtobufList {
             api_version: Vec::new(),
             resource_version: String::new(),
             continues: String::new(),
-            compact: compact.then(Held::default),
+            compact: (compact || waits).then(Held::default),
+            waits,
             has_items: false,
         }
     }
@@ -120,13 +140,7 @@ impl ProtobufList {
                 out.put_varint(edit.resized(object.len()) as u64);
                 edit.write(object, Span::new(0, object.len()), &mut out);
             });
-            out.put(&held.tag);
-            if held.content.len() as u64 == held.was {
-                out.put(&held.length);
-            } else {
-                out.put_varint(held.content.len() as u64);
-            }
-            out.put(&held.content);
+            held.write(0, out);
         }
         let kind = (!self.kind.is_empty()).then_some(&*self.kind);
         let (resource_version, continues) = (&*self.resource_version, &*self.continues);
@@ -168,17 +182,23 @@ impl ProtobufList {
             Ok(Taken::Passes) => return Ok(()),
             Ok(Taken::Changes(edit)) => edit,
             Ok(Taken::Drops) => {
+                if self.compact.is_none() {
+                    cursor.flush(data, out);
+                    let written = write_nothing(field, out);
+                    written.map_err(|fault| context.fault(fault, context.role.name_of(&unit)))?;
+                }
                 cursor.given = field.value.end;
                 return Ok(());
             }
+            // No event, and no single object.
+            Ok(Taken::Says(..) | Taken::Answers(_)) => return Ok(()),
             Err(fault) => return Err(context.fault(fault, context.role.name_of(&unit))),
         };
         if let Some(held) = &mut self.compact {
             let around = [Enclosure { length: field.length(), body: object, fixed: false }];
             write_enclosed(data, field.record(), &around, object, edit, &mut Output::to(&mut held.content));
         } else {
-            out.put(&data[cursor.given..cursor.pos]);
-            cursor.given = cursor.pos;
+            cursor.flush(data, out);
             let written = write_in_place(data, field, edit, out);
             written.map_err(|fault| context.fault(fault, context.role.name_of(&unit)))?;
         }
@@ -187,10 +207,24 @@ impl ProtobufList {
     }
 }
 
+/// Writes an unknown field of the list in place of an item that is left out, of the same size: the list's length was given.
+fn write_nothing(field: &Field, out: &mut Output<'_>) -> std::result::Result<(), Fault> {
+    let size = field.record().len();
+    if size < MIN_FILLER {
+        return Err(Fault::protobuf(field.start, "an item is too small for anything to stand in its place"));
+    }
+    let (head, width, content) = filler(size);
+    out.put(&head[..width]);
+    out.put_zeros(content);
+    Ok(())
+}
+
 /// Writes an edited item in as many bytes as it had: an unknown field at the end of the object takes up what was cut.
 fn write_in_place(data: &[u8], field: &Field, edit: &Edit, out: &mut Output<'_>) -> std::result::Result<(), Fault> {
     let object = field.value;
-    let spare = object.len() - edit.resized(object.len());
+    // Only where the client came to get more rewrites while its list was under way.
+    let grew = || Fault::protobuf(field.start, "an item became larger after the list's length was given: ask again");
+    let spare = object.len().checked_sub(edit.resized(object.len())).ok_or_else(grew)?;
     if spare >= MIN_FILLER {
         let (head, width, content) = filler(spare);
         out.put(&data[field.start..object.start]);
@@ -260,7 +294,12 @@ impl Walk for ProtobufList {
                     }
                     let Some(field) = whole(head, len, data, context)? else { return Ok(()) };
                     self.list_field(data, &field, cursor, context, out)?;
-                    self.expect = Expect::List { left: left - field.record().len() as u64 };
+                    let left = left - field.record().len() as u64;
+                    self.expect = Expect::List { left };
+                    if self.waits && !context.role.may_grow() {
+                        self.waits = false;
+                        self.compact.take().inspect(|held| held.write(left, out));
+                    }
                 }
             }
         }

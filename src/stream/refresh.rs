@@ -10,17 +10,17 @@ use crate::cluster::Cluster;
 use crate::cluster::counters::count;
 use crate::cluster::fact::write_service_key;
 use crate::config::Retention;
-use crate::ledger::Ledger;
 use crate::ledger::shelf::lock;
+use crate::ledger::{Form, Has, Ledger};
 use crate::object::outline::{Outline, VersionPlace};
 use crate::object::outline_object;
 use crate::object::version::Version;
-use crate::rewrite::service_topology::ServiceTopology;
+use crate::rewrite::Rules;
 use crate::wire::Span;
 use crate::wire::splice::{Edit, Output};
 
 /// The message of the ERROR that ends a watch whose client cannot be told otherwise.
-const LIST_AGAIN: &str = "endpoints that this node may use have changed: list again";
+const LIST_AGAIN: &str = "what this node may use has changed: list again";
 
 /// An object cannot be said, because its original was not kept.
 struct NotKept;
@@ -54,10 +54,12 @@ impl Follow {
     }
 
     /// Says what is due.
-    pub(super) fn speak(&mut self, rule: &mut ServiceTopology, outline: &mut Outline, edit: &mut Edit, out: &mut Output<'_>) {
+    pub(super) fn speak(&mut self, rule: &mut Rules, outline: &mut Outline, edit: &mut Edit, out: &mut Output<'_>) {
         if self.phase == (Phase::Initial { announced: true }) {
             let (kind, encoding) = (self.kind, self.encoding);
-            return self.release(rule, outline, edit, |object, edit| write_object(Tells::Added, kind, encoding, object, edit, out));
+            return self.release(rule, outline, edit, |object, edit| {
+                write_object(Tells::Added, kind, encoding, object, Span::new(0, object.len()), edit, out);
+            });
         }
         if self.phase == Phase::Live && std::mem::take(&mut self.asked) {
             collect(&mut lock(&self.ledger), rule);
@@ -73,13 +75,7 @@ impl Follow {
         }
     }
 
-    fn say_owed(
-        &mut self,
-        rule: &mut ServiceTopology,
-        outline: &mut Outline,
-        edit: &mut Edit,
-        out: &mut Output<'_>,
-    ) -> Result<(), NotKept> {
+    fn say_owed(&mut self, rule: &mut Rules, outline: &mut Outline, edit: &mut Edit, out: &mut Output<'_>) -> Result<(), NotKept> {
         let shared = self.ledger.clone();
         let mut ledger = lock(&shared);
         let mut again = BTreeSet::new();
@@ -106,7 +102,7 @@ impl Follow {
         ledger: &mut Ledger,
         id: u32,
         again: bool,
-        rule: &mut ServiceTopology,
+        rule: &mut Rules,
         outline: &mut Outline,
         edit: &mut Edit,
         out: &mut Output<'_>,
@@ -130,7 +126,7 @@ impl Follow {
         let unit = Unit::stored(&original, self.encoding);
         outline_object(self.kind, &mut self.scanner, &original, self.encoding, outline).map_err(|_| NotKept)?;
         let (family, version) = (ledger.entry(id).family, ledger.entry(id).version);
-        let judged = judge(rule, outline, edit, &original, ledger, Some(id), family);
+        let judged = judge(rule, outline, edit, &original, unit.object, ledger, Some(id), family).map_err(|_| NotKept)?;
         write_service_key(
             &mut self.name,
             &outline.optional_text(&original, outline.namespace),
@@ -138,29 +134,39 @@ impl Follow {
         );
         see(ledger, &self.name, rule, outline, &original, family, version, &judged, self.ladders);
         let normal = Normal::of(self.kind, self.encoding, &original, outline);
-        let digest = digest(ledger, &mut self.form, &normal, &unit, outline, edit);
+        let form = match judged.hidden {
+            true => Form::None,
+            false => Form::Digest(digest(ledger, &mut self.form, &normal, &unit, outline, edit)),
+        };
         let high = ledger.high;
         let entry = ledger.entry_mut(id);
         entry.lens = judged.lens;
-        let says = again || entry.sent != Some(digest);
+        let (has, live) = (entry.has(), self.phase == Phase::Live);
+        // What is hidden from a client that does not have it needs no word.
+        let says = entry.sent != Some(form) || again && form != Form::None;
         if says {
-            let live = self.phase == Phase::Live;
             // Above W the client would miss what it has not seen; without a W only the object's own version is safe.
             let stamp = if live && high != Version::default() { high } else { version };
             if let Some(place) = outline.version.filter(|_| stamp != version) {
                 write_stamp(edit, place, stamp);
             }
             let same = entry.stamp == stamp || entry.stamp == Version::default();
-            (entry.sent, entry.stamp, entry.synthetic) = (Some(digest), stamp, true);
-            if same && live {
+            entry.said(form, stamp, true);
+            // Who has nothing of that name takes any version for news, and who is to drop it too.
+            if same && live && has != Has::No && form != Form::None {
                 ledger.repeat.insert(id);
                 self.repeat_at = high;
             }
             rule.tell(&judged);
-            let tells = if live { Tells::Modified } else { Tells::Added };
-            write_object(tells, self.kind, self.encoding, &original, edit, out);
+            let tells = match has {
+                _ if form == Form::None => Tells::Deleted,
+                Has::No => Tells::Added,
+                _ if live => Tells::Modified,
+                _ => Tells::Added,
+            };
+            write_object(tells, self.kind, self.encoding, &original, unit.object, edit, out);
         }
-        if !self.keeps(ledger, id, original.len(), judged.keys) {
+        if !self.keeps(ledger, id, original.len(), &judged.keys) {
             ledger.keep(id, None);
         }
         Ok(says)

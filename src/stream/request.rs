@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use crate::object::selection::Selection;
 use crate::object::version::Version;
-use crate::object::{FactKind, SubjectKind};
+use crate::object::{FactKind, SubjectKind, config_map};
 
 /// An HTTP request to the API server, as far as poolscope looks at it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,6 +34,11 @@ impl Request {
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Request {
         self.headers.push((name.into(), value.into()));
         self
+    }
+
+    /// The values of all headers of that name.
+    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.headers.iter().filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 }
 
@@ -159,9 +164,12 @@ impl Target {
             Some(_) => Verb::Get,
             None => Verb::List,
         };
-        let mut accepts = request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("accept"));
-        let metadata_only = accepts.any(|(_, value)| value.contains("as=PartialObjectMetadata"));
+        let metadata_only = request.values("accept").any(|value| value.contains("as=PartialObjectMetadata"));
         let selection = Selection { namespace, labels, fields };
+        // Of ConfigMaps one matters.
+        if resource == Resource::Fact(FactKind::ConfigMap) && !config_map::may_be_in(&selection) {
+            return None;
+        }
         Some(Target { resource, verb, selection, continues, resource_version, bookmarks, metadata_only })
     }
 
@@ -244,6 +252,7 @@ fn resource(group: &str, version: &str, plural: &str) -> Option<Resource> {
         ("", "v1", "endpoints") => Resource::Subject(SubjectKind::Endpoints),
         ("", "v1", "services") => Resource::Fact(FactKind::Service),
         ("", "v1", "nodes") => Resource::Fact(FactKind::Node),
+        ("", "v1", "configmaps") => Resource::Fact(FactKind::ConfigMap),
         ("cilium.io", _, "ciliumnodes") => Resource::Fact(FactKind::CiliumNode),
         ("apps.openyurt.io", _, "nodepools") => Resource::Fact(FactKind::NodePool),
         ("apps.openyurt.io", _, "nodebuckets") => Resource::Fact(FactKind::NodeBucket),
@@ -329,6 +338,9 @@ mod tests {
         let node = target("/api/v1/nodes/hz-edge-1").unwrap();
         assert_eq!((node.resource, node.verb), (Resource::Fact(FactKind::Node), Verb::Get));
         assert!(node.selection.fields.contains("metadata.name=hz-edge-1"));
+        for path in [FactKind::ConfigMap.list_path(), "/api/v1/configmaps", "/api/v1/namespaces/kube-system/configmaps/yurt-hub-cfg"] {
+            assert_eq!(target(path).unwrap().resource, Resource::Fact(FactKind::ConfigMap), "{path}");
+        }
         for version in ["v1alpha1", "v1beta1", "v1beta2"] {
             assert_eq!(
                 target(&format!("/apis/apps.openyurt.io/{version}/nodepools")).unwrap().resource,
@@ -367,6 +379,8 @@ mod tests {
         for text in [
             "/api/v1/pods",
             "/api/v1/namespaces/shop",
+            "/api/v1/namespaces/shop/configmaps",
+            "/api/v1/namespaces/kube-system/configmaps/kube-proxy",
             "/api/v1/namespaces",
             "/api/v1/namespaces/shop/services/web/proxy/endpoints",
             "/api/v1/nodes/a/status",

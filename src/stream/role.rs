@@ -1,7 +1,9 @@
 //! What is done with the units of a stream: they are filtered, they teach, or they are collected.
 
+use super::event::Tells;
 use super::follow::{Follow, Told, version_of};
 use super::learner::Learner;
+use super::status::not_found;
 use super::unit::{Event, ListEnd, Unit};
 use crate::cluster::counters::count;
 use crate::error::Fault;
@@ -9,7 +11,7 @@ use crate::object::metadata::PARTIAL_OBJECT_METADATA;
 use crate::object::outline::{EVENT_SHAPE, Outline, name_in};
 use crate::object::version::Version;
 use crate::object::{SubjectKind, outline_json, outline_protobuf};
-use crate::rewrite::service_topology::ServiceTopology;
+use crate::rewrite::Rules;
 use crate::topology::ladder::Usable;
 use crate::wire::encoding::Encoding;
 use crate::wire::json::Shape;
@@ -30,6 +32,10 @@ pub(super) enum Taken<'a> {
     Passes,
     /// The object's bytes change so.
     Changes(&'a Edit),
+    /// It becomes another event, and its object's bytes change so.
+    Says(Tells, SubjectKind, &'a Edit),
+    /// Something else stands in its place.
+    Answers(Vec<u8>),
     /// It is not given, or not here.
     Drops,
 }
@@ -63,7 +69,12 @@ impl Role {
     /// Takes a unit.
     pub(super) fn take(&mut self, unit: &Unit<'_>) -> Result<Taken<'_>, Fault> {
         match self {
-            Role::Filter(filter) => filter.take(unit),
+            Role::Filter(filter) => {
+                if let Some(learner) = &mut filter.teaches {
+                    learner.take(unit);
+                }
+                filter.take(unit)
+            }
             Role::Learn(learner) => {
                 learner.take(unit);
                 Ok(Taken::Passes)
@@ -98,9 +109,11 @@ impl Role {
                     None if !end.has_items => return Err("expected a list: an object with `kind` or `items`"),
                     _ => {}
                 }
-                if let Role::Filter(filter) = self
-                    && let Some(follow) = &mut filter.follow
-                {
+                let Role::Filter(filter) = self else { return Ok(()) };
+                if let Some(learner) = &mut filter.teaches {
+                    learner.list_ended(end);
+                }
+                if let Some(follow) = &mut filter.follow {
                     follow.list_ended(Version::parse(end.resource_version), end.continues, &filter.rule);
                 }
             }
@@ -151,6 +164,16 @@ impl Role {
         self.follow().is_some_and(Follow::holds_back)
     }
 
+    /// Whether items may be left out of a list.
+    pub(super) fn may_leave_out(&self) -> bool {
+        matches!(self, Role::Filter(filter) if filter.kind == SubjectKind::Service)
+    }
+
+    /// Whether one item of a list may become larger: the one that has a namespace and name of its own.
+    pub(super) fn may_grow(&self) -> bool {
+        matches!(self, Role::Filter(filter) if filter.rule.may_grow())
+    }
+
     /// Gives the items that were held back.
     pub(super) fn release(&mut self, give: impl FnMut(&[u8], &Edit)) {
         if let Some(Filter { rule, outline, edit, follow: Some(follow), .. }) = self.filter() {
@@ -168,10 +191,14 @@ impl Role {
     }
 }
 
-/// Filters the endpoints of one kind for one node.
+/// Filters objects of one kind for one node.
 pub(super) struct Filter {
     pub(super) kind: SubjectKind,
-    pub(super) rule: ServiceTopology,
+    pub(super) rule: Rules,
+    /// The objects teach, too.
+    teaches: Option<Box<Learner>>,
+    /// The body is one object.
+    single: bool,
     pub(super) outline: Outline,
     edit: Edit,
     /// The client whose stream it is, if what it is told is remembered.
@@ -179,10 +206,11 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    pub(super) fn new(kind: SubjectKind, rule: ServiceTopology, follow: Option<Follow>) -> Filter {
+    pub(super) fn new(rule: Rules, single: bool, teaches: Option<Learner>, follow: Option<Follow>) -> Filter {
         let config = rule.cluster().config();
         let outline = Outline::new(config.limits.endpoints, config.ladders);
-        Filter { kind, rule, outline, edit: Edit::default(), follow: follow.map(Box::new) }
+        let (kind, teaches, follow) = (rule.kind(), teaches.map(Box::new), follow.map(Box::new));
+        Filter { kind, rule, teaches, single, outline, edit: Edit::default(), follow }
     }
 
     fn take(&mut self, unit: &Unit<'_>) -> Result<Taken<'_>, Fault> {
@@ -198,29 +226,42 @@ impl Filter {
             (Event::Bookmark | Event::Error, None) => return Ok(Taken::Passes),
             _ => {}
         }
-        let has_endpoints = self.read(unit)?;
-        let Filter { rule, outline, edit, follow, .. } = self;
+        let is_whole = self.read(unit)?;
+        let Filter { kind, rule, outline, edit, follow, single, .. } = self;
         let told = match follow {
-            Some(follow) if has_endpoints => follow.object(rule, outline, edit, unit),
+            Some(follow) if is_whole => follow.object(rule, outline, edit, unit)?,
             Some(follow) => {
                 follow.passed(unit.event, version_of(outline, unit.buf), rule.cluster());
                 Told::AsItIs
             }
-            None if has_endpoints => {
-                let judged = rule.rewrite(unit.buf, outline, edit, |_, _, _| Usable::default());
+            None if is_whole => {
+                let judged = rule.judge(unit.buf, unit.object, outline, edit, |_, _, _| Usable::default())?;
                 rule.tell(&judged);
-                if judged.changes { Told::Edited } else { Told::AsItIs }
+                match unit.event {
+                    // What the client has is not known here, but that it had nothing of what is new.
+                    Event::Modified if judged.hidden => Told::Says(Tells::Deleted),
+                    Event::Deleted if judged.hidden => Told::AsItIs,
+                    Event::None if judged.hidden && *single => {
+                        let name = outline.optional_text(unit.buf, outline.name);
+                        let answer = not_found(*kind, &String::from_utf8_lossy(&name), unit.encoding);
+                        return Ok(Taken::Answers(answer));
+                    }
+                    _ if judged.hidden => Told::Not,
+                    _ if judged.changes => Told::Edited,
+                    _ => Told::AsItIs,
+                }
             }
             None => Told::AsItIs,
         };
         Ok(match told {
             Told::AsItIs => Taken::Passes,
             Told::Edited => Taken::Changes(edit),
+            Told::Says(tells) => Taken::Says(tells, *kind, edit),
             Told::Not => Taken::Drops,
         })
     }
 
-    /// Reads an object into the outline. False: it is of a kind without endpoints, and may pass.
+    /// Reads an object into the outline. False: it is of a kind without what the rules are about, and may pass.
     fn read(&mut self, unit: &Unit<'_>) -> Result<bool, Fault> {
         let (buf, outline) = (unit.buf, &mut self.outline);
         outline.clear(unit.encoding == Encoding::Json);
@@ -234,7 +275,7 @@ impl Filter {
         if unit.encoding == Encoding::Protobuf && *kind == *PARTIAL_OBJECT_METADATA.as_bytes() {
             outline_protobuf(self.kind, buf, unit.object, outline)?;
         }
-        let bare = outline.endpoints.is_empty() && outline.subsets.is_empty();
+        let bare = outline.endpoints.is_empty() && outline.subsets.is_empty() && outline.service_type.is_none();
         match &*kind {
             kind if kind == self.kind.kind().as_bytes() || kind.is_empty() => {}
             // What calls itself something without endpoints, and has some, is refused below.

@@ -4,6 +4,7 @@ use bytes::BytesMut;
 
 use super::event::{put_record, put_varint, write_envelope};
 use crate::cluster::Missing;
+use crate::object::SubjectKind;
 use crate::wire::encoding::Encoding;
 use crate::wire::splice::Output;
 
@@ -52,6 +53,10 @@ impl Status<'_> {
         Status { code: 410, reason: "Expired", message }
     }
 
+    fn not_found(message: &str) -> Status<'_> {
+        Status { code: 404, reason: "NotFound", message }
+    }
+
     fn unavailable(message: &str) -> Status<'_> {
         Status { code: 503, reason: "ServiceUnavailable", message }
     }
@@ -94,6 +99,13 @@ impl Status<'_> {
     }
 }
 
+/// The body that stands in the place of a single object which the client may not have. Its HTTP status was given before
+/// the object was seen; clients take a Status of failure for the answer all the same.
+pub(super) fn not_found(kind: SubjectKind, name: &str, encoding: Encoding) -> Vec<u8> {
+    let message = format!("{} \"{name}\" not found", kind.plural());
+    Status::not_found(&message).answer(encoding, None).body
+}
+
 impl Answer {
     /// To a watch whose past is not known.
     pub(super) fn expired(encoding: Encoding) -> Answer {
@@ -104,7 +116,7 @@ impl Answer {
 impl NotReady {
     pub(super) fn of(missing: Vec<Missing>, encoding: Encoding) -> NotReady {
         let named: Vec<String> = missing.iter().map(Missing::to_string).collect();
-        let message = format!("poolscope cannot filter endpoints yet: {}", named.join("; "));
+        let message = format!("poolscope cannot tell yet what this node may see: {}", named.join("; "));
         NotReady { missing, answer: Status::unavailable(&message).answer(encoding, Some(RETRY_AFTER)) }
     }
 }

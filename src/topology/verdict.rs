@@ -18,8 +18,10 @@ pub enum Reason {
     UnknownPool,
     /// Kept: the Service asks for the pool, and pool topology is switched off (O10).
     PoolTopologyOff,
-    /// Kept: this rewrite is switched off.
+    /// Kept: this rewrite is switched off, or is not for this client.
     ServiceTopologyOff,
+    /// Kept: the address that stands for the API server on this node (F1).
+    Forward,
     /// Kept: no rung of the Service's ladder before `*` has anything usable.
     AnyRung,
     /// Kept: on the node itself (O3).
@@ -32,6 +34,8 @@ pub enum Reason {
     NoNode,
     /// Dropped: its node is in another pool, in none, or unknown (O7).
     OutsidePool,
+    /// Dropped: the address that stands for the API server on this node takes its place (F1).
+    Forwarded,
     /// Dropped in doubt: the Service is not known and the configuration says to hide then.
     HiddenUnknownService,
     /// Dropped in doubt: the own pool is not known and the configuration says to hide then.
@@ -42,10 +46,10 @@ impl Reason {
     /// Whether the endpoint is kept.
     pub const fn keeps(self) -> bool {
         use Reason::*;
-        !matches!(self, OtherNode | NoNode | OutsidePool | HiddenUnknownService | HiddenUnknownPool)
+        !matches!(self, OtherNode | NoNode | OutsidePool | Forwarded | HiddenUnknownService | HiddenUnknownPool)
     }
 
-    /// The row of the rule, as `docs/openyurt.md` numbers them; `off` where no rule is applied, `ladder` for what OpenYurt
+    /// The row of the rule, as `docs/openyurt.md` numbers them, whatever the dialect; `off` where no rule is applied, `ladder` for what OpenYurt
     /// has no rule for.
     pub const fn rule(self) -> &'static str {
         use Reason::*;
@@ -61,6 +65,7 @@ impl Reason {
             PoolTopologyOff => "O10",
             ServiceTopologyOff => "off",
             AnyRung => "ladder",
+            Forward | Forwarded => "F1",
         }
     }
 
@@ -75,6 +80,8 @@ impl Reason {
             PoolTopologyOff => "poolTopologyOff",
             ServiceTopologyOff => "serviceTopologyOff",
             AnyRung => "anyRung",
+            Forward => "forward",
+            Forwarded => "forwarded",
             OwnNode => "ownNode",
             OwnPool => "ownPool",
             OtherNode => "otherNode",
@@ -107,7 +114,7 @@ pub struct InDoubt {
 }
 
 /// What is known of the Service that an object belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Service {
     /// The object names none.
     None,
@@ -127,8 +134,17 @@ pub(crate) enum OwnPool<'a> {
     Members(&'a Members),
 }
 
+/// What is known of the pools that this node is in.
+pub(crate) trait Pools<'a> {
+    /// Its pool.
+    fn own(&self) -> OwnPool<'a>;
+
+    /// The nodes that share its value of a label; `None` if it has no such label.
+    fn sharing(&self, label: &str) -> Option<&'a Members>;
+}
+
 /// What one node may see of one object: settled per object, so that judging an endpoint is one look-up.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) enum View<'a> {
     /// Every endpoint, for this reason.
     Whole(Reason),
@@ -138,6 +154,8 @@ pub(crate) enum View<'a> {
     Node(&'a [u8]),
     /// Endpoints on these nodes, and with `own` on this node whether or not it is one of them.
     Pool { node: &'a [u8], members: &'a Members, own: bool },
+    /// Endpoints on nodes that are in one of these pools, and on this node.
+    Pools { node: &'a [u8], pools: Vec<&'a Members> },
 }
 
 /// A [`View`] without what it depends on: as long as a node sees an object through the same lens, and the lens is not one
@@ -150,12 +168,16 @@ pub(crate) enum Lens {
     Pool,
     /// The pool and the node itself.
     PoolAndOwn,
+    /// Pools by labels; which labels, the lens does not say.
+    Pools,
+    /// Not at all: something else stands in its place.
+    Forwarded,
 }
 
 impl Lens {
     /// Whether the members of the own pool have a say.
     pub(crate) fn is_of_pool(self) -> bool {
-        matches!(self, Lens::Pool | Lens::PoolAndOwn)
+        matches!(self, Lens::Pool | Lens::PoolAndOwn | Lens::Pools)
     }
 }
 
@@ -164,7 +186,7 @@ impl<'a> View<'a> {
     pub(crate) fn settle(
         service: Service,
         node: &'a [u8],
-        pool: impl FnOnce() -> OwnPool<'a>,
+        pools: &impl Pools<'a>,
         doubt: InDoubt,
         usable: impl FnOnce(Option<&Members>) -> Usable,
     ) -> View<'a> {
@@ -181,9 +203,15 @@ impl<'a> View<'a> {
         let (rung, pool, own) = match keys {
             Keys::Unset => return View::Whole(Reason::NoTopologyKeys),
             Keys::Node => return View::Node(node),
-            Keys::Pool => (Rung::Pool, pool(), false),
+            Keys::Pool => (Rung::Pool, pools.own(), false),
+            Keys::PoolAndOwn => (Rung::Pool, pools.own(), true),
+            Keys::Labels(_) if matches!(pools.own(), OwnPool::Off) => return View::Whole(Reason::PoolTopologyOff),
+            Keys::Labels(labels) => {
+                let pools = labels.iter().filter_map(|label| pools.sharing(label)).collect();
+                return View::Pools { node, pools };
+            }
             Keys::Ladder(ladder) => {
-                let pool = pool();
+                let pool = pools.own();
                 let (members, told) = match pool {
                     OwnPool::Members(members) => (Some(members), true),
                     OwnPool::None => (None, true),
@@ -210,7 +238,7 @@ impl<'a> View<'a> {
     pub(crate) fn whole_reason(&self) -> Option<Reason> {
         match self {
             View::Whole(reason) | View::Nothing(reason) => Some(*reason),
-            View::Node(_) | View::Pool { .. } => None,
+            View::Node(_) | View::Pool { .. } | View::Pools { .. } => None,
         }
     }
 
@@ -222,21 +250,27 @@ impl<'a> View<'a> {
             View::Node(_) => Lens::Node,
             View::Pool { own: false, .. } => Lens::Pool,
             View::Pool { own: true, .. } => Lens::PoolAndOwn,
+            View::Pools { .. } => Lens::Pools,
         }
     }
 
     /// The verdict on an endpoint on `node`. Conditions, hints and zones are never looked at (O13).
     #[inline]
     pub(crate) fn judge(&self, node: Option<&[u8]>) -> Reason {
-        match (*self, node) {
-            (View::Whole(reason) | View::Nothing(reason), _) => reason,
+        match (self, node) {
+            (View::Whole(reason) | View::Nothing(reason), _) => *reason,
             (_, None) => Reason::NoNode,
-            (View::Node(own), Some(node)) if own == node => Reason::OwnNode,
+            (View::Node(own), Some(node)) if *own == node => Reason::OwnNode,
             (View::Node(_), Some(_)) => Reason::OtherNode,
-            (View::Pool { node: me, members, own }, Some(node)) => match members.contains_key(node) {
-                true if me == node => Reason::OwnNode,
+            (View::Pools { node: me, .. }, Some(node)) if *me == node => Reason::OwnNode,
+            (View::Pools { pools, .. }, Some(node)) => match pools.iter().any(|pool| pool.contains_key(node)) {
                 true => Reason::OwnPool,
-                false if own && me == node => Reason::OwnNode,
+                false => Reason::OutsidePool,
+            },
+            (View::Pool { node: me, members, own }, Some(node)) => match members.contains_key(node) {
+                true if *me == node => Reason::OwnNode,
+                true => Reason::OwnPool,
+                false if *own && *me == node => Reason::OwnNode,
                 // Also for the own node: until the pool's own list names it, it is not in the pool (O7).
                 false => Reason::OutsidePool,
             },
@@ -247,31 +281,59 @@ impl<'a> View<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::topology::keys::Dialect;
     use crate::topology::ladder::Condition;
 
     fn members(names: &[&str]) -> Members {
         names.iter().map(|name| (name.as_bytes().into(), 1)).collect()
     }
 
+    /// A node in one pool, or in several by labels.
+    struct In<'a>(OwnPool<'a>, &'a [(&'a str, &'a Members)]);
+
+    impl<'a> Pools<'a> for In<'a> {
+        fn own(&self) -> OwnPool<'a> {
+            self.0
+        }
+
+        fn sharing(&self, label: &str) -> Option<&'a Members> {
+            self.1.iter().find(|(key, _)| *key == label).map(|(_, members)| *members)
+        }
+    }
+
     fn judge(keys: Keys, pool: OwnPool<'_>, node: Option<&str>) -> Reason {
-        View::settle(Service::Known(keys), b"me", || pool, InDoubt::default(), |_| Usable::default()).judge(node.map(str::as_bytes))
+        let doubt = InDoubt::default();
+        View::settle(Service::Known(keys), b"me", &In(pool, &[]), doubt, |_| Usable::default()).judge(node.map(str::as_bytes))
     }
 
     #[test]
     fn names_never_change() {
         use Reason::*;
-        let kept = [NoTopologyKeys, NoService, UnknownService, UnknownPool, PoolTopologyOff, ServiceTopologyOff, AnyRung, OwnNode, OwnPool];
-        let names = "noTopologyKeys noService unknownService unknownPool poolTopologyOff serviceTopologyOff anyRung ownNode ownPool";
+        let kept = [
+            NoTopologyKeys,
+            NoService,
+            UnknownService,
+            UnknownPool,
+            PoolTopologyOff,
+            ServiceTopologyOff,
+            AnyRung,
+            OwnNode,
+            OwnPool,
+            Forward,
+        ];
+        let names =
+            "noTopologyKeys noService unknownService unknownPool poolTopologyOff serviceTopologyOff anyRung ownNode ownPool forward";
         assert_eq!(kept.map(Reason::name).join(" "), names);
-        let dropped = [OtherNode, NoNode, OutsidePool, HiddenUnknownService, HiddenUnknownPool];
-        assert_eq!(dropped.map(Reason::name).join(" "), "otherNode noNode outsidePool hiddenUnknownService hiddenUnknownPool");
+        let dropped = [OtherNode, NoNode, OutsidePool, Forwarded, HiddenUnknownService, HiddenUnknownPool];
+        let names = "otherNode noNode outsidePool forwarded hiddenUnknownService hiddenUnknownPool";
+        assert_eq!(dropped.map(Reason::name).join(" "), names);
         assert!(kept.iter().all(|reason| reason.keeps()) && !dropped.iter().any(|reason| reason.keeps()));
     }
 
     #[test]
     fn every_row_of_the_table() {
         let pool = members(&["me", "friend"]);
-        let of = |service| View::settle(service, b"me", || OwnPool::None, InDoubt::default(), |_| Usable::default()).judge(None);
+        let of = |service| View::settle(service, b"me", &In(OwnPool::None, &[]), InDoubt::default(), |_| Usable::default()).judge(None);
         assert_eq!(of(Service::None), Reason::NoService);
         assert_eq!(of(Service::Unknown), Reason::UnknownService);
         assert_eq!(judge(Keys::Unset, OwnPool::Members(&pool), Some("other")), Reason::NoTopologyKeys);
@@ -297,8 +359,36 @@ mod tests {
     }
 
     #[test]
+    fn the_node_itself_may_be_in_its_pool_whatever_the_pool_says() {
+        let friends = members(&["friend"]);
+        let judge = |pool, node| judge(Keys::PoolAndOwn, pool, Some(node));
+        assert_eq!(judge(OwnPool::Members(&friends), "me"), Reason::OwnNode, "K4");
+        assert_eq!(judge(OwnPool::Members(&friends), "friend"), Reason::OwnPool, "K5");
+        assert_eq!(judge(OwnPool::Members(&friends), "other"), Reason::OutsidePool, "K6, K7, K10");
+        assert_eq!((judge(OwnPool::None, "me"), judge(OwnPool::None, "other")), (Reason::OwnNode, Reason::OtherNode), "K8, K9, K11");
+    }
+
+    #[test]
+    fn one_label_that_is_shared_is_enough() {
+        let (zone, rack) = (members(&["me", "near"]), members(&["me", "beside"]));
+        let judge = |shared: &[(&str, &Members)], node: Option<&str>| {
+            let keys = Keys::Labels(["rack", "zone"].map(Into::into).into());
+            let pools = In(OwnPool::None, shared);
+            let view = View::settle(Service::Known(keys), b"me", &pools, InDoubt::default(), |_| Usable::default());
+            assert_eq!(view.lens(), Lens::Pools);
+            view.judge(node.map(str::as_bytes))
+        };
+        let both = [("zone", &zone), ("rack", &rack)];
+        assert_eq!(["near", "beside", "me"].map(|node| judge(&both, Some(node)).keeps()), [true; 3], "S3, S9");
+        assert_eq!(judge(&both, Some("far")), Reason::OutsidePool, "S4, S7");
+        assert_eq!(judge(&both[..1], Some("beside")), Reason::OutsidePool);
+        assert_eq!(judge(&both, None), Reason::NoNode, "S8");
+        assert_eq!((judge(&[], Some("me")), judge(&[], Some("near"))), (Reason::OwnNode, Reason::OutsidePool), "S5, S6");
+    }
+
+    #[test]
     fn a_ladder_is_seen_through_the_rung_that_counts() {
-        let ladder = Keys::ordered("kubernetes.io/hostname,openyurt.io/nodepool,*");
+        let ladder = Dialect::OpenYurt.read("kubernetes.io/hostname,openyurt.io/nodepool,*", true);
         let pool = members(&["friend"]);
         let see = |pool: OwnPool<'_>, on: &[&str], judged: &str| {
             let doubt = InDoubt::default();
@@ -306,7 +396,7 @@ mod tests {
                 let each = on.iter().map(|node| Usable::of(Condition::Ready, Some(node.as_bytes()), b"me", members));
                 each.fold(Usable::default(), |all, one| all | one)
             };
-            View::settle(Service::Known(ladder), b"me", || pool, doubt, usable).judge(Some(judged.as_bytes()))
+            View::settle(Service::Known(ladder.clone()), b"me", &In(pool, &[]), doubt, usable).judge(Some(judged.as_bytes()))
         };
         let known = OwnPool::Members(&pool);
         assert_eq!(see(known, &["me", "friend"], "friend"), Reason::OtherNode);
@@ -323,7 +413,7 @@ mod tests {
     fn doubts_hide_where_the_configuration_says_so() {
         let judge = |service, service_doubt, pool_doubt| {
             let doubt = InDoubt { unknown_service: service_doubt, unknown_pool: pool_doubt };
-            View::settle(service, b"me", || OwnPool::Unknown, doubt, |_| Usable::default()).judge(Some(b"me"))
+            View::settle(service, b"me", &In(OwnPool::Unknown, &[]), doubt, |_| Usable::default()).judge(Some(b"me"))
         };
         assert_eq!(judge(Service::Unknown, Doubt::Hide, Doubt::Pass), Reason::HiddenUnknownService);
         assert_eq!(judge(Service::Known(Keys::Pool), Doubt::Pass, Doubt::Hide), Reason::HiddenUnknownPool);

@@ -24,6 +24,16 @@ impl Span {
         self.end - self.start
     }
 
+    /// The same span in a buffer with `offset` bytes more before it.
+    pub(crate) const fn after(self, offset: usize) -> Span {
+        Span::new(self.start + offset, self.end + offset)
+    }
+
+    /// The place right behind the bracket that a JSON container begins with.
+    pub(crate) const fn inside(self) -> Span {
+        Span::new(self.start + 1, self.start + 1)
+    }
+
     /// The bytes of `buf` that the span covers.
     pub(crate) fn of(self, buf: &[u8]) -> &[u8] {
         &buf[self.start..self.end]

@@ -8,23 +8,22 @@ use bytes::BytesMut;
 use super::Span;
 use super::protobuf::{MAX_VARINT, encode_varint, varint_width};
 
-/// The longest replacement: a version of twenty digits and its length.
-const MAX_PATCH: usize = 21;
-
-/// Replaces the bytes of one span by a few others.
+/// Replaces the bytes of one span by others.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patch {
     span: Span,
     /// A cut, not a replacement.
     cuts: bool,
-    with: [u8; MAX_PATCH],
-    len: u8,
+    /// Where the others are in the edit's own text.
+    with: Span,
 }
 
 /// The patches of one object, in the order of their places, and by how much they change its size.
 #[derive(Debug, Default)]
 pub(crate) struct Edit {
     patches: Vec<Patch>,
+    /// What is put in.
+    text: Vec<u8>,
     shrinks: usize,
     grows: usize,
 }
@@ -35,6 +34,7 @@ pub(crate) struct Reserved(usize);
 impl Edit {
     pub(crate) fn clear(&mut self) {
         self.patches.clear();
+        self.text.clear();
         self.shrinks = 0;
         self.grows = 0;
     }
@@ -47,14 +47,16 @@ impl Edit {
             Some(last) if last.cuts && last.span.end == span.start => last.span.end = span.end,
             _ => {
                 debug_assert!(self.patches.last().is_none_or(|last| last.span.end <= span.start));
-                self.patches.push(Patch { span, cuts: true, with: [0; MAX_PATCH], len: 0 });
+                self.patches.push(Patch { span, cuts: true, with: Span::default() });
             }
         }
     }
 
     /// Keeps the place of a length varint at `span`, for [`Edit::set_length`].
     pub(crate) fn reserve_length(&mut self, span: Span) -> Reserved {
-        self.patches.push(Patch { span, cuts: false, with: [0; MAX_PATCH], len: 0 });
+        let start = self.text.len();
+        self.text.extend_from_slice(&[0; MAX_VARINT]);
+        self.patches.push(Patch { span, cuts: false, with: Span::new(start, start) });
         Reserved(self.patches.len() - 1)
     }
 
@@ -62,17 +64,20 @@ impl Edit {
     pub(crate) fn set_length(&mut self, reserved: Reserved, value: usize) {
         let patch = &mut self.patches[reserved.0];
         let mut varint = [0; MAX_VARINT];
-        patch.len = encode_varint(value as u64, &mut varint) as u8;
-        patch.with[..MAX_VARINT].copy_from_slice(&varint);
+        let (start, width) = (patch.with.start, encode_varint(value as u64, &mut varint));
+        patch.with.end = start + width;
+        self.text[start..start + width].copy_from_slice(&varint[..width]);
         self.shrinks += patch.span.len();
-        self.grows += usize::from(patch.len);
+        self.grows += width;
     }
 
-    /// Replaces `span`, which no patch touches, by `with`; the other patches may stand anywhere.
+    /// Replaces `span`, which no patch touches and which may be empty, by `with`; the other patches may stand anywhere.
     pub(crate) fn replace(&mut self, span: Span, with: &[u8]) {
-        let mut patch = Patch { span, cuts: false, with: [0; MAX_PATCH], len: with.len() as u8 };
-        patch.with[..with.len()].copy_from_slice(with);
-        let at = self.patches.partition_point(|other| other.span.start < span.start);
+        let start = self.text.len();
+        self.text.extend_from_slice(with);
+        let patch = Patch { span, cuts: false, with: Span::new(start, start + with.len()) };
+        // What is put in where another patch begins stands before it, and behind what was put in there already.
+        let at = self.patches.partition_point(|other| other.span.start < span.start || other.span.end <= span.start);
         self.patches.insert(at, patch);
         self.shrinks += span.len();
         self.grows += with.len();
@@ -85,14 +90,19 @@ impl Edit {
         self.replace(span, &varint[..width]);
     }
 
+    /// Whether anything is changed.
+    pub(crate) fn changes(&self) -> bool {
+        !self.patches.is_empty()
+    }
+
     /// How many bytes the object has after the patches, if it has `len` before.
     pub(crate) fn resized(&self, len: usize) -> usize {
         len + self.grows - self.shrinks
     }
 
-    /// Bytes taken out so far, less those put in.
-    pub(crate) fn removed(&self) -> usize {
-        self.shrinks.saturating_sub(self.grows)
+    /// Bytes put in so far, less those taken out.
+    pub(crate) fn grown(&self) -> isize {
+        self.grows as isize - self.shrinks as isize
     }
 
     /// Appends `range` of `buf` to `out`, patched. Every patch lies inside `range`.
@@ -101,7 +111,7 @@ impl Edit {
         for patch in &self.patches {
             out.put(&buf[from..patch.span.start]);
             if !patch.cuts {
-                out.put(&patch.with[..usize::from(patch.len)]);
+                out.put(patch.with.of(&self.text));
             }
             from = patch.span.end;
         }
@@ -121,7 +131,7 @@ impl Edit {
                 (patch, _) => patch.is_some(),
             };
             let (span, with) = match if first { patches.next() } else { None } {
-                Some(patch) => (patch.span, &patch.with[..usize::from(patch.len)]),
+                Some(patch) => (patch.span, patch.with.of(&self.text)),
                 None => match less.next() {
                     Some(span) => (span, &[][..]),
                     None => break,
@@ -194,12 +204,12 @@ pub(crate) struct Enclosure {
 pub(crate) fn write_enclosed(buf: &[u8], unit: Span, around: &[Enclosure], object: Span, edit: &Edit, out: &mut Output<'_>) {
     // A length that becomes shorter takes bytes from those around it, so the inner ones come first.
     let mut lengths = [0usize; 8];
-    let mut removed = edit.removed();
+    let mut grown = edit.grown();
     for (index, enclosure) in around.iter().enumerate().rev() {
-        let length = enclosure.body.len() - removed;
+        let length = enclosure.body.len().saturating_add_signed(grown);
         lengths[index] = length;
         if !enclosure.fixed {
-            removed += enclosure.length.len() - varint_width(length as u64);
+            grown += varint_width(length as u64) as isize - enclosure.length.len() as isize;
         }
     }
     let mut from = unit.start;
@@ -265,6 +275,29 @@ mod tests {
         // What lies outside the range is of another object.
         edit.gather(buf, Span::new(2, buf.len() - 2), &[at(".."), at("17"), at("tail")], &mut form);
         assert_eq!(form, b"name=a,rv=,len=5,");
+    }
+
+    #[test]
+    fn what_is_longer_than_it_was_makes_every_length_around_it_longer() {
+        // outer { 126 bytes: 1 tag, 1 length, 124 content }, content grows by 9: both varints gain a byte.
+        let mut buf = vec![0x0a, 126, 0x12, 124];
+        buf.extend_from_slice(&[7; 124]);
+        let object = Span::new(4, buf.len());
+        let around = [
+            Enclosure { length: Span::new(1, 2), body: Span::new(2, buf.len()), fixed: false },
+            Enclosure { length: Span::new(3, 4), body: object, fixed: false },
+        ];
+        let mut edit = Edit::default();
+        edit.replace(Span::new(50, 51), b"more than it");
+        edit.replace(Span::new(20, 22), b"");
+        // Put in where something ends, and where something begins, whichever comes first.
+        edit.replace(Span::new(22, 22), b"ab");
+        edit.replace(Span::new(22, 24), b"c");
+        edit.replace(Span::new(50, 50), b"");
+        let mut out = BytesMut::new();
+        write_enclosed(&buf, Span::new(0, buf.len()), &around, object, &edit, &mut Output::to(&mut out));
+        assert_eq!(&out[..6], &[0x0a, 0x89, 0x01, 0x12, 0x86, 0x01]);
+        assert_eq!((out.len(), edit.resized(124), &out[22..25]), (3 + 137, 134, &b"abc"[..]));
     }
 
     #[test]

@@ -152,7 +152,7 @@ fn counters_have_the_names_of_rust_in_its_order() {
 /// What is known of a node, by the Rust API.
 fn described(node: &Node) -> Value {
     let rust = &node.rust;
-    json!({ "name": rust.name(), "known": rust.is_known(), "pool": rust.pool(), "missing": rust.missing() })
+    json!({ "name": rust.name(), "known": rust.is_known(), "pool": rust.pool(), "rewrites": rust.rewrites(), "missing": rust.missing() })
 }
 
 #[test]
@@ -169,9 +169,9 @@ fn a_node_is_described_while_it_becomes_known() {
         ready.push(nodes.iter().filter(|node| node.c.is_ready()).count());
     }
     assert_eq!(ready, [0, 0, 0, 0, NODES.len()]);
-    let known = r#"{"known":true,"missing":[],"name":"hz-edge-1","pool":"hangzhou"}"#;
+    let known = r#"{"known":true,"missing":[],"name":"hz-edge-1","pool":"hangzhou","rewrites":["serviceTopology"]}"#;
     assert_eq!(value(&nodes[0].c.describe()), value(known));
-    let unknown = r#"{"known":false,"missing":[],"name":"nobody","pool":null}"#;
+    let unknown = r#"{"known":false,"missing":[],"name":"nobody","pool":null,"rewrites":["serviceTopology"]}"#;
     assert_eq!(value(&nodes[14].c.describe()), value(unknown));
 }
 

@@ -152,6 +152,7 @@ fn null_is_refused_by_name_wherever_there_must_be_something() {
     refuses_null!(seen, poolscope_cluster_forget_source(cluster: cluster.0, kind: c"Node".as_ptr(), kind_len: 4usize;));
     refuses_null!(seen, poolscope_feed_push(feed: feed.0, data: data, len: data_len;));
     refuses_null!(seen, poolscope_feed_finish(feed: feed.0;));
+    refuses_null!(seen, poolscope_node_client(node: node.0, user_agent: text, user_agent_len: len; client));
     refuses_null!(seen, poolscope_node_describe(node: node.0; description));
     refuses_null!(seen, poolscope_node_prepare(node: node.0, request: request.0;));
     refuses_null!(seen, poolscope_node_open(node: node.0, request: request.0, head: head.0; opened));

@@ -167,7 +167,7 @@ impl Client {
         match &mut self.busy {
             Busy::List { body, .. } => body.extend_from_slice(&bytes),
             Busy::Watch { events, .. } => {
-                for said in events.take(&bytes, scene.setup.encoding)? {
+                for said in events.take(&bytes, scene.setup.subject, scene.setup.encoding)? {
                     self.hear(scene, said)?;
                 }
             }
@@ -185,7 +185,7 @@ impl Client {
         let Some(line) = self.line.take() else { return Ok(()) };
         match std::mem::replace(&mut self.busy, Busy::No) {
             Busy::List { body, mut items } if line.is_clean => {
-                let page = Page::read(&body, scene.setup.encoding)?;
+                let page = Page::read(&body, scene.setup.subject, scene.setup.encoding)?;
                 items.extend(page.items.into_iter().map(|item| (item.key(), item)));
                 match page.next {
                     Some(token) => self.task = Task::Page { token, items },
@@ -273,7 +273,10 @@ impl Client {
             Said::Object(Change::Deleted, slice) => {
                 let rv = slice.metadata.resource_version.parse::<u64>().expect("checked when it was read");
                 self.told.remove(&slice.key());
-                if self.store.remove(&slice.key()).is_none() && rv > *server {
+                // Whether what was given came through the proxy cannot know; what was never given it does.
+                let given = scene.was_given(node_of(&self.name), self.namespace.as_deref(), &slice.key());
+                let may_repeat = if slice.is_service() { given } else { rv <= *server };
+                if self.store.remove(&slice.key()).is_none() && !may_repeat {
                     return Err(format!("DELETED {} at {rv}, which the client never had", slice.key()));
                 }
             }

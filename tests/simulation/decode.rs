@@ -50,7 +50,7 @@ pub struct Events {
 impl Events {
     /// Takes more bytes. Errors say what no API server would have sent. An event counts as soon as it is there: decoders
     /// that read value by value do not wait for the newline, those that read by lines need it.
-    pub fn take(&mut self, bytes: &[u8], encoding: Encoding) -> Result<Vec<Said>, String> {
+    pub fn take(&mut self, bytes: &[u8], kind: Kind, encoding: Encoding) -> Result<Vec<Said>, String> {
         if bytes.is_empty() {
             return Ok(Vec::new());
         }
@@ -63,7 +63,7 @@ impl Events {
         }
         self.held.extend_from_slice(bytes);
         let (mut said, mut start) = (Vec::new(), 0);
-        while let Some((event, end)) = next(&self.held[start..], encoding)? {
+        while let Some((event, end)) = next(&self.held[start..], kind, encoding)? {
             start += end;
             self.over |= matches!(event, Said::Error(_));
             said.push(event);
@@ -73,7 +73,7 @@ impl Events {
         }
         self.held.drain(..start);
         if encoding == Encoding::Json && self.held.ends_with(b"}") && serde_json::from_slice::<Value>(&self.held).is_ok() {
-            let event = json_event(&std::mem::take(&mut self.held))?;
+            let event = json_event(&std::mem::take(&mut self.held), kind)?;
             self.newline_due = true;
             self.over |= matches!(event, Said::Error(_));
             said.push(event);
@@ -87,14 +87,14 @@ impl Events {
     }
 }
 
-fn next(bytes: &[u8], encoding: Encoding) -> Result<Option<(Said, usize)>, String> {
+fn next(bytes: &[u8], kind: Kind, encoding: Encoding) -> Result<Option<(Said, usize)>, String> {
     match encoding {
         Encoding::Json => {
             let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else { return Ok(None) };
             if end == 0 {
                 return Err("an empty line".to_owned());
             }
-            Ok(Some((json_event(&bytes[..end])?, end + 1)))
+            Ok(Some((json_event(&bytes[..end], kind)?, end + 1)))
         }
         Encoding::Protobuf => {
             let Some(len) = bytes.first_chunk() else { return Ok(None) };
@@ -103,7 +103,7 @@ fn next(bytes: &[u8], encoding: Encoding) -> Result<Option<(Said, usize)>, Strin
                 return Err("a frame of zero bytes".to_owned());
             }
             let Some(frame) = bytes[4..].get(..len) else { return Ok(None) };
-            Ok(Some((protobuf_event(frame)?, 4 + len)))
+            Ok(Some((protobuf_event(frame, kind)?, 4 + len)))
         }
     }
 }
@@ -115,13 +115,13 @@ struct JsonEvent {
     object: Value,
 }
 
-fn json_event(line: &[u8]) -> Result<Said, String> {
+fn json_event(line: &[u8], kind: Kind) -> Result<Said, String> {
     // Refuses a line with two events, and one with half an event, too.
     let event: JsonEvent = serde_json::from_slice(line).map_err(|error| format!("{error}: {}", String::from_utf8_lossy(line)))?;
     let change = match event.r#type.as_str() {
         "BOOKMARK" => {
             let object = &event.object;
-            check_kind(object["kind"].as_str().unwrap_or(""), object["apiVersion"].as_str().unwrap_or(""))?;
+            check_kind(kind, object["kind"].as_str().unwrap_or(""), object["apiVersion"].as_str().unwrap_or(""))?;
             let metadata = &object["metadata"];
             let rv = metadata["resourceVersion"].as_str().and_then(|rv| rv.parse().ok()).ok_or("a bookmark without resourceVersion")?;
             return Ok(Said::Bookmark { rv, end: metadata["annotations"]["k8s.io/initial-events-end"] == "true" });
@@ -132,29 +132,36 @@ fn json_event(line: &[u8]) -> Result<Said, String> {
         }
         word => change(word)?,
     };
-    let mut slice = Slice::deserialize(event.object).map_err(|error| format!("{error}: {}", String::from_utf8_lossy(line)))?;
-    let (kind, api_version) = (slice.kind.take(), slice.api_version.take());
-    check_kind(&kind.unwrap_or_default(), &api_version.unwrap_or_default())?;
+    let mut slice = Slice::of_json(kind, event.object).map_err(|error| format!("{error}: {}", String::from_utf8_lossy(line)))?;
+    let (said, api_version) = (slice.kind.take(), slice.api_version.take());
+    check_kind(kind, &said.unwrap_or_default(), &api_version.unwrap_or_default())?;
     checked(change, slice)
 }
 
-fn protobuf_event(frame: &[u8]) -> Result<Said, String> {
+fn protobuf_event(frame: &[u8], kind: Kind) -> Result<Said, String> {
     let wrong = |error: prost::DecodeError| error.to_string();
     let event = schema::WatchEvent::decode(frame).map_err(wrong)?;
-    let (kind, api_version, raw) = unwrapped(&event.object.unwrap_or_default().raw)?;
+    let (said, api_version, raw) = unwrapped(&event.object.unwrap_or_default().raw)?;
     if event.r#type == "ERROR" {
-        return match kind.as_str() {
+        return match said.as_str() {
             "Status" => Ok(Said::Error(Status::decode(&*raw).map_err(wrong)?.code as u16)),
             _ => Err("an ERROR without a Status".to_owned()),
         };
     }
-    check_kind(&kind, &api_version)?;
+    check_kind(kind, &said, &api_version)?;
     if event.r#type == "BOOKMARK" {
-        let metadata = schema::EndpointSlice::decode(&*raw).map_err(wrong)?.metadata.unwrap_or_default();
+        // Metadata stands in the same place in every kind.
+        let metadata = Bookmark::decode(&*raw).map_err(wrong)?.metadata.unwrap_or_default();
         let rv = metadata.resource_version.parse().map_err(|_| "a bookmark without resourceVersion")?;
         return Ok(Said::Bookmark { rv, end: metadata.annotations.get("k8s.io/initial-events-end").is_some_and(|value| value == "true") });
     }
-    checked(change(&event.r#type)?, Slice::of_protobuf(&raw)?)
+    checked(change(&event.r#type)?, Slice::of_message(kind, &raw)?)
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Bookmark {
+    #[prost(message, optional, tag = "1")]
+    metadata: Option<schema::ObjectMeta>,
 }
 
 fn checked(change: Change, slice: Slice) -> Result<Said, String> {
@@ -171,11 +178,11 @@ fn change(word: &str) -> Result<Change, String> {
         .ok_or_else(|| format!("an event of type {word:?}"))
 }
 
-fn check_kind(kind: &str, api_version: &str) -> Result<(), String> {
-    if (kind, api_version) == (Kind::Slice.name(), Kind::Slice.api_version()) {
+fn check_kind(kind: Kind, said: &str, api_version: &str) -> Result<(), String> {
+    if (said, api_version) == (kind.name(), kind.api_version()) {
         return Ok(());
     }
-    Err(format!("an object of kind {kind:?} and apiVersion {api_version:?}"))
+    Err(format!("an object of kind {said:?} and apiVersion {api_version:?}"))
 }
 
 /// Kind, apiVersion and content of what stands in an envelope.
@@ -225,7 +232,7 @@ struct JsonList {
     kind: String,
     api_version: String,
     metadata: JsonListMeta,
-    items: Vec<Slice>,
+    items: Vec<Value>,
 }
 
 #[derive(Deserialize)]
@@ -240,22 +247,23 @@ struct JsonListMeta {
 }
 
 impl Page {
-    pub fn read(body: &[u8], encoding: Encoding) -> Result<Page, String> {
+    pub fn read(body: &[u8], kind: Kind, encoding: Encoding) -> Result<Page, String> {
         let (rv, next, items) = match encoding {
             Encoding::Json => {
                 let list: JsonList = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-                check_kind(list.kind.strip_suffix("List").unwrap_or(""), &list.api_version)?;
-                if list.items.iter().any(|item| item.kind.is_some() || item.api_version.is_some()) {
+                check_kind(kind, list.kind.strip_suffix("List").unwrap_or(""), &list.api_version)?;
+                let items = list.items.into_iter().map(|item| Slice::of_json(kind, item)).collect::<Result<Vec<_>, _>>()?;
+                if items.iter().any(|item| item.kind.is_some() || item.api_version.is_some()) {
                     return Err("an item that says what it is".to_owned());
                 }
-                (list.metadata.resource_version, list.metadata.r#continue, list.items)
+                (list.metadata.resource_version, list.metadata.r#continue, items)
             }
             Encoding::Protobuf => {
-                let (kind, api_version, raw) = unwrapped(body)?;
-                check_kind(kind.strip_suffix("List").unwrap_or(""), &api_version)?;
+                let (said, api_version, raw) = unwrapped(body)?;
+                check_kind(kind, said.strip_suffix("List").unwrap_or(""), &api_version)?;
                 let list = schema::List::decode(&*raw).map_err(|error| error.to_string())?;
                 let metadata = list.metadata.unwrap_or_default();
-                let items = list.items.iter().map(|item| Slice::of_protobuf(item)).collect::<Result<_, _>>()?;
+                let items = list.items.iter().map(|item| Slice::of_message(kind, item)).collect::<Result<_, _>>()?;
                 (metadata.resource_version, metadata.r#continue, items)
             }
         };

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::object::{Body, Endpoint, Kind, Object, Slice};
+use super::object::{Body, DISCARD, Endpoint, KEYS, Kind, LISTEN, Object, Slice};
 use super::server::Event;
 use super::wire::Change;
 use crate::common::oracle::State;
@@ -74,7 +74,7 @@ impl Known {
     fn set(&mut self, object: &Object) {
         let key = object.key.clone();
         match &object.body {
-            Body::Service(keys) => drop(self.state.services.insert(key, keys.clone())),
+            Body::Service(service) => drop(self.state.services.insert(key, service.metadata.annotations.get(KEYS).cloned())),
             // An empty label is none.
             Body::Node(Some(pool)) if !pool.is_empty() => drop(self.state.labels.insert(key, pool.clone())),
             Body::Node(_) => drop(self.state.labels.remove(&key)),
@@ -100,6 +100,22 @@ impl Known {
     /// Whether what a node sees of a slice depends on other slices.
     pub fn is_ladder(&self, slice: &Slice) -> bool {
         self.ladder(slice).is_some()
+    }
+
+    /// Whether `node` must not see an object at all: a Service that is for other pools, or for the cloud.
+    pub fn hides(&self, node: &str, object: &Slice) -> bool {
+        let annotation = |key: &str| object.metadata.annotations.get(key).map(String::as_str);
+        match &*object.address_type {
+            "LoadBalancer" if annotation(DISCARD) == Some("true") => return true,
+            "LoadBalancer" | "NodePort" => {}
+            _ => return false,
+        }
+        let (Some(listen), Some(pool)) = (annotation(LISTEN), self.state.labels.get(node)) else { return false };
+        let mut named = listen.split(',').filter_map(|entry| match entry.strip_prefix('-') {
+            Some(rest) => (rest == pool).then_some(false),
+            None => (entry == pool).then_some(true),
+        });
+        !named.next().unwrap_or(listen.split(',').any(|entry| entry == "*"))
     }
 
     /// A slice as `node` must see it; `all` are the slices that there are.
@@ -154,13 +170,13 @@ impl Known {
     /// What `node` must hold of these slices.
     pub fn view(&self, node: &str, objects: &BTreeMap<String, Rc<Object>>) -> BTreeMap<String, Slice> {
         let slices = || objects.values().filter_map(|object| slice_of(object));
-        slices().map(|slice| (slice.key(), self.filter(node, slice, slices()))).collect()
+        slices().filter(|slice| !self.hides(node, slice)).map(|slice| (slice.key(), self.filter(node, slice, slices()))).collect()
     }
 }
 
 pub fn slice_of(object: &Object) -> Option<&Slice> {
     match &object.body {
-        Body::Slice(slice) => Some(slice),
+        Body::Slice(slice) | Body::Service(slice) => Some(slice),
         _ => None,
     }
 }

@@ -1,18 +1,19 @@
 //! One response on its way through the proxy: from the server's bytes to the client's, and what may be said on the way.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use bytes::BytesMut;
 use poolscope::{Head, Opened, Request, Stream};
 
 use super::client::node_of;
-use super::decode::{self, Events, Page};
+use super::decode::{self, Events, Page, Said};
 use super::judge::difference;
 use super::mirror::{By, Mirror, check_page};
 use super::object::{Kind, Object, Slice};
 use super::scene::{Fault, Scene};
 use super::server::{Begin, List, Note, Upstream};
+use super::wire::Change;
 
 /// A response that a client waits for.
 pub struct Line {
@@ -66,7 +67,7 @@ pub struct Asker<'a> {
 
 impl Line {
     pub fn list(scene: &mut Scene, asker: &Asker<'_>, list: &List, rv: u64, query: &str) -> Result<Asked, String> {
-        let upstream = scene.server.list(Kind::Slice, list, rv, scene.setup.encoding);
+        let upstream = scene.server.list(scene.setup.subject, list, rv, scene.setup.encoding);
         let part = Part::List { since: scene.past.len() - 1, body: Vec::new(), listed: None, lists_whole: list.token.is_none() };
         Line::ask(scene, asker, upstream, part, query)
     }
@@ -81,7 +82,8 @@ impl Line {
         query: &str,
     ) -> Result<Asked, String> {
         let (server, namespace) = (&scene.server, asker.namespace);
-        let upstream = server.watch(Kind::Slice, namespace, begin, bookmarks, scene.setup.encoding);
+        let kind = scene.setup.subject;
+        let upstream = server.watch(kind, namespace, begin, bookmarks, scene.setup.encoding);
         let mut mirror = Mirror {
             events: Events::default(),
             held: BTreeMap::new(),
@@ -91,20 +93,22 @@ impl Line {
             is_initial: !matches!(begin, Begin::At(_)),
             bookmarks,
             has_failed: false,
+            given: BTreeSet::new(),
         };
         if let Begin::At(rv) = begin {
             let progress = scene.progress.get(&(node_of(asker.name).to_owned(), namespace.map(str::to_owned))).copied().unwrap_or(0);
             mirror.held.clone_from(held);
-            mirror.said = server.at(Kind::Slice, namespace, rv);
+            mirror.given = scene.given.get(&(node_of(asker.name).to_owned(), namespace.map(str::to_owned))).cloned().unwrap_or_default();
+            mirror.said = server.at(kind, namespace, rv);
             mirror.high = rv;
-            mirror.repeats = server.latest(Kind::Slice, namespace, rv, progress).unwrap_or(0);
+            mirror.repeats = server.latest(kind, namespace, rv, progress).unwrap_or(0);
         }
         Line::ask(scene, asker, upstream, Part::Watch(Box::new(mirror)), query)
     }
 
     fn ask(scene: &mut Scene, asker: &Asker<'_>, upstream: Upstream, part: Part, query: &str) -> Result<Asked, String> {
         let encoding = scene.setup.encoding;
-        let target = format!("{}?{query}", Kind::Slice.path(asker.namespace));
+        let target = format!("{}?{query}", scene.setup.subject.path(asker.namespace));
         let request = Request::get(target).header("Accept", encoding.media_type()).header("User-Agent", asker.agent);
         let view = scene.cluster.node(node_of(asker.name));
         let request = view.prepare(request);
@@ -112,7 +116,11 @@ impl Line {
         let head = Head::new(upstream.status).header("Content-Type", encoding.content_type(is_watch));
         let opened = view.open(&request, &head).map_err(|error| format!("{}: {error}", request.target))?;
         scene.note(format!("{} asks {}", asker.name, request.target));
-        let is_ready = scene.known.high.iter().all(Option::is_some);
+        let is_ready = match scene.setup.subject {
+            // A Service says all of itself but the own pool.
+            Kind::Service => scene.known.high[Kind::Node as usize].is_some(),
+            _ => scene.known.high.iter().all(Option::is_some),
+        };
         match opened {
             Opened::PassThrough if upstream.status == 410 => Ok(Asked::Expired),
             Opened::Rewrite(_) if !is_ready => Err("a stream was opened before the facts were known".to_owned()),
@@ -192,7 +200,8 @@ impl Line {
         match &mut self.part {
             Part::Watch(mirror) if !mirror.events.is_whole() => Err("a watch ends inside an event".to_owned()),
             Part::List { since, body, listed: Some(listed), lists_whole } if is_whole => {
-                let page = Page::read(body, scene.setup.encoding)?;
+                let page = Page::read(body, scene.setup.subject, scene.setup.encoding)?;
+                scene.gives(&self.node, self.namespace.as_deref(), page.items.iter().map(Slice::key));
                 check_page(scene, &self.node, *since, &page, listed)?;
                 *lists_whole = page.next.is_none() && *lists_whole;
                 let unchanged = *since + 1 == scene.past.len();
@@ -235,7 +244,10 @@ impl Line {
                 By::Refresh => return Err("a refresh of a list says something".to_owned()),
             },
             Part::Watch(mirror) => {
-                for said in mirror.events.take(bytes, scene.setup.encoding)? {
+                for said in mirror.events.take(bytes, scene.setup.subject, scene.setup.encoding)? {
+                    if let Said::Object(Change::Added | Change::Modified, object) = &said {
+                        scene.gives(&self.node, self.namespace.as_deref(), [object.key()].into_iter());
+                    }
                     scene.note(format!("{} {by:?} {}", self.name, said.brief()));
                     scene.stats.sent += 1;
                     scene.stats.refreshed += u64::from(by == By::Refresh);
@@ -292,13 +304,13 @@ impl Line {
             return Err(format!("a stream that is over wants {wanted:?}"));
         }
         let wanted = &wanted[at % wanted.len()];
-        let list = List::of_target(&wanted.target)?;
+        let list = List::of_target(scene.setup.subject, &wanted.target)?;
         if list.namespace.as_ref().is_some_and(|namespace| *namespace != wanted.namespace)
             || list.service.as_ref().is_some_and(|service| *service != wanted.service)
         {
             return Err(format!("{wanted:?} asks for something else"));
         }
-        let mut answer = scene.server.list(Kind::Slice, &list, scene.server.rv - lag, scene.setup.encoding);
+        let mut answer = scene.server.list(scene.setup.subject, &list, scene.server.rv - lag, scene.setup.encoding);
         self.answers.push((wanted.target.clone(), answer.read(usize::MAX).0));
         scene.note(format!("{} wants {} (as of {lag} ago)", self.name, wanted.target));
         Ok(true)

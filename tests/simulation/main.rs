@@ -22,6 +22,7 @@ mod server;
 mod wire;
 mod world;
 
+use object::Kind;
 use run::{Outcome, run};
 use scene::{ENCODINGS, Fault, RETENTIONS, Setup, Stats};
 
@@ -128,7 +129,15 @@ fn bytes_that_pass_untouched_are_found_out() {
 fn lost_refreshes_are_found_out() {
     // Without originals there is nothing to refresh but by ending the watch, which no client can overlook.
     let seeds = (0..30).filter(|seed| seed % 3 != 2);
-    let long = |seed| Setup { steps: 3000, facts_change: true, ledger_bytes: None, ..Setup::of(seed) };
-    let (found, all) = found(seeds.map(long), Fault::LostRefresh(3));
-    assert!(all > 0 && found * 10 >= all * 8, "{found} of {all}");
+    for subject in [Kind::Slice, Kind::Service] {
+        let services_pass = |setup: &Setup| setup.services_pass && subject == Kind::Slice;
+        let long = |seed| {
+            let setup = Setup::of(seed);
+            Setup { subject, steps: 3000, facts_change: true, ledger_bytes: None, services_pass: services_pass(&setup), ..setup }
+        };
+        // Of Services only a node that changes pools is a reason to refresh.
+        let (every, tenths) = if subject == Kind::Slice { (3, 8) } else { (1, 6) };
+        let (found, all) = found(seeds.clone().map(long), Fault::LostRefresh(every));
+        assert!(all > 0 && found * 10 >= all * tenths, "{subject:?}: {found} of {all}");
+    }
 }

@@ -1,6 +1,6 @@
 //! What a stream gives out, judged event by event and list by list.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::decode::{Events, Page, Said};
@@ -24,6 +24,8 @@ pub struct Mirror {
     pub is_initial: bool,
     pub bookmarks: bool,
     pub has_failed: bool,
+    /// What this client was ever given, where it went on from something: it may have it, though it seems not to.
+    pub given: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,16 +37,20 @@ pub enum By {
 /// Everything that the server listed is there, and is the filter of what was listed, by what was known at some moment
 /// of the response.
 pub fn check_page(scene: &Scene, node: &str, since: usize, page: &Page, listed: &[Rc<Object>]) -> Result<(), String> {
+    let past = &scene.past[since..];
     let mut listed: BTreeMap<&str, &Slice> = listed.iter().filter_map(|item| Some((item.key.as_str(), slice_of(item)?))).collect();
     for item in &page.items {
         let Some(original) = listed.remove(item.key().as_str()) else {
             return Err(format!("a list has {} too often", item.key()));
         };
-        let past = &scene.past[since..];
+        if past.iter().all(|known| known.hides(node, original)) {
+            return Err(format!("a list for {node} has {}, which it must not see", item.key()));
+        }
         if !past.iter().any(|known| known.is_ladder(original) || known.filter(node, original, std::iter::empty()) == *item) {
             return Err(format!("a list for {node} has\n  {item:?}\nand the server said\n  {original:?}"));
         }
     }
+    listed.retain(|_, original| !past.iter().any(|known| known.hides(node, original)));
     match listed.keys().next() {
         Some(key) => Err(format!("a list for {node} leaves {key} out")),
         None => Ok(()),
@@ -86,7 +92,9 @@ impl Mirror {
                 let key = slice.key();
                 // Among initial events a sibling on a ladder that must follow is ADDED once more.
                 let must_be = if self.is_initial { Change::Added } else { Change::Modified };
-                if by == By::Refresh && (change != must_be || !self.held.contains_key(&key)) {
+                if slice.is_service() {
+                    self.check_service(by, change, &key)?;
+                } else if by == By::Refresh && (change != must_be || !self.held.contains_key(&key)) {
                     let versions: Vec<u64> = scene.server.versions(&key).iter().map(|object| object.rv).collect();
                     return Err(format!(
                         "a refresh says {} {key}@{}, which the client may not hold; versions {versions:?}, stream at {}, repeats to {}",
@@ -96,7 +104,7 @@ impl Mirror {
                         self.repeats
                     ));
                 }
-                check_content(scene, node, &slice)?;
+                check_content(scene, node, change, &slice)?;
                 match change {
                     Change::Deleted => drop(self.held.remove(&key)),
                     Change::Added | Change::Modified => drop(self.held.insert(key, *slice)),
@@ -116,9 +124,30 @@ impl Mirror {
     }
 }
 
+impl Mirror {
+    /// A Service that is said must be held or not, as the type of the event has it. What was given before the client went on
+    /// from somewhere may or may not have arrived.
+    fn check_service(&self, by: By, change: Change, key: &str) -> Result<(), String> {
+        let (has, may_have) = (self.held.contains_key(key), self.given.contains(key));
+        let good = match (by, change) {
+            (_, Change::Deleted | Change::Modified) => has || may_have,
+            (By::Refresh, Change::Added) => !has,
+            (By::Push, Change::Added) => true,
+        };
+        if good {
+            Ok(())
+        } else {
+            Err(format!("{by:?} says {} {key}; the client has it: {has}, and may have it: {may_have}", change.word()))
+        }
+    }
+}
+
 /// What is said of an object is the filter of what the server once said of it, by what is known now.
-fn check_content(scene: &Scene, node: &str, slice: &Slice) -> Result<(), String> {
+fn check_content(scene: &Scene, node: &str, change: Change, slice: &Slice) -> Result<(), String> {
     let known = &scene.known;
+    if change != Change::Deleted && known.hides(node, slice) {
+        return Err(format!("a client of {node} is told of {}, which it must not see", slice.key()));
+    }
     let mut nearest = None;
     for original in scene.server.versions(&slice.key()).iter().rev().filter_map(|object| slice_of(object)) {
         let mut expected = if known.is_ladder(original) { original.clone() } else { known.filter(node, original, std::iter::empty()) };

@@ -13,6 +13,8 @@ use crate::common::schema;
 pub const KEYS: &str = "openyurt.io/topologyKeys";
 pub const POOL_LABEL: &str = "apps.openyurt.io/nodepool";
 pub const SERVICE_LABEL: &str = "kubernetes.io/service-name";
+pub const LISTEN: &str = "nodeport.openyurt.io/listen";
+pub const DISCARD: &str = "svc.openyurt.io/discard";
 pub const TRIGGER: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 const CREATED: &str = "2026-11-23T08:00:00Z";
 /// The same as a protobuf Time: seconds, and nanos of 0.
@@ -78,8 +80,8 @@ pub struct Object {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Body {
-    /// What the annotation says.
-    Service(Option<String>),
+    /// A Service in the shape of a slice: its type is the addressType, and it has no endpoints.
+    Service(Rc<Slice>),
     /// What the pool label says.
     Node(Option<String>),
     /// The nodes in the status; `None`: it has no status yet.
@@ -267,7 +269,75 @@ struct ManagerMessage {
     operation: String,
 }
 
+/// A Service as a client reads it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct JsonService {
+    kind: Option<String>,
+    api_version: Option<String>,
+    metadata: Metadata,
+    spec: Value,
+    status: Value,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ServiceMessage {
+    #[prost(message, optional, tag = "1")]
+    metadata: Option<schema::ObjectMeta>,
+    #[prost(message, optional, tag = "2")]
+    spec: Option<SpecMessage>,
+    #[prost(bytes = "vec", tag = "3")]
+    status: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct SpecMessage {
+    #[prost(string, tag = "3")]
+    cluster_ip: String,
+    #[prost(string, tag = "4")]
+    r#type: String,
+}
+
 impl Slice {
+    /// A Service of these annotations.
+    pub fn of_service(namespace: &str, name: &str, r#type: &str, annotations: BTreeMap<String, String>) -> Slice {
+        let metadata = Metadata { annotations, ..Metadata::new(namespace, name, 1) };
+        Slice { kind: None, api_version: None, metadata, address_type: r#type.to_owned(), endpoints: Vec::new(), ports: Vec::new() }
+    }
+
+    /// It stands for a Service.
+    pub fn is_service(&self) -> bool {
+        matches!(&*self.address_type, "ClusterIP" | "NodePort" | "LoadBalancer")
+    }
+
+    /// Reads an object of a kind from JSON.
+    pub fn of_json(kind: Kind, value: Value) -> Result<Slice, String> {
+        if kind == Kind::Slice {
+            return Slice::deserialize(value).map_err(|error| error.to_string());
+        }
+        let service = JsonService::deserialize(value).map_err(|error| error.to_string())?;
+        let JsonService { kind, api_version, metadata, spec, status } = service;
+        if spec["clusterIP"] != "10.96.0.1" || spec["ports"][0]["port"] != 80 || status != json!({ "loadBalancer": {} }) {
+            return Err("a Service that the server never wrote".to_owned());
+        }
+        let address_type = spec["type"].as_str().unwrap_or_default().to_owned();
+        Ok(Slice { kind, api_version, metadata, address_type, endpoints: Vec::new(), ports: Vec::new() })
+    }
+
+    /// The same from protobuf.
+    pub fn of_message(kind: Kind, bytes: &[u8]) -> Result<Slice, String> {
+        if kind == Kind::Slice {
+            return Slice::of_protobuf(bytes);
+        }
+        let service = ServiceMessage::decode(bytes).map_err(|error| error.to_string())?;
+        let spec = service.spec.unwrap_or_default();
+        if spec.cluster_ip != "10.96.0.1" || service.status != b"\x0a\x00" {
+            return Err("a Service that the server never wrote".to_owned());
+        }
+        let metadata = Metadata::of_protobuf(service.metadata.unwrap_or_default())?;
+        Ok(Slice { kind: None, api_version: None, metadata, address_type: spec.r#type, endpoints: Vec::new(), ports: Vec::new() })
+    }
+
     pub fn key(&self) -> String {
         format!("{}/{}", self.metadata.namespace, self.metadata.name)
     }
@@ -345,10 +415,8 @@ impl Object {
         let (namespace, name) = self.key.split_once('/').unwrap_or(("", &self.key));
         let mut metadata = Metadata::new(namespace, name, 1);
         metadata.resource_version = self.rv.to_string();
-        match &self.body {
-            Body::Service(Some(keys)) => drop(metadata.annotations.insert(KEYS.to_owned(), keys.clone())),
-            Body::Node(Some(pool)) => drop(metadata.labels.insert(POOL_LABEL.to_owned(), pool.clone())),
-            _ => {}
+        if let Body::Node(Some(pool)) = &self.body {
+            metadata.labels.insert(POOL_LABEL.to_owned(), pool.clone());
         }
         metadata
     }
@@ -359,10 +427,10 @@ impl Object {
         let metadata = || serde_json::to_value(self.metadata()).unwrap();
         let text = match &self.body {
             Body::Slice(slice) => serde_json::to_string(&**slice).unwrap(),
-            Body::Service(_) => {
-                let spec =
-                    json!({ "clusterIP": "10.96.0.1", "ports": [{ "name": "http", "port": 80, "protocol": "TCP" }], "type": "ClusterIP" });
-                json!({ "metadata": metadata(), "spec": spec, "status": { "loadBalancer": {} } }).to_string()
+            Body::Service(service) => {
+                let ports = json!([{ "name": "http", "port": 80, "protocol": "TCP" }]);
+                let spec = json!({ "clusterIP": "10.96.0.1", "ports": ports, "type": service.address_type });
+                json!({ "metadata": service.metadata, "spec": spec, "status": { "loadBalancer": {} } }).to_string()
             }
             Body::Node(_) => {
                 json!({ "metadata": metadata(), "spec": {}, "status": { "nodeInfo": { "architecture": "arm64" } } }).to_string()
@@ -383,6 +451,15 @@ impl Object {
     pub fn protobuf(&self) -> Vec<u8> {
         match &self.body {
             Body::Slice(slice) => slice.protobuf(),
+            Body::Service(service) => {
+                let (mut out, mut spec) = (Vec::new(), Vec::new());
+                record(&mut spec, 3, b"10.96.0.1");
+                record(&mut spec, 4, service.address_type.as_bytes());
+                record(&mut out, 1, &service.metadata.protobuf());
+                record(&mut out, 2, &spec);
+                record(&mut out, 3, b"\x0a\x00");
+                out
+            }
             _ => {
                 let mut out = Vec::new();
                 record(&mut out, 1, &self.metadata().protobuf());

@@ -6,7 +6,7 @@ use super::client::{Client, MODES};
 use super::feeder::Feeder;
 use super::judge::difference;
 use super::line::Line;
-use super::object::{Body, Encoding, FACTS, Kind};
+use super::object::{Body, Encoding, FACTS, KEYS, Kind};
 use super::rng::Rng;
 use super::scene::{Scene, Setup, Stats};
 use super::world;
@@ -270,14 +270,14 @@ impl Run {
         let namespaces: Vec<_> = stuck.iter().map(|client| client.namespace.clone()).collect();
         for namespace in namespaces {
             scene.note("a nudge");
-            world::nudge(&mut scene.server, rng, namespace.as_deref());
+            world::nudge(&mut scene.server, rng, scene.setup.subject, namespace.as_deref());
         }
         settle(scene, &mut self.feeders, &mut self.clients, rng)?;
         check_known(scene)?;
         check_clients(scene, &self.clients, false)?;
         // What was said under a version that the client had already is said again when the server moves on.
         for namespace in world::NAMESPACES {
-            world::nudge(&mut scene.server, rng, Some(namespace));
+            world::nudge(&mut scene.server, rng, scene.setup.subject, Some(namespace));
         }
         settle(scene, &mut self.feeders, &mut self.clients, rng)?;
         check_clients(scene, &self.clients, true)
@@ -291,7 +291,7 @@ fn check_clients(scene: &mut Scene, clients: &[Client], moved: bool) -> Result<(
         if !client.is_settled() && !client.is_stuck() {
             return Err(format!("{} does not come to watch", client.brief()));
         }
-        let slices = scene.server.at(Kind::Slice, namespace, scene.server.rv);
+        let slices = scene.server.at(scene.setup.subject, namespace, scene.server.rv);
         let wanted = scene.known.view(client.node(), &slices);
         if let Some(difference) = difference(client.store.iter(), &wanted) {
             return Err(format!("{} is wrong at rest: {difference}", client.brief()));
@@ -354,7 +354,8 @@ fn settle_client(scene: &mut Scene, client: &mut Client, rng: &mut Rng) -> Resul
 fn check_known(scene: &Scene) -> Result<(), String> {
     let Scene { server, known, .. } = scene;
     for (key, object) in server.objects(Kind::Service) {
-        if !matches!(&object.body, Body::Service(keys) if known.state.services.get(key) == Some(keys)) {
+        if !matches!(&object.body, Body::Service(service) if known.state.services.get(key) == Some(&service.metadata.annotations.get(KEYS).cloned()))
+        {
             return Err(format!("the model is wrong about service {key}"));
         }
     }

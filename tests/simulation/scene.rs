@@ -1,12 +1,12 @@
 //! What all clients share: the server, the cluster, what it must know by now, and the book of what was done.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use poolscope::{Cluster, Config, ProtobufLists, Retention};
 
 use super::judge::Known;
-use super::object::Encoding;
+use super::object::{Encoding, Kind};
 use super::rng::Rng;
 use super::server::Server;
 
@@ -32,6 +32,8 @@ pub struct Setup {
     pub ladders: bool,
     /// Facts change after the start.
     pub facts_change: bool,
+    /// What the clients ask for: slices, or Services, some of which they must not see.
+    pub subject: Kind,
     /// Services pass through a client's stream instead of a feed.
     pub services_pass: bool,
     /// Bytes of originals that a ledger may keep, if they are few.
@@ -50,7 +52,9 @@ impl Setup {
     /// Six seeds in a row have every retention in every encoding.
     pub fn of(seed: u64) -> Setup {
         let mut rng = Rng::new(seed ^ 0x5eed);
+        let subject = if seed / 6 % 3 == 2 { Kind::Service } else { Kind::Slice };
         Setup {
+            subject,
             seed,
             encoding: ENCODINGS[(seed / 3 % 2) as usize],
             retention: RETENTIONS[(seed % 3) as usize],
@@ -59,7 +63,8 @@ impl Setup {
             bookmarks: !rng.one_in(4),
             ladders: rng.one_in(2),
             facts_change: !rng.one_in(10),
-            services_pass: rng.one_in(4),
+            // Where Services are hidden from the one who asks, they do not pass as they came.
+            services_pass: rng.one_in(4) && subject == Kind::Slice,
             ledger_bytes: rng.one_in(10).then(|| rng.between(500, 8000)),
             cuts: *rng.of(&[1, 5, 15, 40]),
             steps: rng.between(300, 3000),
@@ -71,6 +76,7 @@ impl Setup {
     pub fn config(&self) -> Config {
         let mut config = Config::openyurt();
         config.ladders = self.ladders;
+        (config.node_port_isolation, config.discard_cloud_service) = (!self.services_pass, !self.services_pass);
         config.retention = self.retention;
         config.quiet = self.quiet;
         config.limits.ledger_bytes = self.ledger_bytes.unwrap_or(config.limits.ledger_bytes);
@@ -151,6 +157,8 @@ pub struct Scene {
     pub past: Vec<Rc<Known>>,
     /// Per node and namespace: how far the API server's word has come into this process.
     pub progress: BTreeMap<(String, Option<String>), u64>,
+    /// The same: the objects that were ever given to its clients.
+    pub given: BTreeMap<(String, Option<String>), BTreeSet<String>>,
     pub stats: Stats,
     pub trace: Trace,
     pub step: usize,
@@ -165,6 +173,7 @@ impl Scene {
             past: vec![Rc::new(known.clone())],
             known,
             progress: BTreeMap::new(),
+            given: BTreeMap::new(),
             stats: Stats::default(),
             trace: Trace { is_loud: std::env::var_os("POOLSCOPE_TRACE").is_some(), ..Trace::default() },
             step: 0,
@@ -192,6 +201,15 @@ impl Scene {
         self.known = Known::new(self.setup.ladders);
         self.past.push(Rc::new(self.known.clone()));
         self.progress.clear();
+    }
+
+    /// A client of a node was given these objects.
+    pub fn gives(&mut self, node: &str, namespace: Option<&str>, keys: impl Iterator<Item = String>) {
+        self.given.entry((node.to_owned(), namespace.map(str::to_owned))).or_default().extend(keys);
+    }
+
+    pub fn was_given(&self, node: &str, namespace: Option<&str>, key: &str) -> bool {
+        self.given.get(&(node.to_owned(), namespace.map(str::to_owned))).is_some_and(|keys| keys.contains(key))
     }
 
     /// Whether what a refresh says is to be lost now.

@@ -150,7 +150,8 @@ impl Server {
 
     fn happened(&mut self, kind: Kind, change: Change, object: Rc<Object>) {
         let window = self.window;
-        if kind == Kind::Slice {
+        if matches!(kind, Kind::Slice | Kind::Service) {
+            // No Service is called as a slice is: there is no dash in its name.
             self.versions.entry(object.key.clone()).or_default().push(object.clone());
         }
         let log = &mut self.logs[kind as usize];
@@ -160,7 +161,7 @@ impl Server {
         }
     }
 
-    /// Every version that a slice ever had, the oldest first.
+    /// Every version that a slice or Service ever had, the oldest first.
     pub fn versions(&self, key: &str) -> &[Rc<Object>] {
         self.versions.get(key).map_or(&[], Vec::as_slice)
     }
@@ -203,6 +204,7 @@ impl Server {
         let objects = self.at(kind, list.namespace.as_deref(), rv);
         let selected = objects.into_values().filter(|object| match (&list.service, &object.body) {
             (Some(service), Body::Slice(slice)) => slice.service() == Some(service),
+            (Some(service), Body::Service(own)) => own.metadata.name == *service,
             _ => true,
         });
         let mut items: Vec<_> = selected.filter(|object| after.as_ref().is_none_or(|after| object.key > *after)).collect();
@@ -289,6 +291,11 @@ fn stamped(body: Body, rv: u64) -> Body {
             slice.metadata.resource_version = rv.to_string();
             Body::Slice(Rc::new(slice))
         }
+        Body::Service(service) => {
+            let mut service = Slice::clone(&service);
+            service.metadata.resource_version = rv.to_string();
+            Body::Service(Rc::new(service))
+        }
         other => other,
     }
 }
@@ -309,16 +316,19 @@ fn unhex(text: &str) -> String {
 
 impl List {
     /// What the path and query of a request for slices ask for; refuses what the model does not know.
-    pub fn of_target(target: &str) -> Result<List, String> {
+    pub fn of_target(kind: Kind, target: &str) -> Result<List, String> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let namespace = path.strip_prefix("/apis/discovery.k8s.io/v1/namespaces/").and_then(|rest| rest.strip_suffix("/endpointslices"));
-        if namespace.is_none() && path != Kind::Slice.path(None) {
-            return Err(format!("{target} is no list of slices"));
+        let all = kind.path(None);
+        let (root, plural) = all.rsplit_once('/').expect("a path");
+        let namespace = path.strip_prefix(&format!("{root}/namespaces/")).and_then(|rest| rest.strip_suffix(&format!("/{plural}")));
+        if namespace.is_none() && path != all {
+            return Err(format!("{target} is no list of that kind"));
         }
         let mut list = List { namespace: namespace.map(str::to_owned), ..List::default() };
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             match (&*key, value.split_once('=')) {
-                ("labelSelector", Some((SERVICE_LABEL, service))) => list.service = Some(service.to_owned()),
+                ("fieldSelector", Some(("metadata.name", service))) if kind == Kind::Service => list.service = Some(service.to_owned()),
+                ("labelSelector", Some((SERVICE_LABEL, service))) if kind == Kind::Slice => list.service = Some(service.to_owned()),
                 ("resourceVersion", _) if value.is_empty() => {}
                 _ => return Err(format!("{target} asks for {key}={value}")),
             }

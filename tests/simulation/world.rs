@@ -3,7 +3,10 @@
 
 use std::rc::Rc;
 
-use super::object::{Body, Conditions, Endpoint, Kind, Manager, Metadata, Port, SERVICE_LABEL, Slice, TRIGGER, Target};
+use super::object::{
+    Body, Conditions, DISCARD, Endpoint, KEYS as KEYS_ANNOTATION, Kind, LISTEN, Manager, Metadata, Port, SERVICE_LABEL, Slice, TRIGGER,
+    Target,
+};
 use super::rng::Rng;
 use super::server::Server;
 
@@ -49,7 +52,7 @@ pub fn populate(server: &mut Server, rng: &mut Rng) {
     for namespace in NAMESPACES {
         for service in SERVICES {
             let key = format!("{namespace}/{service}");
-            server.put(Kind::Service, &key, Body::Service(keys(rng)));
+            server.put(Kind::Service, &key, a_service(&key, rng));
             for at in 0..SLICES {
                 if !rng.one_in(3) {
                     write_slice(server, rng, namespace, &format!("{service}-{at}"));
@@ -75,9 +78,15 @@ pub fn act(server: &mut Server, rng: &mut Rng, facts: bool) -> String {
     }
 }
 
-/// A slice of that selection is written, so that its watches say something.
-pub fn nudge(server: &mut Server, rng: &mut Rng, namespace: Option<&str>) {
+/// An object of that kind and selection is written, so that its watches say something.
+pub fn nudge(server: &mut Server, rng: &mut Rng, kind: Kind, namespace: Option<&str>) {
     let namespace = namespace.unwrap_or(NAMESPACES[0]);
+    if kind == Kind::Service {
+        let annotations = [("nudged".to_owned(), server.rv.to_string())].into();
+        let service = Slice::of_service(namespace, "nudge", "ClusterIP", annotations);
+        server.put(Kind::Service, &format!("{namespace}/nudge"), Body::Service(Rc::new(service)));
+        return;
+    }
     let name = "web-0";
     let key = format!("{namespace}/{name}");
     if server.get(Kind::Slice, &key).is_none() {
@@ -96,9 +105,22 @@ fn service(server: &mut Server, rng: &mut Rng) -> String {
         server.delete(Kind::Service, &key);
         return format!("service {key} deleted");
     }
-    let keys = keys(rng);
-    server.put(Kind::Service, &key, Body::Service(keys.clone()));
-    format!("service {key} asks for {keys:?}")
+    let service = a_service(&key, rng);
+    let what = format!("service {key} is {service:?}");
+    server.put(Kind::Service, &key, service);
+    what
+}
+
+/// A Service of some type, with topology keys and pools to listen for.
+fn a_service(key: &str, rng: &mut Rng) -> Body {
+    let (namespace, name) = key.split_once('/').expect("a namespace");
+    let r#type = *rng.of(&["ClusterIP", "NodePort", "NodePort", "LoadBalancer"]);
+    let listen =
+        (*rng.of(&[None, Some("hz"), Some("sh"), Some("-hz,*"), Some("*"), Some("bj,sh"), Some(""), Some("-sh,hz")])).map(str::to_owned);
+    let discard = (*rng.of(&[None, None, Some("true"), Some("false")])).map(str::to_owned);
+    let annotations = [(KEYS_ANNOTATION, keys(rng)), (LISTEN, listen), (DISCARD, discard)];
+    let annotations = annotations.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
+    Body::Service(Rc::new(Slice::of_service(namespace, name, r#type, annotations)))
 }
 
 fn move_node(server: &mut Server, rng: &mut Rng) -> String {

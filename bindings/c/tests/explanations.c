@@ -34,6 +34,21 @@ static void a_node_is_described(void)
     poolscope_cluster_free(cluster);
 }
 
+static void a_client_has_its_own_rewrites(void)
+{
+    poolscope_cluster *cluster = small_cluster("{\"components\":\"yurtHub\"}");
+    poolscope_node *node = node_of(cluster, "hz-1"), *client;
+    poolscope_text *text;
+    CHECK(poolscope_node_client(node, "kube-proxy/v1.34", 16, &client, NULL) == POOLSCOPE_OK);
+    CHECK(poolscope_node_describe(client, &text, NULL) == POOLSCOPE_OK);
+    SAYS(text, "\"rewrites\":[\"serviceTopology\"]", "\"missing\":[]");
+    CHECK(poolscope_node_describe(node, &text, NULL) == POOLSCOPE_OK);
+    SAYS(text, "\"rewrites\":[]", "\"kind\":\"ConfigMap\"");
+    poolscope_node_free(client);
+    poolscope_node_free(node);
+    poolscope_cluster_free(cluster);
+}
+
 static void a_forgotten_source_is_missing(void)
 {
     poolscope_cluster *cluster = small_cluster("{}");
@@ -151,6 +166,7 @@ void test_explanations(void)
 {
     the_library_is_that_of_the_header();
     a_node_is_described();
+    a_client_has_its_own_rewrites();
     a_forgotten_source_is_missing();
     an_endpoint_is_judged();
     an_inventory_is_viewed();

@@ -143,9 +143,14 @@ static void clusters_and_feeds_refuse_null(void)
 static void nodes_refuse_null(void)
 {
     poolscope_text *text;
+    poolscope_node *client = one.node;
     poolscope_opened *opened = one.opened;
     poolscope_status (*const opens[])(const poolscope_node *, poolscope_request *, poolscope_head *, poolscope_opened **,
                                       poolscope_error **) = {poolscope_node_open, poolscope_node_open_alone};
+    REFUSED("node", poolscope_node_client(NULL, "a", 1, &client, &error));
+    CHECK(client == NULL);
+    REFUSED("user_agent", poolscope_node_client(one.node, NULL, 1, &client, &error));
+    REFUSED("client", poolscope_node_client(one.node, "a", 1, NULL, &error));
     REFUSED("node", poolscope_node_describe(NULL, &text, &error));
     REFUSED("description", poolscope_node_describe(one.node, NULL, &error));
     REFUSED("node", poolscope_node_prepare(NULL, one.request, &error));

@@ -190,6 +190,7 @@ fn plural(kind: &str) -> Option<&'static str> {
         "CiliumNode" => "ciliumnodes",
         "NodePool" => "nodepools",
         "NodeBucket" => "nodebuckets",
+        "ConfigMap" => "configmaps",
         _ => return None,
     })
 }
@@ -211,13 +212,14 @@ impl Asked {
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         let rest = if parts.first() == Some(&"apis") { parts.get(3..) } else { parts.get(2..) }.unwrap_or_default();
         let (namespaced, rest) = if rest.first() == Some(&"namespaces") && rest.len() > 2 { (true, &rest[2..]) } else { (false, rest) };
-        let known = ["services", "nodes", "endpointslices", "endpoints", "ciliumnodes", "nodepools", "nodebuckets"];
+        let known = ["services", "nodes", "endpointslices", "endpoints", "ciliumnodes", "nodepools", "nodebuckets", "configmaps"];
         let plural = known.into_iter().find(|plural| rest.first() == Some(plural)).unwrap_or_default();
         let keys: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
         let has = |name: &str| keys.iter().any(|(key, value)| key == name && !value.is_empty());
         let watch = keys.iter().any(|(key, value)| key == "watch" && value != "0" && !value.eq_ignore_ascii_case("false"));
         // The watch cache ignores a limit at resourceVersion 0, but a reader of the request cannot know that it did.
-        let part = ["limit", "continue", "labelSelector", "fieldSelector"].into_iter().any(has);
+        // Of ConfigMaps one is wanted, by its name.
+        let part = ["limit", "continue", "labelSelector", "fieldSelector"].into_iter().any(has) && plural != "configmaps";
         Asked { plural, namespaced, list: rest.len() == 1, watch, part }
     }
 }

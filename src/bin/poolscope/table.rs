@@ -65,6 +65,11 @@ pub(crate) fn services(views: &[ServiceView], out: &mut dyn Write) -> io::Result
     let mut table = Table::new(["ID", "FRONTEND", "TYPE", "BACKEND"]);
     let mut id = 0;
     for view in views {
+        if !view.shown {
+            table.title(format!("{}/{}: hidden by {} ({}):", view.namespace, view.name, view.rewrite.unwrap_or_default(), view.rule));
+            table.title(format!("    {}", view.why));
+            continue;
+        }
         let hidden = view.endpoints.len() - view.kept();
         let hidden = if hidden > 0 { format!(", {hidden} hidden") } else { String::new() };
         let (topology, kept, all) = (view.topology.unwrap_or("unknown"), view.kept(), view.endpoints.len());

@@ -1,24 +1,42 @@
 //! What is filtered, by what, and what to do in doubt.
 
-use std::collections::BTreeMap;
+mod document;
+pub(crate) mod rewrites;
 
-use serde::Deserialize;
-use serde_json::Value;
+use std::net::IpAddr;
 
+use self::document::Document;
+pub use self::rewrites::Rewrite;
+use self::rewrites::Rewrites;
 use crate::error::{Error, Result};
+pub use crate::topology::keys::Dialect;
 pub use crate::topology::verdict::{Doubt, InDoubt};
 
-/// How a [`Cluster`](crate::Cluster) learns and decides. Made by [`Config::openyurt`], [`Config::node_label`] or
-/// [`Config::from_json`]; fields may be changed before it is used.
+/// How a [`Cluster`](crate::Cluster) learns and decides. Made by [`Config::openyurt`], [`Config::kubeedge`],
+/// [`Config::superedge`], [`Config::poolscope`], [`Config::node_label`] or [`Config::from_json`]; fields may be changed
+/// before it is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
+    /// Whose annotations are read.
+    pub dialect: Dialect,
+    /// Which clients get the rewrites.
+    pub components: Components,
     /// Where it is written which node is in which pool.
     pub membership: Membership,
     /// The own pool of every node view; wins over what the Node's label says.
     pub pool: Option<String>,
     /// Whether slices and Endpoints are filtered by their Service's topology keys. Off: everything passes.
     pub service_topology: bool,
+    /// Whether Services with node ports are hidden from pools that their annotation `nodeport.openyurt.io/listen` does not
+    /// name (N1 to N7).
+    pub node_port_isolation: bool,
+    /// Whether Services that are for the cloud alone are hidden (D1, D2).
+    pub discard_cloud_service: bool,
+    /// Where the Service default/kubernetes leads instead (M1, M2).
+    pub master_service: Option<Hub>,
+    /// Where the slice default/kubernetes leads instead (F1).
+    pub forward_kubernetes_service: Option<Hub>,
     /// Whether a Service may name several topology keys in order (`kubernetes.io/hostname,openyurt.io/nodepool,*`): the
     /// first one under which a usable endpoint exists counts. Off: such a value asks for nothing, as in OpenYurt (O2).
     pub ladders: bool,
@@ -34,6 +52,27 @@ pub struct Config {
     pub limits: Limits,
 }
 
+/// Which clients get the rewrites.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Components {
+    /// Every client whose responses the embedder hands over.
+    #[default]
+    All,
+    /// Those that OpenYurt's yurthub would choose: by User-Agent, from its defaults and the ConfigMap
+    /// `kube-system/yurt-hub-cfg` (C1 to C4).
+    YurtHub,
+}
+
+/// An address on the node that stands for the API server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Hub {
+    /// Its IP address; no loopback address, which pods cannot reach from their own network.
+    pub host: IpAddr,
+    /// Its port, 1 to 65535.
+    pub port: u16,
+}
+
 /// Which objects say what pool a node is in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -44,6 +83,8 @@ pub enum Membership {
     NodeBucket,
     /// The value of this label of the Nodes.
     NodeLabel(String),
+    /// Every label of the Nodes: which of them count, a Service says (SuperEdge). All labels of all Nodes are kept.
+    NodeLabels,
     /// The value of this label of the CiliumNodes, which cilium-agent watches anyway.
     CiliumNodeLabel(String),
     /// There are no pools: Services that ask for the pool pass unchanged (O10).
@@ -54,9 +95,10 @@ impl Membership {
     /// The label of Nodes or CiliumNodes whose value is a node's own pool.
     pub(crate) fn own_pool_label(&self) -> Option<&str> {
         match self {
-            Membership::NodePool | Membership::NodeBucket => Some("apps.openyurt.io/nodepool"),
+            // A node has its label where pools are not used for endpoints too: node ports ask for it.
+            Membership::NodePool | Membership::NodeBucket | Membership::Off => Some("apps.openyurt.io/nodepool"),
             Membership::NodeLabel(key) | Membership::CiliumNodeLabel(key) => Some(key),
-            Membership::Off => None,
+            Membership::NodeLabels => None,
         }
     }
 }
@@ -114,11 +156,45 @@ impl Default for Limits {
 impl Config {
     /// OpenYurt's annotations, with membership from the status of NodePools.
     pub fn openyurt() -> Config {
+        Config::of(Dialect::OpenYurt)
+    }
+
+    /// KubeEdge's annotation, with membership from the label that its NodeGroups write on Nodes.
+    pub fn kubeedge() -> Config {
+        Config::of(Dialect::KubeEdge)
+    }
+
+    /// SuperEdge's annotation, which names labels of the Nodes.
+    pub fn superedge() -> Config {
+        Config::of(Dialect::SuperEdge)
+    }
+
+    /// The annotation `poolscope.io/topology`, with ladders, and membership from the Nodes' label
+    /// `topology.kubernetes.io/zone`.
+    pub fn poolscope() -> Config {
+        Config::of(Dialect::Poolscope)
+    }
+
+    /// A dialect with what goes with it.
+    pub(crate) fn of(dialect: Dialect) -> Config {
+        let label = |key: &str| Membership::NodeLabel(key.to_owned());
+        let membership = match dialect {
+            Dialect::OpenYurt => Membership::NodePool,
+            Dialect::KubeEdge => label("apps.kubeedge.io/belonging-to"),
+            Dialect::SuperEdge => Membership::NodeLabels,
+            Dialect::Poolscope => label("topology.kubernetes.io/zone"),
+        };
         Config {
-            membership: Membership::NodePool,
+            dialect,
+            components: Components::default(),
+            membership,
             pool: None,
             service_topology: true,
-            ladders: false,
+            node_port_isolation: false,
+            discard_cloud_service: false,
+            master_service: None,
+            forward_kubernetes_service: None,
+            ladders: dialect == Dialect::Poolscope,
             in_doubt: InDoubt::default(),
             retention: Retention::default(),
             quiet: true,
@@ -143,8 +219,26 @@ impl Config {
         document.config()
     }
 
+    /// The rewrites that are on, for the clients that get them.
+    pub(crate) fn rewrites(&self) -> Rewrites {
+        let is_on = |rewrite: &Rewrite| match rewrite {
+            Rewrite::ServiceTopology => self.service_topology,
+            Rewrite::NodePortIsolation => self.node_port_isolation,
+            Rewrite::DiscardCloudService => self.discard_cloud_service,
+            Rewrite::MasterService => self.master_service.is_some(),
+            Rewrite::ForwardKubernetesService => self.forward_kubernetes_service.is_some(),
+        };
+        Rewrite::ALL.into_iter().filter(is_on).collect()
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         let refuse = |why: &str| Err(Error::Config(why.to_owned()));
+        self.check_dialect()?;
+        for (key, hub) in [("masterService", &self.master_service), ("forwardKubernetesService", &self.forward_kubernetes_service)] {
+            if hub.is_some_and(|hub| hub.port == 0) {
+                return refuse(&format!("`rewrites.{key}.port` is 0; it must be between 1 and 65535"));
+            }
+        }
         match &self.membership {
             Membership::NodeLabel(key) | Membership::CiliumNodeLabel(key) if key.is_empty() => {
                 return refuse("the label that `membership` names is empty");
@@ -170,149 +264,30 @@ impl Config {
         }
         Ok(())
     }
-}
 
-/// The document as it is written.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Document {
-    dialect: Option<String>,
-    membership: Option<MembershipDocument>,
-    pool: Option<String>,
-    components: Option<String>,
-    rewrites: Option<BTreeMap<String, Value>>,
-    ladders: Option<bool>,
-    in_doubt: Option<InDoubtDocument>,
-    retention: Option<RetentionDocument>,
-    quiet: Option<bool>,
-    protobuf_lists: Option<ProtobufListsDocument>,
-    limits: Option<LimitsDocument>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-enum MembershipDocument {
-    NodePool,
-    NodeBucket,
-    NodeLabel(String),
-    CiliumNodeLabel(String),
-    Off,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct InDoubtDocument {
-    #[serde(default)]
-    unknown_service: DoubtDocument,
-    #[serde(default)]
-    unknown_pool: DoubtDocument,
-}
-
-#[derive(Deserialize, Default, Clone, Copy)]
-#[serde(rename_all = "camelCase")]
-enum DoubtDocument {
-    #[default]
-    Pass,
-    Hide,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-enum RetentionDocument {
-    Full,
-    Topology,
-    None,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-enum ProtobufListsDocument {
-    Stream,
-    Compact,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct LimitsDocument {
-    frame_bytes: Option<usize>,
-    item_bytes: Option<usize>,
-    list_bytes: Option<usize>,
-    endpoints: Option<usize>,
-    depth: Option<usize>,
-    ledger_bytes: Option<usize>,
-}
-
-impl Document {
-    fn config(self) -> Result<Config> {
-        let unavailable = |what: String| Err(Error::Config(format!("{what} is not available in this version")));
-        // Keys whose other values belong to later versions: honoured where they say what happens anyway.
-        for (key, value, only) in [("dialect", self.dialect.as_deref(), "openyurt"), ("components", self.components.as_deref(), "all")] {
-            if let Some(value) = value.filter(|&value| value != only) {
-                return unavailable(format!("`{key}`: {value:?}"));
+    /// What does not go together.
+    fn check_dialect(&self) -> Result<()> {
+        let refuse = |why: &str| Err(Error::Config(why.to_owned()));
+        let (by_labels, dialect) = (self.membership == Membership::NodeLabels, self.dialect.name());
+        if self.dialect == Dialect::SuperEdge {
+            if matches!(self.membership, Membership::NodePool | Membership::NodeBucket) {
+                return refuse("dialect `superedge` asks for node labels: `membership` must be `nodeLabels` or one label");
             }
-        }
-        let mut config = Config::openyurt();
-        config.ladders = self.ladders.unwrap_or(config.ladders);
-        config.quiet = self.quiet.unwrap_or(config.quiet);
-        if let Some(retention) = self.retention {
-            config.retention = match retention {
-                RetentionDocument::Full => Retention::Full,
-                RetentionDocument::Topology => Retention::Topology,
-                RetentionDocument::None => Retention::None,
-            };
-        }
-        for (rewrite, value) in self.rewrites.unwrap_or_default() {
-            match (rewrite.as_str(), value) {
-                ("serviceTopology", Value::Bool(on)) => config.service_topology = on,
-                ("serviceTopology", value) => {
-                    return Err(Error::Config(format!("`rewrites.serviceTopology` is {value}; it must be true or false")));
-                }
-                ("nodePortIsolation" | "discardCloudService", Value::Bool(false)) => {}
-                ("masterService" | "forwardKubernetesService", Value::Null) => {}
-                ("nodePortIsolation" | "discardCloudService" | "masterService" | "forwardKubernetesService", value) => {
-                    return unavailable(format!("`rewrites.{rewrite}`: {value}"));
-                }
-                _ => return Err(Error::Config(format!("unknown rewrite `{rewrite}`"))),
+            if self.ladders {
+                return refuse("dialect `superedge` takes several keys as alternatives: for keys in order use dialect `poolscope`");
             }
+        } else if by_labels {
+            return refuse(&format!(
+                "`membership` `nodeLabels` is for dialect `superedge`: dialect `{dialect}` asks for one pool; name its label"
+            ));
         }
-        if let Some(membership) = self.membership {
-            config.membership = match membership {
-                MembershipDocument::NodePool => Membership::NodePool,
-                MembershipDocument::NodeBucket => Membership::NodeBucket,
-                MembershipDocument::NodeLabel(key) => Membership::NodeLabel(key),
-                MembershipDocument::CiliumNodeLabel(key) => Membership::CiliumNodeLabel(key),
-                MembershipDocument::Off => Membership::Off,
-            };
+        if by_labels && self.pool.is_some() {
+            return refuse("with `membership` `nodeLabels` a node has a pool for each label: `pool` cannot name one");
         }
-        config.pool = self.pool;
-        if let Some(in_doubt) = self.in_doubt {
-            config.in_doubt = InDoubt { unknown_service: in_doubt.unknown_service.into(), unknown_pool: in_doubt.unknown_pool.into() };
+        if by_labels && self.node_port_isolation {
+            return refuse("`rewrites.nodePortIsolation` asks for the node's one pool: name its label as `membership`");
         }
-        if let Some(lists) = self.protobuf_lists {
-            config.protobuf_lists = match lists {
-                ProtobufListsDocument::Stream => ProtobufLists::Stream,
-                ProtobufListsDocument::Compact => ProtobufLists::Compact,
-            };
-        }
-        if let Some(limits) = self.limits {
-            config.limits.frame_bytes = limits.frame_bytes.unwrap_or(config.limits.frame_bytes);
-            config.limits.item_bytes = limits.item_bytes.unwrap_or(config.limits.item_bytes);
-            config.limits.list_bytes = limits.list_bytes.unwrap_or(config.limits.list_bytes);
-            config.limits.endpoints = limits.endpoints.unwrap_or(config.limits.endpoints);
-            config.limits.depth = limits.depth.unwrap_or(config.limits.depth);
-            config.limits.ledger_bytes = limits.ledger_bytes.unwrap_or(config.limits.ledger_bytes);
-        }
-        config.check()?;
-        Ok(config)
-    }
-}
-
-impl From<DoubtDocument> for Doubt {
-    fn from(doubt: DoubtDocument) -> Doubt {
-        match doubt {
-            DoubtDocument::Pass => Doubt::Pass,
-            DoubtDocument::Hide => Doubt::Hide,
-        }
+        Ok(())
     }
 }
 
@@ -355,6 +330,36 @@ mod tests {
     }
 
     #[test]
+    fn each_dialect_has_a_constructor_and_a_name() {
+        for (name, config) in [
+            ("openyurt", Config::openyurt()),
+            ("kubeedge", Config::kubeedge()),
+            ("superedge", Config::superedge()),
+            ("poolscope", Config::poolscope()),
+        ] {
+            assert_eq!(config.check(), Ok(()));
+            assert_eq!(Config::from_json(&format!(r#"{{"dialect":"{name}"}}"#)), Ok(config.clone()));
+            assert_eq!(config.dialect.name(), name);
+        }
+        let zone = Membership::NodeLabel("zone".to_owned());
+        assert_eq!(Config::from_json(r#"{"dialect":"superedge","membership":{"nodeLabel":"zone"}}"#).unwrap().membership, zone);
+        let poolscope = Config::from_json(r#"{"dialect":"poolscope","ladders":false}"#).unwrap();
+        assert_eq!((poolscope.ladders, Config::poolscope().ladders), (false, true));
+    }
+
+    #[test]
+    fn every_rewrite_can_be_switched() {
+        let text = r#"{"components":"yurtHub","rewrites":{"serviceTopology":false,"nodePortIsolation":true,"discardCloudService":true,
+            "masterService":{"host":"169.254.2.1","port":10268},"forwardKubernetesService":{"host":"fd00::1","port":443}}}"#;
+        let config = Config::from_json(text).unwrap();
+        assert_eq!(config.components, Components::YurtHub);
+        assert_eq!(config.master_service, Some(Hub { host: "169.254.2.1".parse().unwrap(), port: 10268 }));
+        assert_eq!(config.forward_kubernetes_service, Some(Hub { host: "fd00::1".parse().unwrap(), port: 443 }));
+        let on: Vec<_> = config.rewrites().iter().map(Rewrite::name).collect();
+        assert_eq!(on, ["nodePortIsolation", "discardCloudService", "masterService", "forwardKubernetesService"]);
+    }
+
+    #[test]
     fn what_cannot_be_honoured_is_refused_by_name() {
         assert_eq!(Config::from_json("[]"), Err(Error::Config("the document is not a JSON object".to_owned())));
         let refused = |text: &str, word: &str| match Config::from_json(text) {
@@ -366,8 +371,18 @@ mod tests {
         refused(r#"{"inDoubt":{"unknownPool":"maybe"}}"#, "maybe");
         refused(r#"{"retention":"some"}"#, "some");
         refused(r#"{"rewrites":{"serviceTopologie":true}}"#, "serviceTopologie");
-        refused(r#"{"rewrites":{"nodePortIsolation":true}}"#, "nodePortIsolation");
-        refused(r#"{"dialect":"kubeedge"}"#, "kubeedge");
+        refused(r#"{"rewrites":{"nodePortIsolation":null}}"#, "nodePortIsolation");
+        refused(r#"{"rewrites":{"masterService":{"host":"hub.local","port":1}}}"#, "masterService");
+        refused(r#"{"rewrites":{"masterService":{"host":"169.254.2.1","port":0}}}"#, "masterService.port");
+        refused(r#"{"rewrites":{"forwardKubernetesService":{"host":"169.254.2.1","port":65536}}}"#, "forwardKubernetesService");
+        refused(r#"{"rewrites":{"forwardKubernetesService":{"host":"169.254.2.1","port":1,"x":1}}}"#, "`x`");
+        refused(r#"{"dialect":"kubedge"}"#, "kubedge");
+        refused(r#"{"components":"cilium"}"#, "cilium");
+        refused(r#"{"dialect":"superedge","ladders":true}"#, "superedge");
+        refused(r#"{"dialect":"superedge","membership":"nodePool"}"#, "nodeLabels");
+        refused(r#"{"dialect":"superedge","pool":"a"}"#, "pool");
+        refused(r#"{"dialect":"superedge","rewrites":{"nodePortIsolation":true}}"#, "nodePortIsolation");
+        refused(r#"{"membership":"nodeLabels"}"#, "openyurt");
         refused(r#"{"membership":"label"}"#, "label");
         refused(r#"{"membership":{"nodeLabel":""}}"#, "empty");
         refused(r#"{"pool":""}"#, "pool");

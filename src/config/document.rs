@@ -1,0 +1,178 @@
+//! The configuration as it is written: JSON.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Components, Config, Dialect, Doubt, Hub, InDoubt, Membership, ProtobufLists, Retention};
+use crate::error::{Error, Result};
+
+/// The document as it is written.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Document {
+    dialect: Option<String>,
+    membership: Option<MembershipDocument>,
+    pool: Option<String>,
+    components: Option<String>,
+    rewrites: Option<BTreeMap<String, Value>>,
+    ladders: Option<bool>,
+    in_doubt: Option<InDoubtDocument>,
+    retention: Option<RetentionDocument>,
+    quiet: Option<bool>,
+    protobuf_lists: Option<ProtobufListsDocument>,
+    limits: Option<LimitsDocument>,
+}
+
+/// Where a rewrite leads.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HubDocument {
+    host: String,
+    port: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum MembershipDocument {
+    NodePool,
+    NodeBucket,
+    NodeLabel(String),
+    NodeLabels,
+    CiliumNodeLabel(String),
+    Off,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct InDoubtDocument {
+    #[serde(default)]
+    unknown_service: DoubtDocument,
+    #[serde(default)]
+    unknown_pool: DoubtDocument,
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "camelCase")]
+enum DoubtDocument {
+    #[default]
+    Pass,
+    Hide,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum RetentionDocument {
+    Full,
+    Topology,
+    None,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum ProtobufListsDocument {
+    Stream,
+    Compact,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct LimitsDocument {
+    frame_bytes: Option<usize>,
+    item_bytes: Option<usize>,
+    list_bytes: Option<usize>,
+    endpoints: Option<usize>,
+    depth: Option<usize>,
+    ledger_bytes: Option<usize>,
+}
+
+impl Document {
+    pub(super) fn config(self) -> Result<Config> {
+        let known = |dialect: &str| Dialect::ALL.into_iter().find(|known| known.name() == dialect);
+        let unknown = |key: &str, value: &str, known: &str| Error::Config(format!("`{key}` is {value:?}; it must be {known}"));
+        let dialect = match self.dialect.as_deref() {
+            None => Dialect::default(),
+            Some(name) => known(name).ok_or_else(|| unknown("dialect", name, "openyurt, kubeedge, superedge or poolscope"))?,
+        };
+        let mut config = Config::of(dialect);
+        config.ladders = self.ladders.unwrap_or(config.ladders);
+        config.quiet = self.quiet.unwrap_or(config.quiet);
+        config.components = match self.components.as_deref() {
+            None | Some("all") => Components::All,
+            Some("yurtHub") => Components::YurtHub,
+            Some(other) => return Err(unknown("components", other, "all or yurtHub")),
+        };
+        if let Some(retention) = self.retention {
+            config.retention = match retention {
+                RetentionDocument::Full => Retention::Full,
+                RetentionDocument::Topology => Retention::Topology,
+                RetentionDocument::None => Retention::None,
+            };
+        }
+        for (name, value) in self.rewrites.unwrap_or_default() {
+            match name.as_str() {
+                "serviceTopology" => config.service_topology = switch(&name, value)?,
+                "nodePortIsolation" => config.node_port_isolation = switch(&name, value)?,
+                "discardCloudService" => config.discard_cloud_service = switch(&name, value)?,
+                "masterService" => config.master_service = hub(&name, value)?,
+                "forwardKubernetesService" => config.forward_kubernetes_service = hub(&name, value)?,
+                _ => return Err(Error::Config(format!("unknown rewrite `{name}`"))),
+            }
+        }
+        if let Some(membership) = self.membership {
+            config.membership = match membership {
+                MembershipDocument::NodePool => Membership::NodePool,
+                MembershipDocument::NodeBucket => Membership::NodeBucket,
+                MembershipDocument::NodeLabel(key) => Membership::NodeLabel(key),
+                MembershipDocument::NodeLabels => Membership::NodeLabels,
+                MembershipDocument::CiliumNodeLabel(key) => Membership::CiliumNodeLabel(key),
+                MembershipDocument::Off => Membership::Off,
+            };
+        }
+        config.pool = self.pool;
+        if let Some(in_doubt) = self.in_doubt {
+            config.in_doubt = InDoubt { unknown_service: in_doubt.unknown_service.into(), unknown_pool: in_doubt.unknown_pool.into() };
+        }
+        if let Some(lists) = self.protobuf_lists {
+            config.protobuf_lists = match lists {
+                ProtobufListsDocument::Stream => ProtobufLists::Stream,
+                ProtobufListsDocument::Compact => ProtobufLists::Compact,
+            };
+        }
+        if let Some(limits) = self.limits {
+            config.limits.frame_bytes = limits.frame_bytes.unwrap_or(config.limits.frame_bytes);
+            config.limits.item_bytes = limits.item_bytes.unwrap_or(config.limits.item_bytes);
+            config.limits.list_bytes = limits.list_bytes.unwrap_or(config.limits.list_bytes);
+            config.limits.endpoints = limits.endpoints.unwrap_or(config.limits.endpoints);
+            config.limits.depth = limits.depth.unwrap_or(config.limits.depth);
+            config.limits.ledger_bytes = limits.ledger_bytes.unwrap_or(config.limits.ledger_bytes);
+        }
+        config.check()?;
+        Ok(config)
+    }
+}
+
+impl From<DoubtDocument> for Doubt {
+    fn from(doubt: DoubtDocument) -> Doubt {
+        match doubt {
+            DoubtDocument::Pass => Doubt::Pass,
+            DoubtDocument::Hide => Doubt::Hide,
+        }
+    }
+}
+
+fn switch(rewrite: &str, value: Value) -> Result<bool> {
+    let wrong = || Error::Config(format!("`rewrites.{rewrite}` is {value}; it must be true or false"));
+    value.as_bool().ok_or_else(wrong)
+}
+
+fn hub(rewrite: &str, value: Value) -> Result<Option<Hub>> {
+    let refuse = |why: String| Error::Config(format!("`rewrites.{rewrite}`: {why}"));
+    let Some(HubDocument { host, port }) = serde_json::from_value(value).map_err(|error| refuse(error.to_string()))? else {
+        return Ok(None);
+    };
+    let host = host.parse().map_err(|_| refuse(format!("`host` is {host:?}; it must be an IP address")))?;
+    let port = port.try_into().map_err(|_| refuse(format!("`port` is {port}; it must be between 1 and 65535")))?;
+    Ok(Some(Hub { host, port }))
+}
