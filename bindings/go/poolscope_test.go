@@ -1,10 +1,13 @@
 package poolscope
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -200,5 +203,51 @@ func TestABodyByItselfIsNotRemembered(t *testing.T) {
 	}
 	if opened.Stream.Taken() == 0 || opened.Stream.Given() == 0 || opened.Stream.IsBehind() || opened.Stream.IsOver() {
 		t.Fatal(opened.Stream.Taken(), opened.Stream.Given())
+	}
+}
+
+func TestWhichClientGetsWhichRewrite(t *testing.T) {
+	cluster := newCluster(t, `{"components": "yurtHub"}`)
+	teachAll(t, cluster)
+	node := cluster.Node("hz-1")
+	missing := node.Describe().Missing
+	if len(missing) != 1 || missing[0].Kind != KindConfigMap {
+		t.Fatalf("%+v", missing)
+	}
+	if all := node.Client("kube-proxy/v1.34.0").Describe(); len(all.Missing) != 0 || len(all.Rewrites) != 1 {
+		t.Fatalf("%+v", all)
+	}
+	// The Learner lists and watches the one object, whole.
+	asked := make(chan string, 8)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.URL.Query().Get("fieldSelector") + " " + r.Header.Get("Accept")
+		w.Header().Set("Content-Type", "application/json")
+		if r.URL.Query().Get("watch") == "" {
+			fmt.Fprint(w, `{"kind":"ConfigMapList","apiVersion":"v1","metadata":{"resourceVersion":"5"},"items":[{"metadata":{"name":"yurt-hub-cfg",
+				"namespace":"kube-system","resourceVersion":"4"},"data":{"servicetopology":"cilium,cilium-agent"}}]}`)
+			return
+		}
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	address, _ := url.Parse(server.URL)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		node.Learn(ctx, Learner{Client: server.Client(), Server: address, Kinds: []string{KindConfigMap}})
+	}()
+	defer func() {
+		cancel()
+		<-ended
+		server.Client().CloseIdleConnections()
+	}()
+	for request := range 2 {
+		if said := <-asked; said != "metadata.name=yurt-hub-cfg application/json" {
+			t.Fatal(request, said)
+		}
+	}
+	if rewrites := node.Client("cilium-agent/1.17").Describe().Rewrites; len(rewrites) != 1 || rewrites[0] != "serviceTopology" {
+		t.Fatal(rewrites)
 	}
 }
