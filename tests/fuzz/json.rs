@@ -80,8 +80,9 @@ fn filter(case: &Case<'_>, object: &mut Json) -> Read<()> {
     let Json::Object(members) = object else { return Err(Refused) };
     for (key, value) in members {
         match (key.as_str(), case.kind) {
-            ("endpoints", Kind::Slice) => retain(value, |endpoint| Ok(keeps(node_name(endpoint)?)))?,
-            ("endpoints", Kind::Beta) => retain(value, |endpoint| Ok(keeps(hostname(endpoint)?)))?,
+            ("addressType", Kind::Slice | Kind::Beta) => drop(value.pointer()?),
+            ("endpoints", Kind::Slice) => retain(value, |endpoint| conditions(endpoint).and(Ok(keeps(node_name(endpoint)?))))?,
+            ("endpoints", Kind::Beta) => retain(value, |endpoint| conditions(endpoint).and(Ok(keeps(hostname(endpoint)?))))?,
             ("subsets", Kind::Endpoints) => retain(value, |subset| filter_subset(subset, &keeps))?,
             _ => {}
         }
@@ -115,6 +116,16 @@ fn retain(array: &mut Json, mut keeps: impl FnMut(&mut Json) -> Read<bool>) -> R
         })
     });
     result
+}
+
+/// Conditions are a struct, which ladders look into.
+fn conditions(endpoint: &Json) -> Read<()> {
+    if let Json::Object(members) = endpoint {
+        for (_, value) in members.iter().filter(|(key, value)| key == "conditions" && *value != Json::Null) {
+            value.members()?;
+        }
+    }
+    Ok(())
 }
 
 fn node_name(endpoint: &Json) -> Read<Option<String>> {
