@@ -50,8 +50,9 @@ impl Scanner {
                 b'"' => window.quote(start + 1).map(|quote| quote + 1),
                 b'{' | b'[' if slot.is_leaf() && room > 0 => window.close(start + 1, room),
                 b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
-                    let ends = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t');
-                    buf[start..].iter().position(ends).map(|len| start + len)
+                    // A quote in it is a fault, or not even that, but no beginning of a string.
+                    let ends = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t' | b'"');
+                    buf[start..].iter().position(ends).map(|len| start + len).filter(|&end| buf[end] != b'"')
                 }
                 _ => None,
             };
@@ -117,8 +118,19 @@ mod tests {
             (0..random(7)).map(|_| if random(9) == 0 { OTHERS[random(OTHERS.len())].to_owned() } else { object(random) }).collect();
         let mut text = format!("{{\"z\":[{{}}],\"list\":[{}],\"node\":\"last\"}}", elements.join(",")).into_bytes();
         if wrong {
-            let at = random(text.len());
-            text[at] = b"{}[]\",:\\ 1n"[random(11)];
+            let (at, byte) = (random(text.len()), b"{}[]\",:\\ 1n"[random(11)]);
+            match random(3) {
+                0 => text[at] = byte,
+                1 => text.insert(at, byte),
+                // A quote in a number, twice, so that what follows looks whole again.
+                _ => {
+                    let digits = |text: &[u8]| text.windows(2).position(|pair| pair == b"17").map_or(at, |at| at + 1);
+                    let at = digits(&text);
+                    text.insert(at, b'"');
+                    let at = at + random(text.len() - at);
+                    text.insert(at, b'"');
+                }
+            }
         }
         text
     }
