@@ -9,7 +9,7 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 NIGHTLY = $(shell $(CARGO) +nightly --version >/dev/null 2>&1 && echo +nightly)
 POOLSCOPE = $(CARGO) run --quiet --release --features cli --
 
-.PHONY: demo demo-yurthub test check test-asan test-go e2e e2e-quick long mutants bench
+.PHONY: demo demo-yurthub test check test-asan test-go e2e e2e-quick long mutants shuttle
 
 # The recorded cluster: an edge node before and after, a cloud node in no pool, and why.
 demo:
@@ -82,8 +82,12 @@ mutants:
 	POOLSCOPE_SEEDS=40 $(CARGO) mutants -C=--test=streams -C=--test=simulation -C=--lib --profile mutants --timeout 60 \
 		-f 'src/topology/*.rs' -f 'src/rewrite/*.rs' -f 'src/stream/*.rs' -f 'src/ledger/*.rs' -- -- --skip found_out
 
-bench:
-	$(CARGO) bench --features ffi
+# Threads that share a Cluster, in every order that shuttle thinks of.
+shuttle:
+	RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=$(TARGET)/shuttle $(CARGO) test --test shuttle
 
 include bindings/c/library.mk
 include bindings/go/cilium/cilium.mk
+include fuzz/fuzz.mk
+include benches/bench.mk
+include cross.mk

@@ -106,6 +106,7 @@ mod node;
 mod object;
 mod rewrite;
 mod stream;
+mod sync;
 mod topology;
 #[cfg(feature = "k8s-openapi")]
 mod typed;

@@ -1,6 +1,6 @@
 //! Counts of what was done and of what passed in doubt.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident = $json:literal,)*) => {

@@ -11,8 +11,6 @@ pub(crate) mod source;
 mod table;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use self::components::defaults;
 use self::counters::{Counters, Tally};
@@ -28,6 +26,8 @@ use crate::ledger::shelf::Shelf;
 use crate::object::selection::Selection;
 use crate::object::version::Version;
 use crate::object::{FactKind, config_map};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 /// What is known about the cluster. One per process; clones share it; any thread may use it.
 ///

@@ -1,12 +1,12 @@
 //! Ledgers between two responses: where the watch that follows a list, or a watch that broke off, finds its own.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Digests, Ledger};
 use crate::object::SubjectKind;
 use crate::object::selection::Selection;
 use crate::object::version::Version;
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::wire::encoding::Encoding;
 
 /// A ledger in use by one stream, or by none.

@@ -5,9 +5,7 @@
 
 use std::collections::HashMap;
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-
+use super::go::{go_struct, read_json};
 use super::outline::{LAST_CHANGE_ANNOTATION, Outline, SERVICE_NAME_LABEL, VersionPlace};
 use crate::error::Fault;
 use crate::wire::Span;
@@ -76,15 +74,8 @@ impl Metadata {
         match encoding {
             Encoding::Json => {
                 let object: JsonObject = read_json(object)?;
-                let metadata = object.metadata?;
-                Some(Metadata {
-                    name: metadata.name.unwrap_or_default(),
-                    namespace: metadata.namespace.unwrap_or_default(),
-                    resource_version: metadata.resource_version.unwrap_or_default(),
-                    labels: strings(metadata.labels),
-                    annotations: strings(metadata.annotations),
-                    kind: object.kind,
-                })
+                let JsonMetadata { name, namespace, resource_version, labels, annotations } = object.metadata?;
+                Some(Metadata { name, namespace, resource_version, labels, annotations, kind: object.kind })
             }
             Encoding::Protobuf => {
                 let metadata = <ProtobufObject as prost::Message>::decode(object).ok()?.metadata?;
@@ -104,27 +95,14 @@ impl Metadata {
 /// The kind of a metadata-only object. Its list has this name and `List`.
 pub(crate) const PARTIAL_OBJECT_METADATA: &str = "PartialObjectMetadata";
 
-type Strings = Option<HashMap<String, Option<String>>>;
-
-fn strings(map: Strings) -> HashMap<String, String> {
-    map.unwrap_or_default().into_iter().map(|(key, value)| (key, value.unwrap_or_default())).collect()
-}
-
-#[derive(Deserialize)]
-struct JsonObject {
-    kind: Option<String>,
-    metadata: Option<JsonMetadata>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct JsonMetadata {
-    name: Option<String>,
-    namespace: Option<String>,
-    resource_version: Option<String>,
-    labels: Strings,
-    annotations: Strings,
-}
+go_struct!(JsonObject { "kind" => kind: Option<String>, "metadata" => metadata: Option<JsonMetadata> });
+go_struct!(JsonMetadata {
+    "name" => name: String,
+    "namespace" => namespace: String,
+    "resourceVersion" => resource_version: String,
+    "labels" => labels: HashMap<String, String>,
+    "annotations" => annotations: HashMap<String, String>,
+});
 
 #[derive(prost::Message)]
 struct ProtobufObject {
@@ -162,14 +140,4 @@ fn text(bytes: Vec<u8>) -> String {
 
 pub(super) fn entries(entries: Vec<Entry>) -> HashMap<String, String> {
     entries.into_iter().map(|Entry { key, value }| (text(key), text(value))).collect()
-}
-
-/// Reads an object with the few fields that `T` has, as Go would read it: what is wrong with its UTF-8 becomes U+FFFD,
-/// and the last of two equal keys counts.
-pub(super) fn read_json<T: DeserializeOwned>(object: &[u8]) -> Option<T> {
-    if let Ok(read) = serde_json::from_slice(object) {
-        return Some(read);
-    }
-    let value: serde_json::Value = serde_json::from_str(&String::from_utf8_lossy(object)).ok()?;
-    serde_json::from_value(value).ok()
 }

@@ -4,6 +4,7 @@ pub(crate) mod config_map;
 pub(crate) mod endpoint_slice;
 pub(crate) mod endpoints;
 pub(crate) mod envelope;
+mod go;
 pub(crate) mod metadata;
 pub(crate) mod outline;
 pub(crate) mod pool;

@@ -6,7 +6,7 @@ use crate::error::Fault;
 use crate::topology::ladder::Condition;
 use crate::wire::Span;
 use crate::wire::json::{Mark, Shape};
-use crate::wire::text::unescape;
+use crate::wire::text::{has_backslash, unescape};
 
 /// Numbers under which the shapes of this room report values. [`Outline::header_mark`] reads those of the header.
 pub(super) mod id {
@@ -222,7 +222,7 @@ impl Outline {
     /// which names nothing either.
     pub(crate) fn text<'a>(&self, buf: &'a [u8], span: Span) -> Cow<'a, [u8]> {
         let text = span.of(buf);
-        if self.json && text.contains(&b'\\') {
+        if self.json && has_backslash(text) {
             Cow::Owned(unescape(text).unwrap_or_else(|| "\u{fffd}".to_owned()).into_bytes())
         } else {
             Cow::Borrowed(text)

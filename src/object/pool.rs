@@ -1,8 +1,6 @@
 //! NodePool and NodeBucket: which nodes a pool has. Custom resources, so JSON only.
 
-use serde::Deserialize;
-
-use super::metadata::read_json;
+use super::go::{go_struct, read_json};
 
 /// Label of a NodeBucket that names its pool. A pool may have several buckets.
 const POOL_NAME_LABEL: &str = "openyurt.io/pool-name";
@@ -10,15 +8,14 @@ const POOL_NAME_LABEL: &str = "openyurt.io/pool-name";
 /// `.status.nodes` of a NodePool, v1alpha1 to v1beta2 alike. `None` if the object cannot be decoded.
 pub(crate) fn nodes_of_pool(object: &[u8]) -> Option<Vec<String>> {
     let pool: NodePool = read_json(object)?;
-    let nodes = pool.status.and_then(|status| status.nodes).unwrap_or_default();
     // A null is an empty string to Go, and no node has that name.
-    Some(nodes.into_iter().flatten().collect())
+    Some(pool.status.nodes.into_iter().flatten().collect())
 }
 
 /// `.nodes[].name` of a NodeBucket (top level, not under spec or status).
 pub(crate) fn nodes_of_bucket(object: &[u8]) -> Option<Vec<String>> {
     let bucket: NodeBucket = read_json(object)?;
-    Some(bucket.nodes.unwrap_or_default().into_iter().flatten().filter_map(|node| node.name).collect())
+    Some(bucket.nodes.into_iter().filter_map(|node| node.name).collect())
 }
 
 /// The pool that a NodeBucket belongs to.
@@ -26,22 +23,7 @@ pub(crate) fn pool_of_bucket(labels: &std::collections::HashMap<String, String>)
     labels.get(POOL_NAME_LABEL).filter(|pool| !pool.is_empty())
 }
 
-#[derive(Deserialize)]
-struct NodePool {
-    status: Option<NodePoolStatus>,
-}
-
-#[derive(Deserialize)]
-struct NodePoolStatus {
-    nodes: Option<Vec<Option<String>>>,
-}
-
-#[derive(Deserialize)]
-struct NodeBucket {
-    nodes: Option<Vec<Option<BucketNode>>>,
-}
-
-#[derive(Deserialize)]
-struct BucketNode {
-    name: Option<String>,
-}
+go_struct!(NodePool { "status" => status: NodePoolStatus });
+go_struct!(NodePoolStatus { "nodes" => nodes: Vec<Option<String>> });
+go_struct!(NodeBucket { "nodes" => nodes: Vec<BucketNode> });
+go_struct!(BucketNode { "name" => name: Option<String> });

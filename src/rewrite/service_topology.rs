@@ -1,7 +1,6 @@
 //! Endpoints outside what their Service's topology keys allow are cut out (O1 to O13).
 
 use std::borrow::Cow;
-use std::sync::atomic::AtomicU64;
 
 use super::cut::cut;
 use super::{Counts, Judged, Rules};
@@ -9,6 +8,7 @@ use crate::cluster::counters::{Tally, count};
 use crate::cluster::fact::write_service_key;
 use crate::object::SubjectKind;
 use crate::object::outline::Outline;
+use crate::sync::atomic::AtomicU64;
 use crate::topology::Members;
 use crate::topology::keys::Keys;
 use crate::topology::ladder::Usable;

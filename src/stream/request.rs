@@ -266,8 +266,8 @@ fn truth(value: &str) -> bool {
 }
 
 fn decoded(part: &str) -> String {
-    // A plus is a plus in a path, and a blank only in a query.
-    let query = part.replace('+', "%2B");
+    // What means something in a query stands for itself in a path.
+    let query = part.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
     form_urlencoded::parse(query.as_bytes()).map(|(key, _)| key.into_owned()).next().unwrap_or_default()
 }
 
@@ -389,6 +389,8 @@ mod tests {
             "/api/v1/nodes/a/proxy/http://b/api/v1/endpoints",
             "/api/v1/namespaces/shop/pods/endpoints",
             "/apis/cilium.io/v2/ciliumendpoints",
+            "/api/v1/&services",
+            "/api/v1/services=x",
             "/version",
             "/",
             "",

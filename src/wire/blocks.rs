@@ -7,7 +7,7 @@
 
 use wide::u8x32;
 
-const BLOCK: usize = 64;
+pub(super) const BLOCK: usize = 64;
 
 /// How far a skip came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,22 +73,28 @@ impl Masks {
         let (low, high) = block.split_at(BLOCK / 2);
         let half = |half: &[u8]| u8x32::new(half.try_into().expect("half a block"));
         let (low, high) = (half(low), half(high));
-        let mask = |low: u8x32, high: u8x32, byte: u8| {
+        let find = |low: u8x32, high: u8x32, byte: u8| {
             let byte = u8x32::splat(byte);
-            u64::from(low.simd_eq(byte).to_bitmask()) | u64::from(high.simd_eq(byte).to_bitmask()) << 32
+            mask(low.simd_eq(byte), high.simd_eq(byte))
         };
-        let (quotes, backslashes) = (mask(low, high, b'"'), mask(low, high, b'\\'));
+        let (quotes, backslashes) = (find(low, high, b'"'), find(low, high, b'\\'));
         // Setting bit 5 turns `[` into `{` and `]` into `}` and no other byte into either.
         let bit_5 = u8x32::splat(0x20);
         let (low, high) = (low | bit_5, high | bit_5);
-        Masks { quotes, backslashes, opens: mask(low, high, b'{'), closes: mask(low, high, b'}') }
+        Masks { quotes, backslashes, opens: find(low, high, b'{'), closes: find(low, high, b'}') }
     }
+}
+
+/// One bit for each byte of two halves of a block.
+#[inline(always)]
+pub(super) fn mask(low: u8x32, high: u8x32) -> u64 {
+    u64::from(low.to_bitmask()) | u64::from(high.to_bitmask()) << 32
 }
 
 /// Bytes that a backslash before them escapes, given by bit 0 of `carry` whether the first one is; and the carry for the
 /// next block. Every second backslash of a run is itself escaped.
 #[inline(always)]
-fn escaped(backslashes: u64, carry: u64) -> (u64, u64) {
+pub(super) fn escaped(backslashes: u64, carry: u64) -> (u64, u64) {
     if backslashes == 0 {
         return (carry, 0);
     }
@@ -103,7 +109,7 @@ fn escaped(backslashes: u64, carry: u64) -> (u64, u64) {
 
 /// Each bit becomes the parity of itself and the bits below it.
 #[inline(always)]
-fn parity(mut bits: u64) -> u64 {
+pub(super) fn parity(mut bits: u64) -> u64 {
     for shift in [1, 2, 4, 8, 16, 32] {
         bits ^= bits << shift;
     }

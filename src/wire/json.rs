@@ -15,7 +15,7 @@ use crate::error::{Fault, FaultKind};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape {
     /// Under which number to report the value; 0 does not report it.
-    id: u8,
+    pub(super) id: u8,
     inner: Inner,
 }
 
@@ -48,7 +48,13 @@ impl Shape {
         Shape { id, inner: Inner::Array(element) }
     }
 
-    fn member(&self, key: &[u8]) -> Shape {
+    /// Whether nothing inside it matters.
+    pub(super) fn is_leaf(&self) -> bool {
+        matches!(self.inner, Inner::Leaf)
+    }
+
+    #[inline(always)]
+    pub(super) fn member(&self, key: &[u8]) -> Shape {
         let Inner::Object(members) = self.inner else { return Shape::SKIP };
         members.iter().find(|(name, _)| name.as_bytes() == key).map_or(Shape::SKIP, |&(_, shape)| shape)
     }
@@ -64,15 +70,15 @@ pub(crate) struct Mark {
 
 /// A container on the way to something the shape names.
 #[derive(Debug, Clone, Copy)]
-struct Open {
-    shape: Shape,
-    start: usize,
-    array: bool,
+pub(super) struct Open {
+    pub(super) shape: Shape,
+    pub(super) start: usize,
+    pub(super) array: bool,
 }
 
 /// What may come at the position reached. `*Text` states resume inside a string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Expect {
+pub(super) enum Expect {
     Value,
     FirstElement,
     FirstKey,
@@ -91,7 +97,7 @@ enum Expect {
 #[derive(Debug)]
 pub(crate) struct Scanner {
     shape: Shape,
-    max_depth: usize,
+    pub(super) max_depth: usize,
     expect: Expect,
     /// Next byte to read.
     pos: usize,
@@ -103,10 +109,10 @@ pub(crate) struct Scanner {
     skipping: usize,
     /// The shape of the value to come.
     slot: Shape,
-    open: Vec<Open>,
-    marks: Vec<Mark>,
+    pub(super) open: Vec<Open>,
+    pub(super) marks: Vec<Mark>,
     max_elements: usize,
-    max_marks: usize,
+    pub(super) max_marks: usize,
 }
 
 impl Scanner {
@@ -245,6 +251,10 @@ impl Scanner {
                 }
             }
             if matches!(expect, Expect::FirstKey | Expect::Key) {
+                expect = self.read_members(buf, &mut pos, expect);
+                if expect == Expect::Next {
+                    continue;
+                }
                 match peek(buf, &mut pos) {
                     Some(b'"') => {
                         pos += 1;

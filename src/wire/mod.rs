@@ -3,9 +3,11 @@
 mod blocks;
 pub(crate) mod encoding;
 pub(crate) mod json;
+mod members;
 pub(crate) mod protobuf;
 pub(crate) mod splice;
 pub(crate) mod text;
+mod window;
 mod words;
 
 /// A run of bytes in the slice at hand.

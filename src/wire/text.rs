@@ -19,6 +19,22 @@ pub(crate) fn peek(buf: &[u8], pos: &mut usize) -> Option<u8> {
     None
 }
 
+/// Whether there is a backslash in a text, which is short and mostly has none.
+#[inline(always)]
+pub(crate) fn has_backslash(text: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let is_in = |word: &[u8; 8]| {
+        let word = u64::from_le_bytes(*word) ^ (ONES * b'\\' as u64);
+        word.wrapping_sub(ONES) & !word & (ONES << 7)
+    };
+    let (words, _) = text.as_chunks::<8>();
+    match text.last_chunk::<8>() {
+        // The last eight bytes may be looked at twice.
+        Some(last) => words.iter().fold(is_in(last), |found, word| found | is_in(word)) != 0,
+        None => text.contains(&b'\\'),
+    }
+}
+
 /// The text between the quotes of a JSON string that has backslashes in it; `None` where it is no valid string. Go
 /// reads invalid UTF-8 as U+FFFD, which no Kubernetes name has, so that such a text names nothing either way.
 pub(crate) fn unescape(text: &[u8]) -> Option<String> {
@@ -32,5 +48,22 @@ pub(crate) fn unescape(text: &[u8]) -> Option<String> {
 /// The text of a JSON string; `None` for any other value.
 pub(crate) fn string(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     let text = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    if text.contains(&b'\\') { unescape(text).map(|text| Cow::Owned(text.into_bytes())) } else { Some(Cow::Borrowed(text)) }
+    if has_backslash(text) { unescape(text).map(|text| Cow::Owned(text.into_bytes())) } else { Some(Cow::Borrowed(text)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backslash_is_found_wherever_it_stands() {
+        for len in 0..40 {
+            assert!(!has_backslash(&vec![b']'; len]));
+            for at in 0..len {
+                let mut text = vec![b'['; len];
+                text[at] = b'\\';
+                assert!(has_backslash(&text), "at {at} of {len}");
+            }
+        }
+    }
 }

@@ -47,6 +47,30 @@ pub fn slice(seed: usize) -> Value {
     })
 }
 
+/// The slice of an event that is nearly all metadata: five endpoints, managedFields, and a last-applied annotation full of
+/// escapes. About 9 kB of JSON.
+pub fn heavy(seed: usize) -> Value {
+    let mut slice = slice(seed);
+    slice["endpoints"].as_array_mut().unwrap().truncate(5);
+    let fields: serde_json::Map<String, Value> = (0..5)
+        .map(|at| {
+            let uid = format!(r#"k:{{"uid":"{at:08x}-24f1-4a4b-8d6e-0123456789ab"}}"#);
+            (uid, json!({".": {}, "f:apiVersion": {}, "f:kind": {}, "f:name": {}, "f:uid": {}, "f:controller": {}}))
+        })
+        .collect();
+    let manager = |at: usize| {
+        json!({
+            "manager": format!("kube-controller-manager-{at}"), "operation": "Update", "apiVersion": "discovery.k8s.io/v1",
+            "time": "2026-11-23T09:09:22Z", "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:addressType": {}, "f:endpoints": {}, "f:metadata": {"f:labels": {".": {}, "f:kubernetes.io/service-name": {}}, "f:ownerReferences": fields}, "f:ports": {}},
+        })
+    };
+    slice["metadata"]["managedFields"] = (0..4).map(manager).collect();
+    let applied = json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "endpoints": slice["endpoints"], "note": "a \"quoted\" word\n".repeat(20)});
+    slice["metadata"]["annotations"] = json!({"kubectl.kubernetes.io/last-applied-configuration": applied.to_string()});
+    slice
+}
+
 /// The event as the API server writes it: `kind`, `apiVersion`, `metadata`, `addressType`, `endpoints`, `ports`.
 pub fn json_event(slice: &Value) -> Vec<u8> {
     let part = |key: &str| slice[key].to_string();
@@ -71,6 +95,18 @@ fn record(out: &mut Vec<u8>, number: u8, content: &[u8]) {
     }
     out.push(len as u8);
     out.extend_from_slice(content);
+}
+
+/// One of managedFields: fieldsV1 is JSON here too.
+fn managed(entry: &Value) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (number, key) in [(1, "manager"), (2, "operation"), (3, "apiVersion"), (6, "fieldsType")] {
+        record(&mut out, number, entry[key].as_str().unwrap().as_bytes());
+    }
+    let mut fields = Vec::new();
+    record(&mut fields, 1, entry["fieldsV1"].to_string().as_bytes());
+    record(&mut out, 7, &fields);
+    out
 }
 
 fn protobuf_slice(slice: &Value) -> Vec<u8> {
@@ -104,6 +140,8 @@ fn protobuf_slice(slice: &Value) -> Vec<u8> {
             resource_version: text(&metadata["resourceVersion"]),
             generation: 17,
             labels: serde_json::from_value(metadata["labels"].clone()).unwrap(),
+            annotations: serde_json::from_value(metadata["annotations"].clone()).unwrap_or_default(),
+            managed_fields: metadata["managedFields"].as_array().into_iter().flatten().map(managed).collect(),
             ..Default::default()
         }),
         endpoints: slice["endpoints"].as_array().unwrap().iter().map(endpoint).collect(),

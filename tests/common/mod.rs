@@ -179,3 +179,12 @@ pub fn cluster_with(folder: &str, config: Config) -> Cluster {
     }
     cluster
 }
+
+/// What the fuzzer has found of one of its targets: the inputs that once failed, by the names of their files.
+pub fn found(target: &str) -> Vec<(String, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/found").join(target);
+    let files = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let mut found: Vec<_> = files.map(|path| (path.display().to_string(), fs::read(path).unwrap())).collect();
+    found.sort();
+    found
+}

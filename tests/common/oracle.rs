@@ -26,23 +26,28 @@ pub struct State {
 impl State {
     /// The recorded cluster in its first (`list`) or last (`after`) state, membership from NodePools.
     pub fn recorded(folder: &str) -> State {
-        let items = |kind: &str| {
-            let body: Value = serde_json::from_slice(&Recording::load(&format!("{folder}/{kind}-json.json")).body).unwrap();
+        State::of(["services", "nodes", "nodepools"].map(|kind| Recording::load(&format!("{folder}/{kind}-json.json")).body))
+    }
+
+    /// What lists of Services, Nodes and NodePools say.
+    pub fn of([services, nodes, pools]: [impl AsRef<[u8]>; 3]) -> State {
+        let items = |body: &[u8]| {
+            let body: Value = serde_json::from_slice(body).unwrap();
             body["items"].as_array().unwrap().clone()
         };
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let mut state = State::default();
-        for item in items("services") {
+        for item in items(services.as_ref()) {
             let metadata = &item["metadata"];
             let key = format!("{}/{}", metadata["namespace"].as_str().unwrap(), metadata["name"].as_str().unwrap());
             state.services.insert(key, text(&metadata["annotations"]["openyurt.io/topologyKeys"]));
         }
-        for item in items("nodes") {
+        for item in items(nodes.as_ref()) {
             if let Some(pool) = text(&item["metadata"]["labels"]["apps.openyurt.io/nodepool"]) {
                 state.labels.insert(text(&item["metadata"]["name"]).unwrap(), pool);
             }
         }
-        for item in items("nodepools") {
+        for item in items(pools.as_ref()) {
             let nodes = item["status"]["nodes"].as_array().unwrap().iter().map(|node| text(node).unwrap());
             state.pools.insert(text(&item["metadata"]["name"]).unwrap(), nodes.collect());
         }

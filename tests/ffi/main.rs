@@ -12,5 +12,6 @@ mod explained;
 mod life;
 mod nulls;
 mod recordings;
+pub mod sequences;
 mod text;
 mod threads;

@@ -4,9 +4,9 @@ use prost::Message;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::common::schema;
 use super::object::{Encoding, Kind, Slice};
 use super::wire::Change;
-use crate::common::schema;
 
 /// One watch event as a client reads it.
 #[derive(Debug, Clone)]

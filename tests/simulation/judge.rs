@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::common::oracle::State;
 use super::object::{Body, DISCARD, Endpoint, KEYS, Kind, LISTEN, Object, Slice};
 use super::server::Event;
 use super::wire::Change;
-use crate::common::oracle::State;
 
 /// The facts that were delivered whole.
 #[derive(Debug, Clone, Default)]

@@ -23,7 +23,7 @@ mod wire;
 mod world;
 
 use object::Kind;
-use run::{Outcome, run};
+use run::{Outcome, run, run_bytes};
 use scene::{ENCODINGS, Fault, RETENTIONS, Setup, Stats};
 
 fn number(name: &str) -> Option<u64> {
@@ -117,6 +117,20 @@ fn found(setups: impl Iterator<Item = Setup>, fault: Fault) -> (usize, usize) {
     let good = setups.filter(|setup| run(setup).violation.is_none());
     let found = good.map(|setup| run(&Setup { fault, ..setup }).violation.is_some());
     found.fold((0, 0), |(found, all), one| (found + usize::from(one), all + 1))
+}
+
+/// A life that is led by the fuzzer's bytes.
+pub fn lead(input: &[u8]) {
+    expect_good(&run_bytes(input));
+}
+
+#[test]
+fn what_once_failed_holds() {
+    for (file, input) in common::found("life") {
+        println!("{file}");
+        lead(&input);
+    }
+    lead(&[7; 400]);
 }
 
 #[test]

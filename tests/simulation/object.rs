@@ -7,8 +7,8 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::common::schema;
 use super::wire::{number, record};
-use crate::common::schema;
 
 pub const KEYS: &str = "openyurt.io/topologyKeys";
 pub const POOL_LABEL: &str = "apps.openyurt.io/nodepool";

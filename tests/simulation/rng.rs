@@ -1,15 +1,32 @@
-//! Random choices that depend on nothing but a seed (splitmix64).
+//! Random choices that depend on nothing but a seed (splitmix64), or on the fuzzer's bytes as long as they last.
 
-pub struct Rng(u64);
+pub struct Rng {
+    seed: u64,
+    /// Choices to make first, the last one first.
+    given: Vec<u8>,
+}
 
 impl Rng {
     pub fn new(seed: u64) -> Rng {
-        Rng(seed.wrapping_mul(0xd134_2543_de82_ef95) ^ 0x5851_f42d_4c95_7f2d)
+        Rng { seed: seed.wrapping_mul(0xd134_2543_de82_ef95) ^ 0x5851_f42d_4c95_7f2d, given: Vec::new() }
+    }
+
+    /// Two bytes a choice; after that choices are as `seed` has them.
+    pub fn given(bytes: &[u8], seed: u64) -> Rng {
+        Rng { given: bytes.iter().rev().copied().collect(), ..Rng::new(seed) }
+    }
+
+    /// Whether there are bytes left.
+    pub fn is_given(&self) -> bool {
+        !self.given.is_empty()
     }
 
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
+        if let Some(high) = self.given.pop() {
+            return u64::from(u16::from_be_bytes([high, self.given.pop().unwrap_or(0)])) << 48;
+        }
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.seed;
         word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         word ^ (word >> 31)

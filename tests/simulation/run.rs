@@ -27,7 +27,18 @@ struct Run {
 
 /// Runs a setup to its end or to the first thing that must not be.
 pub fn run(setup: &Setup) -> Outcome {
-    let mut run = Run::new(setup.clone());
+    run_by(setup, Rng::new(setup.seed))
+}
+
+/// The same where each choice is one of the fuzzer's bytes, and the steps end with them.
+pub fn run_bytes(input: &[u8]) -> Outcome {
+    let (head, choices) = input.split_at(input.len().min(2));
+    let seed = head.iter().fold(0, |seed, &byte| seed << 8 | u64::from(byte));
+    run_by(&Setup { steps: 0, ..Setup::of(seed) }, Rng::given(choices, seed))
+}
+
+fn run_by(setup: &Setup, rng: Rng) -> Outcome {
+    let mut run = Run::new(setup.clone(), rng);
     let result = catch_unwind(AssertUnwindSafe(|| run.all()));
     let scene = &run.scene;
     let result = result.unwrap_or_else(|panic| {
@@ -48,8 +59,9 @@ pub fn run(setup: &Setup) -> Outcome {
 }
 
 impl Run {
-    fn new(setup: Setup) -> Run {
+    fn new(setup: Setup, given: Rng) -> Run {
         let mut scene = Scene::new(setup);
+        // Bytes are for the steps: what is there at the start takes hundreds of choices.
         let mut rng = Rng::new(scene.setup.seed);
         world::populate(&mut scene.server, &mut rng);
         let mut clients = Vec::new();
@@ -70,6 +82,7 @@ impl Run {
             let via = (kind == Kind::Service && scene.setup.services_pass).then(|| world::NODES[0].to_owned());
             Feeder::new(kind, if json { Encoding::Json } else { Encoding::Protobuf }, via)
         };
+        let rng = if given.is_given() { given } else { rng };
         Run { feeders: FACTS.map(feeder).into(), rng, scene, clients }
     }
 
@@ -79,7 +92,10 @@ impl Run {
             // Mostly the facts are there before a client comes.
             settle(&mut self.scene, &mut self.feeders, &mut [], &mut self.rng)?;
         }
-        for step in 0..steps {
+        for step in 0.. {
+            if step >= steps && !self.rng.is_given() {
+                break;
+            }
             self.scene.step = step;
             self.step()?;
             if self.rng.one_in(200) {

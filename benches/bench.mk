@@ -1,0 +1,20 @@
+# `make bench` measures everything and writes docs/performance.md: a table of poolscope against other ways in Rust
+# (benches/table), and against client-go's types and OpenYurt's own filter in Go (e2e/yurthub). About ten minutes on an idle machine.
+
+.PHONY: bench bench-rust bench-go
+
+BENCHED = $(TARGET)/bench
+
+bench: bench-rust bench-go
+	cd benches/table && CARGO_TARGET_DIR=$(abspath $(BENCHED)) $(CARGO) run --quiet --release --locked -- \
+		$(abspath $(BENCHED)) $(abspath docs/performance.md)
+
+bench-rust:
+	@mkdir -p $(BENCHED)
+	cd benches/table && CARGO_TARGET_DIR=$(abspath $(BENCHED)) $(CARGO) bench --locked
+	$(CARGO) test --release --test allocations -- --nocapture --test-threads=1 | tee $(BENCHED)/allocations.txt
+	$(CARGO) bench --features ffi
+
+bench-go: lib
+	@mkdir -p $(BENCHED)
+	cd e2e/yurthub && $(GO) test -run '^$$' -bench Event -benchtime 2s ./... | tee $(abspath $(BENCHED))/go.txt

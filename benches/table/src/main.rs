@@ -1,0 +1,177 @@
+//! Makes tables of what the benches have measured, and writes them between the two marks in the page that is given:
+//! `poolscope-table TARGET_FOLDER PAGE`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+const BEGIN: &str = "<!-- measured: written by `make bench` -->\n";
+const END: &str = "<!-- end of what is measured -->\n";
+
+/// Group -> function -> bytes a second.
+type Measured = BTreeMap<String, BTreeMap<String, f64>>;
+
+const JSON: [(&str, &str); 4] = [
+    ("json events, drop 90 %", "events, 90 of 100 go"),
+    ("json events, drop 10 %", "events, 10 of 100 go"),
+    ("json events, metadata-heavy", "metadata-heavy events"),
+    ("json list, drop 90 %", "list of 2,000 slices"),
+];
+const PROTOBUF: [(&str, &str); 4] = [
+    ("protobuf events, drop 90 %", "events, 90 of 100 go"),
+    ("protobuf events, drop 10 %", "events, 10 of 100 go"),
+    ("protobuf events, metadata-heavy", "metadata-heavy events"),
+    ("protobuf list, drop 90 %", "list of 2,000 slices"),
+];
+const OURS: [&str; 5] = ["poolscope, an event a chunk", "poolscope, 64 KiB", "poolscope, 16 KiB", "poolscope, 4 KiB", "poolscope, 512 B"];
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let (target, page) = (arguments.next().expect("the folder of the build"), arguments.next().expect("the page to write"));
+    let target = Path::new(&target);
+    let measured = criterion(&target.join("criterion"));
+    let go = go(&fs::read_to_string(target.join("go.txt")).unwrap_or_default());
+    let allocations = fs::read_to_string(target.join("allocations.txt")).unwrap_or_default();
+    let mut text = conditions();
+    table(
+        &mut text,
+        "JSON",
+        &JSON,
+        &measured,
+        &["serde_json Value", "serde_json RawValue", "k8s-openapi", "sonic-rs lazy", "sonic-rs Value", "simd-json", "jiter"],
+    );
+    table(&mut text, "Protobuf", &PROTOBUF, &measured, &["prost"]);
+    go_table(&mut text, &go);
+    goals(&mut text, &measured, &go, &allocations);
+    let before = fs::read_to_string(&page).expect("the page is there");
+    let (head, rest) = before.split_once(BEGIN).expect("the page has the mark where the tables begin");
+    let (_, tail) = rest.split_once(END).expect("the page has the mark where the tables end");
+    fs::write(&page, format!("{head}{BEGIN}{text}{END}{tail}")).unwrap();
+}
+
+fn criterion(folder: &Path) -> Measured {
+    let mut measured = Measured::new();
+    for group in fs::read_dir(folder).into_iter().flatten().flatten() {
+        for function in fs::read_dir(group.path()).into_iter().flatten().flatten() {
+            let read =
+                |name: &str| -> Option<Value> { serde_json::from_slice(&fs::read(function.path().join("new").join(name)).ok()?).ok() };
+            let (Some(what), Some(estimates)) = (read("benchmark.json"), read("estimates.json")) else { continue };
+            let (Some(bytes), Some(nanoseconds)) = (what["throughput"]["Bytes"].as_f64(), estimates["median"]["point_estimate"].as_f64())
+            else {
+                continue;
+            };
+            let text = |key: &str| what[key].as_str().unwrap_or_default().to_owned();
+            measured.entry(text("group_id")).or_default().insert(text("function_id"), bytes / nanoseconds * 1e9);
+        }
+    }
+    measured
+}
+
+/// What Go's benchmark has said: name -> MB/s, ns an event, allocations an event.
+fn go(text: &str) -> Vec<(String, f64, f64, f64)> {
+    let mut rows = Vec::new();
+    for line in text.lines().filter(|line| line.starts_with("BenchmarkEvent/")) {
+        let mut words = line.split_whitespace();
+        let name = words.next().unwrap_or_default();
+        let name = name.strip_prefix("BenchmarkEvent/").unwrap_or(name);
+        let name = name.rsplit_once('-').map_or(name, |(name, _)| name).replace('_', " ");
+        let words: Vec<&str> = words.collect();
+        let value = |unit: &str| words.windows(2).find(|pair| pair[1] == unit).and_then(|pair| pair[0].parse::<f64>().ok()).unwrap_or(0.0);
+        rows.push((name, value("MB/s"), value("ns/event"), value("allocs/op") / 200.0));
+    }
+    rows
+}
+
+fn conditions() -> String {
+    let first = |command: &mut Command| {
+        let output = command.output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        output.lines().next().unwrap_or_default().to_owned()
+    };
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model =
+        info.lines().find_map(|line| line.strip_prefix("model name")).map_or("unknown", |rest| rest.trim_start_matches([' ', '\t', ':']));
+    let processors = info.lines().filter(|line| line.starts_with("processor")).count();
+    let lock = fs::read_to_string("Cargo.lock").unwrap_or_default();
+    let version = |name: &str| {
+        let mut lines = lock.lines().skip_while(|line| *line != format!("name = {name:?}"));
+        lines.nth(1).and_then(|line| line.strip_prefix("version = ")).unwrap_or("?").trim_matches('"').to_owned()
+    };
+    let versions: Vec<String> = ["serde_json", "k8s-openapi", "sonic-rs", "simd-json", "jiter", "prost"]
+        .iter()
+        .map(|name| format!("{name} {}", version(name)))
+        .collect();
+    format!(
+        "{model}, {processors} processors, one used; {}; {}; {}; {}. Built for plain x86-64, as what is distributed has to be.\n\n",
+        first(Command::new("date").arg("+%F")),
+        first(Command::new("rustc").arg("--version")),
+        first(Command::new("go").arg("version")),
+        versions.join(", "),
+    )
+}
+
+fn table(text: &mut String, title: &str, groups: &[(&str, &str)], measured: &Measured, others: &[&str]) {
+    let columns: Vec<&str> = groups.iter().map(|(_, column)| *column).collect();
+    writeln!(text, "### {title}: GB/s of input, and in brackets the share of memcpy\n").unwrap();
+    writeln!(text, "| | {} |\n|---|{}", columns.join(" | "), "---|".repeat(columns.len())).unwrap();
+    for way in ["memcpy"].iter().chain(&OURS).chain(others) {
+        let cells = groups.iter().map(|(group, _)| {
+            let speed = |name: &str| measured.get(*group)?.get(name).copied();
+            match (speed(way), speed("memcpy")) {
+                (Some(own), Some(memcpy)) if *way != "memcpy" => format!("{:.2} ({:.3})", own / 1e9, own / memcpy),
+                (Some(own), _) => format!("{:.2}", own / 1e9),
+                _ => String::new(),
+            }
+        });
+        writeln!(text, "| {way} | {} |", cells.collect::<Vec<_>>().join(" | ")).unwrap();
+    }
+    text.push('\n');
+}
+
+fn go_table(text: &mut String, go: &[(String, f64, f64, f64)]) {
+    if go.is_empty() {
+        return;
+    }
+    text.push_str(
+        "### From Go: events of 100 endpoints of which 90 go\n\n| | MB/s | µs an event | allocations an event |\n|---|---|---|---|\n",
+    );
+    for (name, speed, nanoseconds, allocations) in go {
+        writeln!(text, "| {name} | {speed:.0} | {:.1} | {allocations:.0} |", nanoseconds / 1e3).unwrap();
+    }
+    text.push('\n');
+}
+
+fn goals(text: &mut String, measured: &Measured, go: &[(String, f64, f64, f64)], allocations: &str) {
+    let speed = |group: &str, way: &str| measured.get(group).and_then(|group| group.get(way)).copied().unwrap_or(f64::NAN);
+    let typed = |content_type: &str| {
+        let row = go.iter().find(|(name, ..)| name.starts_with(content_type) && name.ends_with("client-go types"));
+        row.map_or(f64::NAN, |(_, speed, ..)| speed * 1e6)
+    };
+    text.push_str("### What is aimed at, in chunks of 16 KiB\n\n| | aim | measured | reached |\n|---|---|---|---|\n");
+    let mut row = |goal: &str, found: f64, wanted: f64| {
+        let met = if found.is_nan() {
+            "not measured"
+        } else if found >= wanted {
+            "yes"
+        } else {
+            "no"
+        };
+        writeln!(text, "| {goal} | {wanted} | {found:.2} | {met} |").unwrap();
+    };
+    let way = "poolscope, 16 KiB";
+    let (json, protobuf) = (speed(JSON[0].0, way), speed(PROTOBUF[0].0, way));
+    row("JSON events, share of memcpy", json / speed(JSON[0].0, "memcpy"), 0.20);
+    row("JSON events, times client-go's types", json / typed("application/json"), 40.0);
+    row("protobuf events, share of memcpy", protobuf / speed(PROTOBUF[0].0, "memcpy"), 0.40);
+    row("protobuf events, times client-go's types", protobuf / typed("application/vnd.kubernetes.protobuf"), 12.0);
+    row("JSON, metadata-heavy against plain", speed(JSON[2].0, way) / json, 1.0);
+    row("protobuf, metadata-heavy against plain", speed(PROTOBUF[2].0, way) / protobuf, 1.0);
+    text.push('\n');
+    for line in allocations.lines().filter(|line| line.contains("bytes for 500 endpoints")) {
+        writeln!(text, "- {line}").unwrap();
+    }
+    text.push('\n');
+}

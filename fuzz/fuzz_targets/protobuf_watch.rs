@@ -1,0 +1,7 @@
+#![no_main]
+
+use poolscope_fuzz::fuzz::{protobuf, world::Form};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    protobuf::check(Form::Watch, data);
+});

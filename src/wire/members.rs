@@ -1,0 +1,178 @@
+//! The short way through objects of which single members are wanted, such as the endpoints of a slice.
+//!
+//! Where everything stands as the API server writes it, without blanks, and whole blocks last, tokens are found by the bits
+//! of a [`Window`]. Whatever else there may be (a blank, a fault, the end of the data) ends this way before the member at
+//! hand, and the scanner reads that member byte by byte. So the two ways never see the same bytes as something different.
+
+use super::Span;
+use super::json::{Expect, Mark, Scanner};
+use super::text::has_backslash;
+use super::window::Window;
+
+impl Scanner {
+    /// Reads members from `pos` on, where a key is expected, and the elements of the same array that follow. Returns what is
+    /// to be expected at `pos` then; nothing of a member that was not read to its end has happened.
+    #[inline(always)]
+    pub(super) fn read_members(&mut self, buf: &[u8], pos: &mut usize, expect: Expect) -> Expect {
+        match buf.get(*pos) {
+            Some(b'"') => {
+                let (at, expect) = self.read_members_in_blocks(buf, *pos, expect);
+                *pos = at;
+                expect
+            }
+            _ => expect,
+        }
+    }
+
+    /// A function of its own, so that the window stays in registers.
+    #[inline(never)]
+    fn read_members_in_blocks(&mut self, buf: &[u8], mut at: usize, mut expect: Expect) -> (usize, Expect) {
+        let Some(mut window) = Window::at(buf, at) else { return (at, expect) };
+        let depth = self.open.len();
+        let shape = self.open[depth - 1].shape;
+        let in_array = depth > 1 && self.open[depth - 2].array;
+        let room = self.max_depth - depth;
+        loop {
+            // The key.
+            if buf.get(at) != Some(&b'"') {
+                break;
+            }
+            let Some(end) = window.quote(at + 1) else { break };
+            let key = &buf[at + 1..end];
+            if window.has_backslash && has_backslash(key) || buf.get(end + 1) != Some(&b':') {
+                break;
+            }
+            // The value.
+            let slot = shape.member(key);
+            let start = end + 2;
+            let Some(&first) = buf.get(start) else { break };
+            let end = match first {
+                b'"' => window.quote(start + 1).map(|quote| quote + 1),
+                b'{' | b'[' if slot.is_leaf() && room > 0 => window.close(start + 1, room),
+                b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
+                    // A quote in it is a fault, or not even that, but no beginning of a string.
+                    let ends = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t' | b'"');
+                    buf[start..].iter().position(ends).map(|len| start + len).filter(|&end| buf[end] != b'"')
+                }
+                _ => None,
+            };
+            let Some(end) = end else { break };
+            let Some(&after) = buf.get(end) else { break };
+            if !matches!(after, b',' | b'}') {
+                break;
+            }
+            if slot.id != 0 {
+                self.marks.push(Mark { id: slot.id, span: Span::new(start, end) });
+            }
+            // What follows the value.
+            if after == b',' {
+                if self.marks.len() > self.max_marks {
+                    return (end, Expect::Next);
+                }
+                (at, expect) = (end + 1, Expect::Key);
+                continue;
+            }
+            let start = self.open[depth - 1].start;
+            if shape.id != 0 {
+                self.marks.push(Mark { id: shape.id, span: Span::new(start, end + 1) });
+            }
+            let goes_on = in_array && buf.get(end + 1..end + 3) == Some(b",{") && self.marks.len() <= self.max_marks;
+            if !goes_on {
+                self.open.pop();
+                return (end + 1, Expect::Next);
+            }
+            self.open[depth - 1].start = end + 2;
+            (at, expect) = (end + 3, Expect::FirstKey);
+        }
+        (at, expect)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::json::Shape;
+    use super::*;
+
+    const INNER: Shape = Shape::object(5, &[("deep", Shape::leaf(6))]);
+    const ELEMENT: Shape = Shape::object(2, &[("node", Shape::leaf(1)), ("k", Shape::leaf(7)), ("in", INNER)]);
+    const SHAPE: Shape = Shape::object(3, &[("list", Shape::array(4, &ELEMENT)), ("node", Shape::leaf(8))]);
+
+    /// Random text that is mostly what a server would write, with now and then something else in it.
+    fn text(random: &mut impl FnMut(usize) -> usize) -> Vec<u8> {
+        const STRINGS: [&str; 6] = [r#""a""#, r#""""#, r#""\"}]""#, r#""x\\""#, r#""10.0.0.1 and some more""#, r#""[{,:""#];
+        const OTHERS: [&str; 9] =
+            ["null", "17", "true", "{}", "[]", r#"{"a":[1,{"b":"]"}]}"#, r#"[{"node":"no"},"\\"]"#, r#"{"deep":"d","node":"n"}"#, "-1.5e3"];
+        const KEYS: [&str; 8] = ["node", "node", "k", "other", "in", "n\\u006fde", "", "addresses"];
+        let wrong = random(3) == 0;
+        let object = |random: &mut dyn FnMut(usize) -> usize| {
+            let members: Vec<String> = (0..random(6))
+                .map(|_| {
+                    let value = if random(2) == 0 { STRINGS[random(STRINGS.len())] } else { OTHERS[random(OTHERS.len())] };
+                    let blank = if random(30) == 0 { " " } else { "" };
+                    format!("\"{}\":{blank}{value}", KEYS[random(KEYS.len())])
+                })
+                .collect();
+            format!("{{{}}}", members.join(","))
+        };
+        let elements: Vec<String> =
+            (0..random(7)).map(|_| if random(9) == 0 { OTHERS[random(OTHERS.len())].to_owned() } else { object(random) }).collect();
+        let mut text = format!("{{\"z\":[{{}}],\"list\":[{}],\"node\":\"last\"}}", elements.join(",")).into_bytes();
+        if wrong {
+            let (at, byte) = (random(text.len()), b"{}[]\",:\\ 1n"[random(11)]);
+            match random(3) {
+                0 => text[at] = byte,
+                1 => text.insert(at, byte),
+                // A quote in a number, twice, so that what follows looks whole again.
+                _ => {
+                    let digits = |text: &[u8]| text.windows(2).position(|pair| pair == b"17").map_or(at, |at| at + 1);
+                    let at = digits(&text);
+                    text.insert(at, b'"');
+                    let at = at + random(text.len() - at);
+                    text.insert(at, b'"');
+                }
+            }
+        }
+        text
+    }
+
+    #[test]
+    fn the_short_way_and_the_long_one_agree() {
+        let mut state = 0x9e37_79b9_7f4a_7c15u64;
+        let mut random = move |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 20) as usize % below
+        };
+        let (mut whole_ones, mut faults) = (0, 0);
+        for _ in 0..20_000 {
+            let text = text(&mut random);
+            let (depth, elements) = (1 + random(6), random(20));
+            let mut short = Scanner::new(SHAPE, depth, elements);
+            let expected = short.scan(&text);
+            // Byte by byte there is never a whole block.
+            let mut long = Scanner::new(SHAPE, depth, elements);
+            let mut found = Ok(None);
+            for end in 0..=text.len() {
+                found = long.scan(&text[..end]);
+                if found != Ok(None) {
+                    break;
+                }
+            }
+            let show = String::from_utf8_lossy(&text);
+            assert_eq!(found, expected, "{show}");
+            if expected.is_ok() {
+                assert_eq!(long.marks(), short.marks(), "{show}");
+            }
+            // In two pieces the ways meet anywhere.
+            let cut = random(text.len());
+            let mut pieces = Scanner::new(SHAPE, depth, elements);
+            let first = pieces.scan(&text[..cut]);
+            let second = if first == Ok(None) { pieces.scan(&text) } else { first };
+            assert_eq!(second, expected, "cut at {cut}: {show}");
+            whole_ones += usize::from(matches!(expected, Ok(Some(_))));
+            faults += usize::from(expected.is_err());
+        }
+        assert!(whole_ones > 5000 && faults > 3000, "{whole_ones} {faults}");
+    }
+}

@@ -1,0 +1,92 @@
+//! What the fuzzer does with its bytes, one module for each thing that takes bytes from outside. Each function here takes
+//! any input; what it asserts must hold of every one. `fuzz/` calls them; here they are run on what the fuzzer once found,
+//! and on the recordings, so that a body that has gone blind is noticed.
+#![allow(missing_docs)]
+
+#[path = "../common/mod.rs"]
+pub mod common;
+pub mod facts;
+pub mod go;
+pub mod json;
+pub mod keys;
+pub mod protobuf;
+pub mod request;
+pub mod world;
+
+#[cfg(test)]
+mod tests {
+    use super::common::{Recording, found};
+    use super::world::{FORMS, Form, Looked};
+    use super::{facts, json, keys, protobuf, request};
+
+    fn replay(target: &str, run: impl Fn(&[u8])) {
+        for (file, input) in found(target) {
+            println!("{file}");
+            run(&input);
+        }
+    }
+
+    #[test]
+    fn what_once_failed_holds() {
+        for form in FORMS {
+            replay(&format!("json_{form:?}").to_lowercase(), |input| {
+                json::check(form, input);
+            });
+            replay(&format!("protobuf_{form:?}").to_lowercase(), |input| {
+                protobuf::check(form, input);
+            });
+        }
+        replay("facts", |input| {
+            facts::check(input);
+        });
+        replay("request", |input| {
+            request::check(input);
+        });
+        replay("keys", |input| {
+            keys::check(input);
+        });
+    }
+
+    /// A body with the bytes before it that say how it is looked at.
+    fn input(how: u8, body: &[u8]) -> Vec<u8> {
+        [&[how, 7], body].concat()
+    }
+
+    #[test]
+    fn recordings_are_looked_at_with_both_eyes() {
+        let mut seen = 0;
+        for (form, folder) in [(Form::Get, "get"), (Form::List, "list"), (Form::Watch, "watch")] {
+            for recording in Recording::folder(folder) {
+                if !recording.request.target.contains("endpointslices") || recording.body.len() > 200_000 || recording.head.status != 200 {
+                    continue;
+                }
+                let input = input(0, &recording.body);
+                let looked = match recording.name.rsplit('.').next() {
+                    Some("json") => json::check(form, &input),
+                    Some("pb") => protobuf::check(form, &input),
+                    _ => continue,
+                };
+                seen += usize::from(looked == Looked::Compared);
+            }
+        }
+        assert!(seen > 20, "{seen} were compared with what a decoder finds");
+    }
+
+    #[test]
+    fn recorded_facts_are_looked_at_with_both_eyes() {
+        let mut seen = 0;
+        for (form, folder) in [(Form::Get, "get"), (Form::List, "list"), (Form::Watch, "watch")] {
+            for recording in Recording::folder(folder) {
+                let kinds = ["services", "nodes", "nodepools", "nodebuckets", "ciliumnodes"];
+                let kind = kinds.iter().position(|kind| recording.request.target.contains(kind));
+                let (Some(kind), true) = (kind, recording.head.status == 200 && !recording.request.target.contains("continue")) else {
+                    continue;
+                };
+                let protobuf = usize::from(recording.is_protobuf());
+                let how = (kind + 5 * (form as usize + 3 * protobuf)) as u8;
+                seen += usize::from(facts::check(&input(how, &recording.body)) == Looked::Compared);
+            }
+        }
+        assert!(seen > 10, "{seen} were compared with what a decoder finds");
+    }
+}

@@ -1,0 +1,174 @@
+//! Requests: which of them are filtered, which teach, and that what is written otherwise and means the same is the same.
+
+use poolscope::{Cluster, Config, Error, Head, Opened, Request};
+
+use super::world::Looked;
+
+/// What is done with the answer to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Answered {
+    Passes,
+    Filtered { kind: &'static str, form: &'static str },
+    Teaches { kind: &'static str, form: &'static str },
+}
+
+thread_local! {
+    static CLUSTER: Cluster = {
+        let cluster = Cluster::new(Config::openyurt()).unwrap();
+        for (path, kind) in [("/api/v1/services", "Service"), ("/api/v1/nodes", "Node"), ("/apis/apps.openyurt.io/v1beta2/nodepools", "NodePool")] {
+            super::common::build::feed(&cluster, path, kind, &[]);
+        }
+        cluster
+    };
+}
+
+/// The first line is the method, the second the target, every other a header.
+pub fn check(input: &[u8]) -> Looked {
+    let text = String::from_utf8_lossy(input);
+    let mut lines = text.split('\n');
+    let (Some(method), Some(target)) = (lines.next(), lines.next()) else { return Looked::Refused };
+    let mut request = Request::new(method, target);
+    for (name, value) in lines.filter_map(|line| line.split_once(':')) {
+        request = request.header(name, value.trim());
+    }
+    let answered = answered(&request);
+    let prepared = CLUSTER.with(|cluster| cluster.node("node").prepare(request.clone()));
+    assert_eq!((&prepared.method, &prepared.target), (&request.method, &request.target));
+    let twice = CLUSTER.with(|cluster| cluster.node("node").prepare(prepared.clone()));
+    assert_eq!(twice, prepared, "prepared twice is another request");
+    assert_eq!(self::answered(&prepared), answered, "prepared it asks for something else");
+    if answered == Answered::Passes {
+        assert_eq!(prepared, request, "what is nothing to us is changed");
+    } else {
+        let accepts = prepared.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("accept"));
+        for (_, value) in accepts {
+            for clause in value.split(',').map(|clause| clause.trim().to_ascii_lowercase()) {
+                let media = clause.split(';').next().unwrap().trim();
+                assert!(!matches!(media, "application/cbor" | "application/cbor-seq" | "application/yaml"), "{clause}");
+            }
+        }
+        assert!(!prepared.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("accept-encoding")));
+        // The same path, written in another way.
+        let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        if path.starts_with('/') {
+            let slashes = path.replace('/', "//./");
+            let escaped: String = path.chars().map(|letter| if letter == 'i' { "%69".to_owned() } else { letter.to_string() }).collect();
+            for path in [slashes, escaped, format!("https://host{path}"), format!("/k8s/clusters/c-1{path}"), format!("/x/..{path}")] {
+                let target = query.map_or(path.clone(), |query| format!("{path}?{query}"));
+                let mut other = request.clone();
+                other.target = target;
+                assert_eq!(self::answered(&other), answered, "{path}");
+            }
+        }
+    }
+    assert_eq!(answered, plain(&request), "{request:?}");
+    Looked::Compared
+}
+
+/// What the library does.
+fn answered(request: &Request) -> Answered {
+    let (form, kind) = CLUSTER.with(|cluster| {
+        let head = Head::ok("application/json");
+        let feeds = match cluster.feed(request, &head) {
+            Ok(feed) => Some(format!("{feed:?}")),
+            Err(Error::NotAFact { .. }) => None,
+            Err(error) => panic!("{error}"),
+        };
+        let stream = match cluster.node("node").open_alone(request, &head).unwrap() {
+            Opened::PassThrough => None,
+            Opened::Rewrite(stream) => Some(format!("{stream:?}")),
+            // Of Services that are not all known: what a selector leaves out may be among them.
+            Opened::NotReady(_) => return (None, None),
+            other => panic!("{other:?}"),
+        };
+        (stream.clone().or(feeds.clone()), Some(feeds.is_some()))
+    });
+    let (Some(text), Some(teaches)) = (form, kind) else { return Answered::Passes };
+    let word = |words: &[&'static str]| *words.iter().find(|word| text.contains(&format!("{word}")[..])).unwrap();
+    let form = word(&["Watch", "List", "Object"]);
+    match teaches {
+        true => Answered::Teaches { kind: word(&["\"Service\"", "\"CiliumNode\"", "\"NodePool\"", "\"NodeBucket\"", "\"Node\""]), form },
+        false => Answered::Filtered { kind: word(&["\"EndpointSlice\"", "\"Endpoints\""]), form },
+    }
+}
+
+/// What should be done, read from the path in another way.
+fn plain(request: &Request) -> Answered {
+    if request.method != "GET" {
+        return Answered::Passes;
+    }
+    let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
+    let path = match path.find("://") {
+        Some(at) if !path[..at].contains('/') => {
+            let rest = &path[at + 3..];
+            rest.find('/').map_or("", |slash| &rest[slash..])
+        }
+        _ => path,
+    };
+    let mut segments: Vec<String> = Vec::new();
+    for segment in path.split('/') {
+        let segment = unescaped(segment);
+        match &*segment {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            _ => segments.push(segment),
+        }
+    }
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let begins = (0..segments.len()).find(|&at| {
+        let rest = &segments[at..];
+        rest.len() > 1 && (rest[0] == "apis" || rest[0] == "api" && rest[1] == "v1")
+    });
+    let Some(begins) = begins else { return Answered::Passes };
+    let (group, version, rest) = match &segments[begins..] {
+        ["api", version, rest @ ..] => ("", *version, rest),
+        ["apis", group, version, rest @ ..] => (*group, *version, rest),
+        _ => return Answered::Passes,
+    };
+    let (by_path, rest) = if let ["watch", rest @ ..] = rest { (true, rest) } else { (false, rest) };
+    let (plural, name) = match rest {
+        ["namespaces", _, plural] => (*plural, false),
+        ["namespaces", _, plural, _] => (*plural, true),
+        [plural] => (*plural, false),
+        [plural, _] if *plural != "namespaces" => (*plural, true),
+        _ => return Answered::Passes,
+    };
+    let asks = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "watch");
+    let watch = asks.is_some_and(|(_, value)| value != "0" && !value.eq_ignore_ascii_case("false"));
+    let form = match (by_path || watch && !name, name) {
+        (true, _) => "Watch",
+        (false, true) => "Object",
+        (false, false) => "List",
+    };
+    match (group, version, plural) {
+        ("discovery.k8s.io", "v1" | "v1beta1", "endpointslices") => Answered::Filtered { kind: "\"EndpointSlice\"", form },
+        ("", "v1", "endpoints") => Answered::Filtered { kind: "\"Endpoints\"", form },
+        ("", "v1", "services") => Answered::Teaches { kind: "\"Service\"", form },
+        ("", "v1", "nodes") => Answered::Teaches { kind: "\"Node\"", form },
+        ("cilium.io", _, "ciliumnodes") => Answered::Teaches { kind: "\"CiliumNode\"", form },
+        ("apps.openyurt.io", _, "nodepools") => Answered::Teaches { kind: "\"NodePool\"", form },
+        ("apps.openyurt.io", _, "nodebuckets") => Answered::Teaches { kind: "\"NodeBucket\"", form },
+        _ => Answered::Passes,
+    }
+}
+
+/// A segment with its escapes resolved; what is no escape stands for itself.
+fn unescaped(segment: &str) -> String {
+    let bytes = segment.as_bytes();
+    let (mut out, mut at) = (Vec::new(), 0);
+    while at < bytes.len() {
+        let hex =
+            bytes.get(at + 1..at + 3).and_then(|pair| std::str::from_utf8(pair).ok()).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        match (bytes[at], hex) {
+            (b'%', Some(byte)) if !bytes[at + 1..].starts_with(b"+") => {
+                out.push(byte);
+                at += 3;
+            }
+            (byte, _) => {
+                out.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}

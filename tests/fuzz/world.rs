@@ -1,0 +1,182 @@
+//! The recorded cluster, and how a fuzzed body is looked at in it.
+
+use std::sync::LazyLock;
+
+use bytes::BytesMut;
+use poolscope::{Cluster, Config, Error, Head, NodeView, Opened, Request, Stream};
+
+use serde_json::json;
+
+use super::common::build::feed;
+use super::common::oracle::State;
+use super::common::random_chunks;
+
+/// How objects come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    Get,
+    List,
+    Watch,
+}
+
+pub const FORMS: [Form; 3] = [Form::Get, Form::List, Form::Watch];
+
+/// A kind that carries endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Slice,
+    Beta,
+    Endpoints,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        if self == Kind::Endpoints { "Endpoints" } else { "EndpointSlice" }
+    }
+
+    pub fn api_version(self) -> &'static str {
+        match self {
+            Kind::Slice => "discovery.k8s.io/v1",
+            Kind::Beta => "discovery.k8s.io/v1beta1",
+            Kind::Endpoints => "v1",
+        }
+    }
+}
+
+/// Whether an input was good enough to be compared with what a decoder finds in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Looked {
+    Compared,
+    Refused,
+}
+
+const NODES: [&str; 4] = ["hz-edge-1", "sh-edge-2", "cloud-master-0", "nobody"];
+const CONFIGS: [&str; 4] = [
+    "{}",
+    r#"{"protobufLists":"compact"}"#,
+    r#"{"ladders":true,"protobufLists":"compact"}"#,
+    r#"{"limits":{"frameBytes":1500,"itemBytes":1200,"listBytes":4000,"endpoints":4,"depth":9}}"#,
+];
+
+macro_rules! recorded {
+    ($name:literal) => {
+        include_bytes!(concat!("../data/recorded/list/", $name, "-json.json"))
+    };
+}
+
+/// What the recorded cluster knows, as the library and as the naive filter.
+struct World {
+    state: State,
+    views: Vec<NodeView>,
+}
+
+static WORLD: LazyLock<World> = LazyLock::new(|| {
+    let state = State::of([&recorded!("services")[..], &recorded!("nodes")[..], &recorded!("nodepools")[..]]);
+    let views = CONFIGS.iter().flat_map(|config| {
+        let cluster = Cluster::new(Config::from_json(config).unwrap()).unwrap();
+        teach(&cluster, &state);
+        NODES.map(|node| cluster.node(node))
+    });
+    World { views: views.collect(), state }
+});
+
+/// Teaches a cluster, in as few words as narrow limits ask for.
+fn teach(cluster: &Cluster, state: &State) {
+    let services = state.services.iter().map(|(key, keys)| {
+        let (namespace, name) = key.split_once('/').unwrap();
+        json!({"metadata": {"namespace": namespace, "name": name, "annotations": {"openyurt.io/topologyKeys": keys}}})
+    });
+    let nodes = state.labels.iter().map(|(node, pool)| json!({"metadata": {"name": node, "labels": {"apps.openyurt.io/nodepool": pool}}}));
+    let pools = state.pools.iter().map(|(pool, nodes)| json!({"metadata": {"name": pool}, "status": {"nodes": nodes}}));
+    feed(cluster, "/api/v1/services", "Service", &services.collect::<Vec<_>>());
+    feed(cluster, "/api/v1/nodes", "Node", &nodes.collect::<Vec<_>>());
+    feed(cluster, "/apis/apps.openyurt.io/v1beta2/nodepools", "NodePool", &pools.collect::<Vec<_>>());
+}
+
+/// A fuzzed body, and how it is looked at: the first byte says by which node, under which configuration and as which kind,
+/// the second how it is cut into chunks.
+pub struct Case<'a> {
+    pub kind: Kind,
+    pub form: Form,
+    pub body: &'a [u8],
+    node: &'static str,
+    view: &'static NodeView,
+    seed: u8,
+    request: Request,
+    head: Head,
+}
+
+impl<'a> Case<'a> {
+    pub fn of(form: Form, content_type: &str, input: &'a [u8]) -> Option<Case<'a>> {
+        let (&[how, seed], body) = input.split_first_chunk()?;
+        let how = usize::from(how);
+        let kind = [Kind::Slice, Kind::Beta, Kind::Endpoints][how / NODES.len() % 3];
+        let (root, plural) = match kind {
+            Kind::Slice => ("/apis/discovery.k8s.io/v1", "endpointslices"),
+            Kind::Beta => ("/apis/discovery.k8s.io/v1beta1", "endpointslices"),
+            Kind::Endpoints => ("/api/v1", "endpoints"),
+        };
+        let target = match form {
+            Form::Get => format!("{root}/namespaces/shop/{plural}/cart"),
+            Form::List => format!("{root}/{plural}"),
+            Form::Watch => format!("{root}/{plural}?watch=true&resourceVersion=9"),
+        };
+        let at = how % NODES.len() + how / (3 * NODES.len()) % CONFIGS.len() * NODES.len();
+        let (request, head) = (Request::get(target), Head::ok(content_type));
+        Some(Case { kind, form, body, node: NODES[how % NODES.len()], view: &WORLD.views[at], seed, request, head })
+    }
+
+    /// Whether the node may use an endpoint on `on`.
+    pub fn keeps(&self, namespace: &str, service: Option<&str>, on: Option<&str>) -> bool {
+        WORLD.state.keeps(self.node, namespace, service, on)
+    }
+
+    /// What comes of the body, however it is cut.
+    pub fn filtered(&self) -> Result<Vec<u8>, Error> {
+        let whole = self.run(self.body, std::iter::repeat(usize::MAX));
+        let seed = u64::from(self.seed);
+        let chunked = if seed == 0 { self.run(self.body, std::iter::repeat(1)) } else { self.run(self.body, random_chunks(seed, 40)) };
+        assert_eq!(whole.1, chunked.1, "chunks make a difference to the error");
+        assert!(whole.0 == chunked.0, "chunks make a difference:\n{}\n{}", show(&whole.0), show(&chunked.0));
+        whole.1?;
+        let twice = self.run(&whole.0, std::iter::repeat(usize::MAX));
+        assert_eq!(twice.1, Ok(()), "what was filtered is refused:\n{}", show(&whole.0));
+        assert!(twice.0 == whole.0, "filtering twice is different:\n{}\n{}", show(&whole.0), show(&twice.0));
+        Ok(whole.0)
+    }
+
+    fn run(&self, body: &[u8], sizes: impl Iterator<Item = usize>) -> (Vec<u8>, Result<(), Error>) {
+        match self.view.open_alone(&self.request, &self.head) {
+            Ok(Opened::Rewrite(stream)) => run(stream, body, sizes),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// What a stream makes of a body in chunks of these sizes, until an error.
+pub fn run(mut stream: Stream, body: &[u8], mut sizes: impl Iterator<Item = usize>) -> (Vec<u8>, Result<(), Error>) {
+    let mut out = BytesMut::new();
+    let mut rest = body;
+    while !rest.is_empty() {
+        let (chunk, after) = rest.split_at(sizes.next().expect("sizes do not end").clamp(1, rest.len()));
+        if let Err(error) = stream.push(chunk, &mut out) {
+            assert!(matches!(stream.push(chunk, &mut out), Err(Error::Closed { .. })), "an error closes the stream");
+            return (out.to_vec(), Err(error));
+        }
+        rest = after;
+    }
+    let result = stream.finish(&mut out);
+    if result.is_ok() {
+        assert_eq!((stream.taken(), stream.given()), (body.len() as u64, out.len() as u64));
+    }
+    (out.to_vec(), result)
+}
+
+pub fn show(body: &[u8]) -> String {
+    std::str::from_utf8(body).map_or_else(|_| body.iter().map(|byte| format!("{byte:02x}")).collect(), str::to_owned)
+}
+
+/// Whether an error is about a bound of the configuration.
+pub fn is_limit(error: &Error) -> bool {
+    matches!(error, Error::TooLarge { .. } | Error::TooMany { .. } | Error::TooDeep { .. })
+}
