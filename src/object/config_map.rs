@@ -4,9 +4,8 @@
 
 use std::collections::HashMap;
 
-use serde::Deserialize;
-
-use super::metadata::{Entry, entries, read_json};
+use super::go::{go_struct, read_json};
+use super::metadata::{Entry, entries};
 use super::selection::Selection;
 use crate::wire::encoding::Encoding;
 
@@ -34,17 +33,14 @@ pub(crate) fn may_be_in(selection: &Selection) -> bool {
 pub(crate) fn data(object: &[u8], encoding: Encoding) -> Option<HashMap<String, String>> {
     match encoding {
         Encoding::Json => {
-            let data = read_json::<JsonConfigMap>(object)?.data.unwrap_or_default();
-            Some(data.into_iter().map(|(key, value)| (key, value.unwrap_or_default())).collect())
+            let map: JsonConfigMap = read_json(object)?;
+            Some(map.data)
         }
         Encoding::Protobuf => Some(entries(<ProtobufConfigMap as prost::Message>::decode(object).ok()?.data)),
     }
 }
 
-#[derive(Deserialize)]
-struct JsonConfigMap {
-    data: Option<HashMap<String, Option<String>>>,
-}
+go_struct!(JsonConfigMap { "data" => data: HashMap<String, String> });
 
 #[derive(prost::Message)]
 struct ProtobufConfigMap {
