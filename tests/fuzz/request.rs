@@ -84,7 +84,7 @@ fn answered(request: &Request) -> Answered {
         (stream.clone().or(feeds.clone()), Some(feeds.is_some()))
     });
     let (Some(text), Some(teaches)) = (form, kind) else { return Answered::Passes };
-    let word = |words: &[&'static str]| *words.iter().find(|word| text.contains(&format!("{word}")[..])).unwrap();
+    let word = |words: &[&'static str]| *words.iter().find(|word| text.contains(**word)).unwrap();
     let form = word(&["Watch", "List", "Object"]);
     match teaches {
         true => Answered::Teaches { kind: word(&["\"Service\"", "\"CiliumNode\"", "\"NodePool\"", "\"NodeBucket\"", "\"Node\""]), form },
