@@ -25,7 +25,7 @@ impl Membership {
 
     /// The pools that name a node. A walk over all pools, for explanations.
     pub(crate) fn pools_of<'a>(&'a self, node: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        self.pools.iter().filter(move |(_, pool)| pool.members.contains_key(node)).map(|(name, _)| &**name)
+        self.pools.iter().filter(move |(_, pool)| pool.members.contains(node)).map(|(name, _)| &**name)
     }
 
     /// One more object says that `nodes` are in `pool`. Calls `changed` for each node that is new to the pool; true if
@@ -34,9 +34,7 @@ impl Membership {
         let entry = self.pools.entry(pool.into()).or_default();
         entry.described_by += 1;
         for node in nodes {
-            let count = entry.members.entry(node.clone()).or_insert(0);
-            *count += 1;
-            if *count == 1 {
+            if entry.members.add(node) {
                 changed(node);
             }
         }
@@ -47,12 +45,8 @@ impl Membership {
     pub(crate) fn remove(&mut self, pool: &[u8], nodes: &[Box<[u8]>], mut changed: impl FnMut(&[u8])) -> bool {
         let Some(entry) = self.pools.get_mut(pool) else { return false };
         for node in nodes {
-            if let Some(count) = entry.members.get_mut(node) {
-                *count -= 1;
-                if *count == 0 {
-                    entry.members.remove(node);
-                    changed(node);
-                }
+            if entry.members.remove(node) {
+                changed(node);
             }
         }
         entry.described_by -= 1;

@@ -71,18 +71,29 @@ pub(crate) fn outline_json(buf: &[u8], marks: &[Mark], outline: &mut Outline) ->
 pub(crate) fn outline_protobuf(buf: &[u8], object: Span, kind: SubjectKind, outline: &mut Outline) -> Result<(), Fault> {
     let beta = kind == SubjectKind::EndpointSliceBeta;
     let mut fields = Fields::new(buf, object);
-    while let Some(field) = fields.next()? {
-        match field.number {
-            1 => outline_metadata(buf, &field, outline)?,
-            2 => {
-                let content = field.len_delimited()?;
-                let node = if beta { node_of_topology(buf, content)? } else { last_string(buf, content, 6)? };
-                let condition = if outline.wants_conditions() { condition(buf, content)? } else { Condition::Ready };
-                outline.push(field.record(), node, condition)?;
+    loop {
+        // Nearly everything in a slice is an endpoint.
+        let (record, content) = match fields.next_repeated(2) {
+            Some(endpoint) => endpoint,
+            None => {
+                let Some(field) = fields.next()? else { break };
+                match field.number {
+                    2 => (field.record(), field.len_delimited()?),
+                    1 => {
+                        outline_metadata(buf, &field, outline)?;
+                        continue;
+                    }
+                    4 if outline.wants_conditions() => {
+                        outline.address_type = Some(field.len_delimited()?);
+                        continue;
+                    }
+                    _ => continue,
+                }
             }
-            4 if outline.wants_conditions() => outline.address_type = Some(field.len_delimited()?),
-            _ => {}
-        }
+        };
+        let node = if beta { node_of_topology(buf, content)? } else { last_string(buf, content, 6)? };
+        let condition = if outline.wants_conditions() { condition(buf, content)? } else { Condition::Ready };
+        outline.push(record, node, condition)?;
     }
     outline.arrays.push((0, outline.endpoints.len()));
     Ok(())

@@ -220,6 +220,7 @@ impl Outline {
 
     /// The text at `span`. JSON escapes are resolved; of a text that cannot be resolved Go makes one with U+FFFD in it,
     /// which names nothing either.
+    #[inline(always)]
     pub(crate) fn text<'a>(&self, buf: &'a [u8], span: Span) -> Cow<'a, [u8]> {
         let text = span.of(buf);
         if self.json && has_backslash(text) {

@@ -90,7 +90,7 @@ impl Usable {
             Condition::Unusable => return Usable(0),
         };
         let on_own = node == Some(own);
-        let in_pool = on_own || node.is_some_and(|node| members.is_some_and(|members| members.contains_key(node)));
+        let in_pool = on_own || node.is_some_and(|node| members.is_some_and(|members| members.contains(node)));
         Usable((u8::from(on_own) | u8::from(in_pool) << 1 | 1 << 2) << shift)
     }
 
@@ -117,7 +117,8 @@ mod tests {
     }
 
     fn at(node: Option<&str>, condition: Condition) -> Usable {
-        let members: Members = [("friend".as_bytes().into(), 1)].into_iter().collect();
+        let mut members = Members::default();
+        members.add(b"friend");
         Usable::of(condition, node.map(str::as_bytes), b"me", Some(&members))
     }
 

@@ -5,12 +5,12 @@
 
 pub(crate) mod keys;
 pub(crate) mod ladder;
+mod members;
 pub(crate) mod verdict;
 
 use std::collections::HashMap;
 
+pub(crate) use self::members::Members;
+
 /// Names to values, with a hasher that is seeded anew in every process: the names come from the cluster.
 pub(crate) type Names<V> = HashMap<Box<[u8]>, V, foldhash::fast::RandomState>;
-
-/// The nodes of one pool, each with the number of objects that name it.
-pub(crate) type Members = Names<u32>;

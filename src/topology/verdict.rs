@@ -255,7 +255,7 @@ impl<'a> View<'a> {
     }
 
     /// The verdict on an endpoint on `node`. Conditions, hints and zones are never looked at (O13).
-    #[inline]
+    #[inline(always)]
     pub(crate) fn judge(&self, node: Option<&[u8]>) -> Reason {
         match (self, node) {
             (View::Whole(reason) | View::Nothing(reason), _) => *reason,
@@ -263,11 +263,11 @@ impl<'a> View<'a> {
             (View::Node(own), Some(node)) if *own == node => Reason::OwnNode,
             (View::Node(_), Some(_)) => Reason::OtherNode,
             (View::Pools { node: me, .. }, Some(node)) if *me == node => Reason::OwnNode,
-            (View::Pools { pools, .. }, Some(node)) => match pools.iter().any(|pool| pool.contains_key(node)) {
+            (View::Pools { pools, .. }, Some(node)) => match pools.iter().any(|pool| pool.contains(node)) {
                 true => Reason::OwnPool,
                 false => Reason::OutsidePool,
             },
-            (View::Pool { node: me, members, own }, Some(node)) => match members.contains_key(node) {
+            (View::Pool { node: me, members, own }, Some(node)) => match members.contains(node) {
                 true if *me == node => Reason::OwnNode,
                 true => Reason::OwnPool,
                 false if *own && *me == node => Reason::OwnNode,
@@ -285,7 +285,9 @@ mod tests {
     use crate::topology::ladder::Condition;
 
     fn members(names: &[&str]) -> Members {
-        names.iter().map(|name| (name.as_bytes().into(), 1)).collect()
+        let mut members = Members::default();
+        names.iter().for_each(|name| drop(members.add(name.as_bytes())));
+        members
     }
 
     /// A node in one pool, or in several by labels.

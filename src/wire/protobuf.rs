@@ -94,6 +94,27 @@ impl<'a> Fields<'a> {
         self.next_of_any_form()
     }
 
+    /// The record and the content of the next field, if it is `number` with a tag of one byte and a length of one or two;
+    /// `None` leaves it to [`Fields::next`].
+    ///
+    /// For runs of a repeated message: what is found stays in registers, where a [`Field`] goes through memory.
+    #[inline(always)]
+    pub(crate) fn next_repeated(&mut self, number: u8) -> Option<(Span, Span)> {
+        let start = self.pos;
+        let &[tag, low, high] = self.buf[..self.end].get(start..start + 3)? else { return None };
+        if tag != number << 3 | LEN || low >= 0x80 && high >= 0x80 {
+            return None;
+        }
+        let (content, len) =
+            if low < 0x80 { (start + 2, usize::from(low)) } else { (start + 3, usize::from(low & 0x7f) | usize::from(high) << 7) };
+        let end = content + len;
+        if end > self.end {
+            return None;
+        }
+        self.pos = end;
+        Some((Span::new(start, end), Span::new(content, end)))
+    }
+
     #[inline(never)]
     fn next_of_any_form(&mut self) -> Result<Option<Field>, Fault> {
         match read_field(&self.buf[..self.end], self.pos)? {
@@ -111,23 +132,26 @@ impl<'a> Fields<'a> {
 /// What [`Fields`] would find, in a loop that does nothing else: it runs once for each endpoint.
 #[inline(always)]
 pub(crate) fn last_string(buf: &[u8], message: Span, number: u8) -> Result<Option<Span>, Fault> {
-    let bytes = &buf[..message.end];
+    // Of a head of two bytes, as nearly every one is: wire type, and that neither tag nor length goes on.
+    const FORM: u16 = 0x8087;
+    let (bytes, wanted) = (&buf[..message.end], number << 3 | LEN);
     let (mut at, mut found) = (message.start, None);
-    while let Some(&[tag, len]) = bytes.get(at..at + 2) {
-        let end = at + 2 + usize::from(len);
-        if tag & 0x87 != LEN || tag <= 7 || len >= 0x80 || end > bytes.len() {
+    while let Some(head) = bytes.get(at..at + 2) {
+        let head = u16::from_le_bytes([head[0], head[1]]);
+        let tag = head as u8;
+        if head & FORM != u16::from(LEN) || tag == LEN {
             break;
         }
-        if tag >> 3 == number {
-            found = Some(Span::new(at + 2, end));
+        if tag == wanted {
+            found = Some(at + 2);
         }
-        at = end;
+        at += 2 + usize::from(head >> 8);
     }
     if at == message.end {
-        return Ok(found);
+        return Ok(found.map(|start| Span::new(start, start + usize::from(buf[start - 1]))));
     }
-    // The rest has a field of another form.
-    let mut fields = Fields::new(buf, Span::new(at, message.end));
+    // Some field is of another form, or too long.
+    let (mut fields, mut found) = (Fields::new(buf, message), None);
     while let Some(field) = fields.next()? {
         if field.number == u32::from(number) {
             found = Some(field.len_delimited()?);

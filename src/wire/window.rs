@@ -35,10 +35,10 @@ impl<'a> Window<'a> {
         let (low, high) = block.split_at(BLOCK / 2);
         let half = |half: &[u8]| u8x32::new(half.try_into().expect("half a block"));
         let (low, high) = (half(low), half(high));
-        let [quote, backslash, bit_5, open, close] = [b'"', b'\\', 0x20, b'{', b'}'].map(u8x32::splat);
+        let [quote, backslash, first, bits, none] = [b'"', b'\\', b'[', !0x22, 0].map(u8x32::splat);
         self.quotes = mask(low.simd_eq(quote), high.simd_eq(quote));
-        // Setting bit 5 turns `[` into `{` and `]` into `}` and no other byte into either.
-        let bracket = |half: u8x32| (half | bit_5).simd_eq(open) | (half | bit_5).simd_eq(close);
+        // `]` is `[` and 2, `{` and `}` are the two and 0x20.
+        let bracket = |half: u8x32| ((half - first) & bits).simd_eq(none);
         let brackets = mask(bracket(low), bracket(high));
         let mut backslashes = 0;
         // Backslashes are rare: one look tells whether there is any.
