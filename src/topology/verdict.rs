@@ -286,7 +286,7 @@ mod tests {
 
     fn members(names: &[&str]) -> Members {
         let mut members = Members::default();
-        names.iter().for_each(|name| drop(members.add(name.as_bytes())));
+        names.iter().for_each(|name| assert!(members.add(name.as_bytes())));
         members
     }
 

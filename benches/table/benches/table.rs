@@ -246,8 +246,8 @@ criterion_group! {
     name = benches;
     config = Criterion::default()
         .with_measurement(CpuTime)
-        .sample_size(10)
-        .measurement_time(Duration::from_secs(2))
+        .sample_size(30)
+        .measurement_time(Duration::from_secs(3))
         .warm_up_time(Duration::from_millis(500));
     targets = events, lists
 }
