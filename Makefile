@@ -84,7 +84,7 @@ mutants:
 
 # Threads that share a Cluster, in every order that shuttle thinks of.
 shuttle:
-	RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=$(TARGET)/shuttle $(CARGO) test --test shuttle
+	cd tests/shuttle && RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=$(abspath $(TARGET))/shuttle $(CARGO) test --locked
 
 include bindings/c/library.mk
 include bindings/go/cilium/cilium.mk

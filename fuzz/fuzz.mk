@@ -10,7 +10,7 @@
 # runs it again.
 
 FUZZ_TARGETS = json_get json_list json_watch protobuf_get protobuf_list protobuf_watch objects_json objects_protobuf facts request \
-	keys abi life
+	services keys abi life
 SMOKE ?= 20
 TIME ?= 60
 RUNS ?= -1

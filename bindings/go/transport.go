@@ -200,6 +200,17 @@ func (a *Answer) become(response *http.Response) {
 	response.Uncompressed = false
 }
 
+// before is what stands before the API's own path where the API server is behind another server: /k8s/clusters/c-1.
+func before(path string) string {
+	at := -1
+	for _, root := range []string{"/apis/", "/api/v1/"} {
+		if found := strings.Index(path, root); found >= 0 && (at < 0 || found < at) {
+			at = found
+		}
+	}
+	return path[:max(at, 0)]
+}
+
 // fetcher lists what a stream wants where its own response came from, with the same headers.
 func fetcher(request *http.Request, base http.RoundTripper) func(context.Context, string) (*supply, error) {
 	return func(ctx context.Context, target string) (*supply, error) {
@@ -207,6 +218,7 @@ func fetcher(request *http.Request, base http.RoundTripper) func(context.Context
 		if err != nil {
 			return nil, err
 		}
+		wanted.Path, wanted.RawPath = before(request.URL.Path)+wanted.Path, ""
 		again := request.Clone(ctx)
 		again.URL = wanted
 		response, err := base.RoundTrip(again)

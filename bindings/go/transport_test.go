@@ -371,3 +371,30 @@ func TestALearnerKeepsTheClusterTaught(t *testing.T) {
 	cancel()
 	<-done
 }
+
+// answers is a transport that notes what it is asked for.
+type answers func(*http.Request) *http.Response
+
+func (a answers) RoundTrip(request *http.Request) (*http.Response, error) { return a(request), nil }
+
+func TestWhatIsWantedIsAskedForWhereTheResponseCameFrom(t *testing.T) {
+	const wanted = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3Dcart"
+	for _, prefix := range []string{"", "/k8s/clusters/c-1", "/api/proxy"} {
+		request, err := http.NewRequest("GET", "https://host:6443"+prefix+"/apis/discovery.k8s.io/v1/endpointslices?watch=true", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer token")
+		asked := ""
+		base := answers(func(request *http.Request) *http.Response {
+			asked = request.Header.Get("Authorization") + " " + request.URL.String()
+			return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader("{}"))}
+		})
+		if _, err := fetcher(request, base)(context.Background(), wanted); err != nil {
+			t.Fatal(err)
+		}
+		if want := "Bearer token https://host:6443" + prefix + wanted; asked != want {
+			t.Errorf("asked for %s, not %s", asked, want)
+		}
+	}
+}

@@ -16,9 +16,16 @@ pub(super) trait Walk: Send {
     /// Deals with as much of `data` as is whole. The next call's `data` begins with the rest.
     fn walk(&mut self, data: &[u8], cursor: &mut Cursor, context: &mut Context<'_>, out: &mut Output<'_>) -> Result<()>;
 
+    /// How many bytes more are worth another look, where `rest` begins a unit that is not whole.
+    fn wants(&self, rest: &[u8]) -> usize;
+
     /// The body is over; `held` is what the last walk left.
     fn finish(&mut self, held: &[u8], context: &mut Context<'_>, out: &mut Output<'_>) -> Result<()>;
 }
+
+/// Where a unit's end is only known when it is seen: little enough that not much is copied behind it, and enough that the
+/// unit is not looked at too often.
+pub(super) const PIECE: usize = 16 << 10;
 
 /// How far a walk came in the data at hand. After an error too: everything before the unit at fault was dealt with.
 #[derive(Debug, Default)]
@@ -139,9 +146,7 @@ impl Context<'_> {
                 cursor.flush(data, out);
                 out.put(lead);
                 let whole = Span::new(0, unit.buf.len());
-                // No lengths stand around a JSON object, and its patches may lie in either of two that are given.
-                let object = if unit.around.is_empty() { whole } else { unit.object };
-                write_enclosed(unit.buf, whole, unit.around, object, edit, out);
+                write_enclosed(unit.buf, whole, unit.around, unit.object, edit, out);
                 cursor.given = end;
                 true
             }

@@ -3,7 +3,7 @@
 //! Built-in lists say their kind first; lists of custom resources have their keys sorted, so that the items come before
 //! the list's kind and metadata (wire 3). What an item is must therefore be known from the request.
 
-use super::body::{Context, Cursor, Walk};
+use super::body::{Context, Cursor, PIECE, Walk};
 use super::role::Role;
 use super::unit::{ListEnd, Unit};
 use crate::config::Limits;
@@ -233,6 +233,10 @@ impl Walk for JsonList {
             }
             self.inside = false;
         }
+    }
+
+    fn wants(&self, _rest: &[u8]) -> usize {
+        PIECE
     }
 
     fn finish(&mut self, held: &[u8], context: &mut Context<'_>, _out: &mut Output<'_>) -> Result<()> {

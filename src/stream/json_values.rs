@@ -3,7 +3,7 @@
 //! A server writes one event a line, but nothing here depends on lines: an event ends with its closing brace, and white
 //! space between events passes as it is (wire 1.1).
 
-use super::body::{Context, Cursor, Walk};
+use super::body::{Context, Cursor, PIECE, Walk};
 use super::role::Role;
 use super::unit::Unit;
 use crate::config::Limits;
@@ -62,6 +62,10 @@ impl Walk for JsonValues {
             self.inside = false;
             self.over = self.single;
         }
+    }
+
+    fn wants(&self, _rest: &[u8]) -> usize {
+        PIECE
     }
 
     fn finish(&mut self, held: &[u8], context: &mut Context<'_>, _out: &mut Output<'_>) -> Result<()> {

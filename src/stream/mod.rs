@@ -23,7 +23,7 @@ use bytes::BytesMut;
 use self::body::{Context, Cursor, Form, Walk};
 pub use self::feed::Feed;
 use self::follow::Follow;
-use self::hold::Hold;
+use self::hold::{Hold, Walked};
 use self::json_list::JsonList;
 use self::json_values::JsonValues;
 use self::learner::Learner;
@@ -226,19 +226,19 @@ impl Stream {
 
     fn take(&mut self, chunk: &[u8], out: &mut Output<'_>) -> Result<()> {
         self.check_open()?;
-        if self.role.is_expired() {
-            self.walked += chunk.len() as u64;
-            return Ok(());
-        }
-        let mut context = Context { role: &mut self.role, limits: self.limits, base: self.walked, form: self.form };
-        let mut result = Ok(());
-        let (walk, walked) = (&mut self.walk, &mut self.walked);
-        self.hold.with(chunk, |data| {
-            let mut cursor = Cursor::default();
-            result = walk.walk(data, &mut cursor, &mut context, out);
-            out.put(&data[cursor.given..cursor.pos]);
+        let Stream { walk, role, limits, form, walked, .. } = self;
+        let result = self.hold.with(chunk, |data| {
+            let mut cursor = Cursor { pos: data.len(), given: data.len() };
+            let mut result = Ok(());
+            // After an ERROR the rest is taken for nothing.
+            if !role.is_expired() {
+                cursor = Cursor::default();
+                let mut context = Context { role, limits: *limits, base: *walked, form: *form };
+                result = walk.walk(data, &mut cursor, &mut context, out);
+                out.put(&data[cursor.given..cursor.pos]);
+            }
             *walked += cursor.pos as u64;
-            cursor.pos
+            result.map(|()| Walked { used: cursor.pos, wants: walk.wants(&data[cursor.pos..]) })
         });
         if result.is_err() {
             self.close();

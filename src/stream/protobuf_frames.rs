@@ -28,6 +28,11 @@ impl Walk for ProtobufFrames {
         Ok(())
     }
 
+    fn wants(&self, rest: &[u8]) -> usize {
+        let len = rest.first_chunk().map_or(0, |prefix| u32::from_be_bytes(*prefix) as usize);
+        (PREFIX + len).saturating_sub(rest.len())
+    }
+
     fn finish(&mut self, held: &[u8], context: &mut Context<'_>, _out: &mut Output<'_>) -> Result<()> {
         if held.is_empty() {
             return Ok(());

@@ -305,6 +305,10 @@ impl Walk for ProtobufList {
         }
     }
 
+    fn wants(&self, _rest: &[u8]) -> usize {
+        usize::MAX
+    }
+
     fn finish(&mut self, held: &[u8], context: &mut Context<'_>, _out: &mut Output<'_>) -> Result<()> {
         let offset = context.base + held.len() as u64;
         match self.expect {

@@ -15,6 +15,10 @@ impl Walk for ProtobufObject {
         context.check_size(0, data.len() as u64)
     }
 
+    fn wants(&self, _rest: &[u8]) -> usize {
+        usize::MAX
+    }
+
     fn finish(&mut self, held: &[u8], context: &mut Context<'_>, out: &mut Output<'_>) -> Result<()> {
         let cut = Error::Truncated { offset: context.base + held.len() as u64, inside: context.form.unit() };
         let begins = held.starts_with(MAGIC) || MAGIC.starts_with(held);

@@ -118,6 +118,7 @@ pub(super) fn parity(mut bits: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::random::random;
     use super::*;
 
     /// Byte by byte, the same; stops where whole blocks end.
@@ -161,13 +162,7 @@ mod tests {
 
     #[test]
     fn blocks_agree_with_bytes() {
-        let mut state = 0x9e37_79b9_7f4a_7c15u64;
-        let mut random = move |below: usize| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 20) as usize % below
-        };
+        let mut random = random();
         let mut ended = 0;
         for _ in 0..20_000 {
             let alphabet: &[u8] = [&b"{}[]\"\\ax,:"[..], b"\\\\\\\"a", b"aaaaaaaaaaaaaaaaaa{}\"", b"{[}]"][random(4)];

@@ -91,6 +91,7 @@ impl Scanner {
 #[cfg(test)]
 mod tests {
     use super::super::json::Shape;
+    use super::super::random::random;
     use super::*;
 
     const INNER: Shape = Shape::object(5, &[("deep", Shape::leaf(6))]);
@@ -137,13 +138,7 @@ mod tests {
 
     #[test]
     fn the_short_way_and_the_long_one_agree() {
-        let mut state = 0x9e37_79b9_7f4a_7c15u64;
-        let mut random = move |below: usize| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 20) as usize % below
-        };
+        let mut random = random();
         let (mut whole_ones, mut faults) = (0, 0);
         for _ in 0..20_000 {
             let text = text(&mut random);

@@ -5,6 +5,8 @@ pub(crate) mod encoding;
 pub(crate) mod json;
 mod members;
 pub(crate) mod protobuf;
+#[cfg(test)]
+mod random;
 pub(crate) mod splice;
 pub(crate) mod text;
 mod window;

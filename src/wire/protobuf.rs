@@ -266,6 +266,7 @@ pub(crate) fn filler(size: usize) -> ([u8; MAX_VARINT], usize, usize) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::random::random;
     use super::*;
 
     #[test]
@@ -333,13 +334,8 @@ mod tests {
             }
             Ok::<_, Fault>(found)
         };
-        let mut state = 0x2545_f491_4f6c_dd1du64;
-        let mut random = move |below: u64| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 20) % below
-        };
+        let mut numbers = random();
+        let mut random = move |below: u64| numbers(below as usize) as u64;
         let (mut found, mut faults) = (0, 0);
         for _ in 0..20_000 {
             let mut buf = Vec::new();

@@ -5,6 +5,7 @@ pub mod build;
 pub mod corpus;
 pub mod oracle;
 pub mod schema;
+pub mod small;
 
 use std::collections::BTreeMap;
 use std::fs;

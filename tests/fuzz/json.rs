@@ -60,7 +60,7 @@ fn filter_event(case: &Case<'_>, event: &mut Json) -> Read<()> {
         ("", _) | (_, []) => Err(Refused),
         ("BOOKMARK" | "ERROR", _) => Ok(()),
         (_, [object]) => filter(case, object),
-        // Twice in one event: no server says so, and what it means is not the same to all.
+        // Twice in one event is refused here, too.
         _ => Err(Refused),
     }
 }

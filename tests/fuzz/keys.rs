@@ -1,33 +1,32 @@
 //! Annotations: what a Service asks for, in every dialect, on either wire.
 
 use poolscope::{Cluster, Config, Head, Request};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::world::Looked;
 
-/// Every dialect, also those that this version may not have.
-const CONFIGS: [&str; 5] =
-    ["{}", r#"{"ladders":true}"#, r#"{"dialect":"kubeedge"}"#, r#"{"dialect":"superedge"}"#, r#"{"dialect":"poolscope"}"#];
-const ANNOTATIONS: [&str; 3] = ["openyurt.io/topologyKeys", "apps.kubeedge.io/service-topology", "topologyKeys"];
+/// Configurations, the annotation that each reads, and what its value asks for.
+const DIALECTS: [(&str, &str, fn(&str) -> &'static str); 5] = [
+    ("{}", "openyurt.io/topologyKeys", openyurt),
+    (r#"{"ladders":true}"#, "openyurt.io/topologyKeys", word),
+    (r#"{"dialect":"kubeedge"}"#, "apps.kubeedge.io/service-topology", kubeedge),
+    (r#"{"dialect":"superedge"}"#, "topologyKeys", superedge),
+    (r#"{"dialect":"poolscope"}"#, "poolscope.io/topology", poolscope),
+];
 
 /// The first byte says which dialect, and how the annotation is called; the rest is what it says.
 pub fn check(input: &[u8]) -> Looked {
     let Some((&how, value)) = input.split_first() else { return Looked::Refused };
-    let how = usize::from(how);
-    let (config, annotation) = (CONFIGS[how % CONFIGS.len()], ANNOTATIONS[how / CONFIGS.len() % ANNOTATIONS.len()]);
-    let Ok(config) = Config::from_json(config) else { return Looked::Refused };
+    let (of, called) = (usize::from(how) % DIALECTS.len(), usize::from(how) / DIALECTS.len() % DIALECTS.len());
+    let ((config, own, asks), (_, annotation, _)) = (DIALECTS[of], DIALECTS[(of + called) % DIALECTS.len()]);
+    let config = Config::from_json(config).unwrap();
     let value = String::from_utf8_lossy(value);
     let service = json!({"metadata": {"namespace": "shop", "name": "web", "annotations": {annotation: value}}});
     let in_json = asked(&config, "application/json", format!(r#"{{"kind":"ServiceList","items":[{service}]}}"#).as_bytes());
     let in_protobuf = asked(&config, "application/vnd.kubernetes.protobuf", &protobuf_list(annotation, &value));
     assert_eq!(in_json, in_protobuf, "one says it in JSON, and the other in protobuf");
-    assert!(["any", "node", "pool", "ladder"].contains(&in_json), "{in_json}");
-    match how % CONFIGS.len() {
-        0 if annotation == ANNOTATIONS[0] => assert_eq!(in_json, openyurt(&value)),
-        1 if annotation == ANNOTATIONS[0] => assert_eq!(in_json, word(&value)),
-        0 | 1 => assert_eq!(in_json, "any", "an annotation of another dialect"),
-        _ => return Looked::Refused,
-    }
+    // Of an annotation of another dialect nothing is read.
+    assert_eq!(in_json, if annotation == own { asks(&value) } else { "any" }, "{annotation}: {value}");
     Looked::Compared
 }
 
@@ -42,14 +41,46 @@ fn openyurt(value: &str) -> &'static str {
 
 /// The same where ladders are on.
 pub fn word(value: &str) -> &'static str {
-    let is_rung = |key: &str| key.trim() == "*" || openyurt(key.trim()) != "any";
+    ladder(value, openyurt)
+}
+
+fn ladder(value: &str, of_word: fn(&str) -> &'static str) -> &'static str {
+    let is_rung = |key: &str| key.trim() == "*" || of_word(key.trim()) != "any";
     if !value.contains(',') {
-        openyurt(value)
+        of_word(value)
     } else if value.split(',').any(is_rung) {
         "ladder"
     } else {
         "any"
     }
+}
+
+/// K1, K5.
+fn kubeedge(value: &str) -> &'static str {
+    if value == "range-nodegroup" { "pool" } else { "any" }
+}
+
+/// S1, S3, S9, S10; the node's own label is the node.
+fn superedge(value: &str) -> &'static str {
+    let Ok(Value::Array(keys)) = serde_json::from_str(value) else { return "any" };
+    if !keys.iter().all(Value::is_string) || keys.iter().any(|key| key == "*") {
+        return "any";
+    }
+    let named = |key: &&Value| **key != "" && **key != "kubernetes.io/hostname";
+    match (keys.iter().find(named), keys.iter().any(|key| key == "kubernetes.io/hostname")) {
+        (Some(_), _) => "labels",
+        (None, true) => "node",
+        (None, false) => "any",
+    }
+}
+
+fn poolscope(value: &str) -> &'static str {
+    let of_word = |word: &str| match word {
+        "node" => "node",
+        "pool" => "pool",
+        _ => "any",
+    };
+    ladder(value, of_word)
 }
 
 fn asked(config: &Config, content_type: &str, list: &[u8]) -> &'static str {

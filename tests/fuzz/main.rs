@@ -11,13 +11,14 @@ pub mod json;
 pub mod keys;
 pub mod protobuf;
 pub mod request;
+pub mod services;
 pub mod world;
 
 #[cfg(test)]
 mod tests {
     use super::common::{Recording, found};
-    use super::world::{FORMS, Form, Looked};
-    use super::{facts, json, keys, protobuf, request};
+    use super::world::{FORMS, Looked};
+    use super::{facts, json, keys, protobuf, request, services};
 
     fn replay(target: &str, run: impl Fn(&[u8])) {
         for (file, input) in found(target) {
@@ -45,6 +46,9 @@ mod tests {
         replay("keys", |input| {
             keys::check(input);
         });
+        replay("services", |input| {
+            services::check(input);
+        });
     }
 
     /// A body with the bytes before it that say how it is looked at.
@@ -55,15 +59,15 @@ mod tests {
     #[test]
     fn recordings_are_looked_at_with_both_eyes() {
         let mut seen = 0;
-        for (form, folder) in [(Form::Get, "get"), (Form::List, "list"), (Form::Watch, "watch")] {
+        for (at, folder) in ["get", "list", "watch"].into_iter().enumerate() {
             for recording in Recording::folder(folder) {
                 if !recording.request.target.contains("endpointslices") || recording.body.len() > 200_000 || recording.head.status != 200 {
                     continue;
                 }
                 let input = input(0, &recording.body);
                 let looked = match recording.name.rsplit('.').next() {
-                    Some("json") => json::check(form, &input),
-                    Some("pb") => protobuf::check(form, &input),
+                    Some("json") => json::check(FORMS[at], &input),
+                    Some("pb") => protobuf::check(FORMS[at], &input),
                     _ => continue,
                 };
                 seen += usize::from(looked == Looked::Compared);
@@ -75,7 +79,7 @@ mod tests {
     #[test]
     fn recorded_facts_are_looked_at_with_both_eyes() {
         let mut seen = 0;
-        for (form, folder) in [(Form::Get, "get"), (Form::List, "list"), (Form::Watch, "watch")] {
+        for (at, folder) in ["get", "list", "watch"].into_iter().enumerate() {
             for recording in Recording::folder(folder) {
                 let kinds = ["services", "nodes", "nodepools", "nodebuckets", "ciliumnodes"];
                 let kind = kinds.iter().position(|kind| recording.request.target.contains(kind));
@@ -83,8 +87,29 @@ mod tests {
                     continue;
                 };
                 let protobuf = usize::from(recording.is_protobuf());
-                let how = (kind + 5 * (form as usize + 3 * protobuf)) as u8;
+                let how = (kind + 5 * (at + 3 * protobuf)) as u8;
                 seen += usize::from(facts::check(&input(how, &recording.body)) == Looked::Compared);
+            }
+        }
+        assert!(seen > 10, "{seen} were compared with what a decoder finds");
+    }
+
+    #[test]
+    fn recorded_services_are_looked_at_with_both_eyes() {
+        let mut seen = 0;
+        for (at, folder) in ["get", "list", "watch"].into_iter().enumerate() {
+            for recording in Recording::folder(folder) {
+                if !recording.request.target.contains("/services") || recording.head.status != 200 {
+                    continue;
+                }
+                let protobuf = usize::from(recording.is_protobuf());
+                // Without the one that leads elsewhere.
+                let body = String::from_utf8_lossy(&recording.body).replace("\"name\":\"kubernetes\"", "\"name\":\"another\"");
+                let body = if protobuf == 1 { recording.body.clone() } else { body.into_bytes() };
+                for node in 0..3 {
+                    let how = (node + 3 * (at + 3 * protobuf)) as u8;
+                    seen += usize::from(services::check(&input(how, &body)) == Looked::Compared);
+                }
             }
         }
         assert!(seen > 10, "{seen} were compared with what a decoder finds");

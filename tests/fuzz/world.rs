@@ -7,41 +7,14 @@ use poolscope::{Cluster, Config, Error, Head, NodeView, Opened, Request, Stream}
 
 use serde_json::json;
 
-use super::common::build::feed;
+use super::common::build::KINDS;
+pub use super::common::build::{Form, Kind};
 use super::common::oracle::State;
 use super::common::random_chunks;
+use super::common::small::feed;
 
-/// How objects come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    Get,
-    List,
-    Watch,
-}
-
+/// In the order in which an input counts them.
 pub const FORMS: [Form; 3] = [Form::Get, Form::List, Form::Watch];
-
-/// A kind that carries endpoints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Slice,
-    Beta,
-    Endpoints,
-}
-
-impl Kind {
-    pub fn name(self) -> &'static str {
-        if self == Kind::Endpoints { "Endpoints" } else { "EndpointSlice" }
-    }
-
-    pub fn api_version(self) -> &'static str {
-        match self {
-            Kind::Slice => "discovery.k8s.io/v1",
-            Kind::Beta => "discovery.k8s.io/v1beta1",
-            Kind::Endpoints => "v1",
-        }
-    }
-}
 
 /// Whether an input was good enough to be compared with what a decoder finds in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +83,7 @@ impl<'a> Case<'a> {
     pub fn of(form: Form, content_type: &str, input: &'a [u8]) -> Option<Case<'a>> {
         let (&[how, seed], body) = input.split_first_chunk()?;
         let how = usize::from(how);
-        let kind = [Kind::Slice, Kind::Beta, Kind::Endpoints][how / NODES.len() % 3];
+        let kind = KINDS[how / NODES.len() % KINDS.len()];
         let (root, plural) = match kind {
             Kind::Slice => ("/apis/discovery.k8s.io/v1", "endpointslices"),
             Kind::Beta => ("/apis/discovery.k8s.io/v1beta1", "endpointslices"),
@@ -121,7 +94,7 @@ impl<'a> Case<'a> {
             Form::List => format!("{root}/{plural}"),
             Form::Watch => format!("{root}/{plural}?watch=true&resourceVersion=9"),
         };
-        let at = how % NODES.len() + how / (3 * NODES.len()) % CONFIGS.len() * NODES.len();
+        let at = how % NODES.len() + how / (KINDS.len() * NODES.len()) % CONFIGS.len() * NODES.len();
         let (request, head) = (Request::get(target), Head::ok(content_type));
         Some(Case { kind, form, body, node: NODES[how % NODES.len()], view: &WORLD.views[at], seed, request, head })
     }
@@ -133,24 +106,25 @@ impl<'a> Case<'a> {
 
     /// What comes of the body, however it is cut.
     pub fn filtered(&self) -> Result<Vec<u8>, Error> {
-        let whole = self.run(self.body, std::iter::repeat(usize::MAX));
-        let seed = u64::from(self.seed);
-        let chunked = if seed == 0 { self.run(self.body, std::iter::repeat(1)) } else { self.run(self.body, random_chunks(seed, 40)) };
-        assert_eq!(whole.1, chunked.1, "chunks make a difference to the error");
-        assert!(whole.0 == chunked.0, "chunks make a difference:\n{}\n{}", show(&whole.0), show(&chunked.0));
-        whole.1?;
-        let twice = self.run(&whole.0, std::iter::repeat(usize::MAX));
-        assert_eq!(twice.1, Ok(()), "what was filtered is refused:\n{}", show(&whole.0));
-        assert!(twice.0 == whole.0, "filtering twice is different:\n{}\n{}", show(&whole.0), show(&twice.0));
-        Ok(whole.0)
+        filtered(self.body, self.seed, || self.view.open_alone(&self.request, &self.head))
     }
+}
 
-    fn run(&self, body: &[u8], sizes: impl Iterator<Item = usize>) -> (Vec<u8>, Result<(), Error>) {
-        match self.view.open_alone(&self.request, &self.head) {
-            Ok(Opened::Rewrite(stream)) => run(stream, body, sizes),
-            other => panic!("{other:?}"),
-        }
-    }
+/// What comes of a body, however it is cut; and of that nothing else comes.
+pub fn filtered(body: &[u8], seed: u8, open: impl Fn() -> Result<Opened, Error>) -> Result<Vec<u8>, Error> {
+    let pass = |body: &[u8], sizes: &mut dyn Iterator<Item = usize>| match open() {
+        Ok(Opened::Rewrite(stream)) => run(stream, body, sizes),
+        other => panic!("{other:?}"),
+    };
+    let whole = pass(body, &mut std::iter::repeat(usize::MAX));
+    let chunked = pass(body, &mut random_chunks(seed.into(), if seed == 0 { 1 } else { 40 }));
+    assert_eq!(whole.1, chunked.1, "chunks make a difference to the error");
+    assert!(whole.0 == chunked.0, "chunks make a difference:\n{}\n{}", show(&whole.0), show(&chunked.0));
+    whole.1?;
+    let twice = pass(&whole.0, &mut std::iter::repeat(usize::MAX));
+    assert_eq!(twice.1, Ok(()), "what was filtered is refused:\n{}", show(&whole.0));
+    assert!(twice.0 == whole.0, "filtering twice is different:\n{}\n{}", show(&whole.0), show(&twice.0));
+    Ok(whole.0)
 }
 
 /// What a stream makes of a body in chunks of these sizes, until an error.

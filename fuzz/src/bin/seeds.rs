@@ -63,8 +63,26 @@ fn write() {
         "kubernetes.io/hostname,openyurt.io/nodepool,*",
         "range-nodegroup",
         r#"["zone"]"#,
+        r#"["kubernetes.io/hostname","rack",""]"#,
+        "node,pool,*",
     ] {
-        (0..15).for_each(|how| corpus.put("keys", how, value.as_bytes()));
+        (0..20).for_each(|how| corpus.put("keys", how, value.as_bytes()));
+    }
+    for (form, object) in [
+        r#"{"metadata":{"name":"lb","annotations":{"svc.openyurt.io/discard":"true"}},"spec":{"type":"LoadBalancer"}}"#,
+        r#"{"metadata":{"name":"np","annotations":{"nodeport.openyurt.io/listen":"-sh,*"}},"spec":{"type":"NodePort"}}"#,
+        r#"{"metadata":{"name":"np","annotations":{"nodeport.openyurt.io/listen":"hz"}},"spec":{"type":"NodePort"}}"#,
+        r#"{"metadata":{"namespace":"kube-system","name":"x-tunnel-server-internal-svc"}}"#,
+    ]
+    .iter()
+    .flat_map(|object| (0..3).map(move |form| (form, object)))
+    {
+        let body = match form {
+            0 => object.to_string(),
+            1 => format!(r#"{{"kind":"ServiceList","items":[{object},{{"metadata":{{"name":"plain"}}}},{object}]}}"#),
+            _ => ["ADDED", "MODIFIED", "DELETED"].map(|event| format!(r#"{{"type":"{event}","object":{object}}}"#)).join("\n"),
+        };
+        (0..3).for_each(|node| corpus.put("services", node + 3 * form, body.as_bytes()));
     }
     for seed in 0..24u64 {
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -107,6 +125,9 @@ fn seed(corpus: &Corpus, path: &str, form: usize, protobuf: bool, piece: &[u8]) 
         if path.contains(&format!("/{plural}")) {
             corpus.put("facts", (at + 5 * (form + 3 * usize::from(protobuf))) as u8, piece);
         }
+    }
+    if path.contains("/services") {
+        (0..3).for_each(|node| corpus.put("services", (node + 3 * (form + 3 * usize::from(protobuf))) as u8, piece));
     }
 }
 
@@ -163,7 +184,7 @@ fn pieces(body: &[u8], form: usize, protobuf: bool) -> Vec<Vec<u8>> {
 fn small(value: Json) -> Json {
     match value {
         Json::Object(members) => {
-            let plain = |key: &str| !matches!(key, "managedFields" | "ownerReferences" | "spec" | "uid");
+            let plain = |key: &str| !matches!(key, "managedFields" | "ownerReferences" | "uid");
             Json::Object(members.into_iter().filter(|(key, _)| plain(key)).map(|(key, value)| (key, small(value))).collect())
         }
         Json::Array(elements) => Json::Array(elements.into_iter().take(3).map(small).collect()),

@@ -2,17 +2,18 @@
 //!
 //! Safe code has no data races; what it may have is an update that is lost between two locks, a generation that runs ahead
 //! of what it stands for, and two threads that wait for each other. Built with `--cfg shuttle` only: `make shuttle`.
-#![cfg(shuttle)]
+#![cfg(all(test, shuttle))]
 
-mod common;
+#[path = "../common/small.rs"]
+mod small;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::BytesMut;
-use common::build::small_cluster;
 use poolscope::{Cluster, Config, Head, Opened, Request, Stream};
 use serde_json::{Value, json};
 use shuttle::thread;
+use small::small_cluster;
 
 const LIST: &str = "/apis/discovery.k8s.io/v1/endpointslices";
 const NODES: [&str; 3] = ["me", "friend", "other"];
