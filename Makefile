@@ -47,7 +47,7 @@ test: check
 	$(MAKE) test-c test-asan test-go test-cilium
 
 check:
-	$(CARGO) fmt --check
+	for crate in . fuzz tests/shuttle benches/table; do $(CARGO) fmt --check --manifest-path $$crate/Cargo.toml || exit; done
 	$(CARGO) clippy --all-targets --features cli,ffi,k8s-openapi -- -D warnings
 	$(CARGO) clippy -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items --features cli,ffi

@@ -23,7 +23,7 @@ FUZZ_CARGO = RUSTC_BOOTSTRAP=1 RUSTC_WRAPPER=$(CURDIR)/fuzz/rustc RUSTFLAGS="$(F
 # An input is small; what takes much memory or time for it is a finding.
 FUZZ_FLAGS = -dict=fuzz/kubernetes.dict -max_len=2500 -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=300 -print_final_stats=1
 
-.PHONY: fuzz fuzz-smoke fuzz-build fuzz-check
+.PHONY: fuzz fuzz-smoke fuzz-build
 
 fuzz-build:
 	$(FUZZ_CARGO) --bins
@@ -42,6 +42,3 @@ fuzz-smoke: fuzz-build
 		if $(FUZZ_BUILT)/$(HOST)/release/TARGET $(FUZZ_FLAGS) -artifact_prefix=fuzz/artifacts/TARGET- -max_total_time=$(SMOKE) fuzz/corpus/TARGET >$$log 2>&1; \
 		then echo "TARGET: $$(sed -n "s/.*DONE *//p" $$log), $$(sed -n "s/^stat::number_of_executed_units: *//p" $$log) executions"; \
 		else tail -40 $$log; echo "TARGET: failed"; exit 255; fi'
-
-fuzz-check:
-	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml

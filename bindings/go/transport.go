@@ -214,11 +214,10 @@ func before(path string) string {
 // fetcher lists what a stream wants where its own response came from, with the same headers.
 func fetcher(request *http.Request, base http.RoundTripper) func(context.Context, string) (*supply, error) {
 	return func(ctx context.Context, target string) (*supply, error) {
-		wanted, err := request.URL.Parse(target)
+		wanted, err := request.URL.Parse(before(request.URL.EscapedPath()) + target)
 		if err != nil {
 			return nil, err
 		}
-		wanted.Path, wanted.RawPath = before(request.URL.Path)+wanted.Path, ""
 		again := request.Clone(ctx)
 		again.URL = wanted
 		response, err := base.RoundTrip(again)

@@ -74,12 +74,14 @@ pub(crate) const EVENT_TYPE: Shape = Shape::leaf(id::EVENT_TYPE);
 pub(crate) const EVENT_SHAPE: Shape = Shape::object(0, event![OBJECT]);
 const OBJECT: Shape = Shape::leaf(id::OBJECT);
 
-/// Type and object of a watch event read by [`EVENT_SHAPE`] or a subject's event shape. Of two types the last counts; of two
-/// objects one decoder takes the last and another both, so that they are refused, as in protobuf.
-pub(crate) fn event_parts(marks: &[Mark]) -> Result<(Span, Span), Fault> {
+/// Type and object of the watch event in `buf`, read by [`EVENT_SHAPE`] or a subject's event shape. Of two types the last
+/// counts, but a null leaves the one before; of two objects one decoder takes the last and another both, so that they are
+/// refused, as in protobuf.
+pub(crate) fn event_parts(buf: &[u8], marks: &[Mark]) -> Result<(Span, Span), Fault> {
     let given = |wanted: u8| marks.iter().rev().filter(move |mark| mark.id == wanted).map(|mark| mark.span);
-    let (mut types, mut objects) = (given(id::EVENT_TYPE), given(id::OBJECT));
-    let (Some(event), Some(object)) = (types.next(), objects.next()) else {
+    let (types, mut objects) = (given(id::EVENT_TYPE), given(id::OBJECT));
+    let event = types.clone().find(|&span| !is_null(buf, span)).or(types.last());
+    let (Some(event), Some(object)) = (event, objects.next()) else {
         return Err(Fault::json(0, "expected a watch event: an object with `type` and `object`"));
     };
     match objects.next() {

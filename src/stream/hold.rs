@@ -52,3 +52,70 @@ impl Hold {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    /// Units of one byte that says how long they are, and so many bytes; what is dealt with is noted. `exact`: the walk says how much
+    /// it wants, else it guesses.
+    struct Units {
+        exact: bool,
+        dealt_with: Vec<u8>,
+        looks: usize,
+    }
+
+    impl Units {
+        fn walk(&mut self, data: &[u8]) -> Result<Walked> {
+            self.looks += 1;
+            let mut used = 0;
+            let mut wants = 7;
+            while let Some(&len) = data.get(used) {
+                let end = used + 1 + usize::from(len);
+                if end > data.len() {
+                    wants = if self.exact { end - data.len() } else { 7 };
+                    break;
+                }
+                if len == u8::MAX {
+                    return Err(Error::Closed { taken: 0, given: 0 });
+                }
+                used = end;
+            }
+            self.dealt_with.extend_from_slice(&data[..used]);
+            Ok(Walked { used, wants })
+        }
+    }
+
+    #[test]
+    fn every_unit_is_seen_whole_and_once_however_it_comes() {
+        let body: Vec<u8> =
+            (0..400u32).flat_map(|number| [(number * 37 % 61) as u8].into_iter().chain((0..number * 37 % 61).map(|at| at as u8))).collect();
+        for exact in [true, false] {
+            for size in 1..200 {
+                let (mut hold, mut units) = (Hold::default(), Units { exact, dealt_with: Vec::new(), looks: 0 });
+                for (at, chunk) in body.chunks(size).enumerate() {
+                    hold.with(chunk, |data| units.walk(data)).unwrap();
+                    let taken = (at * size + chunk.len()).min(body.len());
+                    assert_eq!([&units.dealt_with, hold.bytes()].concat(), &body[..taken], "{exact} {size}");
+                    assert!(hold.len() <= 61);
+                }
+                // One look completes a unit that is held, and one sees what follows it.
+                assert!(!exact || units.looks <= 2 * body.len().div_ceil(size), "{} looks by {size}", units.looks);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_shown_after_an_error() {
+        let mut hold = Hold::default();
+        hold.with(&[3, 1], |_| Ok(Walked { used: 0, wants: 2 })).unwrap();
+        let mut looks = 0;
+        let failed = hold.with(&[2, 3, 9, 9], |data| {
+            looks += 1;
+            assert_eq!(data, [3, 1, 2, 3]);
+            Err(Error::Closed { taken: 0, given: 0 })
+        });
+        assert!(failed.is_err() && looks == 1);
+    }
+}

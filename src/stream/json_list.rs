@@ -168,7 +168,8 @@ impl JsonList {
             return;
         }
         match self.member {
-            Member::Kind => self.kind = string(value).map(|kind| kind.into_owned()),
+            // A later null leaves a string as it was.
+            Member::Kind => self.kind = string(value).map(|kind| kind.into_owned()).or(self.kind.take()),
             Member::Metadata => {
                 for &Mark { id, span } in self.scanner.marks() {
                     let Some(text) = string(span.of(value)) else { continue };
@@ -205,6 +206,7 @@ impl Walk for JsonList {
                         if next == Expect::FirstItem {
                             // The bracket stands before whatever is held back.
                             cursor.flush(data, out);
+                            self.defers.iter_mut().for_each(|defers| defers.written = false);
                         }
                         self.expect = next;
                         continue;

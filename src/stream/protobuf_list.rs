@@ -305,8 +305,14 @@ impl Walk for ProtobufList {
         }
     }
 
-    fn wants(&self, _rest: &[u8]) -> usize {
-        usize::MAX
+    fn wants(&self, rest: &[u8]) -> usize {
+        match read_head(rest, 0) {
+            Ok(Some((head, len))) if self.expect != Expect::Magic => {
+                usize::try_from(len).map_or(usize::MAX, |len| (head.value.start.saturating_add(len)).saturating_sub(rest.len()))
+            }
+            // The head itself is not whole: it is some bytes.
+            _ => 1,
+        }
     }
 
     fn finish(&mut self, held: &[u8], context: &mut Context<'_>, _out: &mut Output<'_>) -> Result<()> {

@@ -64,7 +64,7 @@ impl<'a> Unit<'a> {
 
     /// A JSON watch event that fills `buf`.
     pub(super) fn json_event(buf: &'a [u8], marks: &'a [Mark]) -> Result<Unit<'a>, Fault> {
-        let (event, object) = event_parts(marks)?;
+        let (event, object) = event_parts(buf, marks)?;
         let event = string(event.of(buf)).map_or(Event::Unknown, |text| Event::of(&text));
         Ok(Unit { object, event, ..Unit::json_object(buf, marks) })
     }

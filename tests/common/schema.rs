@@ -81,6 +81,21 @@ pub struct ObjectMeta {
     pub managed_fields: Vec<Vec<u8>>,
 }
 
+/// Of its spec only the type is read here.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Service {
+    #[prost(message, optional, tag = "1")]
+    pub metadata: Option<ObjectMeta>,
+    #[prost(message, optional, tag = "2")]
+    pub spec: Option<ServiceSpec>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ServiceSpec {
+    #[prost(string, tag = "4")]
+    pub r#type: String,
+}
+
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct EndpointSlice {
     #[prost(message, optional, tag = "1")]

@@ -58,7 +58,7 @@ fn filter_event(case: &Case<'_>, event: &mut Json) -> Read<()> {
     let mut objects: Vec<&mut Json> = members.iter_mut().filter(|(key, _)| key == "object").map(|(_, value)| value).collect();
     match (kind.as_str(), &mut *objects) {
         ("", _) | (_, []) => Err(Refused),
-        ("BOOKMARK" | "ERROR", _) => Ok(()),
+        ("BOOKMARK" | "ERROR", [_]) => Ok(()),
         (_, [object]) => filter(case, object),
         // Twice in one event is refused here, too.
         _ => Err(Refused),

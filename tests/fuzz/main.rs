@@ -104,8 +104,10 @@ mod tests {
                 }
                 let protobuf = usize::from(recording.is_protobuf());
                 // Without the one that leads elsewhere.
-                let body = String::from_utf8_lossy(&recording.body).replace("\"name\":\"kubernetes\"", "\"name\":\"another\"");
-                let body = if protobuf == 1 { recording.body.clone() } else { body.into_bytes() };
+                let mut body = recording.body;
+                while let Some(at) = body.windows(10).position(|window| window == b"kubernetes") {
+                    body[at] = b'K';
+                }
                 for node in 0..3 {
                     let how = (node + 3 * (at + 3 * protobuf)) as u8;
                     seen += usize::from(services::check(&input(how, &body)) == Looked::Compared);

@@ -66,17 +66,7 @@ impl Part {
 fn decode(case: &Case<'_>, body: &[u8]) -> Option<Vec<Part>> {
     match case.form {
         Form::Get => Some(vec![part(case, "", body)?]),
-        Form::Watch => {
-            let (mut parts, mut rest) = (Vec::new(), body);
-            while !rest.is_empty() {
-                let (len, after) = rest.split_first_chunk()?;
-                let frame;
-                (frame, rest) = after.split_at_checked(u32::from_be_bytes(*len) as usize)?;
-                let event = schema::WatchEvent::decode(frame).ok()?;
-                parts.push(part(case, &event.r#type, &event.object.unwrap_or_default().raw)?);
-            }
-            Some(parts)
-        }
+        Form::Watch => events(body)?.into_iter().map(|(event, object)| part(case, &event, &object)).collect(),
         Form::List => {
             let Unknown { type_meta, raw, .. } = unknown(body)?;
             let around = type_meta.unwrap_or_default();
@@ -92,7 +82,21 @@ fn decode(case: &Case<'_>, body: &[u8]) -> Option<Vec<Part>> {
     }
 }
 
-fn unknown(body: &[u8]) -> Option<Unknown> {
+/// Types and enveloped objects of the events of a watch.
+pub fn events(body: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
+    let (mut events, mut rest) = (Vec::new(), body);
+    while !rest.is_empty() {
+        let (len, after) = rest.split_first_chunk()?;
+        let frame;
+        (frame, rest) = after.split_at_checked(u32::from_be_bytes(*len) as usize)?;
+        let event = schema::WatchEvent::decode(frame).ok()?;
+        events.push((event.r#type, event.object.unwrap_or_default().raw));
+    }
+    Some(events)
+}
+
+/// What is in an envelope.
+pub fn unknown(body: &[u8]) -> Option<Unknown> {
     // An envelope without anything in it is written as nothing at all.
     Unknown::decode(body.strip_prefix(b"k8s\0").or(body.is_empty().then_some(b""))?).ok()
 }

@@ -1,10 +1,16 @@
-//! Services with every rewrite on: who is hidden is gone, in lists, in events and alone, and nothing else is.
+//! Services with every rewrite on, in both encodings: who is hidden is gone, in lists, in events and alone, and nothing else
+//! is. Where default/kubernetes leads is not looked at here, but that chunks make no difference to it.
 
-use poolscope::{Cluster, Config, Head, Request};
+use std::fmt::Debug;
+
+use poolscope::{Cluster, Config, Error, Head, Request};
+use prost::Message;
 use serde_json::json;
 
+use super::common::schema::{self, TypeMeta};
 use super::common::small::feed;
 use super::go::{Header, Json, Read, Refused};
+use super::protobuf::{events, unknown};
 use super::world::{FORMS, Form, Looked, filtered, is_limit, show};
 
 const REWRITES: &str = r#"{"protobufLists":"compact","rewrites":{"nodePortIsolation":true,"discardCloudService":true,"masterService":{"host":"169.254.2.1","port":10268}}}"#;
@@ -21,123 +27,196 @@ pub fn check(input: &[u8]) -> Looked {
         Form::List => "/api/v1/services",
         Form::Watch => "/api/v1/services?watch=true&resourceVersion=9",
     };
-    let (request, head) =
-        (Request::get(target), Head::ok(if protobuf { "application/vnd.kubernetes.protobuf" } else { "application/json" }));
+    let content_type = if protobuf { "application/vnd.kubernetes.protobuf" } else { "application/json" };
     // A new cluster each time: Services teach, too.
     let left = filtered(body, seed, || {
         let cluster = Cluster::new(Config::from_json(REWRITES).unwrap()).unwrap();
         let nodes = NODES.map(|(name, pool)| json!({"metadata": {"name": name, "labels": {"apps.openyurt.io/nodepool": pool}}}));
         feed(&cluster, "/api/v1/nodes", "Node", &nodes);
-        cluster.node(node).open_alone(&request, &head)
+        cluster.node(node).open_alone(&Request::get(target), &Head::ok(content_type))
     });
-    if protobuf {
-        return Looked::Refused;
+    let compared = match (left, protobuf) {
+        // More of protobuf is refused than what no decoder takes.
+        (Err(_), true) => Err(Refused),
+        (left, true) => compare(body, left, |body| protobuf_units(form, body), |object| Service::of_protobuf(object)?.is_hidden(pool)),
+        (left, false) => compare(body, left, |body| json_units(form, body), |object| Service::of_json(object)?.is_hidden(pool)),
+    };
+    compared.map_or(Looked::Refused, |()| Looked::Compared)
+}
+
+/// Part of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// All of a list but its items.
+    List,
+    Item,
+    Single,
+    /// The answer to a request, in place of a single object.
+    Status,
+    /// An event of a type that matters.
+    Modified,
+    Deleted,
+    /// Of no Service.
+    Other,
+    /// Any other event.
+    Event,
+}
+
+impl Part {
+    fn event(kind: &str) -> Part {
+        match kind {
+            "MODIFIED" => Part::Modified,
+            "DELETED" => Part::Deleted,
+            "BOOKMARK" | "ERROR" => Part::Other,
+            _ => Part::Event,
+        }
     }
-    let Ok(expected) = expected(form, body, pool) else { return Looked::Refused };
+}
+
+/// Looks whether those parts of a body are left that should be. Nothing is said of bodies that no decoder takes.
+fn compare<T: PartialEq + Debug + Default>(
+    body: &[u8],
+    left: Result<Vec<u8>, Error>,
+    parts: impl Fn(&[u8]) -> Read<Vec<(Part, T)>>,
+    is_hidden: impl Fn(&T) -> Read<bool>,
+) -> Read<()> {
+    let mut expected = Vec::new();
+    for (part, object) in parts(body)? {
+        let hidden = !matches!(part, Part::List | Part::Status | Part::Other) && is_hidden(&object)?;
+        match part {
+            Part::Modified if hidden => expected.push((Part::Deleted, object)),
+            Part::Single if hidden => expected.push((Part::Status, T::default())),
+            Part::Item | Part::Event if hidden => {}
+            _ => expected.push((part, object)),
+        }
+    }
     match left {
         Ok(left) => {
-            let found = Json::values(&left).map(|values| values.iter().map(|value| essence(form, value)).collect::<Vec<_>>());
+            let found = parts(&left);
             assert!(found.as_ref() == Ok(&expected), "not what should be left:\n{}\n{expected:?}\n{found:?}", show(&left));
-            Looked::Compared
+            Ok(())
         }
-        Err(error) if is_limit(&error) => Looked::Refused,
+        Err(error) if is_limit(&error) => Err(Refused),
         Err(error) => panic!("a decoder would take it: {error}"),
     }
 }
 
-/// Of an event only type and object count; of the answer to a single hidden object, that it is one.
-fn essence(form: Form, value: &Json) -> Json {
-    let last = |wanted: &str| match value {
-        Json::Object(members) => members.iter().rev().find(|(key, _)| key == wanted).map_or(Json::Null, |(_, value)| value.clone()),
-        _ => Json::Null,
-    };
-    match form {
-        Form::Watch => Json::Array(vec![last("type"), last("object")]),
-        Form::Get if last("kind") == Json::Text("Status".to_owned()) => last("kind"),
-        Form::Get | Form::List => value.clone(),
-    }
-}
-
-/// What should be left; nothing is said of bodies that no decoder takes, or in which the API server's own Service is.
-fn expected(form: Form, body: &[u8], pool: Option<&str>) -> Read<Vec<Json>> {
+fn json_units(form: Form, body: &[u8]) -> Read<Vec<(Part, Json)>> {
     let mut values = Json::values(body)?;
     match (form, &mut *values) {
-        (Form::Get, [object]) => {
-            if is_hidden(object, pool)? {
-                return Ok(vec![Json::Text("Status".to_owned())]);
-            }
-        }
+        (Form::Get, [object]) => Ok(vec![match Header::read(object)?.kind == "Status" {
+            true => (Part::Status, Json::default()),
+            false => (Part::Single, object.clone()),
+        }]),
         (Form::List, [list]) => {
             if Header::read(list)?.kind != "ServiceList" {
                 return Err(Refused);
             }
+            let mut parts = Vec::new();
             let Json::Object(members) = list else { return Err(Refused) };
             for (_, items) in members.iter_mut().filter(|(key, value)| key == "items" && *value != Json::Null) {
-                let Json::Array(items) = items else { return Err(Refused) };
-                let hidden = items.iter().map(|item| is_hidden(item, pool)).collect::<Read<Vec<bool>>>()?;
-                let mut hidden = hidden.into_iter();
-                items.retain(|_| !hidden.next().expect("one for each"));
+                parts.extend(items.elements()?.iter().map(|item| (Part::Item, item.clone())));
+                *items = Json::Array(Vec::new());
             }
+            parts.push((Part::List, list.clone()));
+            Ok(parts)
         }
-        (Form::Watch, events) => {
-            let mut left = Vec::new();
-            for event in events {
-                left.extend(expected_event(event, pool)?);
-            }
-            return Ok(left);
-        }
-        _ => return Err(Refused),
+        (Form::Watch, events) => events.iter().map(json_event).collect(),
+        _ => Err(Refused),
     }
-    Ok(values.iter().map(|value| essence(form, value)).collect())
 }
 
-fn expected_event(event: &Json, pool: Option<&str>) -> Read<Option<Json>> {
-    let mut kind = String::new();
-    for (_, value) in event.members()?.iter().filter(|(key, _)| key == "type") {
-        value.text(&mut kind)?;
-    }
-    if kind.is_empty() || event.members()?.iter().filter(|(key, _)| key == "object").count() != 1 {
-        return Err(Refused);
-    }
-    let plain = essence(Form::Watch, event);
-    let Json::Array(parts) = &plain else { unreachable!("type and object") };
-    if matches!(&*kind, "BOOKMARK" | "ERROR") || !is_hidden(&parts[1], pool)? {
-        return Ok(Some(plain));
-    }
-    Ok(match &*kind {
-        "MODIFIED" => Some(Json::Array(vec![Json::Text("DELETED".to_owned()), parts[1].clone()])),
-        "DELETED" => Some(plain),
-        _ => None,
-    })
-}
-
-fn is_hidden(service: &Json, pool: Option<&str>) -> Read<bool> {
-    let header = Header::read(service)?;
-    let is_own = |said: &str, own: &str| said.is_empty() || said == own;
-    let object = (&*header.namespace, &*header.name);
-    if !is_own(&header.kind, "Service") || !is_own(&header.api_version, "v1") || object == ("default", "kubernetes") {
-        return Err(Refused);
-    }
-    let mut of_type = String::new();
-    for (_, spec) in service.members()?.iter().filter(|(key, value)| key == "spec" && *value != Json::Null) {
-        for (_, value) in spec.members()?.iter().filter(|(key, _)| key == "type") {
-            value.text(&mut of_type)?;
+fn json_event(event: &Json) -> Read<(Part, Json)> {
+    let (mut kind, mut objects) = (String::new(), Vec::new());
+    for (key, value) in event.members()? {
+        match key.as_str() {
+            "type" => value.text(&mut kind)?,
+            "object" => objects.push(value),
+            _ => {}
         }
     }
-    let annotation = |key: &str| header.annotations.get(key).map(String::as_str);
-    if of_type == "LoadBalancer" && annotation("svc.openyurt.io/discard") == Some("true")
-        || object == ("kube-system", "x-tunnel-server-internal-svc")
-    {
-        return Ok(true);
+    match &*objects {
+        [object] if !kind.is_empty() => Ok((Part::event(&kind), Json::clone(object))),
+        _ => Err(Refused),
     }
-    let (Some(listen), Some(pool)) = (annotation("nodeport.openyurt.io/listen"), pool) else { return Ok(false) };
-    if !matches!(&*of_type, "NodePort" | "LoadBalancer") {
-        return Ok(false);
+}
+
+fn protobuf_units(form: Form, body: &[u8]) -> Read<Vec<(Part, Vec<u8>)>> {
+    let open = |body: &[u8]| unknown(body).map(|unknown| (unknown.type_meta.unwrap_or_default(), unknown.raw)).ok_or(Refused);
+    let is_service = |said: &TypeMeta| matches!(&*said.kind, "" | "Service");
+    match form {
+        Form::Get => match open(body)? {
+            (said, _) if said.kind == "Status" => Ok(vec![(Part::Status, Vec::new())]),
+            (said, object) if is_service(&said) => Ok(vec![(Part::Single, object)]),
+            _ => Err(Refused),
+        },
+        Form::List => {
+            let (said, list) = open(body)?;
+            let list = schema::List::decode(&*list).map_err(|_| Refused)?;
+            let mut parts: Vec<_> = list.items.into_iter().map(|item| (Part::Item, item)).collect();
+            parts.push((Part::List, list.metadata.unwrap_or_default().encode_to_vec()));
+            if said.kind == "ServiceList" { Ok(parts) } else { Err(Refused) }
+        }
+        Form::Watch => {
+            let event = |(kind, object): (String, Vec<u8>)| match (Part::event(&kind), open(&object)?) {
+                (part, (said, object)) if part == Part::Other || is_service(&said) && !kind.is_empty() => Ok((part, object)),
+                _ => Err(Refused),
+            };
+            events(body).ok_or(Refused)?.into_iter().map(event).collect()
+        }
     }
-    // The first mention of the pool counts, and the first of all pools where there is none.
-    let mentioned = |name: &str| listen.split(',').map(str::trim).find(|entry| entry.strip_prefix('-').unwrap_or(entry) == name);
-    Ok(match mentioned(pool).or_else(|| mentioned("*")) {
-        Some(entry) => entry.starts_with('-'),
-        None => true,
-    })
+}
+
+/// What the rules look at.
+struct Service {
+    namespace: String,
+    name: String,
+    of_type: String,
+    discard: Option<String>,
+    listen: Option<String>,
+}
+
+const DISCARD: &str = "svc.openyurt.io/discard";
+const LISTEN: &str = "nodeport.openyurt.io/listen";
+
+impl Service {
+    fn of_json(service: &Json) -> Read<Service> {
+        let mut header = Header::read(service)?;
+        let is_own = |said: &str, own: &str| said.is_empty() || said == own;
+        if !is_own(&header.kind, "Service") || !is_own(&header.api_version, "v1") {
+            return Err(Refused);
+        }
+        let mut of_type = String::new();
+        for (_, spec) in service.members()?.iter().filter(|(key, value)| key == "spec" && *value != Json::Null) {
+            for (_, value) in spec.members()?.iter().filter(|(key, _)| key == "type") {
+                value.text(&mut of_type)?;
+            }
+        }
+        let (discard, listen) = (header.annotations.remove(DISCARD), header.annotations.remove(LISTEN));
+        Ok(Service { namespace: header.namespace, name: header.name, of_type, discard, listen })
+    }
+
+    fn of_protobuf(object: &[u8]) -> Read<Service> {
+        let service = schema::Service::decode(object).map_err(|_| Refused)?;
+        let (mut metadata, spec) = (service.metadata.unwrap_or_default(), service.spec.unwrap_or_default());
+        let (discard, listen) = (metadata.annotations.remove(DISCARD), metadata.annotations.remove(LISTEN));
+        Ok(Service { namespace: metadata.namespace, name: metadata.name, of_type: spec.r#type, discard, listen })
+    }
+
+    fn is_hidden(&self, pool: Option<&str>) -> Read<bool> {
+        match (&*self.namespace, &*self.name) {
+            // It leads elsewhere.
+            ("default", "kubernetes") => return Err(Refused),
+            ("kube-system", "x-tunnel-server-internal-svc") => return Ok(true),
+            _ if self.of_type == "LoadBalancer" && self.discard.as_deref() == Some("true") => return Ok(true),
+            _ => {}
+        }
+        let (Some(listen), Some(pool)) = (&self.listen, pool) else { return Ok(false) };
+        if !matches!(&*self.of_type, "NodePort" | "LoadBalancer") {
+            return Ok(false);
+        }
+        // The first mention of the pool counts, and the first of all pools where there is none.
+        let mentioned = |name: &str| listen.split(',').map(str::trim).find(|entry| entry.strip_prefix('-').unwrap_or(entry) == name);
+        Ok(mentioned(pool).or_else(|| mentioned("*")).is_none_or(|entry| entry.starts_with('-')))
+    }
 }
