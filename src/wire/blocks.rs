@@ -60,6 +60,31 @@ pub(super) fn skip(buf: &[u8], pos: usize, depth: usize, max_depth: usize) -> Sk
     Skipped { pos: at - escapes as usize, depth, in_text: in_text != 0 }
 }
 
+/// The place of the quote that ends the string in which `pos` is, outside of any escape. Where whole blocks end before it: the
+/// place where they do, or of the backslash there whose other half is still to come.
+pub(super) fn quote(buf: &[u8], pos: usize) -> usize {
+    let (mut at, mut escapes) = (pos, 0u64);
+    while let Some(block) = buf.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>()) {
+        let (low, high) = halves(block);
+        let find = |byte: u8| mask(low.simd_eq(u8x32::splat(byte)), high.simd_eq(u8x32::splat(byte)));
+        let (escaped, escapes_next) = escaped(find(b'\\'), escapes);
+        let quotes = find(b'"') & !escaped;
+        if quotes != 0 {
+            return at + quotes.trailing_zeros() as usize;
+        }
+        escapes = escapes_next;
+        at += BLOCK;
+    }
+    at - escapes as usize
+}
+
+#[inline(always)]
+pub(super) fn halves(block: &[u8; BLOCK]) -> (u8x32, u8x32) {
+    let (low, high) = block.split_at(BLOCK / 2);
+    let half = |half: &[u8]| u8x32::new(half.try_into().expect("half a block"));
+    (half(low), half(high))
+}
+
 struct Masks {
     quotes: u64,
     backslashes: u64,
@@ -70,9 +95,7 @@ struct Masks {
 impl Masks {
     #[inline(always)]
     fn of(block: &[u8; BLOCK]) -> Masks {
-        let (low, high) = block.split_at(BLOCK / 2);
-        let half = |half: &[u8]| u8x32::new(half.try_into().expect("half a block"));
-        let (low, high) = (half(low), half(high));
+        let (low, high) = halves(block);
         let find = |low: u8x32, high: u8x32, byte: u8| {
             let byte = u8x32::splat(byte);
             mask(low.simd_eq(byte), high.simd_eq(byte))
@@ -120,6 +143,28 @@ pub(super) fn parity(mut bits: u64) -> u64 {
 mod tests {
     use super::super::random::random;
     use super::*;
+
+    #[test]
+    fn a_string_ends_where_it_does_byte_by_byte() {
+        let mut random = random();
+        let (mut ended, mut cut) = (0, 0);
+        for _ in 0..20_000 {
+            let alphabet: &[u8] = [&b"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\\\""[..], b"\\\\\\\"a", b"\\"][random(3)];
+            let first = [&b""[..], b"a"][random(2)];
+            let text: Vec<u8> = first.iter().copied().chain((0..random(300)).map(|_| alphabet[random(alphabet.len())])).collect();
+            let blocks = &text[..text.len() / BLOCK * BLOCK];
+            let mut at = 0;
+            while at < blocks.len() && blocks[at] != b'"' {
+                at += if blocks[at] == b'\\' { 2 } else { 1 };
+            }
+            // An escape may reach past the last block.
+            let expected = if at > blocks.len() { blocks.len() - 1 } else { at };
+            assert_eq!(quote(&text, 0), expected, "{}", String::from_utf8_lossy(&text));
+            ended += usize::from(blocks.get(expected) == Some(&b'"'));
+            cut += usize::from(at > blocks.len());
+        }
+        assert!(ended > 5000 && cut > 1000, "{ended} {cut}");
+    }
 
     /// Byte by byte, the same; stops where whole blocks end.
     fn plain(buf: &[u8], depth: usize, max_depth: usize) -> Skipped {

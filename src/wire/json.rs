@@ -421,7 +421,9 @@ fn text(buf: &[u8], pos: &mut usize, escaped: &mut bool) -> bool {
             }
             Some(_) if *pos + 1 < buf.len() => {
                 *escaped = true;
-                *pos += 2;
+                // Where one escape is there are many: in blocks as long as they last.
+                let next = blocks::quote(buf, *pos);
+                *pos = if next == *pos { *pos + 2 } else { next };
             }
             _ => return false,
         }

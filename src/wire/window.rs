@@ -3,7 +3,7 @@
 
 use wide::u8x32;
 
-use super::blocks::{BLOCK, escaped, mask, parity};
+use super::blocks::{BLOCK, escaped, halves, mask, parity};
 
 /// The block at hand.
 pub(super) struct Window<'a> {
@@ -32,9 +32,7 @@ impl<'a> Window<'a> {
     #[inline(always)]
     fn read(&mut self) -> bool {
         let Some(block) = self.buf.get(self.base..).and_then(|rest| rest.first_chunk::<BLOCK>()) else { return false };
-        let (low, high) = block.split_at(BLOCK / 2);
-        let half = |half: &[u8]| u8x32::new(half.try_into().expect("half a block"));
-        let (low, high) = (half(low), half(high));
+        let (low, high) = halves(block);
         let [quote, backslash, first, bits, none] = [b'"', b'\\', b'[', !0x22, 0].map(u8x32::splat);
         self.quotes = mask(low.simd_eq(quote), high.simd_eq(quote));
         // `]` is `[` and 2, `{` and `}` are the two and 0x20.
