@@ -5,6 +5,7 @@
 #     make fuzz-smoke                          every target for 20 seconds, under AddressSanitizer
 #     make fuzz TARGET=json_list TIME=1200     one target, with what was found of it before
 #     make fuzz TARGET=json_list SANITIZER=none RUNS=10000000     without AddressSanitizer, which halves the speed
+#     make fuzz TARGET=json_list SANITIZER=none COMPARES=no       twice as fast again, blind to what is compared with what
 #
 # What a target finds lies in fuzz/artifacts; when it is fixed, its file goes to fuzz/found/TARGET, from where `cargo test`
 # runs it again.
@@ -16,9 +17,10 @@ TIME ?= 60
 RUNS ?= -1
 JOBS ?= $(shell nproc)
 SANITIZER ?= address
-FUZZ_BUILT = fuzz/target/$(SANITIZER)
+COMPARES ?= yes
+FUZZ_BUILT = fuzz/target/$(SANITIZER)$(if $(filter no,$(COMPARES)),-plain)
 FUZZ_RUSTFLAGS = --cfg fuzzing $(if $(filter none,$(SANITIZER)),,-Zsanitizer=$(SANITIZER))
-FUZZ_CARGO = RUSTC_BOOTSTRAP=1 RUSTC_WRAPPER=$(CURDIR)/fuzz/rustc RUSTFLAGS="$(FUZZ_RUSTFLAGS)" CARGO_TARGET_DIR=$(FUZZ_BUILT) \
+FUZZ_CARGO = RUSTC_BOOTSTRAP=1 FUZZ_COMPARES=$(COMPARES) RUSTC_WRAPPER=$(CURDIR)/fuzz/rustc RUSTFLAGS="$(FUZZ_RUSTFLAGS)" CARGO_TARGET_DIR=$(FUZZ_BUILT) \
 	$(CARGO) $(NIGHTLY) build --quiet --release --locked --manifest-path fuzz/Cargo.toml --target $(HOST)
 # An input is small; what takes much memory or time for it is a finding.
 FUZZ_FLAGS = -dict=fuzz/kubernetes.dict -max_len=2500 -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=300 -print_final_stats=1

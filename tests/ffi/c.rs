@@ -47,7 +47,8 @@ impl<T> Answer for *const T {
 macro_rules! number_answers {
     ($($number:ty)*) => {$(
         impl Answer for $number {
-            const DIRT: $number = 0xd1;
+            // No length or status that a call could really give.
+            const DIRT: $number = <$number>::MAX ^ 0x2e;
 
             fn is_nothing(self) -> bool {
                 self == 0
