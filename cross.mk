@@ -12,6 +12,8 @@ CROSS_TESTS = --lib --test allocations --test facts --test ffi --test fuzz --tes
 	--test simulation --test streams --test typed --test verdicts
 # An emulated machine is ten times slower.
 CROSS_LESS = POOLSCOPE_CASES=40 POOLSCOPE_SEEDS=20
+# What only judges need not be fast.
+CROSS_PROFILE = --config 'profile.dev.package.k8s-openapi.opt-level=0'
 
 .PHONY: cross cross-tools cross-s390x cross-aarch64 cross-wasm
 
@@ -23,12 +25,12 @@ cross-tools:
 cross-s390x:
 	CARGO_TARGET_S390X_UNKNOWN_LINUX_GNU_LINKER=s390x-linux-gnu-gcc \
 	CARGO_TARGET_S390X_UNKNOWN_LINUX_GNU_RUNNER="qemu-s390x-static -L /usr/s390x-linux-gnu" \
-	$(CROSS_LESS) $(DEBIAN_CARGO) test -Zbuild-std --target s390x-unknown-linux-gnu --features ffi,k8s-openapi $(CROSS_TESTS)
+	$(CROSS_LESS) $(DEBIAN_CARGO) test -Zbuild-std --target s390x-unknown-linux-gnu --features ffi,k8s-openapi $(CROSS_PROFILE) $(CROSS_TESTS)
 
 cross-aarch64:
 	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
 	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64-static -L /usr/aarch64-linux-gnu" \
-	$(CROSS_LESS) $(DEBIAN_CARGO) test -Zbuild-std --target aarch64-unknown-linux-gnu --features ffi,k8s-openapi $(CROSS_TESTS)
+	$(CROSS_LESS) $(DEBIAN_CARGO) test -Zbuild-std --target aarch64-unknown-linux-gnu --features ffi,k8s-openapi $(CROSS_PROFILE) $(CROSS_TESTS)
 
 # Without clock, threads and files there is nothing that the core would miss.
 cross-wasm:

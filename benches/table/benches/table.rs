@@ -246,8 +246,8 @@ criterion_group! {
     name = benches;
     config = Criterion::default()
         .with_measurement(CpuTime)
-        .sample_size(30)
-        .measurement_time(Duration::from_secs(3))
+        .sample_size(15)
+        .measurement_time(Duration::from_millis(1500))
         .warm_up_time(Duration::from_millis(500));
     targets = events, lists
 }
