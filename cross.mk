@@ -9,7 +9,7 @@ CROSS_TOOLS = rustc-web cargo-web rust-web-src qemu-user-static gcc-s390x-linux-
 	libc6-dev-arm64-cross lld-19
 # All tests but those that start programs of the host: the command, the C compiler, cargo.
 CROSS_TESTS = --lib --test allocations --test facts --test ffi --test fuzz --test hostile --test life --test properties --test recorded \
-	--test simulation --test streams --test typed --test verdicts
+	--test rewrites --test simulation --test streams --test typed --test verdicts
 # An emulated machine is ten times slower.
 CROSS_LESS = POOLSCOPE_CASES=40 POOLSCOPE_SEEDS=20
 # What only judges need not be fast.
