@@ -79,8 +79,8 @@ const OBJECT: Shape = Shape::leaf(id::OBJECT);
 /// refused, as in protobuf.
 pub(crate) fn event_parts(buf: &[u8], marks: &[Mark]) -> Result<(Span, Span), Fault> {
     let given = |wanted: u8| marks.iter().rev().filter(move |mark| mark.id == wanted).map(|mark| mark.span);
-    let (types, mut objects) = (given(id::EVENT_TYPE), given(id::OBJECT));
-    let event = types.clone().find(|&span| !is_null(buf, span)).or(types.last());
+    let (mut types, mut objects) = (given(id::EVENT_TYPE), given(id::OBJECT));
+    let event = types.clone().find(|&span| !is_null(buf, span)).or(types.next());
     let (Some(event), Some(object)) = (event, objects.next()) else {
         return Err(Fault::json(0, "expected a watch event: an object with `type` and `object`"));
     };

@@ -5,8 +5,11 @@ use serde_json::{Value, json};
 
 use super::world::Looked;
 
-/// Configurations, the annotation that each reads, and what its value asks for.
-const DIALECTS: [(&str, &str, fn(&str) -> &'static str); 5] = [
+/// What a value asks for, by the rules of a dialect.
+type Asks = fn(&str) -> &'static str;
+
+/// Configurations, and the annotation that each reads.
+const DIALECTS: [(&str, &str, Asks); 5] = [
     ("{}", "openyurt.io/topologyKeys", openyurt),
     (r#"{"ladders":true}"#, "openyurt.io/topologyKeys", word),
     (r#"{"dialect":"kubeedge"}"#, "apps.kubeedge.io/service-topology", kubeedge),
