@@ -228,15 +228,15 @@ impl Stream {
         self.check_open()?;
         let Stream { walk, role, limits, form, walked, .. } = self;
         let result = self.hold.with(chunk, |data| {
-            let mut cursor = Cursor { pos: data.len(), given: data.len() };
-            let mut result = Ok(());
             // After an ERROR the rest is taken for nothing.
-            if !role.is_expired() {
-                cursor = Cursor::default();
-                let mut context = Context { role, limits: *limits, base: *walked, form: *form };
-                result = walk.walk(data, &mut cursor, &mut context, out);
-                out.put(&data[cursor.given..cursor.pos]);
+            if role.is_expired() {
+                *walked += data.len() as u64;
+                return Ok(Walked { used: data.len(), wants: 0 });
             }
+            let mut cursor = Cursor::default();
+            let mut context = Context { role, limits: *limits, base: *walked, form: *form };
+            let result = walk.walk(data, &mut cursor, &mut context, out);
+            out.put(&data[cursor.given..cursor.pos]);
             *walked += cursor.pos as u64;
             result.map(|()| Walked { used: cursor.pos, wants: walk.wants(&data[cursor.pos..]) })
         });
