@@ -5,7 +5,7 @@ GO ?= go
 RECORDED = tests/data/recorded/list
 SHOWN = shop/cart iot/collector
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
-# The sanitizer's runtime comes with nightly toolchains only.
+# Every nightly toolchain has the sanitizers' runtimes, not every stable one.
 NIGHTLY = $(shell $(CARGO) +nightly --version >/dev/null 2>&1 && echo +nightly)
 POOLSCOPE = $(CARGO) run --quiet --release --features cli --
 
@@ -50,12 +50,12 @@ check:
 	for crate in . fuzz tests/shuttle benches/table; do $(CARGO) fmt --check --manifest-path $$crate/Cargo.toml || exit; done
 	$(CARGO) clippy --all-targets --features cli,ffi,k8s-openapi -- -D warnings
 	$(CARGO) clippy -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items --features cli,ffi
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items --features cli,ffi,k8s-openapi
 
-# The Rust tests of the C ABI, and of what it lends, under AddressSanitizer. It needs a nightly toolchain, or one that may
-# be taken for one; in a folder of its own, for everything is built anew.
+# The Rust tests of the C ABI, and of what it lends, under AddressSanitizer; in a folder of its own, for everything is
+# built anew.
 test-asan:
-	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=$(TARGET)/asan \
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=$(BUILT)/asan \
 		$(CARGO) $(NIGHTLY) test --profile sanitized --target $(HOST) --features ffi --lib --test ffi
 
 # The Go module, and its examples. Go does not notice that the library was built anew: -count=1.
@@ -84,7 +84,7 @@ mutants:
 
 # Threads that share a Cluster, in every order that shuttle thinks of.
 shuttle:
-	cd tests/shuttle && RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=$(abspath $(TARGET))/shuttle $(CARGO) test --locked
+	cd tests/shuttle && RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=$(abspath $(BUILT))/shuttle $(CARGO) test --locked
 
 include bindings/c/library.mk
 include bindings/go/cilium/cilium.mk

@@ -4,7 +4,7 @@
 # Debian's Rust comes with the standard library's source, so that no target has to be added to a toolchain: `make cross-tools`
 # installs it, the linkers and qemu. They are used for these targets alone.
 
-DEBIAN_CARGO = RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$(TARGET)/cross /usr/bin/cargo
+DEBIAN_CARGO = RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$(BUILT)/cross /usr/bin/cargo
 CROSS_TOOLS = rustc-web cargo-web rust-web-src qemu-user-static gcc-s390x-linux-gnu libc6-dev-s390x-cross gcc-aarch64-linux-gnu \
 	libc6-dev-arm64-cross lld-19
 # All tests but those that start programs of the host: the command, the C compiler, cargo.

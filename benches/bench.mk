@@ -1,9 +1,9 @@
 # `make bench` measures everything and writes docs/performance.md: a table of poolscope against other ways in Rust
-# (benches/table), and against client-go's types and OpenYurt's own filter in Go (e2e/yurthub). About ten minutes on an idle machine.
+# (benches/table), and against client-go's types and OpenYurt's own filter in Go (e2e/yurthub). A quarter of an hour on an idle machine.
 
 .PHONY: bench bench-rust bench-go
 
-BENCHED = $(TARGET)/bench
+BENCHED = $(BUILT)/bench
 
 bench: bench-rust bench-go
 	cd benches/table && CARGO_TARGET_DIR=$(abspath $(BENCHED)) $(CARGO) run --quiet --release --locked -- \

@@ -1,5 +1,5 @@
-# Fuzzing. libFuzzer comes as the crate libfuzzer-sys, and the flags that make rustc watch branches are stable ones
-# (fuzz/rustc), so nothing has to be installed: cargo-fuzz, which works here too, would cost a clean machine a minute to
+# Fuzzing. libFuzzer comes as the crate libfuzzer-sys, and rustc is told by flags to watch branches (fuzz/rustc),
+# so nothing has to be installed: cargo-fuzz, which works here too, would cost a clean machine a minute to
 # build and do the same.
 #
 #     make fuzz-smoke                          every target for 20 seconds, under AddressSanitizer
@@ -25,13 +25,17 @@ FUZZ_CARGO = RUSTC_BOOTSTRAP=1 FUZZ_COMPARES=$(COMPARES) RUSTC_WRAPPER=$(CURDIR)
 # An input is small; what takes much memory or time for it is a finding.
 FUZZ_FLAGS = -dict=fuzz/kubernetes.dict -max_len=2500 -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=300 -print_final_stats=1
 
-.PHONY: fuzz fuzz-smoke fuzz-build
+.PHONY: fuzz fuzz-smoke fuzz-build fuzz-targets
+
+fuzz-targets:
+	@echo 'make fuzz TARGET=...: $(FUZZ_TARGETS)'; exit 2
 
 fuzz-build:
 	$(FUZZ_CARGO) --bins
 	@$(FUZZ_BUILT)/$(HOST)/release/seeds fuzz/corpus
 
-fuzz: fuzz-build
+# Without a target: which there are.
+fuzz: $(if $(filter $(FUZZ_TARGETS),$(TARGET)),fuzz-build,fuzz-targets)
 	@mkdir -p fuzz/artifacts fuzz/corpus/$(TARGET) fuzz/found/$(TARGET)
 	$(FUZZ_BUILT)/$(HOST)/release/$(TARGET) $(FUZZ_FLAGS) -artifact_prefix=fuzz/artifacts/$(TARGET)- \
 		-max_total_time=$(TIME) -runs=$(RUNS) fuzz/corpus/$(TARGET) fuzz/found/$(TARGET)

@@ -6,7 +6,7 @@
  *
  * THE CONTRACT, the same for every function
  *
- * Handles     Every handle is made by one function and freed by one: poolscope_X_free(). Freeing NULL does nothing.
+ * Handles     Every handle of a kind X is freed by one function, poolscope_X_free(). Freeing NULL does nothing.
  *             No handle needs another to outlive it: a cluster may be freed before its streams.
  * Pointers    A pointer is valid or NULL. NULL where there must be something is POOLSCOPE_INVALID_ARGUMENT, except for
  *             `error`, which may always be NULL. Two pointers that are written through must not be the same.

@@ -155,8 +155,16 @@ pub(crate) struct Fault {
 pub(crate) enum FaultKind {
     Json(&'static str),
     Protobuf(&'static str),
-    TooDeep { limit: usize },
-    TooMany { limit: usize },
+    TooDeep {
+        limit: usize,
+    },
+    TooMany {
+        limit: usize,
+    },
+    /// More is held back of one list than the limit.
+    Held {
+        limit: usize,
+    },
 }
 
 impl Fault {
@@ -172,6 +180,10 @@ impl Fault {
         Fault { offset, kind: FaultKind::TooMany { limit } }
     }
 
+    pub(crate) fn held(offset: usize, limit: usize) -> Fault {
+        Fault { offset, kind: FaultKind::Held { limit } }
+    }
+
     /// The same fault as seen from `start` bytes before the slice that it is in.
     pub(crate) fn after(self, start: usize) -> Fault {
         Fault { offset: start + self.offset, ..self }
@@ -185,6 +197,7 @@ impl Fault {
             FaultKind::Protobuf(what) => Error::Malformed { encoding: "protobuf", offset, object, what },
             FaultKind::TooDeep { limit } => Error::TooDeep { offset, limit },
             FaultKind::TooMany { limit } => Error::TooMany { offset, object, limit },
+            FaultKind::Held { limit } => Error::TooLarge { what: "a list", offset, limit: limit as u64, key: "listBytes" },
         }
     }
 }

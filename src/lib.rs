@@ -12,7 +12,8 @@
 //! 1. Make one [`Cluster`] and teach it: push the bodies of Service, Node and pool lists and watches into
 //!    [feeds](Cluster::feed), or let those that a client asks for anyway pass through [streams](NodeView::open).
 //! 2. For each request of the node's client, send [`NodeView::prepare`]'s version of it to the API server.
-//! 3. Give request and response head to [`NodeView::open`]; it says what to do with the body.
+//! 3. Give request and response head to [`NodeView::open`]; it says what to do with the body, or what to answer in
+//!    its place.
 //! 4. Push the body through the [`Stream`] chunk by chunk, and finish it.
 //! 5. When [`Cluster::generation`] moves, [refresh](Stream::refresh) the watches that are open: a change of facts owes their
 //!    clients events that the API server will not send.
@@ -52,7 +53,8 @@
 //!         stream.finish(&mut out)?;
 //!     }
 //!     Opened::NotReady(not_ready) => panic!("answer 503 and Retry-After: {:?}", not_ready.missing),
-//!     _ => unreachable!(),
+//!     Opened::Expired(_) => panic!("answer 410: a watch whose past is not known, the client lists again"),
+//!     _ => panic!("what a later version may have to say: answer 503"),
 //! }
 //! let text = std::str::from_utf8(&out).unwrap();
 //! assert!(text.contains(r#""endpoints":[{"addresses":["10.0.0.1"],"nodeName":"hz-1"}]"#));

@@ -289,6 +289,68 @@ fn a_narrower_source_still_brings_news() {
 }
 
 #[test]
+fn a_narrower_list_brings_news_too() {
+    let cluster = learned();
+    let view = cluster.node("a");
+    assert_eq!(sees(&view, "web"), "abc");
+    // An agent that comes back after somebody listed everything once: a list or initial events of what it selects.
+    let lists = format!("{SERVICES}?labelSelector=!service.kubernetes.io/headless");
+    feed(&cluster, &lists, &list("Service", 60, &[service("web", 50, POOL), service("late", 55, HOST)]));
+    assert_eq!((sees(&view, "web").as_str(), sees(&view, "late").as_str()), ("ab", "a"));
+    let watch = format!("{SERVICES}?watch=1&sendInitialEvents=true&allowWatchBookmarks=true&labelSelector=!service.kubernetes.io/headless");
+    feed(
+        &cluster,
+        &watch,
+        &events(&[("ADDED", service("web", 70, HOST)), ("ADDED", service("late", 55, HOST)), bookmark("Service", 80, true)]),
+    );
+    assert_eq!(sees(&view, "web"), "a");
+    // What the wider one has told is no news, and what the narrower one leaves out may be there.
+    feed(&cluster, &lists, &list("Service", 90, &[service("cart", 5, HOST)]));
+    assert_eq!((sees(&view, "cart").as_str(), sees(&view, "web").as_str()), ("ab", "a"));
+    assert_eq!(cluster.counters().held_deleted_service, 0);
+}
+
+#[test]
+fn lists_of_which_none_is_wider_count_beside_each_other() {
+    let cluster = Cluster::new(Config::openyurt()).unwrap();
+    feed(&cluster, NODES, &list("Node", 10, &[node("a", 1, "p"), node("b", 1, "p"), node("c", 1, "q")]));
+    feed(&cluster, POOLS, &list("NodePool", 10, &[pool("p", 2, &["a", "b"]), pool("q", 3, &["c"])]));
+    let view = cluster.node("a");
+    // Somebody lists one namespace, and then comes the agent with what it selects.
+    feed(&cluster, "/api/v1/namespaces/shop/services", &list("Service", 10, &[service("cart", 5, POOL)]));
+    assert_eq!(view.missing()[0].known.as_deref(), Some("namespace shop"));
+    let selects = "labelSelector=!service.kubernetes.io/headless";
+    feed(&cluster, &format!("{SERVICES}?{selects}"), &list("Service", 20, &[service("cart", 5, POOL), service("web", 6, HOST)]));
+    let ready = |target: &str| matches!(view.open(&Request::get(target), &Head::ok(JSON)), Ok(Opened::Rewrite(_)));
+    let slices = "/apis/discovery.k8s.io/v1/endpointslices";
+    assert!(ready(&format!("{slices}?{selects}")) && ready("/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices"));
+    assert!(!ready(slices), "headless Services may be anywhere");
+    assert_eq!(view.missing()[0].known.as_deref(), Some("namespace shop; all namespaces, labels !service.kubernetes.io/headless"));
+    let path = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices";
+    let keys = |service: &str| view.judge("shop", Some(service), Some("b")).keeps();
+    assert_eq!((keys("cart"), keys("web")), (true, false), "{path}");
+    // One that becomes headless leaves the labels, and is still in its namespace.
+    feed(&cluster, &format!("{SERVICES}?watch=1&resourceVersion=20&{selects}"), &events(&[("DELETED", service("web", 30, HOST))]));
+    feed(&cluster, &format!("{SERVICES}?{selects}"), &list("Service", 40, &[service("cart", 5, POOL)]));
+    assert!(!keys("web"));
+    assert_eq!(cluster.counters().held_deleted_service, 0);
+    // Of all namespaces there is no wider one.
+    feed(&cluster, SERVICES, &list("Service", 50, &[service("cart", 5, POOL)]));
+    assert_eq!((view.missing().len(), keys("web")), (0, false));
+}
+
+#[test]
+fn a_node_that_leaves_a_selector_is_not_gone() {
+    let cluster = learned();
+    let watch = format!("{NODES}?watch=1&resourceVersion=10&fieldSelector=metadata.name%3Da&labelSelector=x%3Dy");
+    feed(&cluster, &watch, &events(&[("DELETED", node("a", 20, "p"))]));
+    assert_eq!(cluster.node("a").pool().as_deref(), Some("p"));
+    let watch = format!("{NODES}?watch=1&resourceVersion=10&fieldSelector=metadata.name%3Da");
+    feed(&cluster, &watch, &events(&[("DELETED", node("a", 20, "p"))]));
+    assert_eq!(cluster.node("a").pool(), None);
+}
+
+#[test]
 fn a_source_can_be_forgotten() {
     let cluster = learned();
     let view = cluster.node("a");

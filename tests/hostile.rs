@@ -395,6 +395,20 @@ fn what_is_over_a_limit_is_refused_before_it_comes() {
         let expected = too_large("a list item", offset as u64, 300, "itemBytes");
         assert_eq!(refused_after(&items(300), Form::List, false, body.as_bytes()), (offset + 301, expected), "{body}");
     }
+    // What stands between items waits with them where they may be left out: no longer than an item may be.
+    let services = limited(|config| (config.node_port_isolation, config.limits.item_bytes) = (true, 500));
+    let request = Request::get("/api/v1/services");
+    for (blanks, fits) in [(500, true), (501, false)] {
+        let body = format!("{{\"items\":[{}{{}}]}}", " ".repeat(blanks));
+        for size in [1, 7, 4096] {
+            let Ok(Opened::Rewrite(stream)) = services.open(&request, &Head::ok("application/json")) else { panic!("it is rewritten") };
+            let outcome = push(stream, body.as_bytes(), size);
+            match outcome.result {
+                Ok(()) => assert!(fits && outcome.out == body.as_bytes()),
+                Err(error) => assert!(!fits && matches!(error, Error::TooLarge { limit: 500, key: "itemBytes", .. }), "{error:?}"),
+            }
+        }
+    }
     // Single objects: at the byte that is too much.
     for (protobuf, body) in [(false, json_slice("[]").into_bytes()), (true, object)] {
         assert_eq!(passed(&items(body.len()), Kind::Slice, Form::Get, protobuf, &body), body);

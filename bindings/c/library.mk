@@ -1,7 +1,8 @@
 # The C library: `lib` makes it in $(C)/, `install PREFIX=` puts it where pkg-config finds it.
 
-TARGET = $(or $(CARGO_TARGET_DIR),target)
-C = $(TARGET)/c
+BUILT = $(or $(CARGO_TARGET_DIR),target)
+# Where the Go module looks for it.
+C = target/c
 PREFIX ?= /usr/local
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
@@ -18,12 +19,12 @@ $(C)/libpoolscope.a: FORCE
 	$(CARGO) rustc --release --features ffi --lib --crate-type staticlib,cdylib -- -C link-arg=-Wl,-soname,$(SONAME)
 	@mkdir -p $(C)
 	ld -r --gc-sections --force-group-allocation -o $(C)/poolscope.o \
-		$$(nm -D --defined-only $(TARGET)/release/libpoolscope.so | sed 's/.* T /-u /') --whole-archive $(TARGET)/release/libpoolscope.a
+		$$(nm -D --defined-only $(BUILT)/release/libpoolscope.so | sed 's/.* T /-u /') --whole-archive $(BUILT)/release/libpoolscope.a
 	objcopy --wildcard --keep-global-symbol='poolscope_*' --strip-debug --remove-section=.llvm* $(C)/poolscope.o
 	rm -f $@
 	ar rcs $@ $(C)/poolscope.o
 	rm $(C)/poolscope.o
-	cp $(TARGET)/release/libpoolscope.so $(C)/$(SONAME)
+	cp $(BUILT)/release/libpoolscope.so $(C)/$(SONAME)
 	strip --strip-unneeded $(C)/$(SONAME)
 	ln -sf $(SONAME) $(C)/libpoolscope.so
 
@@ -39,7 +40,7 @@ install: lib
 # The C tests under sanitizers and valgrind; the example over every recording; and linked outside the tree.
 test-c: lib
 	$(CARGO) rustc --features ffi --lib --crate-type staticlib
-	$(MAKE) -C bindings/c headers all test memcheck helgrind OUT=$(abspath $(C)) LIBPOOLSCOPE_UNOPTIMISED=$(abspath $(TARGET))/debug/libpoolscope.a
+	$(MAKE) -C bindings/c headers all test memcheck helgrind OUT=$(abspath $(C)) LIBPOOLSCOPE_UNOPTIMISED=$(abspath $(BUILT))/debug/libpoolscope.a
 	POOLSCOPE_C_FILTER=$(abspath $(C))/filter $(CARGO) test --test c -- --ignored
 	$(MAKE) install PREFIX=$(abspath $(C))/installed >/dev/null
 	bindings/c/tests/install.sh $(abspath $(C))/installed

@@ -1,12 +1,13 @@
 //! Everything that verdicts depend on, and how it changes.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use super::components::{Listed as Components, defaults};
 use super::fact::{Description, Fact, Lesson, Node, label_pool, service_key};
 use super::log::{Change, Log};
 use super::membership::Membership as Pools;
-use super::source::{Listed, Source};
+use super::source::{Listed, Sources};
 use super::table::Table;
 use crate::config::rewrites::Rewrites;
 use crate::config::{Components as Who, Config, Membership};
@@ -27,7 +28,7 @@ pub(crate) struct Facts {
     /// One at most: the ConfigMap that names components.
     components: Table<Components>,
     membership: Pools,
-    sources: [Source; FactKind::ALL.len()],
+    sources: [Sources; FactKind::ALL.len()],
     log: Log,
     /// Deleted Services whose keys are held, the longest deleted first.
     deleted: VecDeque<(Box<[u8]>, Version)>,
@@ -137,9 +138,9 @@ impl Facts {
         &self.membership
     }
 
-    /// The source of a kind, once there is one.
-    pub(super) fn source(&self, kind: FactKind) -> Option<&Selection> {
-        self.sources[kind as usize].selection.as_ref()
+    /// What was listed of a kind.
+    pub(super) fn sources(&self, kind: FactKind) -> impl Iterator<Item = &Selection> {
+        self.sources[kind as usize].selections()
     }
 
     /// Whether a Node of that name was seen.
@@ -149,7 +150,7 @@ impl Facts {
 
     /// See [`Cluster::forget_source`](super::Cluster::forget_source).
     pub(super) fn forget_source(&mut self, kind: FactKind) {
-        self.sources[kind as usize] = Source::default();
+        self.sources[kind as usize] = Sources::default();
         match kind {
             FactKind::Service => self.services.forget_versions(),
             FactKind::Node | FactKind::CiliumNode => self.nodes.forget_versions(),
@@ -164,19 +165,27 @@ impl Facts {
         if selection.is_of_one_name() && kind != FactKind::ConfigMap {
             return list.facts.into_values().for_each(|fact| self.single(kind, fact));
         }
-        if self.sources[kind as usize].listed(selection, version) == Listed::Old {
-            return;
-        }
+        let source = match self.sources[kind as usize].listed(selection, version) {
+            Listed::Old => return,
+            Listed::Covered => {
+                let mut changes = Vec::new();
+                list.facts.into_values().for_each(|fact| self.hear(kind, selection, version, fact, false, &mut changes));
+                return self.log.note(changes);
+            }
+            Listed::Replaces(source) => source,
+        };
         let mut changes = Vec::new();
         // What could not be decoded may be any of those that seem absent.
         if list.undecodable == 0 {
             for key in self.absent_from(kind, selection, version, &list.facts) {
-                self.forget(kind, &key, version, &mut changes);
+                if self.sources[kind as usize].may_be_gone(selection, &key) {
+                    self.forget(kind, &key, version, &mut changes);
+                }
             }
         }
         for fact in list.facts.into_values() {
             if self.held(kind, &fact.key).is_none_or(|held| !fact.version.is_before(held)) {
-                self.set(fact, true, &mut changes);
+                self.set(fact, Some(&source), &mut changes);
             }
         }
         self.log.note(changes);
@@ -184,15 +193,19 @@ impl Facts {
 
     /// ADDED or MODIFIED (`gone` false) or DELETED (`gone` true) on a watch of `selection` that started at `start`.
     pub(super) fn event(&mut self, kind: FactKind, selection: &Selection, start: Version, fact: Fact, gone: bool) {
+        let mut changes = Vec::new();
+        self.hear(kind, selection, start, fact, gone, &mut changes);
+        self.log.note(changes);
+    }
+
+    fn hear(&mut self, kind: FactKind, selection: &Selection, start: Version, fact: Fact, gone: bool, changes: &mut Vec<Change>) {
         let held = self.held(kind, &fact.key);
         let news = self.sources[kind as usize].event(selection, start, fact.version, &fact.key, held);
-        let mut changes = Vec::new();
         if news.is_news && !gone {
-            self.set(fact, news.is_own, &mut changes);
+            self.set(fact, news.source.as_ref(), changes);
         } else if news.is_news && news.may_be_gone {
-            self.forget(kind, &fact.key, fact.version, &mut changes);
+            self.forget(kind, &fact.key, fact.version, changes);
         }
-        self.log.note(changes);
     }
 
     /// A bookmark on a watch of `selection` that started at `start`.
@@ -204,7 +217,7 @@ impl Facts {
     pub(super) fn single(&mut self, kind: FactKind, fact: Fact) {
         if self.sources[kind as usize].single(fact.version, &fact.key, self.held(kind, &fact.key)) {
             let mut changes = Vec::new();
-            self.set(fact, false, &mut changes);
+            self.set(fact, None, &mut changes);
             self.log.note(changes);
         }
     }
@@ -227,20 +240,20 @@ impl Facts {
         }
     }
 
-    fn set(&mut self, fact: Fact, listed_by_source: bool, changes: &mut Vec<Change>) {
+    fn set(&mut self, fact: Fact, source: Option<&Arc<Selection>>, changes: &mut Vec<Change>) {
         let Fact { key, version, lesson } = fact;
         match lesson {
-            Lesson::Service(keys) => self.set_service(&key, version, listed_by_source, Asked { keys, deleted: false }, changes),
+            Lesson::Service(keys) => self.set_service(&key, version, source, Asked { keys, deleted: false }, changes),
             Lesson::Node(node) => {
-                let before = self.nodes.set(&key, version, listed_by_source, node.clone());
+                let before = self.nodes.set(&key, version, source, node.clone());
                 self.node_changed(&key, Some(node), before, changes);
             }
             Lesson::Pool(pool) => {
-                let before = self.pools.set(&key, version, listed_by_source, pool.clone());
+                let before = self.pools.set(&key, version, source, pool.clone());
                 self.pool_changed(Some(pool), before, changes);
             }
             Lesson::Components(listed) => {
-                let before = self.components.set(&key, version, listed_by_source, listed.clone());
+                let before = self.components.set(&key, version, source, listed.clone());
                 if before.unwrap_or_default() != listed {
                     changes.push(Change::Components(text(&key)));
                 }
@@ -259,7 +272,7 @@ impl Facts {
                 }
                 Some(asked) => {
                     let asked = Asked { deleted: true, ..asked.clone() };
-                    self.set_service(key, version, false, asked, changes);
+                    self.set_service(key, version, None, asked, changes);
                     self.deleted.push_back((key.into(), version));
                     if self.deleted.len() > MAX_DELETED {
                         self.forget_longest_deleted(changes);
@@ -291,8 +304,8 @@ impl Facts {
         }
     }
 
-    fn set_service(&mut self, key: &[u8], version: Version, listed: bool, asked: Asked, changes: &mut Vec<Change>) {
-        let before = self.services.set(key, version, listed, asked.clone());
+    fn set_service(&mut self, key: &[u8], version: Version, source: Option<&Arc<Selection>>, asked: Asked, changes: &mut Vec<Change>) {
+        let before = self.services.set(key, version, source, asked.clone());
         if before.is_none_or(|before| before.keys != asked.keys) {
             changes.push(Change::Service(text(key)));
         }
@@ -333,6 +346,10 @@ impl Facts {
                 changes.push(Change::Pool(text(&pool)));
             }
         }
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.log.generation()
     }
 
     /// The generation, and what changed after an earlier one; `None` if that is no longer known.

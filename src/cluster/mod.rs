@@ -55,7 +55,7 @@ pub struct Missing {
     pub kind: FactKind,
     /// Where to ask for it. Older versions of OpenYurt serve NodePools as v1beta1 or v1alpha1 only, which do as well.
     pub path: Box<str>,
-    /// What is known instead, if the lists seen so far are not enough.
+    /// What is known instead, if the lists seen so far are not enough; several are divided by semicolons.
     pub known: Option<Box<str>>,
 }
 
@@ -66,6 +66,12 @@ impl fmt::Display for Missing {
             Some(known) => write!(out, "the {} list seen covers only {known} (GET {})", self.kind, self.path),
         }
     }
+}
+
+/// The lists that were seen, in words.
+fn in_words<'a>(known: impl Iterator<Item = &'a Selection>) -> Option<Box<str>> {
+    let known: Vec<String> = known.map(Selection::to_string).collect();
+    (!known.is_empty()).then(|| known.join("; ").into())
 }
 
 /// How much of a kind has to be known.
@@ -145,21 +151,19 @@ impl Cluster {
         let everything = Selection::default();
         let mut missing = Vec::new();
         for kind in FactKind::ALL.into_iter().filter(|&kind| matters(kind, config)) {
-            let known = facts.source(kind);
+            let known = |enough: &dyn Fn(&Selection) -> bool| facts.sources(kind).any(enough);
             let need = if kind == FactKind::ConfigMap && may_get_more { Need::All } else { need(kind, now, config) };
             let enough = match (kind, need) {
                 (_, Need::Nothing) => true,
-                (FactKind::Service, _) => known.is_some_and(|known| known.covers_services_of(selection)),
-                (FactKind::ConfigMap, _) => {
-                    facts.components().is_some() || known.is_some_and(|known| known.covers(&config_map::selection()))
-                }
+                (FactKind::Service, _) => known(&|known| known.covers_services_of(selection)),
+                (FactKind::ConfigMap, _) => facts.components().is_some() || known(&|known| known.covers(&config_map::selection())),
                 // Only the own Node's label is needed, and one that was read says it whatever list it came from.
-                (_, Need::Own) => facts.has_node(node) || known.is_some_and(|known| known.must_have(node.as_bytes())),
-                (_, Need::All) => known.is_some_and(|known| known.covers(&everything)),
+                (_, Need::Own) => facts.has_node(node) || known(&|known| known.must_have(node.as_bytes())),
+                (_, Need::All) => known(&|known| known.covers(&everything)),
             };
             if !enough {
                 let path = if need == Need::Own { format!("{}/{node}", kind.list_path()) } else { kind.list_path().to_owned() };
-                missing.push(Missing { kind, path: path.into(), known: known.map(|known| known.to_string().into()) });
+                missing.push(Missing { kind, path: path.into(), known: in_words(facts.sources(kind)) });
             }
         }
         missing

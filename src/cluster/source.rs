@@ -1,17 +1,24 @@
 //! Where the facts of one kind come from, and which of them are news.
 //!
 //! Several streams may carry the same kind: a client's own watch, the embedder's feed, a second client with selectors.
-//! One of them is the source: the widest list seen. What it has delivered up to a resourceVersion is known, whichever
-//! stream repeats it later.
+//! Sources are those of which a whole list was seen and which no wider one covers. What a source has delivered up to a
+//! resourceVersion is known, whichever stream repeats it later; what another stream says beyond that is news all the same.
+
+use std::sync::Arc;
 
 use crate::object::selection::Selection;
 use crate::object::version::Version;
 
-/// The source of one kind.
+/// How many sources of one kind there may be; none covers another, so that there are hardly ever two.
+const MAX_SOURCES: usize = 8;
+
+/// The sources of one kind, the one that was listed last at the end.
 #[derive(Debug, Default)]
-pub(crate) struct Source {
-    /// What was listed to the end, once something was.
-    pub(crate) selection: Option<Selection>,
+pub(crate) struct Sources(Vec<Source>);
+
+#[derive(Debug)]
+struct Source {
+    selection: Arc<Selection>,
     /// Everything in the selection is known up to here.
     high: Version,
 }
@@ -21,69 +28,90 @@ pub(crate) struct Source {
 pub(crate) enum Listed {
     /// It says nothing new.
     Old,
+    /// A wider one is known: its objects may be news, but what it does not have may be there.
+    Covered,
     /// It is the state of everything selected.
-    Replaces,
+    Replaces(Arc<Selection>),
 }
 
 /// What an event says that was not known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct News {
     /// It is newer than what is known.
     pub(crate) is_news: bool,
-    /// It came from the source itself.
-    pub(crate) is_own: bool,
+    /// The source that it came from.
+    pub(crate) source: Option<Arc<Selection>>,
     /// DELETED means that the object is gone.
     pub(crate) may_be_gone: bool,
 }
 
-impl Source {
+impl Sources {
+    /// What was listed to the end.
+    pub(crate) fn selections(&self) -> impl Iterator<Item = &Selection> {
+        self.0.iter().map(|source| &*source.selection)
+    }
+
     /// A list of `selection` was read to its end at `version`.
     pub(crate) fn listed(&mut self, selection: &Selection, version: Version) -> Listed {
-        if let Some(known) = &self.selection {
-            let same = known == selection;
-            if !same && !selection.covers(known) || same && version.is_before(self.high) {
-                return Listed::Old;
-            }
+        let same = self.0.iter().position(|source| *source.selection == *selection);
+        let selection = match same {
+            Some(at) if version.is_before(self.0[at].high) => return Listed::Old,
+            Some(at) => self.0.remove(at).selection,
+            None if self.selections().any(|known| known.covers(selection)) => return Listed::Covered,
+            None => Arc::new(selection.clone()),
+        };
+        self.0.retain(|source| !selection.covers(&source.selection));
+        if self.0.len() == MAX_SOURCES {
+            // Of a namespace least is missing.
+            let narrow = self.0.iter().position(|source| source.selection.namespace.is_some());
+            self.0.remove(narrow.unwrap_or(0));
         }
-        self.selection = Some(selection.clone());
-        self.high = version;
-        Listed::Replaces
+        self.0.push(Source { selection: selection.clone(), high: version });
+        Listed::Replaces(selection)
     }
 
     /// An event at `version` about the object of key `key` came on a watch of `selection` that started at `start`. `held`
     /// is the version of the object as it is known.
     pub(crate) fn event(&mut self, selection: &Selection, start: Version, version: Version, key: &[u8], held: Option<Version>) -> News {
-        let mut news = News { is_news: held.is_none_or(|held| !version.is_covered_by(held)), is_own: false, may_be_gone: true };
-        match &self.selection {
-            // Nothing was listed yet: what comes is better than nothing, but completes nothing.
-            None => {}
-            Some(known) if known == selection => {
-                news.is_own = true;
-                news.is_news &= !version.is_covered_by(self.high);
-                self.progress(start, version);
-            }
-            Some(known) => {
-                news.is_news &= !(known.must_have(key) && version.is_covered_by(self.high));
-                // An object that leaves a narrower selection is DELETED there, and still exists.
-                news.may_be_gone = selection.is_of_one_name();
-            }
+        let own = self.0.iter().position(|source| *source.selection == *selection);
+        let is_known = own.is_some_and(|own| version.is_covered_by(self.0[own].high)) || self.must_know(key, version);
+        let news = News {
+            is_news: !is_known && held.is_none_or(|held| !version.is_covered_by(held)),
+            source: own.map(|own| self.0[own].selection.clone()),
+            // Where nothing was listed yet what comes is better than nothing.
+            may_be_gone: if own.is_some() { self.may_be_gone(selection, key) } else { self.0.is_empty() || selection.cannot_be_left() },
+        };
+        if let Some(own) = own {
+            self.0[own].progress(start, version);
         }
         news
     }
 
+    /// Whether an object that a source of `selection` has no more is gone. One that leaves a selection still exists, and where a
+    /// source must have it that one will say when it goes.
+    pub(crate) fn may_be_gone(&self, selection: &Selection, key: &[u8]) -> bool {
+        selection.cannot_be_left() || !self.selections().any(|known| known.must_have(key))
+    }
+
     /// A bookmark at `version` came on a watch of `selection` that started at `start`.
     pub(crate) fn bookmark(&mut self, selection: &Selection, start: Version, version: Version) {
-        if self.selection.as_ref() == Some(selection) {
-            self.progress(start, version);
+        if let Some(own) = self.0.iter_mut().find(|source| *source.selection == *selection) {
+            own.progress(start, version);
         }
     }
 
     /// A single object was read; whether it is news.
     pub(crate) fn single(&self, version: Version, key: &[u8], held: Option<Version>) -> bool {
-        let known = self.selection.as_ref().is_some_and(|known| known.must_have(key) && version.is_covered_by(self.high));
-        !known && held.is_none_or(|held| !version.is_covered_by(held))
+        !self.must_know(key, version) && held.is_none_or(|held| !version.is_covered_by(held))
     }
 
+    /// Whether a source has told of the object of that key up to `version`, if it existed.
+    fn must_know(&self, key: &[u8], version: Version) -> bool {
+        self.0.iter().any(|source| source.selection.must_have(key) && version.is_covered_by(source.high))
+    }
+}
+
+impl Source {
     /// A watch that started above what is known leaves a gap, so what it delivers does not close it.
     fn progress(&mut self, start: Version, version: Version) {
         if start.is_covered_by(self.high) {
@@ -107,22 +135,51 @@ mod tests {
 
     #[test]
     fn the_widest_list_is_the_source() {
-        let mut source = Source::default();
+        let mut source = Sources::default();
         let (all, shop) = (selection(None, &[], &[]), selection(Some("shop"), &[], &[]));
-        assert_eq!(source.listed(&shop, at(10)), Listed::Replaces);
-        assert_eq!(source.listed(&all, at(5)), Listed::Replaces);
-        assert_eq!(source.listed(&shop, at(20)), Listed::Old);
+        let replaces = |selection: &Selection| Listed::Replaces(Arc::new(selection.clone()));
+        assert_eq!(source.listed(&shop, at(10)), replaces(&shop));
+        assert_eq!(source.listed(&all, at(5)), replaces(&all));
+        assert_eq!(source.listed(&shop, at(20)), Listed::Covered);
         assert_eq!(source.listed(&all, at(4)), Listed::Old);
-        assert_eq!(source.listed(&all, at(30)), Listed::Replaces);
+        assert_eq!(source.listed(&all, at(30)), replaces(&all));
+        assert_eq!(source.selections().collect::<Vec<_>>(), [&all]);
     }
 
-    fn is_news(source: &mut Source, selection: &Selection, start: u64, version: u64, held: Option<Version>) -> bool {
+    #[test]
+    fn lists_of_which_none_covers_another_are_sources_beside_each_other() {
+        let mut source = Sources::default();
+        let (shop, labelled) = (selection(Some("shop"), &[], &[]), selection(None, &["!a"], &[]));
+        source.listed(&shop, at(10));
+        source.listed(&labelled, at(20));
+        assert_eq!(source.selections().collect::<Vec<_>>(), [&shop, &labelled]);
+        // Each knows its own.
+        assert!(is_news(&mut source, &shop, 10, 15, None));
+        assert!(!is_news(&mut source, &labelled, 20, 15, None));
+        // What leaves the labels is still in the namespace, which says when it goes.
+        let mut gone = |selection: &Selection, key: &[u8]| source.event(selection, at(20), at(30), key, None).may_be_gone;
+        assert_eq!((gone(&labelled, b"shop/web"), gone(&labelled, b"iot/web"), gone(&shop, b"shop/web")), (false, true, true));
+    }
+
+    #[test]
+    fn of_too_many_sources_a_namespace_goes_first() {
+        let mut source = Sources::default();
+        let labelled = selection(None, &["!a"], &[]);
+        source.listed(&labelled, at(1));
+        for number in 0..MAX_SOURCES as u64 {
+            source.listed(&selection(Some(&format!("n{number}")), &[], &[]), at(2 + number));
+        }
+        let left: Vec<String> = source.selections().map(|known| known.namespace.clone().unwrap_or_default()).collect();
+        assert_eq!(left, ["", "n1", "n2", "n3", "n4", "n5", "n6", "n7"]);
+    }
+
+    fn is_news(source: &mut Sources, selection: &Selection, start: u64, version: u64, held: Option<Version>) -> bool {
         source.event(selection, at(start), at(version), b"shop/web", held).is_news
     }
 
     #[test]
     fn what_is_known_is_no_news_whichever_stream_repeats_it() {
-        let mut source = Source::default();
+        let mut source = Sources::default();
         let (all, shop) = (selection(None, &[], &[]), selection(Some("shop"), &[], &[]));
         source.listed(&all, at(10));
         assert!(is_news(&mut source, &all, 10, 15, Some(at(9))));
@@ -137,17 +194,18 @@ mod tests {
 
     #[test]
     fn leaving_a_narrower_selection_is_not_the_end_of_an_object() {
-        let mut source = Source::default();
+        let mut source = Sources::default();
         source.listed(&selection(None, &[], &[]), at(10));
         let mut gone = |selection: &Selection| source.event(selection, at(10), at(20), b"shop/web", None).may_be_gone;
         assert!(!gone(&selection(None, &["a=b"], &[])));
         assert!(gone(&selection(Some("shop"), &[], &["metadata.name=web"])));
+        assert!(!gone(&selection(Some("shop"), &["a=b"], &["metadata.name=web"])), "it may have lost the label");
         assert!(gone(&selection(None, &[], &[])));
     }
 
     #[test]
     fn a_watch_that_started_above_leaves_the_gap_open() {
-        let mut source = Source::default();
+        let mut source = Sources::default();
         let all = selection(None, &[], &[]);
         source.listed(&all, at(10));
         assert!(is_news(&mut source, &all, 100, 150, None));

@@ -1,6 +1,7 @@
 //! Objects of one kind by key, each with the version it was seen at.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::fact::Fact;
 
@@ -16,8 +17,8 @@ pub(super) struct Table<V> {
 #[derive(Debug)]
 struct Entry<V> {
     version: Version,
-    /// It came from the source's own list or watch, so that the next list has it if it still exists.
-    listed: bool,
+    /// The source that has it: the next list of that, or of more, has it too if it still exists.
+    source: Option<Arc<Selection>>,
     value: V,
 }
 
@@ -36,10 +37,10 @@ impl<V> Table<V> {
         self.entries.get(key).map(|entry| entry.version)
     }
 
-    /// Puts an object in and returns what was there. `listed`: by the source's own list or watch.
-    pub(super) fn set(&mut self, key: &[u8], version: Version, listed: bool, value: V) -> Option<V> {
-        let listed = listed || self.entries.get(key).is_some_and(|entry| entry.listed);
-        self.entries.insert(key.into(), Entry { version, listed, value }).map(|entry| entry.value)
+    /// Puts an object in and returns what was there. `source`: the one whose list or watch has it.
+    pub(super) fn set(&mut self, key: &[u8], version: Version, source: Option<&Arc<Selection>>, value: V) -> Option<V> {
+        let source = source.or_else(|| self.entries.get(key)?.source.as_ref()).cloned();
+        self.entries.insert(key.into(), Entry { version, source, value }).map(|entry| entry.value)
     }
 
     pub(super) fn remove(&mut self, key: &[u8]) -> Option<V> {
@@ -50,7 +51,8 @@ impl<V> Table<V> {
     /// unless they were seen later than it.
     pub(super) fn absent_from(&self, selection: &Selection, version: Version, list: &HashMap<Box<[u8]>, Fact>) -> Vec<Box<[u8]>> {
         let absent = |key: &[u8], entry: &Entry<V>| {
-            (entry.listed || selection.must_have(key)) && !list.contains_key(key) && !version.is_before(entry.version)
+            let listed = entry.source.as_ref().is_some_and(|source| selection.covers(source));
+            (listed || selection.must_have(key)) && !list.contains_key(key) && !version.is_before(entry.version)
         };
         self.entries.iter().filter(|(key, entry)| absent(key, entry)).map(|(key, _)| key.clone()).collect()
     }

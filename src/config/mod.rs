@@ -67,7 +67,7 @@ pub enum Components {
 /// An address on the node that stands for the API server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Hub {
-    /// Its IP address; no loopback address, which pods cannot reach from their own network.
+    /// Its IP address. A loopback address leads nowhere for pods, which have a network of their own.
     pub host: IpAddr,
     /// Its port, 1 to 65535.
     pub port: u16,

@@ -319,12 +319,8 @@ impl Ledger {
     pub(crate) fn remove(&mut self, name: &[u8], notes: bool) {
         let Some(id) = self.names.remove(name) else { return };
         if notes && self.entry(id).given {
-            if self.gone.len() == MAX_GONE {
-                // Of a client from before it would not be known what it has.
-                self.gone.clear();
-                self.floor = self.high;
-            }
             self.gone.insert(name.into());
+            self.bound_gone();
         }
         self.keep(id, None);
         self.place(id, &[]);
@@ -334,6 +330,14 @@ impl Ledger {
         self.settled(id);
         self.missing.remove(&id);
         self.vacant.push(id);
+    }
+
+    /// Forgets what is gone if it has become too much: of a client from before it is not known any more what it has.
+    fn bound_gone(&mut self) {
+        if self.gone.len() > MAX_GONE {
+            self.gone.clear();
+            self.floor = self.high;
+        }
     }
 
     /// The client has been told what upstream says of the object: nothing is owed of it.
@@ -483,6 +487,24 @@ mod tests {
         ours.agree(&theirs, at(6));
         let id = ours.find(b"shop/cart-1").unwrap();
         assert_eq!((ours.entry(id).sent, ours.owed.is_empty()), (None, true));
+    }
+
+    #[test]
+    fn what_is_gone_is_bounded_even_where_two_pasts_came_together() {
+        let gone = |from: usize| {
+            let mut ledger = Ledger::new(Digests::default(), 0);
+            ledger.gone.extend((from..from + MAX_GONE).map(|number| format!("shop/{number}").into_bytes().into()));
+            ledger
+        };
+        let mut ledger = gone(0);
+        ledger.agree(&gone(MAX_GONE), at(5));
+        ledger.high = at(9);
+        let id = see(&mut ledger, 9, &[]);
+        ledger.entry_mut(id).said(Form::Digest(17), at(9), false);
+        ledger.remove(b"shop/cart-1", true);
+        assert_eq!((ledger.gone.len(), ledger.floor), (0, at(9)));
+        ledger.remove(b"shop/cart-1", true);
+        assert_eq!(ledger.has(b"shop/0"), Has::No);
     }
 
     #[test]

@@ -26,8 +26,8 @@ pub(crate) struct Key {
     pub(crate) encoding: Encoding,
     /// Only metadata was asked for: such a client holds nothing that could be owed.
     pub(crate) metadata_only: bool,
-    /// Who the client is, where that decides what it gets.
-    pub(crate) component: Option<Box<str>>,
+    /// What the client calls itself: two programs on one node do not take each other's past.
+    pub(crate) client: Box<str>,
 }
 
 /// How many unused ledgers may be for one key, lists that are half read apart. A client that lists and does not watch leaves
@@ -201,7 +201,7 @@ mod tests {
 
     fn key(node: &str) -> Key {
         let (kind, encoding) = (SubjectKind::EndpointSlice, Encoding::Json);
-        Key { node: node.as_bytes().into(), kind, selection: Selection::default(), encoding, metadata_only: false, component: None }
+        Key { node: node.as_bytes().into(), kind, selection: Selection::default(), encoding, metadata_only: false, client: "".into() }
     }
 
     fn at(version: u64) -> Version {

@@ -43,6 +43,11 @@ impl Selection {
         in_namespace && self.labels.is_empty() && self.fields.is_empty()
     }
 
+    /// An object cannot leave the selection and still be there.
+    pub(crate) fn cannot_be_left(&self) -> bool {
+        self.labels.is_empty() && (self.fields.is_empty() || self.fields.len() == 1 && self.is_of_one_name())
+    }
+
     /// Asks for one object by its name. Such a list says all of that object and nothing of any other.
     pub(crate) fn is_of_one_name(&self) -> bool {
         self.fields.iter().any(|field| field.starts_with("metadata.name="))

@@ -220,13 +220,24 @@ impl Rules {
 
     /// Looks which rewrites the client gets as the facts are now.
     pub(crate) fn choose(&mut self) {
-        let generation = self.cluster.generation();
+        if self.may_choose_otherwise(self.cluster.generation()) {
+            let cluster = self.cluster.clone();
+            self.choose_by(&cluster.read());
+        }
+    }
+
+    /// The same as these facts have it.
+    pub(crate) fn choose_by(&mut self, facts: &Facts) {
+        if self.may_choose_otherwise(facts.generation()) {
+            self.rewrites = facts.rewrites_of(&self.component, self.cluster.config()).and(rewrites_of(self.kind));
+            self.generation = Some(facts.generation());
+        }
+    }
+
+    fn may_choose_otherwise(&self, generation: u64) -> bool {
         // Only the ConfigMap chooses otherwise later.
         let settled = self.generation.is_some() && self.cluster.config().components == Components::All;
-        if !settled && self.generation != Some(generation) {
-            self.rewrites = self.cluster.read().rewrites_of(&self.component, self.cluster.config()).and(rewrites_of(self.kind));
-            self.generation = Some(generation);
-        }
+        !settled && self.generation != Some(generation)
     }
 
     /// What this node's client may see of an object whose Service is `service`.
@@ -277,8 +288,8 @@ impl Rules {
         drop(facts);
         if let (ServiceReason::Redirected, Some(hub)) = (reason, config.master_service) {
             master_service::lead(buf, object, encoding(outline), hub, &config.limits, edit)?;
-            self.may_redirect = false;
         }
+        self.may_redirect &= !is_kubernetes(&namespace, &name);
         Ok(Judged {
             changes: edit.changes(),
             hidden: reason.hides(),
@@ -295,12 +306,14 @@ impl Rules {
             return Ok(None);
         };
         let text = |span| outline.optional_text(buf, span);
-        if !is_kubernetes(&text(outline.namespace), &text(outline.name))
-            || !forward_kubernetes_service::lead(buf, object, encoding(outline), hub, &config.limits, edit)?
-        {
+        if !is_kubernetes(&text(outline.namespace), &text(outline.name)) {
             return Ok(None);
         }
+        // There is no other of that name, whether this one leads elsewhere or not.
         self.may_redirect = false;
+        if !forward_kubernetes_service::lead(buf, object, encoding(outline), hub, &config.limits, edit)? {
+            return Ok(None);
+        }
         write_service_key(&mut self.service_key, &text(outline.namespace), &text(outline.service_name));
         if outline.service_name.is_none() {
             self.service_key.clear();

@@ -12,10 +12,12 @@ use crate::topology::verdict::Lens;
 
 /// Finds the objects that the changes of facts since the last time may have changed for the client.
 pub(super) fn collect(ledger: &mut Ledger, rule: &mut Rules) {
-    rule.choose();
-    let rule = &*rule;
-    let (cluster, own) = (rule.cluster(), rule.node());
+    let cluster = rule.cluster().clone();
     let facts = cluster.read();
+    // By the same facts whose changes count as looked at from here on.
+    rule.choose_by(&facts);
+    let rule = &*rule;
+    let own = rule.node();
     let (generation, changes) = facts.changes_since(ledger.generation);
     ledger.generation = generation;
     if rule.kind() == SubjectKind::Service {

@@ -1,6 +1,8 @@
 //! Events that upstream never sent: MODIFIED for an object that a client has to be told again, a BOOKMARK, and the ERROR
 //! that ends a watch (wire 1.1, 1.2, 1.7).
 
+use bytes::BytesMut;
+
 use super::status::Status;
 use crate::object::SubjectKind;
 use crate::object::envelope::MAGIC;
@@ -46,7 +48,14 @@ pub(super) fn write_object(
             for part in [r#"{"type":""#, event, r#"","object":"#] {
                 out.put(part.as_bytes());
             }
-            edit.write(buf, object, out);
+            if object.of(buf).contains(&b'\n') {
+                // It is from a list that was written for people. An event is a line (wire 1.1), and inside strings newlines are escaped.
+                let mut lines = BytesMut::new();
+                edit.write(buf, object, &mut Output::to(&mut lines));
+                lines[..].split(|byte| matches!(byte, b'\n' | b'\r')).for_each(|part| out.put(part));
+            } else {
+                edit.write(buf, object, out);
+            }
             out.put(b"}\n");
         }
         Encoding::Protobuf => {
@@ -167,8 +176,6 @@ pub(super) fn put_varint(out: &mut Vec<u8>, value: u64) {
 
 #[cfg(test)]
 mod tests {
-    use bytes::BytesMut;
-
     use super::*;
 
     fn hex(text: &str) -> Vec<u8> {

@@ -49,6 +49,9 @@ pub(super) struct Follow {
     max_retained: usize,
     /// Objects of ladders' Services: which rung counts is known when all of their slices are.
     held: Vec<Held>,
+    /// Bytes that were held back of this response.
+    held_bytes: usize,
+    max_held: usize,
     /// Reads single objects.
     pub(super) scanner: Scanner,
     pub(super) name: Vec<u8>,
@@ -65,13 +68,13 @@ pub(super) enum Phase {
         /// All pages before were seen.
         whole: bool,
     },
-    /// The initial events of a watch: nothing may be said by us (wire 4.5, rule 1).
+    /// The initial events of a watch: nothing may be said by us (wire 4.5, rule 5).
     Initial {
         /// A bookmark ends them; otherwise the first event that is not ADDED does.
         announced: bool,
     },
     Live,
-    /// An ERROR was given: nothing may follow it (rule 5).
+    /// An ERROR was given: nothing may follow it (wire 4.5, rule 10).
     Over,
 }
 
@@ -95,13 +98,7 @@ pub(super) enum Told {
 impl Follow {
     /// Follows the client of a response from here on; `None`: there is nothing to follow. A watch goes on from what the
     /// client was told before; where that was not seen, or goes back too far, the error is the answer.
-    pub(super) fn open(
-        rule: &Rules,
-        encoding: Encoding,
-        target: &Target,
-        component: Option<Box<str>>,
-        alone: bool,
-    ) -> Result<Option<Follow>, Answer> {
+    pub(super) fn open(rule: &Rules, encoding: Encoding, target: &Target, client: Box<str>, alone: bool) -> Result<Option<Follow>, Answer> {
         let (cluster, kind) = (rule.cluster(), rule.kind());
         let config = cluster.config();
         // Services have no endpoints, and no siblings.
@@ -111,7 +108,7 @@ impl Follow {
             return Ok(None);
         }
         let (node, selection) = (rule.node().into(), target.selection.clone());
-        let key = Key { node, kind, selection, encoding, metadata_only: target.metadata_only, component };
+        let key = Key { node, kind, selection, encoding, metadata_only: target.metadata_only, client };
         let mut shelf = cluster.shelf();
         let begin = |shelf: &Shelf| shelf.begin(cluster.generation());
         let (ledger, phase) = match (target.verb, &target.continues) {
@@ -150,6 +147,8 @@ impl Follow {
             max_retained: config.limits.ledger_bytes,
             key: (!alone).then_some(key),
             held: Vec::new(),
+            held_bytes: 0,
+            max_held: config.limits.list_bytes,
             scanner: Scanner::new(kind.shape(ladders), config.limits.depth, config.limits.endpoints),
             name: Vec::new(),
             form: Vec::new(),
@@ -212,7 +211,11 @@ impl Follow {
             ledger.settled(id);
             ledger.entry_mut(id).sent = None;
             self.held.push(Held { id, object: unit.object_bytes().to_vec() });
-            return Ok(Told::Not);
+            self.held_bytes += unit.object.len();
+            return match self.held_bytes <= self.max_held {
+                true => Ok(Told::Not),
+                false => Err(Fault::held(unit.object.start, self.max_held)),
+            };
         }
         rule.tell(&judged);
         let live = self.phase == Phase::Live;
@@ -221,7 +224,10 @@ impl Follow {
         if judged.hidden {
             entry.said(Form::None, version, false);
             ledger.settled(id);
-            return Ok(if live && has != Has::No { Told::Says(Tells::Deleted) } else { Told::Not });
+            // What it has for certain goes at once, among the initial events too, as upstream's own DELETED would. Lists have no
+            // word for it.
+            let goes = unit.event != Event::None && (has == Has::Yes || live && has == Has::Maybe);
+            return Ok(if goes { Told::Says(Tells::Deleted) } else { Told::Not });
         }
         // Who gets no rewrite gets every event.
         let quiet = self.quiet && live && rule.applies() && entry.sent == Some(Form::Digest(digest));

@@ -92,14 +92,16 @@ impl JsonList {
         }
     }
 
-    /// Holds back what stands before an item or the end of the items.
-    fn defer(&mut self, data: &[u8], cursor: &mut Cursor) {
+    /// Holds back what stands before an item or the end of the items, as long as it is no longer than an item may be.
+    fn defer(&mut self, data: &[u8], cursor: &mut Cursor, context: &Context<'_>) -> Result<()> {
         if let Some(defers) = &mut self.defers
             && matches!(self.expect, Expect::FirstItem | Expect::Item | Expect::NextItem)
         {
             defers.separator.extend_from_slice(&data[cursor.given..cursor.pos]);
             cursor.given = cursor.pos;
+            context.check_size(cursor.pos, defers.separator.len() as u64)?;
         }
+        Ok(())
     }
 
     /// The items are over: gives those that were held back.
@@ -191,7 +193,7 @@ impl Walk for JsonList {
         loop {
             if !self.inside {
                 let byte = cursor.next_token(data);
-                self.defer(data, cursor);
+                self.defer(data, cursor, context)?;
                 let Some(byte) = byte else { return Ok(()) };
                 match self.punctuation(byte) {
                     Some(Ok(next)) => {

@@ -72,7 +72,7 @@ impl Learner {
 
     fn learn(&mut self, fact: Fact, event: Event) {
         if matches!(self.phase, Phase::Initial { announced: false }) && event != Event::Added {
-            // A legacy watch ends its initial events by the first event of another type (wire 4.5, rule 1).
+            // A legacy watch ends its initial events by the first event of another type (wire 4.5, rule 5).
             let seen = self.listing.facts.values();
             let version = seen.fold(Version::default(), |version, fact| version.later(fact.version));
             self.initial_events_ended(version);

@@ -330,17 +330,16 @@ pub(crate) fn open(cluster: &Cluster, node: &str, agent: Option<&str>, request: 
         let Some(learner) = learner else { return Ok(Opened::PassThrough) };
         return Ok(Opened::Rewrite(Stream::new(target.verb, encoding(request, head)?, Role::Learn(Box::new(learner)), config)));
     };
-    let agent = || request.values("user-agent").next().or(agent).unwrap_or_default();
+    let agent = request.values("user-agent").next().or(agent).unwrap_or_default();
     // Where every client gets the same it does not matter who it is.
-    let who = (config.components == Components::YurtHub).then(|| component(agent()));
+    let who = (config.components == Components::YurtHub).then(|| component(agent));
     let missing = cluster.missing_for(node, &target.selection, rewrites_of(kind), Some(who.as_deref().unwrap_or_default()));
     if !missing.is_empty() {
         return Ok(Opened::NotReady(NotReady::of(missing, encoding(request, head).unwrap_or(Encoding::Json))));
     }
     let encoding = encoding(request, head)?;
-    let key = who.as_deref().map(Into::into);
     let rules = Rules::new(cluster.clone(), node, kind, who.unwrap_or_default(), target.selection.namespace.as_deref());
-    let follow = match Follow::open(&rules, encoding, &target, key, alone) {
+    let follow = match Follow::open(&rules, encoding, &target, agent.into(), alone) {
         Ok(follow) => follow,
         Err(expired) => return Ok(Opened::Expired(expired)),
     };

@@ -185,13 +185,14 @@ impl Target {
 }
 
 /// The segments of a path, percent-decoded. `.` and `..` are resolved, as they may be on the way to the API server.
+/// A slash that is escaped separates too: Go's servers see the path decoded.
 fn segments(path: &str) -> Vec<String> {
     let mut segments: Vec<String> = Vec::new();
-    for segment in path.split('/').map(decoded) {
-        match segment.as_str() {
+    for segment in decoded(path).split('/') {
+        match segment {
             "" | "." => {}
             ".." => drop(segments.pop()),
-            _ => segments.push(segment),
+            _ => segments.push(segment.to_owned()),
         }
     }
     segments
@@ -355,6 +356,7 @@ mod tests {
             "https://10.0.0.1:6443/apis/discovery.k8s.io/v1/endpointslices",
             "/k8s/clusters/c-1/apis/discovery.k8s.io/v1/endpointslices",
             "/apis/discovery%2Ek8s.io/v1/%65ndpointslices",
+            "/apis%2Fdiscovery.k8s.io/v1%2fendpointslices",
             "//apis/discovery.k8s.io/v1/endpointslices/",
             "/apis/discovery.k8s.io/v1/pods/../endpointslices",
             // A prefix may look like the root, and a host too.

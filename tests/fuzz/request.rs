@@ -121,12 +121,12 @@ fn plain(request: &Request) -> Answered {
         _ => path,
     };
     let mut segments: Vec<String> = Vec::new();
-    for segment in path.split('/') {
-        let segment = unescaped(segment);
-        match &*segment {
+    // Go's servers decode the path before anything else looks at it.
+    for segment in unescaped(path).split('/') {
+        match segment {
             "" | "." => {}
             ".." => drop(segments.pop()),
-            _ => segments.push(segment),
+            _ => segments.push(segment.to_owned()),
         }
     }
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();

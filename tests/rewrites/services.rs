@@ -170,6 +170,24 @@ fn initial_events_are_without_what_is_hidden() {
     }
 }
 
+#[test]
+fn what_becomes_hidden_among_the_initial_events_is_deleted_at_once() {
+    // A server whose cache lags brings what it missed before it says that this was all.
+    for encoding in ENCODINGS {
+        let (cluster, client) = hangzhou(encoding);
+        let mut watch = client.open("?watch=true&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan");
+        assert_eq!(watch.says("ADDED", &listening("shop/web", 7, "hangzhou")), ["ADDED shop/web@7 NodePort 10.96.0.1 https=443"]);
+        assert_eq!(watch.says("ADDED", &listening("shop/db", 8, "hangzhou")), ["ADDED shop/db@8 NodePort 10.96.0.1 https=443"]);
+        assert_eq!(watch.says("MODIFIED", &listening("shop/web", 11, "shanghai")), ["DELETED shop/web@11 NodePort 10.96.0.1 https=443"]);
+        move_me(&cluster, 2, "shanghai");
+        assert_eq!(watch.says("MODIFIED", &listening("shop/db", 12, "hangzhou")), ["DELETED shop/db@12 NodePort 10.96.0.1 https=443"]);
+        assert_eq!(watch.says("MODIFIED", &listening("shop/db", 13, "hangzhou")), [""; 0]);
+        let told = watch.bookmark(13, true);
+        assert_eq!(told, ["BOOKMARK 13"]);
+        assert_eq!(watch.refresh(), ["ADDED shop/web@13 NodePort 10.96.0.1 https=443", "BOOKMARK 13"]);
+    }
+}
+
 fn moving(encoding: Encoding, retention: Retention) -> (Cluster, Client, Watch) {
     let mut config = everything();
     config.retention = retention;

@@ -10,7 +10,7 @@ mod small;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::BytesMut;
-use poolscope::{Cluster, Config, Head, Opened, Request, Stream};
+use poolscope::{Cluster, Components, Config, Head, NodeView, Opened, Request, Stream};
 use serde_json::{Value, json};
 use shuttle::thread;
 use small::small_cluster;
@@ -45,8 +45,12 @@ fn event(object: Value) -> Vec<u8> {
     format!("{}\n", json!({ "type": "MODIFIED", "object": object })).into_bytes()
 }
 
+fn view(cluster: &Cluster) -> NodeView {
+    cluster.node("me").client("edge-proxy")
+}
+
 fn open(cluster: &Cluster, target: &str) -> Option<Stream> {
-    match cluster.node("me").open(&Request::get(target), &Head::ok("application/json")) {
+    match view(cluster).open(&Request::get(target), &Head::ok("application/json")) {
         Ok(Opened::Rewrite(stream)) => Some(stream),
         Ok(Opened::Expired(_)) => None,
         other => panic!("{other:?}"),
@@ -84,7 +88,7 @@ fn read_events(held: &mut Held, out: &mut BytesMut) -> bool {
 
 /// What the node should hold by what the cluster knows now.
 fn wanted(cluster: &Cluster) -> Held {
-    let node = cluster.node("me");
+    let node = view(cluster);
     let kept =
         |service: &str| NODES.iter().filter(|on| node.judge("shop", Some(service), Some(on)).keeps()).map(|on| (*on).to_owned()).collect();
     SERVICES.iter().map(|service| (format!("{service}-1"), kept(service))).collect()
@@ -97,7 +101,7 @@ fn listed(cluster: &Cluster, version: usize) -> Held {
     read_list(&out)
 }
 
-/// The pool loses and gains members, and a Service changes what it asks for.
+/// The pool loses and gains members, a Service changes what it asks for, and the ConfigMap who gets what.
 fn change_facts(cluster: &Cluster, which: usize) {
     let (target, objects) = match which {
         0 => {
@@ -105,10 +109,15 @@ fn change_facts(cluster: &Cluster, which: usize) {
             let objects = vec![pool(&["me"], "121"), pool(&["me", "other"], "122")];
             ("/apis/apps.openyurt.io/v1beta2/nodepools?watch=true&resourceVersion=100", objects)
         }
-        _ => {
+        1 => {
             let service = |name: &str, keys: Option<&str>, version: &str| json!({ "metadata": { "namespace": "shop", "name": name, "resourceVersion": version, "annotations": { "openyurt.io/topologyKeys": keys } } });
             let objects = vec![service("any", Some("openyurt.io/nodepool"), "121"), service("node", None, "122")];
             ("/api/v1/services?watch=true&resourceVersion=100", objects)
+        }
+        _ => {
+            let granted = |data: Value, version: &str| json!({ "metadata": { "namespace": "kube-system", "name": "yurt-hub-cfg", "resourceVersion": version }, "data": data });
+            let objects = vec![granted(json!({}), "121"), granted(json!({ "servicetopology": "edge-proxy" }), "122")];
+            ("/api/v1/namespaces/kube-system/configmaps?watch=true&resourceVersion=100&fieldSelector=metadata.name%3Dyurt-hub-cfg", objects)
         }
     };
     let mut feed = cluster.feed(&Request::get(target), &Head::ok("application/json")).unwrap();
@@ -177,6 +186,30 @@ fn no_change_of_facts_is_lost_to_a_stream() {
         assert!(watch(&cluster, stream, &mut held, 0..0));
         assert_eq!(cluster.generation(), generation);
         assert_eq!(held, wanted(&cluster));
+    });
+}
+
+#[test]
+fn who_gets_what_is_no_older_than_what_was_looked_at() {
+    in_any_order(|| {
+        let mut config = Config::openyurt();
+        config.components = Components::YurtHub;
+        let cluster = small_cluster(config);
+        let granted = json!({ "metadata": { "namespace": "kube-system", "name": "yurt-hub-cfg", "resourceVersion": "1" }, "data": { "servicetopology": "edge-proxy" } });
+        small::feed(
+            &cluster,
+            "/api/v1/namespaces/kube-system/configmaps?fieldSelector=metadata.name%3Dyurt-hub-cfg",
+            "ConfigMap",
+            &[granted],
+        );
+        let mut held = listed(&cluster, 200);
+        let stream = open(&cluster, &format!("{LIST}?watch=true&resourceVersion=200")).expect("its past is known");
+        let teacher = {
+            let cluster = cluster.clone();
+            thread::spawn(move || change_facts(&cluster, 2))
+        };
+        assert!(watch(&cluster, stream, &mut held, 201..202));
+        teacher.join().unwrap();
     });
 }
 

@@ -259,6 +259,18 @@ impl Client {
                     }
                     return Ok(());
                 }
+                // Where the server's cache lagged. What we said ourselves would be of a version that the client has.
+                (Said::Object(change, slice), Mode::WatchList) => {
+                    let version = |slice: &Slice| slice.metadata.resource_version.parse::<u64>().expect("checked when it was read");
+                    let before = items.remove(&slice.key());
+                    if before.is_some_and(|before| version(&before) >= version(slice)) {
+                        return Err(format!("{} again in the initial events", said.brief()));
+                    }
+                    if *change == Change::Modified {
+                        items.insert(slice.key(), Slice::clone(slice));
+                    }
+                    return Ok(());
+                }
                 (Said::Bookmark { end: true, .. }, Mode::WatchList) | (_, Mode::Legacy) => {
                     let items = std::mem::take(items);
                     self.replace(items);

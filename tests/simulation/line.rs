@@ -91,6 +91,7 @@ impl Line {
             high: 0,
             repeats: 0,
             is_initial: !matches!(begin, Begin::At(_)),
+            is_announced: begin == Begin::WatchList && bookmarks,
             bookmarks,
             has_failed: false,
             given: BTreeSet::new(),

@@ -22,6 +22,8 @@ pub struct Mirror {
     pub repeats: u64,
     /// The initial events are not over.
     pub is_initial: bool,
+    /// A bookmark says so when they are.
+    pub is_announced: bool,
     pub bookmarks: bool,
     pub has_failed: bool,
     /// What this client was ever given, where it went on from something: it may have it, though it seems not to.
@@ -63,7 +65,7 @@ impl Mirror {
         match note {
             Note::Event(event) => {
                 self.high = event.object.rv.max(self.high);
-                self.is_initial &= event.change == Change::Added;
+                self.is_initial &= self.is_announced || event.change == Change::Added;
                 match event.change {
                     Change::Deleted => drop(self.said.remove(&event.object.key)),
                     Change::Added | Change::Modified => drop(self.said.insert(event.object.key.clone(), event.object)),
@@ -84,7 +86,8 @@ impl Mirror {
             return Err(format!("{} is above {}, which the server has come to", said.brief(), self.high));
         }
         let is_added = matches!(said, Said::Object(Change::Added, _));
-        if self.is_initial && !is_added && !matches!(said, Said::Error(_)) {
+        let is_upstreams = self.is_announced && by == By::Push && matches!(said, Said::Object(..));
+        if self.is_initial && !is_added && !is_upstreams && !matches!(said, Said::Error(_)) {
             return Err(format!("{} before the initial events are over", said.brief()));
         }
         match said {

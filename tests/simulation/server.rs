@@ -221,12 +221,16 @@ impl Server {
     pub fn watch(&self, kind: Kind, namespace: Option<&str>, begin: Begin, bookmarks: bool, encoding: Encoding) -> Upstream {
         let rv = if let Begin::At(rv) = begin { rv } else { self.rv };
         let log = self.log(kind);
+        // A watch cache that lags begins with an earlier state, and brings what it missed before it says that this was all.
+        let lag = if begin == Begin::WatchList && bookmarks { self.rv as usize % 4 } else { 0 };
+        let from =
+            if lag == 0 { rv } else { log.events.iter().rev().nth(lag - 1).map_or(rv, |event| event.object.rv - 1).max(log.forgotten) };
         let initial = match begin {
             Begin::At(_) => VecDeque::new(),
-            Begin::WatchList | Begin::Legacy => self.at(kind, namespace, rv).into_values().collect(),
+            Begin::WatchList | Begin::Legacy => self.at(kind, namespace, from).into_values().collect(),
         };
         let end = Some(rv).filter(|_| begin == Begin::WatchList || begin == Begin::Legacy && bookmarks);
-        let next = log.events.partition_point(|event| event.object.rv <= rv);
+        let next = log.events.partition_point(|event| event.object.rv <= from);
         let namespace = namespace.map(str::to_owned);
         let mut upstream = Upstream::new(encoding, Some(Watch { kind, namespace, initial, end, next, rv, bookmarks }));
         if rv < log.forgotten {
@@ -243,15 +247,22 @@ impl Server {
             let Some(watch) = &mut upstream.watch else { break };
             let (bytes, note) = if let Some(object) = watch.initial.pop_front() {
                 (encoding.event(Change::Added, &object), Note::Event(Event { change: Change::Added, object }))
-            } else if let Some(rv) = watch.end.take() {
-                (encoding.bookmark(watch.kind, rv, true), Note::Bookmark(rv))
             } else {
                 let events = &self.log(watch.kind).events[watch.next..];
-                let Some(at) = events.iter().position(|event| is_in(&event.object.key, watch.namespace.as_deref())) else { break };
-                let event = events[at].clone();
-                watch.next += at + 1;
-                watch.rv = event.object.rv;
-                (encoding.event(event.change, &event.object), Note::Event(event))
+                let next = events.iter().position(|event| is_in(&event.object.key, watch.namespace.as_deref()));
+                match (watch.end.filter(|&rv| next.is_none_or(|at| events[at].object.rv > rv)), next) {
+                    (Some(rv), _) => {
+                        watch.end = None;
+                        (encoding.bookmark(watch.kind, rv, true), Note::Bookmark(rv))
+                    }
+                    (None, Some(at)) => {
+                        let event = events[at].clone();
+                        watch.next += at + 1;
+                        watch.rv = event.object.rv;
+                        (encoding.event(event.change, &event.object), Note::Event(event))
+                    }
+                    (None, None) => break,
+                }
             };
             upstream.write(&bytes, note);
             written += 1;

@@ -24,11 +24,12 @@ pub struct Client {
     /// More of the query, such as a selector.
     pub selects: &'static str,
     pub accept: &'static str,
+    pub agent: &'static str,
 }
 
 impl Client {
     pub fn new(view: NodeView, encoding: Encoding) -> Client {
-        Client { view, encoding, kind: Kind::Slice, namespace: None, selects: "", accept: "" }
+        Client { view, encoding, kind: Kind::Slice, namespace: None, selects: "", accept: "", agent: "" }
     }
 
     pub fn of(self, kind: Kind) -> Client {
@@ -43,7 +44,8 @@ impl Client {
         };
         let namespace = self.namespace.map(|name| format!("/namespaces/{name}")).unwrap_or_default();
         let request = Request::get(format!("{root}{namespace}/{plural}?{query}&{}", self.selects));
-        if self.accept.is_empty() { request } else { request.header("Accept", self.accept) }
+        let headers = [("Accept", self.accept), ("User-Agent", self.agent)];
+        headers.into_iter().filter(|(_, value)| !value.is_empty()).fold(request, |request, (name, value)| request.header(name, value))
     }
 
     pub fn head(&self) -> Head {

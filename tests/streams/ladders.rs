@@ -1,6 +1,6 @@
 //! Several keys in order: the first rung with something usable counts, for all slices of a Service together.
 
-use poolscope::{Config, Retention};
+use poolscope::{Config, Error, Retention};
 
 use super::client::{Client, NOTHING};
 use super::common::build::Kind;
@@ -28,6 +28,34 @@ fn asking(encoding: Encoding, keys: &str) -> (Facts, Client) {
 fn given(client: &Client, slices: &[&str]) -> Vec<String> {
     let slices = slices.iter().zip(1..).map(|(on, number)| object(&format!("web-{number}"), 70, on));
     client.list(90, &slices.collect::<Vec<_>>())
+}
+
+// ---- what is held ----
+
+#[test]
+fn more_than_may_be_held_of_one_list_is_refused() {
+    for encoding in ENCODINGS {
+        for (limit, fits) in [(1 << 20, true), (1000, false)] {
+            let mut config = ladders();
+            config.limits.list_bytes = limit;
+            let (mut facts, client) = scene_with(encoding, config);
+            facts.annotate("web", LADDER);
+            let items: Vec<Object> = (0..9).map(|number| object(&format!("web-{number}"), 70, "me other")).collect();
+            let mut body = client.list_body(90, "", &items);
+            let mut list = client.open("");
+            let mut pushed = list.stream.push(&body, &mut bytes::BytesMut::new());
+            assert_eq!(pushed.is_ok(), fits, "{pushed:?}");
+            body = items.iter().flat_map(|item| client.event("ADDED", item)).collect();
+            pushed = client.watch_list().stream.push(&body, &mut bytes::BytesMut::new());
+            match (pushed, fits) {
+                (Ok(()), true) => {}
+                (Err(Error::TooLarge { what: "a list", limit: 1000, key: "listBytes", offset }), false) => {
+                    assert!(offset > 600 && offset < body.len() as u64, "{offset} of {}", body.len());
+                }
+                (other, _) => panic!("{other:?}"),
+            }
+        }
+    }
 }
 
 // ---- which rung counts ----

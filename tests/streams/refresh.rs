@@ -8,6 +8,24 @@ use super::facts::{POOL, scene};
 use super::object::{ENCODINGS, Encoding, object};
 use super::told;
 
+// ---- how an event is written ----
+
+#[test]
+fn an_event_is_one_line_even_if_the_list_was_written_for_people() {
+    let (mut facts, client) = scene(Encoding::Json);
+    let list: serde_json::Value = serde_json::from_slice(&client.list_body(90, "", &[object("web-1", 70, "me other")])).unwrap();
+    let pretty = serde_json::to_string_pretty(&list).unwrap().replace('\n', "\r\n");
+    let mut open = client.open("pretty=true");
+    assert_eq!([open.pass(pretty.as_bytes()), open.finish()].concat(), pretty.as_bytes());
+    let mut watch = client.watch(90);
+    facts.annotate("web", POOL);
+    let told = watch.refreshed();
+    assert_eq!(told::events(client.kind, client.encoding, &told), ["MODIFIED web-1@90 me", "BOOKMARK @90"]);
+    let lines: Vec<&[u8]> = told.split_inclusive(|byte| *byte == b'\n').collect();
+    assert_eq!(lines.len(), 2);
+    assert!(lines.iter().all(|line| line.ends_with(b"}\n") && !line.contains(&b'\r')));
+}
+
 // ---- the version that an event carries ----
 
 #[test]

@@ -10,6 +10,22 @@ use super::told;
 
 const AGAIN: [&str; 2] = ["MODIFIED web-1@90 me", "BOOKMARK @90"];
 
+// ---- who the client is ----
+
+#[test]
+fn another_program_has_another_past() {
+    for encoding in ENCODINGS {
+        let (_facts, client) = scene(encoding);
+        let agent = Client { agent: "cilium-agent/1.20", ..client.clone() };
+        // Somebody looks at what there is, at the version where the agent broke off that was there before this process.
+        client.list(90, &[object("web-1", 70, "me")]);
+        assert!(agent.expires(90));
+        agent.list(90, &[object("web-1", 70, "me")]);
+        assert_eq!(agent.watch(90).refresh(), NOTHING);
+        assert_eq!(client.watch(90).refresh(), NOTHING);
+    }
+}
+
 // ---- what the client has ----
 
 #[test]

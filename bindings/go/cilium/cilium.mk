@@ -1,7 +1,7 @@
 # cilium-agent with poolscope in it, and its tests.
 
 CILIUM = bindings/go/cilium
-CILIUM_AGENT = $(abspath $(TARGET))/cilium/cilium-agent
+CILIUM_AGENT = $(abspath target)/cilium/cilium-agent
 # What the agent calls itself towards the API server.
 CILIUM_VERSION = $(shell cd $(CILIUM) && $(GO) list -m -f '{{.Version}}' github.com/cilium/cilium | sed 's/^v//')
 # The same for the tests, so that Cilium is compiled once: these tags change half of it.

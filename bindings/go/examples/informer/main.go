@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"log"
-	"net/url"
 	"os"
 	"os/signal"
 	"strings"
@@ -61,7 +60,6 @@ func main() {
 }
 
 func learn(ctx context.Context, view *poolscope.Node, learner poolscope.Learner) {
-	learner.Server = &url.URL{Scheme: learner.Server.Scheme, Host: learner.Server.Host}
 	learner.Failed = func(kind string, err error) { log.Printf("learning %s: %v", kind, err) }
 	view.Learn(ctx, learner)
 }
