@@ -82,9 +82,12 @@ pub fn act(server: &mut Server, rng: &mut Rng, facts: bool) -> String {
 pub fn nudge(server: &mut Server, rng: &mut Rng, kind: Kind, namespace: Option<&str>) {
     let namespace = namespace.unwrap_or(NAMESPACES[0]);
     if kind == Kind::Service {
-        let annotations = [("nudged".to_owned(), server.rv.to_string())].into();
-        let service = Slice::of_service(namespace, "nudge", "ClusterIP", annotations);
-        server.put(Kind::Service, &format!("{namespace}/nudge"), Body::Service(Rc::new(service)));
+        // Twice: what is ADDED ends no initial events.
+        for _ in 0..2 {
+            let annotations = [("nudged".to_owned(), server.rv.to_string())].into();
+            let service = Slice::of_service(namespace, "nudge", "ClusterIP", annotations);
+            server.put(Kind::Service, &format!("{namespace}/nudge"), Body::Service(Rc::new(service)));
+        }
         return;
     }
     let name = "web-0";
