@@ -76,6 +76,7 @@ pub(crate) enum Has {
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     service: Option<u32>,
+    /// Of its endpoints that name a node, in their order.
     places: Box<[Place]>,
     /// The conditions of all its endpoints together.
     conditions: u8,
@@ -130,8 +131,7 @@ impl Entry {
     }
 }
 
-/// A node that endpoints of an object are on, and their conditions in the lowest two bits: there is one for each endpoint
-/// of the cluster.
+/// The node that an endpoint is on, and its condition in the lowest two bits: there is one for each endpoint of the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place(u32);
 
@@ -262,19 +262,18 @@ impl Ledger {
         }
         let (mut places, mut conditions) = (std::mem::take(&mut self.places), 0);
         places.clear();
+        let (before, mut at) = (&self.entries[id as usize].places, 0);
         for (node, condition) in seen.endpoints {
             let bit = bit(condition);
             conditions |= bit;
             if let Some(node) = node {
-                places.push(Place::new(self.nodes.intern(&node), bit));
+                // Most endpoints stand where they stood, or one place on where another was: looking there is cheaper than by name.
+                let stood = (at..before.len().min(at + 2)).find(|&at| self.nodes.name(before[at].node()) == &*node);
+                let number = stood.map_or_else(|| self.nodes.intern(&node), |at| before[at].node());
+                at = stood.map_or(at, |stood| stood + 1);
+                places.push(Place::new(number, bit));
             }
         }
-        places.sort_unstable_by_key(|place| place.0);
-        places.dedup_by(|next, place| {
-            let same = next.node() == place.node();
-            place.0 |= if same { u32::from(next.conditions()) } else { 0 };
-            same
-        });
         self.place(id, &places);
         self.places = places;
         let entry = self.entry_mut(id);
@@ -428,20 +427,31 @@ impl Ledger {
         id
     }
 
-    /// The object's endpoints are on these nodes, sorted.
+    /// The object's endpoints are on these nodes.
     fn place(&mut self, id: u32, places: &[Place]) {
         if *self.entry(id).places == *places {
             return;
         }
         let before = std::mem::replace(&mut self.entry_mut(id).places, places.into());
-        let has = |places: &[Place], node: u32| places.binary_search_by_key(&node, |place| place.node()).is_ok();
-        for place in places.iter().filter(|place| !has(&before, place.node())) {
-            self.nodes.link(place.node(), id);
+        if before.iter().map(|place| place.node()).eq(places.iter().map(|place| place.node())) {
+            return;
         }
-        for place in before.iter().filter(|place| !has(places, place.node())) {
-            self.nodes.unlink(place.node(), id);
+        let (before, now) = (nodes(&before), nodes(places));
+        for node in now.iter().filter(|node| before.binary_search(node).is_err()) {
+            self.nodes.link(*node, id);
+        }
+        for node in before.iter().filter(|node| now.binary_search(node).is_err()) {
+            self.nodes.unlink(*node, id);
         }
     }
+}
+
+/// Every node once, sorted.
+fn nodes(places: &[Place]) -> Vec<u32> {
+    let mut nodes: Vec<u32> = places.iter().map(|place| place.node()).collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    nodes
 }
 
 const READY: u8 = 1;
@@ -458,6 +468,7 @@ fn bit(condition: Condition) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::random::random;
 
     fn at(version: u64) -> Version {
         Version(Some(version))
@@ -487,6 +498,28 @@ mod tests {
         ours.agree(&theirs, at(6));
         let id = ours.find(b"shop/cart-1").unwrap();
         assert_eq!((ours.entry(id).sent, ours.owed.is_empty()), (None, true));
+    }
+
+    #[test]
+    fn objects_are_found_by_their_nodes_whatever_comes_goes_and_moves() {
+        let mut ledger = Ledger::new(Digests::default(), 0);
+        let mut random = random();
+        let mut on: Vec<usize> = Vec::new();
+        for version in 1..500 {
+            match (random(4), on.len()) {
+                (0 | 1, len) => on.insert(random(len + 1), random(12)),
+                (2, len) if len > 0 => drop(on.remove(random(len))),
+                (_, len) if len > 0 => on[random(len)] = random(12),
+                _ => {}
+            }
+            let names: Vec<String> = on.iter().map(|node| format!("node-{node}")).collect();
+            let endpoints: Vec<_> = names.iter().map(|name| (Some(name.as_str()), Condition::Ready)).collect();
+            let id = see(&mut ledger, version, &endpoints);
+            for node in 0..12 {
+                let expected: &[u32] = if on.contains(&node) { &[id] } else { &[] };
+                assert_eq!(ledger.on_node(format!("node-{node}").as_bytes()), expected, "{on:?}");
+            }
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ pub(crate) mod json;
 mod members;
 pub(crate) mod protobuf;
 #[cfg(test)]
-mod random;
+pub(crate) mod random;
 pub(crate) mod splice;
 pub(crate) mod text;
 mod window;

@@ -247,11 +247,23 @@ pub fn list(cluster: &Cluster, content_type: &str, target: &str, body: &[u8]) {
 }
 
 /// A cluster in which the pool of `edge-node-0000` has this many of the 500 nodes.
-pub fn open(members: usize, content_type: &str, target: &str) -> Stream {
-    let cluster = Cluster::new(Config::openyurt()).unwrap();
+fn cluster_with(members: usize, config: Config) -> Cluster {
+    let cluster = Cluster::new(config).unwrap();
     let nodes: Vec<String> = (0..members).map(|number| node(number * 7 % NODES)).collect();
     teach(&cluster, &nodes);
-    match cluster.node(node(0)).open_alone(&Request::get(target), &Head::ok(content_type)) {
+    cluster
+}
+
+/// A watch of its slices that keeps every original, and gives every event, new or not.
+pub fn remembering(members: usize, content_type: &str) -> Stream {
+    let mut config = Config::openyurt();
+    config.quiet = false;
+    follow(&cluster_with(members, config), content_type, "/apis/discovery.k8s.io/v1/endpointslices?watch=true")
+}
+
+/// A stream by itself, which remembers nothing.
+pub fn open(members: usize, content_type: &str, target: &str) -> Stream {
+    match cluster_with(members, Config::openyurt()).node(node(0)).open_alone(&Request::get(target), &Head::ok(content_type)) {
         Ok(Opened::Rewrite(stream)) => stream,
         other => panic!("{other:?}"),
     }

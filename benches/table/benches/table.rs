@@ -23,8 +23,9 @@ mod others;
 #[allow(dead_code)]
 mod schema;
 
-use corpus::{NODES, heavy, json_event, json_list, node, open, protobuf_event, protobuf_list, slice};
+use corpus::{NODES, heavy, json_event, json_list, node, open, protobuf_event, protobuf_list, remembering, slice};
 use others::Event;
+use poolscope::Stream;
 
 /// Together larger than any cache, so that memcpy is the memory's speed.
 const EVENTS: usize = 2000;
@@ -198,23 +199,23 @@ fn memcpy(group: &mut BenchmarkGroup<'_, CpuTime>, body: &[u8]) {
 
 fn poolscope(group: &mut BenchmarkGroup<'_, CpuTime>, body: &[u8], events: &[Vec<u8>], members: usize, content_type: &str) {
     let mut stream = open(members, content_type, WATCH);
-    let mut out = BytesMut::with_capacity(1 << 20);
     for chunk in CHUNKS {
-        group.bench_function(format!("poolscope, {}", size(chunk)), |bencher| {
-            bencher.iter(|| {
-                for chunk in body.chunks(chunk) {
-                    out.clear();
-                    stream.push(black_box(chunk), &mut out).unwrap();
-                    black_box(&out);
-                }
-            });
-        });
+        pushed(group, &format!("poolscope, {}", size(chunk)), &mut stream, body.chunks(chunk));
     }
-    group.bench_function("poolscope, an event a chunk", |bencher| {
+    let whole = || events.iter().map(Vec::as_slice);
+    pushed(group, "poolscope, an event a chunk", &mut stream, whole());
+    let mut stream = remembering(members, content_type);
+    pushed(group, "poolscope, 16 KiB, remembered", &mut stream, body.chunks(16 << 10));
+    pushed(group, "poolscope, an event a chunk, remembered", &mut stream, whole());
+}
+
+fn pushed<'a>(group: &mut BenchmarkGroup<'_, CpuTime>, name: &str, stream: &mut Stream, chunks: impl Iterator<Item = &'a [u8]> + Clone) {
+    let mut out = BytesMut::with_capacity(1 << 20);
+    group.bench_function(name, |bencher| {
         bencher.iter(|| {
-            for event in events {
+            for chunk in chunks.clone() {
                 out.clear();
-                stream.push(black_box(event), &mut out).unwrap();
+                stream.push(black_box(chunk), &mut out).unwrap();
                 black_box(&out);
             }
         });
