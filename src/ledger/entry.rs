@@ -1,0 +1,113 @@
+//! What one client has been told of one object.
+
+use std::sync::Arc;
+
+use crate::object::version::Version;
+use crate::topology::ladder::Condition;
+use crate::topology::verdict::Lens;
+
+/// The form in which a client has an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// It does not have it.
+    None,
+    /// The one with this digest.
+    Digest(u64),
+}
+
+/// Whether a client has an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Has {
+    Yes,
+    No,
+    /// It was given, but may not have arrived; or it was taken away, and that may not have.
+    Maybe,
+}
+
+/// What the client has been told of one object.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(super) service: Option<u32>,
+    /// Of its endpoints that name a node, in their order.
+    pub(super) places: Box<[Place]>,
+    /// The conditions of all its endpoints together.
+    pub(super) conditions: u8,
+    /// The family that its Service's ladder is decided for.
+    pub(crate) family: u8,
+    /// How the node saw it when it was last sent.
+    pub(crate) lens: Lens,
+    /// As upstream has it.
+    pub(crate) version: Version,
+    /// As the client has it; unknown where either of two may be.
+    pub(crate) stamp: Version,
+    /// It was last sent by a refresh, not by an event of upstream.
+    pub(crate) synthetic: bool,
+    /// The form that the client has; `None`: that is not known.
+    pub(crate) sent: Option<Form>,
+    /// It, or one of its name before, was given once. What never was the client cannot have.
+    pub(crate) given: bool,
+    /// The object as it would stand in a watch event.
+    pub(crate) original: Option<Arc<[u8]>>,
+}
+
+impl Entry {
+    /// The digest of the form that the client has, if it is known of one whose watch begins at `start`.
+    ///
+    /// Events reach a client in their order, so that a client at `start` has everything that went before an event of that
+    /// version. What was said at `start` itself by a refresh went after it, and what is newer did not arrive, or not
+    /// whole.
+    pub(super) fn known_at(&self, start: Version) -> Option<Form> {
+        let arrived = self.version.is_covered_by(start) && (!self.synthetic || self.stamp.is_before(start));
+        self.sent.filter(|_| arrived)
+    }
+
+    /// What the client has of it is not known any more.
+    pub(crate) fn forget_sent(&mut self) {
+        self.sent = Some(Form::None).filter(|&none| !self.given && self.sent == Some(none));
+        self.stamp = Version::default();
+    }
+
+    /// Whether the client has it.
+    pub(crate) fn has(&self) -> Has {
+        match self.sent {
+            Some(Form::Digest(_)) => Has::Yes,
+            Some(Form::None) => Has::No,
+            None => Has::Maybe,
+        }
+    }
+
+    /// The client was told, or not told, so that it has this form now.
+    pub(crate) fn said(&mut self, form: Form, stamp: Version, synthetic: bool) {
+        self.given |= form != Form::None;
+        (self.sent, self.stamp, self.synthetic) = (Some(form), stamp, synthetic);
+    }
+}
+
+/// The node that an endpoint is on, and its condition in the lowest two bits: there is one for each endpoint of the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place(u32);
+
+impl Place {
+    pub(super) fn new(node: u32, conditions: u8) -> Place {
+        Place(node << 2 | u32::from(conditions))
+    }
+
+    pub(super) fn node(self) -> u32 {
+        self.0 >> 2
+    }
+
+    pub(super) fn conditions(self) -> u8 {
+        self.0 as u8 & (READY | TERMINATING)
+    }
+}
+
+pub(super) const READY: u8 = 1;
+pub(super) const TERMINATING: u8 = 2;
+
+pub(super) fn bit(condition: Condition) -> u8 {
+    match condition {
+        Condition::Ready => READY,
+        Condition::Terminating => TERMINATING,
+        Condition::Unusable => 0,
+    }
+}
