@@ -351,6 +351,36 @@ fn a_node_that_leaves_a_selector_is_not_gone() {
 }
 
 #[test]
+fn a_watch_from_nothing_tells_what_went_while_nobody_watched() {
+    let cluster = learned();
+    let view = cluster.node("a");
+    // The last that was heard is a deletion, so that everything that is left is of earlier versions.
+    feed(
+        &cluster,
+        &format!("{POOLS}?watch=1&resourceVersion=10"),
+        &events(&[("ADDED", pool("r", 480, &["r"])), ("ADDED", pool("x", 490, &["x"])), ("DELETED", pool("x", 500, &["x"]))]),
+    );
+    assert_eq!((sees(&view, "cart").as_str(), cluster.node("c").pool().as_deref()), ("ab", Some("q")));
+    // Pool `q` is gone.
+    let again = [("ADDED", pool("p", 2, &["a", "b"])), ("ADDED", pool("r", 480, &["r"])), ("MODIFIED", pool("p", 530, &["a"]))];
+    feed(&cluster, &format!("{POOLS}?watch=1&resourceVersion=0"), &events(&again));
+    assert_eq!(sees(&view, "cart"), "a");
+    assert!(view.pools_of("c").is_empty());
+    // What came to be after the latest of them may not have been there yet.
+    feed(
+        &cluster,
+        &format!("{POOLS}?watch=1&resourceVersion=530"),
+        &events(&[("ADDED", pool("q", 550, &["c"])), ("DELETED", pool("r", 560, &["b"]))]),
+    );
+    feed(
+        &cluster,
+        &format!("{POOLS}?watch=1&resourceVersion=0"),
+        &events(&[("ADDED", pool("p", 520, &["a"])), ("MODIFIED", pool("p", 570, &["a", "b"]))]),
+    );
+    assert_eq!((sees(&view, "cart").as_str(), view.pools_of("c")), ("ab", vec!["q".to_owned()]));
+}
+
+#[test]
 fn a_source_can_be_forgotten() {
     let cluster = learned();
     let view = cluster.node("a");

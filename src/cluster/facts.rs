@@ -43,6 +43,8 @@ pub(crate) struct Listing {
     pub(crate) facts: HashMap<Box<[u8]>, Fact>,
     /// Objects that no decoder would accept.
     pub(crate) undecodable: usize,
+    /// It is of the version that it is said to be of, or of a later one.
+    pub(crate) may_be_later: bool,
 }
 
 impl Listing {
@@ -165,18 +167,13 @@ impl Facts {
         if selection.is_of_one_name() && kind != FactKind::ConfigMap {
             return list.facts.into_values().for_each(|fact| self.single(kind, fact));
         }
-        let source = match self.sources[kind as usize].listed(selection, version) {
-            Listed::Old => return,
-            Listed::Covered => {
-                let mut changes = Vec::new();
-                list.facts.into_values().for_each(|fact| self.hear(kind, selection, version, fact, false, &mut changes));
-                return self.log.note(changes);
-            }
-            Listed::Replaces(source) => source,
-        };
-        let mut changes = Vec::new();
-        // What could not be decoded may be any of those that seem absent.
-        if list.undecodable == 0 {
+        let (mut changes, listed) = (Vec::new(), self.sources[kind as usize].listed(selection, version));
+        if listed == Listed::Old && !list.may_be_later {
+            return;
+        }
+        // What could not be decoded may be any of those that seem absent. An object that is known from before this version was there
+        // at every later one that is known, so that a list without it is newer than all that.
+        if list.undecodable == 0 && listed != Listed::Covered {
             for key in self.absent_from(kind, selection, version, &list.facts) {
                 if self.sources[kind as usize].may_be_gone(selection, &key) {
                     self.forget(kind, &key, version, &mut changes);
@@ -184,8 +181,14 @@ impl Facts {
             }
         }
         for fact in list.facts.into_values() {
-            if self.held(kind, &fact.key).is_none_or(|held| !fact.version.is_before(held)) {
-                self.set(fact, Some(&source), &mut changes);
+            match &listed {
+                Listed::Replaces(source) => {
+                    if self.held(kind, &fact.key).is_none_or(|held| !fact.version.is_before(held)) {
+                        self.set(fact, Some(source), &mut changes);
+                    }
+                }
+                Listed::Covered => self.hear(kind, selection, version, fact, false, &mut changes),
+                Listed::Old => {}
             }
         }
         self.log.note(changes);

@@ -75,6 +75,7 @@ impl Learner {
             // A legacy watch ends its initial events by the first event of another type (wire 4.5, rule 5).
             let seen = self.listing.facts.values();
             let version = seen.fold(Version::default(), |version, fact| version.later(fact.version));
+            self.listing.may_be_later = true;
             self.initial_events_ended(version);
         }
         match self.phase {
