@@ -50,7 +50,7 @@ check:
 	for crate in . fuzz tests/shuttle benches/table; do $(CARGO) fmt --check --manifest-path $$crate/Cargo.toml || exit; done
 	$(CARGO) clippy --all-targets --features cli,ffi,k8s-openapi -- -D warnings
 	$(CARGO) clippy -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items --features cli,ffi,k8s-openapi
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items --features cli,ffi,k8s-openapi,k8s-openapi/v1_33
 
 # The Rust tests of the C ABI, and of what it lends, under AddressSanitizer; in a folder of its own, for everything is
 # built anew.
