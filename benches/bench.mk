@@ -17,4 +17,4 @@ bench-rust:
 
 bench-go: lib
 	@mkdir -p $(BENCHED)
-	cd e2e/yurthub && $(GO) test -run '^$$' -bench Event -benchtime 1s -count 5 ./... | tee $(abspath $(BENCHED))/go.txt
+	cd e2e/yurthub && $(GO) test -run '^$$' -bench Event -benchtime 1s -count 3 ./... | tee $(abspath $(BENCHED))/go.txt
