@@ -51,7 +51,7 @@ fn lead_json(object: &[u8], start: usize, hub: Hub, limits: &Limits, edit: &mut 
             has_endpoints = true;
             edit.replace(mark.span.after(start), endpoints.as_bytes());
         } else {
-            ports.take(object, start, mark, edit);
+            ports.take(object, start, mark, edit)?;
         }
     }
     if !has_endpoints {

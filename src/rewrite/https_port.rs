@@ -33,7 +33,7 @@ impl JsonPorts {
     }
 
     /// Takes a mark of the object that starts at `start` of the buffer that `edit` is for.
-    pub(super) fn take(&mut self, object: &[u8], start: usize, mark: Mark, edit: &mut Edit) {
+    pub(super) fn take(&mut self, object: &[u8], start: usize, mark: Mark, edit: &mut Edit) -> Result<(), Fault> {
         match mark.id {
             NAME => self.is_https = string(mark.span.of(object)).is_some_and(|name| *name == *b"https"),
             NUMBER => self.number = Some(mark.span),
@@ -42,6 +42,9 @@ impl JsonPorts {
                 if is_https && !self.found {
                     self.found = true;
                     match number {
+                        Some(number) if is_torn(number.of(object)) => {
+                            return Err(Fault::json(number.after(start).start, "expected a port's number"));
+                        }
                         Some(number) => edit.replace(number.after(start), self.port.to_string().as_bytes()),
                         // A port of that name is no empty object.
                         None => edit.replace(mark.span.inside().after(start), format!(r#""port":{},"#, self.port).as_bytes()),
@@ -51,7 +54,13 @@ impl JsonPorts {
             PORTS => self.found = false,
             _ => {}
         }
+        Ok(())
     }
+}
+
+/// Whether a word, such as a number, has a quote in it: without it what follows would be read otherwise.
+fn is_torn(value: &[u8]) -> bool {
+    !value.starts_with(b"\"") && !value.starts_with(b"{") && !value.starts_with(b"[") && value.contains(&b'"')
 }
 
 /// Gives a protobuf port another number if it is named `https`; whether it was.

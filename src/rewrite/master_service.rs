@@ -48,7 +48,7 @@ fn lead_json(object: &[u8], start: usize, hub: Hub, limits: &Limits, edit: &mut 
                 edit.replace(mark.span.after(start), ips.as_bytes());
             }
             SPEC => spec = Some(mark.span).filter(|spec| object[spec.start] == b'{').or(spec),
-            _ => ports.take(object, start, mark, edit),
+            _ => ports.take(object, start, mark, edit)?,
         }
     }
     let Some(spec) = spec else { return Ok(()) };
