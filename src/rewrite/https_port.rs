@@ -59,7 +59,7 @@ impl JsonPorts {
 }
 
 /// Whether a word, such as a number, has a quote in it: without it what follows would be read otherwise.
-fn is_torn(value: &[u8]) -> bool {
+pub(super) fn is_torn(value: &[u8]) -> bool {
     !value.starts_with(b"\"") && !value.starts_with(b"{") && !value.starts_with(b"[") && value.contains(&b'"')
 }
 

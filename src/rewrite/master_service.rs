@@ -2,7 +2,7 @@
 //!
 //! Protobuf numbers (wire 2): Service 2 spec; ServiceSpec 1 ports, 3 clusterIP, 18 clusterIPs.
 
-use super::https_port::{FREE, JsonPorts, PORTS_SHAPE, edit_protobuf, put_record};
+use super::https_port::{FREE, JsonPorts, PORTS_SHAPE, edit_protobuf, is_torn, put_record};
 use crate::config::{Hub, Limits};
 use crate::error::Fault;
 use crate::wire::Span;
@@ -38,6 +38,9 @@ fn lead_json(object: &[u8], start: usize, hub: Hub, limits: &Limits, edit: &mut 
     let (mut has_ip, mut has_ips, mut spec) = (false, false, None);
     let mut ports = JsonPorts::new(hub.port);
     for &mark in scanner.marks() {
+        if matches!(mark.id, CLUSTER_IP | CLUSTER_IPS) && is_torn(mark.span.of(object)) {
+            return Err(Fault::json(mark.span.after(start).start, "expected an address in quotes"));
+        }
         match mark.id {
             CLUSTER_IP => {
                 has_ip = true;
