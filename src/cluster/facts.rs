@@ -357,7 +357,7 @@ impl Facts {
 
     /// The generation, and what changed after an earlier one; `None` if that is no longer known.
     pub(crate) fn changes_since(&self, generation: u64) -> (u64, Option<Vec<Change>>) {
-        (self.log.generation(), self.log.since(generation))
+        (self.generation(), self.log.since(generation))
     }
 
     pub(super) fn log(&self) -> &Log {

@@ -218,7 +218,7 @@ impl Cluster {
         // Nothing in the room panics half-way through a change, so a poisoned lock still holds whole facts.
         let mut facts = self.shared.facts.write().unwrap_or_else(PoisonError::into_inner);
         change(&mut facts);
-        self.shared.generation.store(facts.log().generation(), Ordering::Release);
+        self.shared.generation.store(facts.generation(), Ordering::Release);
     }
 }
 

@@ -51,10 +51,14 @@ impl Sources {
         self.0.iter().map(|source| &*source.selection)
     }
 
+    /// Which source has this selection.
+    fn own(&self, selection: &Selection) -> Option<usize> {
+        self.selections().position(|known| known == selection)
+    }
+
     /// A list of `selection` was read to its end at `version`.
     pub(crate) fn listed(&mut self, selection: &Selection, version: Version) -> Listed {
-        let same = self.0.iter().position(|source| *source.selection == *selection);
-        let selection = match same {
+        let selection = match self.own(selection) {
             Some(at) if version.is_before(self.0[at].high) => return Listed::Old,
             Some(at) => self.0.remove(at).selection,
             None if self.selections().any(|known| known.covers(selection)) => return Listed::Covered,
@@ -73,7 +77,7 @@ impl Sources {
     /// An event at `version` about the object of key `key` came on a watch of `selection` that started at `start`. `held`
     /// is the version of the object as it is known.
     pub(crate) fn event(&mut self, selection: &Selection, start: Version, version: Version, key: &[u8], held: Option<Version>) -> News {
-        let own = self.0.iter().position(|source| *source.selection == *selection);
+        let own = self.own(selection);
         let is_known = own.is_some_and(|own| version.is_covered_by(self.0[own].high)) || self.must_know(key, version);
         let news = News {
             is_news: !is_known && held.is_none_or(|held| !version.is_covered_by(held)),
@@ -95,8 +99,8 @@ impl Sources {
 
     /// A bookmark at `version` came on a watch of `selection` that started at `start`.
     pub(crate) fn bookmark(&mut self, selection: &Selection, start: Version, version: Version) {
-        if let Some(own) = self.0.iter_mut().find(|source| *source.selection == *selection) {
-            own.progress(start, version);
+        if let Some(own) = self.own(selection) {
+            self.0[own].progress(start, version);
         }
     }
 
