@@ -170,7 +170,7 @@ fn facts() -> State {
         services: (0..SERVICES).map(|at| (format!("shop/{}", service(at)), Some(POOL_KEY.to_owned()))).collect(),
         labels: BTreeMap::from([(corpus::node(OWN_NODE), pool(OWN_NODE % POOLS))]),
         pools: (0..POOLS).map(|at| (pool(at), members(at))).collect(),
-        off: false,
+        ..State::default()
     }
 }
 

@@ -146,8 +146,14 @@ fn what_is_in_doubt_can_be_hidden() {
     feed(&cluster, &format!("{POOLS}?watch=1&resourceVersion=10"), &events(&[("DELETED", pool("p", 20, &[]))]));
     assert_eq!(sees(&view, "cart"), "");
     assert_eq!(cluster.counters().hidden_unknown_pool, 1);
-    // A slice that names no Service has none that could become known.
+    // A slice that names no Service has none that could become known: it has a switch of its own.
     assert_eq!(sees(&view, ""), "abc");
+    let mut config = Config::openyurt();
+    config.in_doubt.no_service = Doubt::Hide;
+    let cluster = learned_with(config);
+    let view = cluster.node("a");
+    assert_eq!((sees(&view, "").as_str(), sees(&view, "unheard-of").as_str()), ("", "abc"));
+    assert_eq!((cluster.counters().hidden_no_service, cluster.counters().passed_no_service), (1, 0));
 }
 
 #[test]
@@ -473,7 +479,9 @@ fn bodies_that_list_nothing_leave_the_facts_as_they_are() {
 
 #[test]
 fn deleted_services_do_not_fill_the_memory() {
-    let cluster = learned();
+    let mut config = Config::openyurt();
+    config.limits.deleted_services = 100;
+    let cluster = learned_with(config);
     let view = cluster.node("a");
     let watch = "/api/v1/services?watch=1&resourceVersion=10";
     let lives = |names: std::ops::Range<u64>| {
@@ -482,11 +490,169 @@ fn deleted_services_do_not_fill_the_memory() {
         });
         events(&lives.collect::<Vec<_>>())
     };
-    feed(&cluster, watch, &lives(0..4096));
-    assert_eq!(sees(&view, "s0"), "ab");
-    feed(&cluster, watch, &lives(4096..4097));
+    feed(&cluster, watch, &lives(0..100));
+    assert_eq!((sees(&view, "s0").as_str(), cluster.counters().deleted_services_forgotten), ("ab", 0));
+    feed(&cluster, watch, &lives(100..101));
     assert_eq!((sees(&view, "s0").as_str(), sees(&view, "s1").as_str()), ("abc", "ab"));
-    assert_eq!((cluster.counters().held_deleted_service, cluster.counters().passed_unknown_service), (2, 1));
+    let counters = cluster.counters();
+    assert_eq!((counters.held_deleted_service, counters.passed_unknown_service, counters.deleted_services_forgotten), (2, 1, 1));
+    // One that comes and goes takes the place of no other.
+    let flaps = (0..300).flat_map(|at| {
+        let service = |version| service("flaps", version, POOL);
+        [("ADDED", service(1000 + 2 * at)), ("DELETED", service(1001 + 2 * at))]
+    });
+    feed(&cluster, watch, &events(&flaps.collect::<Vec<_>>()));
+    assert_eq!((sees(&view, "s1").as_str(), sees(&view, "s2").as_str()), ("abc", "ab"));
+    // What is older than the deletion of one that was forgotten does not bring it back.
+    feed(&cluster, "/api/v1/services?watch=1&resourceVersion=10", &events(&[("MODIFIED", service("s0", 100, HOST))]));
+    assert_eq!(sees(&view, "s0"), "abc");
+}
+
+#[test]
+fn an_older_event_does_not_undo_a_deletion() {
+    let mut config = Config::openyurt();
+    config.in_doubt.unknown_service = Doubt::Hide;
+    let cluster = learned_with(config);
+    let view = cluster.node("a");
+    // A narrow stream is ahead of the wide one, in each kind, and the deletions are of objects that the wide one has yet to say.
+    let named = |path: &str, name: &str| format!("{path}?watch=1&resourceVersion=10&fieldSelector=metadata.name%3D{name}");
+    let shop = "/api/v1/namespaces/shop/services?watch=1&resourceVersion=10";
+    for keys in [None, HOST] {
+        let version = if keys.is_none() { 20 } else { 120 };
+        feed(&cluster, shop, &events(&[("ADDED", service("web", version - 8, keys)), ("DELETED", service("web", version, keys))]));
+        let expected = sees(&view, "web");
+        assert_eq!(expected, if keys.is_none() { "" } else { "a" });
+        let wide = format!("{SERVICES}?watch=1&resourceVersion=10");
+        feed(&cluster, &wide, &events(&[("ADDED", service("web", version - 8, POOL)), ("MODIFIED", service("web", version - 5, None))]));
+        assert_eq!(sees(&view, "web"), expected);
+        // A list that is older says nothing of it either.
+        feed(&cluster, SERVICES, &list("Service", version - 2, &[service("cart", 5, POOL), service("web", version - 5, None)]));
+        assert_eq!(sees(&view, "web"), expected);
+        feed(&cluster, &wide, &events(&[("DELETED", service("web", version, None))]));
+        assert_eq!(sees(&view, "web"), expected);
+    }
+    feed(&cluster, &named(NODES, "d"), &events(&[("ADDED", node("d", 12, "p")), ("DELETED", node("d", 20, "p"))]));
+    feed(&cluster, &format!("{NODES}?watch=1&resourceVersion=10"), &events(&[("MODIFIED", node("d", 15, "p"))]));
+    assert!(!cluster.node("d").is_known());
+    feed(&cluster, &named(POOLS, "p"), &events(&[("DELETED", pool("p", 20, &[]))]));
+    feed(&cluster, &format!("{POOLS}?watch=1&resourceVersion=10"), &events(&[("MODIFIED", pool("p", 15, &["a", "b", "c"]))]));
+    assert_eq!(view.pools_of("c"), ["q"]);
+    // What is newer does.
+    feed(&cluster, &format!("{NODES}?watch=1&resourceVersion=10"), &events(&[("ADDED", node("d", 25, "p"))]));
+    assert!(cluster.node("d").is_known());
+}
+
+#[test]
+fn a_list_of_one_name_without_the_object_is_its_deletion() {
+    let by_name = |name: &str| format!("{NODES}?fieldSelector=metadata.name%3D{name}");
+    // The other facts, and no list of all Nodes.
+    let cluster = Cluster::new(Config::openyurt()).unwrap();
+    feed(&cluster, SERVICES, &list("Service", 10, &[service("cart", 5, POOL)]));
+    feed(&cluster, POOLS, &list("NodePool", 10, &[pool("p", 2, &["a", "b"])]));
+    let view = cluster.node("a");
+    feed(&cluster, &by_name("a"), &list("Node", 10, &[node("a", 1, "p")]));
+    assert_eq!((view.missing().len(), sees(&view, "cart").as_str()), (0, "ab"));
+    // An older list says nothing, a newer one that it is gone, and in no pool then: the node itself is left.
+    feed(&cluster, &by_name("a"), &list("Node", 9, &[]));
+    assert_eq!(sees(&view, "cart"), "ab");
+    feed(&cluster, &by_name("b"), &list("Node", 30, &[]));
+    assert_eq!(sees(&view, "cart"), "ab");
+    feed(&cluster, &by_name("a"), &list("Node", 20, &[]));
+    assert_eq!((view.is_known(), view.missing().len(), sees(&view, "cart").as_str()), (false, 0, "a"));
+    // One that never was is in no pool either, however that is asked.
+    let never = cluster.node("never");
+    assert_eq!(never.missing().len(), 1);
+    feed(&cluster, &by_name("never"), &list("Node", 20, &[]));
+    let by_name = (never.missing().len(), sees(&never, "cart"));
+    let cluster = learned();
+    let never = cluster.node("never");
+    assert_eq!((never.missing().len(), sees(&never, "cart")), by_name);
+    assert_eq!(by_name, (0, String::new()));
+    // What may have left the list for another reason is not gone. Otherwise the later state counts, whoever says it.
+    let in_pool = |cluster: &Cluster| sees(&cluster.node("a"), "cart") == "ab";
+    feed(&cluster, &format!("{NODES}?fieldSelector=metadata.name%3Da&labelSelector=x%3Dy"), &list("Node", 40, &[]));
+    assert!(in_pool(&cluster));
+    feed(&cluster, &format!("{NODES}?fieldSelector=metadata.name%3Da"), &list("Node", 9, &[]));
+    assert!(in_pool(&cluster));
+    feed(&cluster, &format!("{NODES}?fieldSelector=metadata.name%3Da"), &list("Node", 40, &[]));
+    assert!(!in_pool(&cluster));
+    let wide = format!("{NODES}?watch=1&resourceVersion=10");
+    feed(&cluster, &wide, &events(&[("MODIFIED", node("a", 30, "p")), ("DELETED", node("a", 35, "p"))]));
+    feed(&cluster, NODES, &list("Node", 32, &[node("a", 30, "p"), node("b", 1, "p")]));
+    assert!(!in_pool(&cluster));
+    feed(&cluster, NODES, &list("Node", 50, &[node("a", 45, "p"), node("b", 1, "p")]));
+    assert!(in_pool(&cluster));
+    // The same of a Service: its keys are held.
+    let cart = "/api/v1/namespaces/shop/services?fieldSelector=metadata.name%3Dcart";
+    let cluster = Cluster::new(Config::openyurt()).unwrap();
+    feed(&cluster, cart, &list("Service", 10, &[service("cart", 5, HOST)]));
+    feed(&cluster, cart, &list("Service", 20, &[]));
+    feed(&cluster, SERVICES, &list("Service", 15, &[service("cart", 5, None)]));
+    feed(&cluster, NODES, &list("Node", 10, &[]));
+    feed(&cluster, POOLS, &list("NodePool", 10, &[]));
+    assert_eq!(sees(&cluster.node("a"), "cart"), "a");
+}
+
+#[test]
+fn a_bucket_without_its_pools_label_makes_no_pool() {
+    let mut config = Config::openyurt();
+    config.membership = poolscope::Membership::NodeBucket;
+    let cluster = Cluster::new(config).unwrap();
+    let buckets = "/apis/apps.openyurt.io/v1alpha1/nodebuckets";
+    let bucket = |version: u64, labels: Value| json!({"kind": "NodeBucket", "metadata": {"name": "x", "resourceVersion": version.to_string(), "labels": labels}, "nodes": [{"name": "a"}]});
+    let pools = |body: String| {
+        feed(&cluster, buckets, &body);
+        cluster.node("a").pools_of("a")
+    };
+    for labels in [json!(null), json!({}), json!({"openyurt.io/pool-name": ""})] {
+        assert!(pools(list("NodeBucket", 10, &[bucket(5, labels)])).is_empty());
+    }
+    assert_eq!(pools(list("NodeBucket", 20, &[bucket(15, json!({"openyurt.io/pool-name": "p"}))])), ["p"]);
+    assert!(pools(list("NodeBucket", 30, &[bucket(25, json!({}))])).is_empty());
+}
+
+#[test]
+fn half_a_surrogate_pair_hides_nothing() {
+    let cluster = learned();
+    let broken = r#"{"items":[{"metadata":{"name":"cart","namespace":"shop","resourceVersion":"30",
+        "annotations":{"note":"\ud83d","openyurt.io/topologyKeys":"kubernetes.io/hostname"}}}],"metadata":{"resourceVersion":"40"}}"#;
+    feed(&cluster, SERVICES, broken);
+    assert_eq!((sees(&cluster.node("a"), "cart").as_str(), cluster.counters().facts_undecodable), ("a", 0));
+}
+
+#[test]
+fn what_is_forwarded_unread_is_counted_by_reason() {
+    let view = learned().node("a");
+    let open = |target: &str| match view.open(&Request::get(target), &Head::ok(JSON)) {
+        Ok(Opened::PassThrough) => {}
+        other => panic!("{target}: {other:?}"),
+    };
+    for (target, path, version) in [
+        ("/v1/endpointslices", 1, 0),
+        ("/apis/discovery.k8s.io/v2/endpointslices", 1, 1),
+        ("/apis/serving.example/v1/services", 1, 1),
+        // Services are not rewritten here.
+        ("/catalog/services", 1, 1),
+        ("/api/v2/namespaces/shop/endpoints/web", 2, 1),
+        ("/api/v1/pods", 2, 1),
+    ] {
+        open(target);
+        let counters = view.cluster().counters();
+        assert_eq!((counters.passed_unknown_path, counters.passed_unknown_version), (path, version), "{target}");
+    }
+}
+
+#[test]
+fn the_facts_of_a_cluster_behind_this_one_are_not_learned() {
+    let cluster = learned();
+    let view = cluster.node("a");
+    let body = list("Service", 90, &[service("cart", 80, None)]);
+    let target = "/apis/cluster.example.io/v1alpha1/clusters/m1/proxy/api/v1/services";
+    assert!(matches!(view.open(&Request::get(target), &Head::ok(JSON)), Ok(Opened::PassThrough)));
+    assert_eq!(sees(&view, "cart"), "ab");
+    // Who feeds them says that they are of this cluster.
+    feed(&cluster, target, &body);
+    assert_eq!(sees(&view, "cart"), "abc");
 }
 
 #[test]

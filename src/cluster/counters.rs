@@ -58,16 +58,25 @@ counters! {
     passed_no_service = "passedNoService",
     /// Objects that passed whole because the node's pool is not known (O9).
     passed_unknown_pool = "passedUnknownPool",
+    /// Objects emptied because they name no Service and the configuration says to hide such objects.
+    hidden_no_service = "hiddenNoService",
     /// Objects emptied because their Service is not known and the configuration says to hide then.
     hidden_unknown_service = "hiddenUnknownService",
     /// Objects emptied because the node's pool is not known and the configuration says to hide then.
     hidden_unknown_pool = "hiddenUnknownPool",
     /// Objects judged by the last known keys of a Service that was deleted while they stand.
     held_deleted_service = "heldDeletedService",
+    /// Deleted Services whose keys were given up because `limits.deletedServices` others were deleted since.
+    deleted_services_forgotten = "deletedServicesForgotten",
     /// Metadata-only objects: they carry no endpoints.
     passed_metadata_only = "passedMetadataOnly",
     /// Table responses: made for people, no proxy can read endpoints from one.
     passed_table = "passedTable",
+    /// Responses that were forwarded unread although their path ends as one of Services, EndpointSlices or Endpoints does:
+    /// no API root stands where it has to.
+    passed_unknown_path = "passedUnknownPath",
+    /// The same because their API version is not known.
+    passed_unknown_version = "passedUnknownVersion",
     /// Events that were not sent because they would have told the client nothing new.
     events_quieted = "eventsQuieted",
     /// Events that changes of facts added to watches.

@@ -23,8 +23,8 @@ pub(crate) enum Lesson {
     /// The Service asks for this.
     Service(Keys),
     Node(Node),
-    /// The NodePool or NodeBucket says that these nodes are in this pool.
-    Pool(Description),
+    /// The NodePool or NodeBucket says that these nodes are in this pool; `None`: it belongs to no pool.
+    Pool(Option<Description>),
     /// These clients get these rewrites too.
     Components(Listed),
 }
@@ -76,7 +76,7 @@ impl Fact {
         }
         let describe = |pool: &str, nodes: Vec<String>| {
             let nodes = nodes.into_iter().map(|node| node.into_bytes().into()).collect();
-            Lesson::Pool(Description { pool: pool.as_bytes().into(), nodes })
+            Lesson::Pool(Some(Description { pool: pool.as_bytes().into(), nodes }).filter(|_| !pool.is_empty()))
         };
         let lesson = match kind {
             FactKind::Service => {
@@ -99,7 +99,7 @@ impl Fact {
                 Some(Lesson::Node(Node { pool, describes }))
             }
             FactKind::NodePool => pool::nodes_of_pool(object).map(|nodes| describe(&metadata.name, nodes)),
-            // A bucket without the label belongs to no pool that a node could be in.
+            // A bucket without the label belongs to no pool.
             FactKind::NodeBucket => pool::nodes_of_bucket(object)
                 .map(|nodes| describe(pool::pool_of_bucket(&metadata.labels).map_or("", String::as_str), nodes)),
             FactKind::ConfigMap if (&*metadata.namespace, &*metadata.name) != (config_map::NAMESPACE, config_map::NAME) => {

@@ -1,6 +1,6 @@
 //! Everything that verdicts depend on, and how it changes.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::components::{Listed as Components, defaults};
@@ -20,22 +20,23 @@ use crate::topology::ladder::Usable;
 use crate::topology::verdict::{OwnPool, Pools as OwnPools, Service, View};
 
 /// Everything that verdicts depend on.
-#[derive(Default)]
 pub(crate) struct Facts {
     services: Table<Asked>,
     nodes: Table<Node>,
-    pools: Table<Description>,
+    pools: Table<Option<Description>>,
     /// One at most: the ConfigMap that names components.
     components: Table<Components>,
     membership: Pools,
     sources: [Sources; FactKind::ALL.len()],
     log: Log,
-    /// Deleted Services whose keys are held, the longest deleted first.
-    deleted: VecDeque<(Box<[u8]>, Version)>,
+    /// Deleted Services whose keys are held, by the number of their deletion.
+    deleted: BTreeMap<u64, Box<[u8]>>,
+    /// The number of the next deletion.
+    next_deletion: u64,
+    max_deleted: usize,
+    /// How many deleted Services were forgotten because there were too many, and not counted yet.
+    forgotten: u64,
 }
-
-/// How many deleted Services are remembered: short-lived ones must not fill the memory.
-const MAX_DELETED: usize = 4096;
 
 /// What one list, or the initial events of a watch, taught.
 #[derive(Default)]
@@ -60,15 +61,33 @@ impl Listing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Asked {
     keys: Keys,
-    /// The Service was deleted. Its keys hold for slices that still stand: a deletion must not open a pool.
-    deleted: bool,
+    /// The Service was deleted; which deletion that was. Its keys hold for slices that still stand: a deletion must not open
+    /// a pool.
+    deleted: Option<u64>,
 }
 
 impl Facts {
+    /// Nothing is known. The keys of at most `max_deleted` deleted Services will be held.
+    pub(super) fn new(max_deleted: usize) -> Facts {
+        Facts {
+            services: Table::default(),
+            nodes: Table::default(),
+            pools: Table::default(),
+            components: Table::default(),
+            membership: Pools::default(),
+            sources: Default::default(),
+            log: Log::default(),
+            deleted: BTreeMap::new(),
+            next_deletion: 0,
+            max_deleted,
+            forgotten: 0,
+        }
+    }
+
     /// What is known of a Service, by the key that [`write_service_key`](super::fact::write_service_key) writes; and whether it was deleted.
     pub(crate) fn service(&self, key: &[u8]) -> (Service, bool) {
         match self.services.get(key) {
-            Some(Asked { keys, deleted }) => (Service::Known(keys.clone()), *deleted),
+            Some(Asked { keys, deleted }) => (Service::Known(keys.clone()), deleted.is_some()),
             None => (Service::Unknown, false),
         }
     }
@@ -163,8 +182,8 @@ impl Facts {
 
     /// A complete list of `selection` at `version`.
     pub(super) fn list(&mut self, kind: FactKind, selection: &Selection, version: Version, list: Listing) {
-        // Of ConfigMaps only one is asked for, so that a list of its name is a whole one.
-        if selection.is_of_one_name() && kind != FactKind::ConfigMap {
+        // What else is asked of the one object may be why the list does not have it.
+        if selection.is_of_one_name() && !selection.is_by_name_alone() {
             return list.facts.into_values().for_each(|fact| self.single(kind, fact));
         }
         let (mut changes, listed) = (Vec::new(), self.sources[kind as usize].listed(selection, version));
@@ -175,7 +194,8 @@ impl Facts {
         // at every later one that is known, so that a list without it is newer than all that.
         if list.undecodable == 0 && listed != Listed::Covered {
             for key in self.absent_from(kind, selection, version, &list.facts) {
-                if self.sources[kind as usize].may_be_gone(selection, &key) {
+                let sources = &self.sources[kind as usize];
+                if sources.may_be_gone(selection, &key) && !sources.is_known_better(selection, &key, version) {
                     self.forget(kind, &key, version, &mut changes);
                 }
             }
@@ -183,7 +203,8 @@ impl Facts {
         for fact in list.facts.into_values() {
             match &listed {
                 Listed::Replaces(source) => {
-                    if self.held(kind, &fact.key).is_none_or(|held| !fact.version.is_before(held)) {
+                    let is_old = self.sources[kind as usize].is_known_better(selection, &fact.key, version);
+                    if !is_old && self.held(kind, &fact.key).is_none_or(|held| !fact.version.is_before(held)) {
                         self.set(fact, Some(source), &mut changes);
                     }
                 }
@@ -191,6 +212,7 @@ impl Facts {
                 Listed::Old => {}
             }
         }
+        self.forget_removed(kind);
         self.log.note(changes);
     }
 
@@ -198,7 +220,19 @@ impl Facts {
     pub(super) fn event(&mut self, kind: FactKind, selection: &Selection, start: Version, fact: Fact, gone: bool) {
         let mut changes = Vec::new();
         self.hear(kind, selection, start, fact, gone, &mut changes);
+        self.forget_removed(kind);
         self.log.note(changes);
+    }
+
+    fn forget_removed(&mut self, kind: FactKind) {
+        let sources = &self.sources[kind as usize];
+        let is_past = |version: Version| sources.are_all_past(version);
+        match kind {
+            FactKind::Service => self.services.forget_removed(is_past),
+            FactKind::Node | FactKind::CiliumNode => self.nodes.forget_removed(is_past),
+            FactKind::NodePool | FactKind::NodeBucket => self.pools.forget_removed(is_past),
+            FactKind::ConfigMap => self.components.forget_removed(is_past),
+        }
     }
 
     fn hear(&mut self, kind: FactKind, selection: &Selection, start: Version, fact: Fact, gone: bool, changes: &mut Vec<Change>) {
@@ -246,14 +280,14 @@ impl Facts {
     fn set(&mut self, fact: Fact, source: Option<&Arc<Selection>>, changes: &mut Vec<Change>) {
         let Fact { key, version, lesson } = fact;
         match lesson {
-            Lesson::Service(keys) => self.set_service(&key, version, source, Asked { keys, deleted: false }, changes),
+            Lesson::Service(keys) => self.set_service(&key, version, source, Asked { keys, deleted: None }, changes),
             Lesson::Node(node) => {
                 let before = self.nodes.set(&key, version, source, node.clone());
                 self.node_changed(&key, Some(node), before, changes);
             }
             Lesson::Pool(pool) => {
                 let before = self.pools.set(&key, version, source, pool.clone());
-                self.pool_changed(Some(pool), before, changes);
+                self.pool_changed(pool, before.flatten(), changes);
             }
             Lesson::Components(listed) => {
                 let before = self.components.set(&key, version, source, listed.clone());
@@ -267,31 +301,33 @@ impl Facts {
     fn forget(&mut self, kind: FactKind, key: &[u8], version: Version, changes: &mut Vec<Change>) {
         match kind {
             FactKind::Service => match self.services.get(key) {
-                Some(Asked { deleted: true, .. }) | None => {}
+                Some(Asked { deleted: Some(_), .. }) => {}
+                None => drop(self.services.remove(key, version)),
                 // Asking for nothing is what an unknown Service comes to, so there is nothing to hold on to.
                 Some(Asked { keys: Keys::Unset, .. }) => {
-                    self.services.remove(key);
+                    self.services.remove(key, version);
                     changes.push(Change::Service(text(key)));
                 }
                 Some(asked) => {
-                    let asked = Asked { deleted: true, ..asked.clone() };
+                    let asked = Asked { deleted: Some(self.next_deletion), ..asked.clone() };
                     self.set_service(key, version, None, asked, changes);
-                    self.deleted.push_back((key.into(), version));
-                    if self.deleted.len() > MAX_DELETED {
+                    self.deleted.insert(self.next_deletion, key.into());
+                    self.next_deletion += 1;
+                    if self.deleted.len() > self.max_deleted {
                         self.forget_longest_deleted(changes);
                     }
                 }
             },
             FactKind::Node | FactKind::CiliumNode => {
-                let before = self.nodes.remove(key);
+                let before = self.nodes.remove(key, version);
                 self.node_changed(key, None, before, changes);
             }
             FactKind::NodePool | FactKind::NodeBucket => {
-                let before = self.pools.remove(key);
-                self.pool_changed(None, before, changes);
+                let before = self.pools.remove(key, version);
+                self.pool_changed(None, before.flatten(), changes);
             }
             FactKind::ConfigMap => {
-                if self.components.remove(key).is_some_and(|before| before != Components::default()) {
+                if self.components.remove(key, version).is_some_and(|before| before != Components::default()) {
                     changes.push(Change::Components(text(key)));
                 }
             }
@@ -299,16 +335,22 @@ impl Facts {
     }
 
     fn forget_longest_deleted(&mut self, changes: &mut Vec<Change>) {
-        let Some((key, version)) = self.deleted.pop_front() else { return };
-        // It may have returned since, or been deleted once more.
-        if self.services.version(&key) == Some(version) && self.services.get(&key).is_some_and(|asked| asked.deleted) {
-            self.services.remove(&key);
-            changes.push(Change::Service(text(&key)));
-        }
+        let Some((_, key)) = self.deleted.pop_first() else { return };
+        self.services.remove(&key, self.services.version(&key).unwrap_or_default());
+        self.forgotten += 1;
+        changes.push(Change::Service(text(&key)));
+    }
+
+    /// How many deleted Services were forgotten since the last call, because there were too many.
+    pub(super) fn take_forgotten(&mut self) -> u64 {
+        std::mem::take(&mut self.forgotten)
     }
 
     fn set_service(&mut self, key: &[u8], version: Version, source: Option<&Arc<Selection>>, asked: Asked, changes: &mut Vec<Change>) {
         let before = self.services.set(key, version, source, asked.clone());
+        if let Some(deletion) = before.as_ref().and_then(|before| before.deleted) {
+            self.deleted.remove(&deletion);
+        }
         if before.is_none_or(|before| before.keys != asked.keys) {
             changes.push(Change::Service(text(key)));
         }

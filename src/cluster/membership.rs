@@ -9,6 +9,8 @@ use crate::topology::{Members, Names};
 #[derive(Debug, Default)]
 pub(crate) struct Membership {
     pools: Names<Pool>,
+    /// How often the members of any pool changed.
+    revision: u64,
 }
 
 #[derive(Debug, Default)]
@@ -33,6 +35,8 @@ impl Membership {
     pub(crate) fn add(&mut self, pool: &[u8], nodes: &[Box<[u8]>], mut changed: impl FnMut(&[u8])) -> bool {
         let entry = self.pools.entry(pool.into()).or_default();
         entry.described_by += 1;
+        self.revision += 1;
+        entry.members.set_revision(self.revision);
         for node in nodes {
             if entry.members.add(node) {
                 changed(node);
@@ -44,6 +48,8 @@ impl Membership {
     /// One object no longer says so. Calls `changed` for each node that left the pool; true if the pool itself is gone.
     pub(crate) fn remove(&mut self, pool: &[u8], nodes: &[Box<[u8]>], mut changed: impl FnMut(&[u8])) -> bool {
         let Some(entry) = self.pools.get_mut(pool) else { return false };
+        self.revision += 1;
+        entry.members.set_revision(self.revision);
         for node in nodes {
             if entry.members.remove(node) {
                 changed(node);

@@ -13,7 +13,7 @@ mod table;
 use std::fmt;
 
 use self::components::defaults;
-use self::counters::{Counters, Tally};
+use self::counters::{Counters, Tally, count};
 use self::fact::{Fact, matters};
 pub(crate) use self::facts::{Facts, Listing};
 use self::log::Change;
@@ -44,7 +44,7 @@ struct Shared {
     generation: AtomicU64,
     tally: Tally,
     pages: Mutex<Pages>,
-    shelf: Mutex<Shelf>,
+    shelf: Arc<Mutex<Shelf>>,
 }
 
 /// A kind of facts that has to be known before objects that depend on it may be shown, and is not.
@@ -70,7 +70,8 @@ impl fmt::Display for Missing {
 
 /// The lists that were seen, in words.
 fn in_words<'a>(known: impl Iterator<Item = &'a Selection>) -> Option<Box<str>> {
-    let known: Vec<String> = known.map(Selection::to_string).collect();
+    // What is known of one object says nothing of the others.
+    let known: Vec<String> = known.filter(|known| !known.is_by_name_alone()).map(Selection::to_string).collect();
     (!known.is_empty()).then(|| known.join("; ").into())
 }
 
@@ -101,11 +102,12 @@ impl Cluster {
     /// A cluster of which nothing is known yet. Errors: [`Error::Config`](crate::Error::Config).
     pub fn new(config: Config) -> Result<Cluster> {
         config.check()?;
-        let shelf = Mutex::new(Shelf::new(config.limits.ledger_bytes));
+        let shelf = Arc::new(Mutex::new(Shelf::new(config.limits.ledger_bytes, config.ladders)));
+        let facts = RwLock::new(Facts::new(config.limits.deleted_services));
         Ok(Cluster {
             shared: Arc::new(Shared {
                 config,
-                facts: RwLock::default(),
+                facts,
                 generation: AtomicU64::new(0),
                 tally: Tally::default(),
                 pages: Mutex::default(),
@@ -178,8 +180,8 @@ impl Cluster {
     }
 
     /// What clients have been told, between two responses to one of them.
-    pub(crate) fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        self.shared.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn shelf(&self) -> &Arc<Mutex<Shelf>> {
+        &self.shared.shelf
     }
 
     /// The facts as they are now, for as long as the guard is held.
@@ -218,6 +220,7 @@ impl Cluster {
         // Nothing in the room panics half-way through a change, so a poisoned lock still holds whole facts.
         let mut facts = self.shared.facts.write().unwrap_or_else(PoisonError::into_inner);
         change(&mut facts);
+        count(&self.shared.tally.deleted_services_forgotten, facts.take_forgotten());
         self.shared.generation.store(facts.generation(), Ordering::Release);
     }
 }

@@ -12,6 +12,9 @@ use crate::object::version::Version;
 /// How many sources of one kind there may be; none covers another, so that there are hardly ever two.
 const MAX_SOURCES: usize = 8;
 
+/// How many more there may be that ask for one object by its name.
+const MAX_NAMED: usize = 256;
+
 /// The sources of one kind, the one that was listed last at the end.
 #[derive(Debug, Default)]
 pub(crate) struct Sources(Vec<Source>);
@@ -61,17 +64,34 @@ impl Sources {
         let selection = match self.own(selection) {
             Some(at) if version.is_before(self.0[at].high) => return Listed::Old,
             Some(at) => self.0.remove(at).selection,
-            None if self.selections().any(|known| known.covers(selection)) => return Listed::Covered,
+            // One that is ahead of the wider one says what is not there, unless an object can leave it and still be there.
+            None if self.covers(selection, version) => return Listed::Covered,
             None => Arc::new(selection.clone()),
         };
-        self.0.retain(|source| !selection.covers(&source.selection));
-        if self.0.len() == MAX_SOURCES {
+        // One that is ahead still knows better what it has, until the wider one has come as far.
+        self.0.retain(|source| !(selection.covers(&source.selection) && source.high.is_covered_by(version)));
+        let is_named = selection.is_by_name_alone();
+        let alike = |source: &Source| source.selection.is_by_name_alone() == is_named;
+        if self.0.iter().filter(|source| alike(source)).count() == if is_named { MAX_NAMED } else { MAX_SOURCES } {
             // Of a namespace least is missing.
-            let narrow = self.0.iter().position(|source| source.selection.namespace.is_some());
-            self.0.remove(narrow.unwrap_or(0));
+            let narrow = self.0.iter().position(|source| alike(source) && source.selection.namespace.is_some());
+            let oldest = self.0.iter().position(alike);
+            narrow.or(oldest).map(|at| self.0.remove(at));
         }
         self.0.push(Source { selection: selection.clone(), high: version });
         Listed::Replaces(selection)
+    }
+
+    /// Whether a list of `selection` at `version` is covered by a source that knows more.
+    fn covers(&self, selection: &Selection, version: Version) -> bool {
+        let is_ahead = |source: &Source| selection.cannot_be_left() && source.high.is_before(version);
+        self.0.iter().any(|source| source.selection.covers(selection) && !is_ahead(source))
+    }
+
+    /// Whether another source than that of `selection` knows a later state of the object of that key than the one at `version`.
+    pub(crate) fn is_known_better(&self, selection: &Selection, key: &[u8], version: Version) -> bool {
+        let knows = |source: &Source| source.selection.must_have(key) && version.is_before(source.high);
+        self.0.iter().any(|source| *source.selection != *selection && knows(source))
     }
 
     /// An event at `version` about the object of key `key` came on a watch of `selection` that started at `start`. `held`
@@ -86,9 +106,20 @@ impl Sources {
             may_be_gone: if own.is_some() { self.may_be_gone(selection, key) } else { self.0.is_empty() || selection.cannot_be_left() },
         };
         if let Some(own) = own {
-            self.0[own].progress(start, version);
+            self.progress(own, start, version);
         }
         news
+    }
+
+    /// A source came to `version` on a watch that started at `start`. Those that it covers and has overtaken are none any more.
+    fn progress(&mut self, own: usize, start: Version, version: Version) {
+        self.0[own].progress(start, version);
+        if self.0.len() > 1 {
+            let Source { selection, high } = &self.0[own];
+            let (selection, high) = (selection.clone(), *high);
+            let is_overtaken = |source: &Source| source.selection != selection && source.high.is_covered_by(high);
+            self.0.retain(|source| !(selection.covers(&source.selection) && is_overtaken(source)));
+        }
     }
 
     /// Whether an object that a source of `selection` has no more is gone. One that leaves a selection still exists, and where a
@@ -100,13 +131,18 @@ impl Sources {
     /// A bookmark at `version` came on a watch of `selection` that started at `start`.
     pub(crate) fn bookmark(&mut self, selection: &Selection, start: Version, version: Version) {
         if let Some(own) = self.own(selection) {
-            self.0[own].progress(start, version);
+            self.progress(own, start, version);
         }
     }
 
     /// A single object was read; whether it is news.
     pub(crate) fn single(&self, version: Version, key: &[u8], held: Option<Version>) -> bool {
         !self.must_know(key, version) && held.is_none_or(|held| !version.is_covered_by(held))
+    }
+
+    /// Whether every source has come to `version`, so that none brings anything older.
+    pub(super) fn are_all_past(&self, version: Version) -> bool {
+        self.0.iter().all(|source| version.is_covered_by(source.high))
     }
 
     /// Whether a source has told of the object of that key up to `version`, if it existed.
@@ -143,10 +179,26 @@ mod tests {
         let (all, shop) = (selection(None, &[], &[]), selection(Some("shop"), &[], &[]));
         let replaces = |selection: &Selection| Listed::Replaces(Arc::new(selection.clone()));
         assert_eq!(source.listed(&shop, at(10)), replaces(&shop));
-        assert_eq!(source.listed(&all, at(5)), replaces(&all));
-        assert_eq!(source.listed(&shop, at(20)), Listed::Covered);
-        assert_eq!(source.listed(&all, at(4)), Listed::Old);
+        assert_eq!(source.listed(&all, at(15)), replaces(&all));
+        assert_eq!(source.listed(&shop, at(15)), Listed::Covered);
+        assert_eq!(source.listed(&all, at(14)), Listed::Old);
         assert_eq!(source.listed(&all, at(30)), replaces(&all));
+        assert_eq!(source.selections().collect::<Vec<_>>(), [&all]);
+    }
+
+    #[test]
+    fn a_narrow_source_that_is_ahead_knows_better_until_the_wide_one_has_come_as_far() {
+        let mut source = Sources::default();
+        let (all, shop, labelled) = (selection(None, &[], &[]), selection(Some("shop"), &[], &[]), selection(None, &["a"], &[]));
+        source.listed(&all, at(10));
+        assert!(matches!(source.listed(&shop, at(20)), Listed::Replaces(_)));
+        assert_eq!(source.listed(&labelled, at(20)), Listed::Covered, "what it does not have may be there");
+        assert!(!is_news(&mut source, &all, 10, 15, None), "gone by then");
+        assert!(source.is_known_better(&all, b"shop/web", at(19)) && !source.is_known_better(&all, b"iot/web", at(19)));
+        assert!(!source.is_known_better(&all, b"shop/web", at(20)) && !source.is_known_better(&shop, b"shop/web", at(15)));
+        source.listed(&all, at(18));
+        assert_eq!(source.selections().collect::<Vec<_>>(), [&shop, &all]);
+        source.bookmark(&all, at(18), at(20));
         assert_eq!(source.selections().collect::<Vec<_>>(), [&all]);
     }
 
@@ -173,8 +225,17 @@ mod tests {
         for number in 0..MAX_SOURCES as u64 {
             source.listed(&selection(Some(&format!("n{number}")), &[], &[]), at(2 + number));
         }
-        let left: Vec<String> = source.selections().map(|known| known.namespace.clone().unwrap_or_default()).collect();
-        assert_eq!(left, ["", "n1", "n2", "n3", "n4", "n5", "n6", "n7"]);
+        let left =
+            |source: &Sources| -> Vec<String> { source.selections().map(|known| known.namespace.clone().unwrap_or_default()).collect() };
+        let kept = ["", "n1", "n2", "n3", "n4", "n5", "n6", "n7"];
+        assert_eq!(left(&source), kept);
+        // Names take no place of theirs, and have one of their own.
+        for number in 0..MAX_NAMED as u64 + 2 {
+            source.listed(&selection(None, &[], &[&format!("metadata.name=o{number}")]), at(2 + number));
+        }
+        assert_eq!(left(&source)[..kept.len()], kept);
+        let named: Vec<_> = source.selections().skip(kept.len()).collect();
+        assert_eq!((named.len(), named[0].must_have(b"o2")), (MAX_NAMED, true));
     }
 
     fn is_news(source: &mut Sources, selection: &Selection, start: u64, version: u64, held: Option<Version>) -> bool {

@@ -1,6 +1,6 @@
 //! Objects of one kind by key, each with the version it was seen at.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::fact::Fact;
@@ -12,6 +12,10 @@ use crate::topology::Names;
 #[derive(Debug)]
 pub(super) struct Table<V> {
     entries: Names<Entry<V>>,
+    /// At which version objects were removed: what a slower stream says of an older one is no news.
+    removed: Names<Version>,
+    /// The same in the order of the removals. One that has returned since is not in `removed` under that version.
+    order: VecDeque<(Box<[u8]>, Version)>,
 }
 
 #[derive(Debug)]
@@ -22,9 +26,12 @@ struct Entry<V> {
     value: V,
 }
 
+/// How many removals are remembered at least, and while a source has not come to them at most.
+const REMOVED: (usize, usize) = (4096, 1 << 16);
+
 impl<V> Default for Table<V> {
     fn default() -> Table<V> {
-        Table { entries: Names::default() }
+        Table { entries: Names::default(), removed: Names::default(), order: VecDeque::new() }
     }
 }
 
@@ -33,18 +40,42 @@ impl<V> Table<V> {
         self.entries.get(key).map(|entry| &entry.value)
     }
 
+    /// The version that an object was last seen at, or removed at.
     pub(super) fn version(&self, key: &[u8]) -> Option<Version> {
-        self.entries.get(key).map(|entry| entry.version)
+        self.entries.get(key).map(|entry| entry.version).or_else(|| self.removed.get(key).copied())
     }
 
     /// Puts an object in and returns what was there. `source`: the one whose list or watch has it.
     pub(super) fn set(&mut self, key: &[u8], version: Version, source: Option<&Arc<Selection>>, value: V) -> Option<V> {
+        self.removed.remove(key);
         let source = source.or_else(|| self.entries.get(key)?.source.as_ref()).cloned();
         self.entries.insert(key.into(), Entry { version, source, value }).map(|entry| entry.value)
     }
 
-    pub(super) fn remove(&mut self, key: &[u8]) -> Option<V> {
+    /// Removes an object, which was gone at `version`.
+    pub(super) fn remove(&mut self, key: &[u8], version: Version) -> Option<V> {
+        let before = self.removed.get(key).copied().unwrap_or_default();
+        // Also of one that is not here: a slower stream may yet bring it.
+        if version != Version::default() && !version.is_covered_by(before) {
+            self.removed.insert(key.into(), version);
+            self.order.push_back((key.into(), version));
+        }
         self.entries.remove(key).map(|entry| entry.value)
+    }
+
+    /// Forgets the oldest removals, if there are many. `is_past`: every source has come to that version.
+    pub(super) fn forget_removed(&mut self, is_past: impl Fn(Version) -> bool) {
+        while let Some((key, version)) = self.order.front() {
+            let is_stale = self.removed.get(key) != Some(version);
+            let goes = self.order.len() > REMOVED.1 || self.order.len() > REMOVED.0 && is_past(*version);
+            if !is_stale && !goes {
+                return;
+            }
+            if !is_stale {
+                self.removed.remove(key);
+            }
+            self.order.pop_front();
+        }
     }
 
     /// Keys that a complete list of `selection` at `version` does not have and would have if their objects were there,
@@ -62,5 +93,48 @@ impl<V> Table<V> {
         for entry in self.entries.values_mut() {
             entry.version = Version::default();
         }
+        self.removed.clear();
+        self.order.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(version: u64) -> Version {
+        Version(Some(version))
+    }
+
+    #[test]
+    fn a_removal_is_remembered_until_the_object_returns() {
+        let mut table = Table::default();
+        table.set(b"a", at(5), None, ());
+        table.remove(b"a", at(20));
+        assert_eq!((table.get(b"a"), table.version(b"a")), (None, Some(at(20))));
+        table.remove(b"a", at(15));
+        assert_eq!(table.version(b"a"), Some(at(20)));
+        table.set(b"a", at(21), None, ());
+        assert_eq!(table.version(b"a"), Some(at(21)));
+        table.forget_removed(|_| true);
+        assert!(table.order.is_empty(), "it is there");
+    }
+
+    #[test]
+    fn removals_are_bounded() {
+        let mut table: Table<()> = Table::default();
+        let remove = |table: &mut Table<()>, numbers: std::ops::Range<usize>, past: u64| {
+            for number in numbers {
+                table.remove(number.to_string().as_bytes(), at(number as u64 + 1));
+                table.forget_removed(|version| version.is_covered_by(at(past)));
+            }
+        };
+        remove(&mut table, 0..REMOVED.0 + 100, 50);
+        // A source has come to 50 only.
+        assert_eq!((table.removed.len(), table.version(b"49"), table.version(b"50")), (REMOVED.0 + 50, None, Some(at(51))));
+        remove(&mut table, REMOVED.0 + 100..REMOVED.1 + 200, 50);
+        assert_eq!((table.removed.len(), table.order.len()), (REMOVED.1, REMOVED.1));
+        table.forget_versions();
+        assert_eq!(table.version(b"70000"), None);
     }
 }

@@ -50,6 +50,8 @@ struct InDoubtDocument {
     #[serde(default)]
     unknown_service: DoubtDocument,
     #[serde(default)]
+    no_service: DoubtDocument,
+    #[serde(default)]
     unknown_pool: DoubtDocument,
 }
 
@@ -85,6 +87,7 @@ struct LimitsDocument {
     endpoints: Option<usize>,
     depth: Option<usize>,
     ledger_bytes: Option<usize>,
+    deleted_services: Option<usize>,
 }
 
 impl Document {
@@ -132,7 +135,11 @@ impl Document {
         }
         config.pool = self.pool;
         if let Some(in_doubt) = self.in_doubt {
-            config.in_doubt = InDoubt { unknown_service: in_doubt.unknown_service.into(), unknown_pool: in_doubt.unknown_pool.into() };
+            config.in_doubt = InDoubt {
+                unknown_service: in_doubt.unknown_service.into(),
+                no_service: in_doubt.no_service.into(),
+                unknown_pool: in_doubt.unknown_pool.into(),
+            };
         }
         if let Some(lists) = self.protobuf_lists {
             config.protobuf_lists = match lists {
@@ -147,6 +154,7 @@ impl Document {
             config.limits.endpoints = limits.endpoints.unwrap_or(config.limits.endpoints);
             config.limits.depth = limits.depth.unwrap_or(config.limits.depth);
             config.limits.ledger_bytes = limits.ledger_bytes.unwrap_or(config.limits.ledger_bytes);
+            config.limits.deleted_services = limits.deleted_services.unwrap_or(config.limits.deleted_services);
         }
         config.check()?;
         Ok(config)

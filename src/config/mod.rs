@@ -145,11 +145,21 @@ pub struct Limits {
     pub depth: usize,
     /// Bytes of originals kept for one client stream; 1 GiB. What comes above is not kept, as under [`Retention::None`].
     pub ledger_bytes: usize,
+    /// Most deleted Services whose keys are held; where more are deleted the longest deleted are forgotten, and counted.
+    pub deleted_services: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { frame_bytes: 16 << 20, item_bytes: 16 << 20, list_bytes: 256 << 20, endpoints: 100_000, depth: 512, ledger_bytes: 1 << 30 }
+        Limits {
+            frame_bytes: 16 << 20,
+            item_bytes: 16 << 20,
+            list_bytes: 256 << 20,
+            endpoints: 100_000,
+            depth: 512,
+            ledger_bytes: 1 << 30,
+            deleted_services: 1 << 16,
+        }
     }
 }
 
@@ -248,8 +258,14 @@ impl Config {
         if self.pool.as_deref() == Some("") {
             return refuse("`pool` is empty; leave it out to take the Node's label");
         }
-        let Limits { frame_bytes, item_bytes, list_bytes, endpoints, .. } = self.limits;
-        let limits = [("frameBytes", frame_bytes), ("itemBytes", item_bytes), ("listBytes", list_bytes), ("endpoints", endpoints)];
+        let Limits { frame_bytes, item_bytes, list_bytes, endpoints, deleted_services, .. } = self.limits;
+        let limits = [
+            ("frameBytes", frame_bytes),
+            ("itemBytes", item_bytes),
+            ("listBytes", list_bytes),
+            ("endpoints", endpoints),
+            ("deletedServices", deleted_services),
+        ];
         for (key, value) in limits {
             if value == 0 || value > 1 << 30 {
                 return refuse(&format!("`limits.{key}` is {value}; it must be between 1 and 1073741824"));
@@ -316,15 +332,16 @@ mod tests {
         let config = Config::from_json(
             r#"{"membership":{"nodeLabel":"zone"},"pool":"p","rewrites":{"serviceTopology":false},
                 "ladders":true,"retention":"topology","quiet":false,
-                "inDoubt":{"unknownPool":"hide"},"protobufLists":"compact","limits":{"itemBytes":5,"ledgerBytes":7}}"#,
+                "inDoubt":{"unknownPool":"hide","noService":"hide"},"protobufLists":"compact",
+                "limits":{"itemBytes":5,"ledgerBytes":7,"deletedServices":9}}"#,
         )
         .unwrap();
         assert_eq!(config.membership, Membership::NodeLabel("zone".to_owned()));
         assert_eq!(config.pool.as_deref(), Some("p"));
         assert!(!config.service_topology);
-        assert_eq!(config.in_doubt, InDoubt { unknown_service: Doubt::Pass, unknown_pool: Doubt::Hide });
+        assert_eq!(config.in_doubt, InDoubt { unknown_service: Doubt::Pass, no_service: Doubt::Hide, unknown_pool: Doubt::Hide });
         assert_eq!(config.protobuf_lists, ProtobufLists::Compact);
-        assert_eq!(config.limits, Limits { item_bytes: 5, ledger_bytes: 7, ..Limits::default() });
+        assert_eq!(config.limits, Limits { item_bytes: 5, ledger_bytes: 7, deleted_services: 9, ..Limits::default() });
         assert_eq!((config.ladders, config.retention, config.quiet), (true, Retention::Topology, false));
         assert_eq!(Config::from_json(r#"{"retention":"none"}"#).unwrap().retention, Retention::None);
     }
@@ -388,6 +405,7 @@ mod tests {
         refused(r#"{"pool":""}"#, "pool");
         refused(r#"{"limits":{"depth":0}}"#, "depth");
         refused(r#"{"limits":{"ledgerBytes":0}}"#, "ledgerBytes");
+        refused(r#"{"limits":{"deletedServices":0}}"#, "deletedServices");
         refused("{", "EOF");
     }
 }

@@ -303,6 +303,7 @@ fn sentence(reason: Reason, view: &NodeView, on: Option<&str>, pools: &[String])
         Reason::NoNode => "it names no node".to_owned(),
         Reason::OutsidePool if pools.is_empty() => format!("{on} is in no known pool, not in {own}"),
         Reason::OutsidePool => format!("{on} is in {}, not in {own}", pools.join(", ")),
+        Reason::HiddenNoService => "the slice names no Service, and inDoubt.noService is `hide`".to_owned(),
         Reason::HiddenUnknownService => "hidden in doubt: the Service is not known".to_owned(),
         Reason::HiddenUnknownPool => format!("hidden in doubt: no list of the nodes in pool {own}"),
     }

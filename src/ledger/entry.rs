@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::object::version::Version;
-use crate::topology::ladder::Condition;
+use crate::topology::ladder::{Condition, Usable};
 use crate::topology::verdict::Lens;
 
 /// The form in which a client has an object.
@@ -46,11 +46,94 @@ pub(crate) struct Entry {
     pub(crate) sent: Option<Form>,
     /// It, or one of its name before, was given once. What never was the client cannot have.
     pub(crate) given: bool,
+    /// In which forms it was emitted under its own version.
+    pub(super) under_own_version: Forms,
+    /// What it adds to its group of siblings.
+    pub(super) counted: Counted,
     /// The object as it would stand in a watch event.
     pub(crate) original: Option<Arc<[u8]>>,
 }
 
+/// The forms in which an object was emitted under one resourceVersion. An informer that has the object under that version
+/// already does not tell all of its handlers when another form of it comes under the same version (wire 4.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Forms {
+    /// It was not emitted under that version.
+    None,
+    /// In the form with this digest.
+    One(u64),
+    /// In several forms, or it is not known in which.
+    Any,
+}
+
+impl Forms {
+    /// The forms of the two together.
+    pub(crate) fn and(self, other: Forms) -> Forms {
+        match (self, other) {
+            (Forms::None, other) | (other, Forms::None) => other,
+            (Forms::One(own), Forms::One(other)) if own == other => self,
+            _ => Forms::Any,
+        }
+    }
+
+    /// Whether a client may have the object in another form than the one with this digest.
+    pub(crate) fn may_differ(self, digest: u64) -> bool {
+        match self {
+            Forms::None => false,
+            Forms::One(own) => own != digest,
+            Forms::Any => true,
+        }
+    }
+}
+
+/// Whether an object is counted in its group of siblings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counted {
+    No,
+    /// It stands in its group's list of objects to count.
+    Later,
+    As(Usable),
+}
+
 impl Entry {
+    pub(super) fn new(given: bool) -> Entry {
+        Entry {
+            service: None,
+            places: Box::default(),
+            conditions: 0,
+            family: 0,
+            lens: Lens::Whole,
+            version: Version::default(),
+            stamp: Version::default(),
+            synthetic: false,
+            sent: None,
+            given,
+            under_own_version: Forms::None,
+            counted: Counted::No,
+            original: None,
+        }
+    }
+
+    /// In which forms its client may have it under `version`.
+    pub(super) fn forms_under(&self, version: Version) -> Forms {
+        if self.version == version {
+            self.under_own_version
+        } else if version.is_before(self.version) {
+            // It was so once, and what was emitted then is not remembered.
+            Forms::Any
+        } else {
+            Forms::None
+        }
+    }
+
+    /// Upstream has it at `version`.
+    pub(super) fn seen_at(&mut self, version: Version) {
+        if self.version != version {
+            self.version = version;
+            self.under_own_version = Forms::None;
+        }
+    }
+
     /// The digest of the form that the client has, if it is known of one whose watch begins at `start`.
     ///
     /// Events reach a client in their order, so that a client at `start` has everything that went before an event of that
@@ -79,6 +162,11 @@ impl Entry {
     /// The client was told, or not told, so that it has this form now.
     pub(crate) fn said(&mut self, form: Form, stamp: Version, synthetic: bool) {
         self.given |= form != Form::None;
+        if let Form::Digest(digest) = form
+            && (stamp == self.version || stamp == Version::default())
+        {
+            self.under_own_version = self.under_own_version.and(Forms::One(digest));
+        }
         (self.sent, self.stamp, self.synthetic) = (Some(form), stamp, synthetic);
     }
 }

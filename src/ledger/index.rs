@@ -13,13 +13,71 @@ pub(super) struct Index {
 #[derive(Debug, Clone, Default)]
 struct Mentioned {
     name: Box<[u8]>,
-    by: Vec<u32>,
+    by: Objects,
+}
+
+/// A set of objects: most names are mentioned by few, and some by all. Objects that go are taken out together, so that each costs
+/// little however many there are.
+#[derive(Debug, Clone, Default)]
+struct Objects {
+    all: Vec<u32>,
+    /// Objects that are in `all` once more than they should be.
+    gone: Vec<u32>,
+}
+
+/// Up to how many objects a search from one to the next is quick.
+const FEW: usize = 32;
+
+impl Objects {
+    fn insert(&mut self, object: u32) {
+        self.all.push(object);
+    }
+
+    fn remove(&mut self, object: u32) {
+        if self.all.len() > FEW {
+            self.gone.push(object);
+            if self.gone.len() > self.all.len() / 2 {
+                self.take_out();
+            }
+        } else if let Some(at) = self.all.iter().position(|&other| other == object) {
+            self.all.swap_remove(at);
+        }
+    }
+
+    fn take_out(&mut self) {
+        if self.gone.is_empty() {
+            return;
+        }
+        self.all.sort_unstable();
+        self.gone.sort_unstable();
+        let mut gone = std::mem::take(&mut self.gone).into_iter().peekable();
+        self.all.retain(|object| gone.next_if_eq(object).is_none());
+    }
+
+    fn is_empty(&self) -> bool {
+        self.all.len() == self.gone.len()
+    }
+
+    fn objects(&mut self) -> &[u32] {
+        self.take_out();
+        &self.all
+    }
 }
 
 impl Index {
+    /// The number under which `name` is kept, if an object mentions it.
+    pub(super) fn id(&self, name: &[u8]) -> Option<u32> {
+        self.ids.get(name).copied()
+    }
+
     /// The objects that mention `name`.
-    pub(super) fn find(&self, name: &[u8]) -> &[u32] {
-        self.ids.get(name).map_or(&[], |&id| &self.slots[id as usize].by)
+    pub(super) fn find(&mut self, name: &[u8]) -> &[u32] {
+        self.id(name).map_or(&[], |id| self.objects(id))
+    }
+
+    /// The objects that mention the name of that number.
+    pub(super) fn objects(&mut self, id: u32) -> &[u32] {
+        self.slots[id as usize].by.objects()
     }
 
     /// The number under which `name` is kept; made if it has none. It stays while an object mentions the name.
@@ -27,7 +85,7 @@ impl Index {
         if let Some(&id) = self.ids.get(name) {
             return id;
         }
-        let slot = Mentioned { name: name.into(), by: Vec::new() };
+        let slot = Mentioned { name: name.into(), by: Objects::default() };
         let id = match self.vacant.pop() {
             Some(id) => {
                 self.slots[id as usize] = slot;
@@ -53,20 +111,20 @@ impl Index {
 
     /// `object` mentions the name, and did not before.
     pub(super) fn link(&mut self, id: u32, object: u32) {
-        self.slots[id as usize].by.push(object);
+        self.slots[id as usize].by.insert(object);
     }
 
-    /// `object` no longer mentions the name.
-    pub(super) fn unlink(&mut self, id: u32, object: u32) {
+    /// `object` no longer mentions the name. Returns whether it was the last that did: the number is free then.
+    pub(super) fn unlink(&mut self, id: u32, object: u32) -> bool {
         let slot = &mut self.slots[id as usize];
-        if let Some(at) = slot.by.iter().position(|&other| other == object) {
-            slot.by.swap_remove(at);
-        }
-        if slot.by.is_empty() {
+        slot.by.remove(object);
+        let is_gone = slot.by.is_empty();
+        if is_gone {
             let Mentioned { name, .. } = std::mem::take(slot);
             self.ids.remove(&name);
             self.vacant.push(id);
         }
+        is_gone
     }
 }
 
@@ -80,12 +138,39 @@ mod tests {
         let a = index.intern(b"a");
         index.link(a, 7);
         index.link(a, 8);
-        assert_eq!((index.find(b"a"), index.name(a)), (&[7, 8][..], &b"a"[..]));
-        index.unlink(a, 7);
+        assert_eq!((index.find(b"a").to_vec(), index.name(a)), (vec![7, 8], &b"a"[..]));
+        assert!(!index.unlink(a, 7));
         assert_eq!(index.find(b"a"), [8]);
-        index.unlink(a, 8);
-        assert_eq!((index.find(b"a"), index.names().count()), (&[][..], 0));
+        assert!(index.unlink(a, 8));
+        assert_eq!((index.find(b"a").len(), index.names().count()), (0, 0));
         let b = index.intern(b"b");
         assert_eq!((b, index.name(b)), (a, &b"b"[..]), "its place is taken again");
+    }
+
+    #[test]
+    fn many_objects_are_the_same_set_as_few() {
+        let mut index = Index::default();
+        let mut random = crate::wire::random::random();
+        let mut expected = std::collections::BTreeSet::new();
+        for round in 0..4000 {
+            let object = random(300) as u32;
+            let name = index.intern(b"a");
+            if expected.remove(&object) {
+                assert_eq!(index.unlink(name, object), expected.is_empty());
+            } else {
+                expected.insert(object);
+                index.link(name, object);
+            }
+            if round % 97 == 0 {
+                let mut found = index.find(b"a").to_vec();
+                found.sort_unstable();
+                assert_eq!(found, expected.iter().copied().collect::<Vec<_>>());
+            }
+        }
+        for object in std::mem::take(&mut expected) {
+            let name = index.id(b"a").unwrap();
+            index.unlink(name, object);
+        }
+        assert_eq!(index.id(b"a"), None);
     }
 }

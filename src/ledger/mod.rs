@@ -6,15 +6,15 @@ mod index;
 pub(crate) mod shelf;
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use self::entry::{Entry, Place, READY, TERMINATING, bit};
-pub(crate) use self::entry::{Form, Has};
+use self::entry::{Counted, Entry, Place, READY, TERMINATING, bit};
+pub(crate) use self::entry::{Form, Forms, Has};
 use self::index::Index;
 use crate::object::version::Version;
-use crate::topology::ladder::{Condition, Usable};
+use crate::topology::ladder::{Condition, Tally, Usable};
 use crate::topology::verdict::Lens;
 use crate::topology::{Members, Names};
 
@@ -30,6 +30,9 @@ pub(crate) struct Ledger {
     services: Index,
     /// Only of objects whose Service asks for the pool, and with ladders of all: for no other the node matters later.
     nodes: Index,
+    /// With ladders: what the objects of each Service, by its number, have usable in each family.
+    groups: HashMap<(u32, u8), Group>,
+    ladders: bool,
     /// A buffer.
     places: Vec<Place>,
     /// Bytes of originals.
@@ -40,6 +43,8 @@ pub(crate) struct Ledger {
     /// Everything up to here was given to the client, or would have told it nothing: W of wire 4.5. Unknown until the
     /// initial phase is over.
     pub(crate) high: Version,
+    /// The list that it begins with was given to a client of which nothing may be known.
+    pub(crate) began_in_doubt: bool,
     /// Changes of facts up to this generation were looked at.
     pub(crate) generation: u64,
     /// Objects of which the client may hold another form than it should.
@@ -49,13 +54,36 @@ pub(crate) struct Ledger {
     pub(crate) repeat: BTreeSet<u32>,
     /// Objects that are owed and whose originals have to be asked for.
     pub(crate) missing: BTreeSet<u32>,
+    /// Objects that were said by a refresh at `recent_at`, whose originals are kept until `high` moves: the connection may break
+    /// before they arrive, and the watch that goes on from there owes them again.
+    recent: Vec<u32>,
+    recent_at: Version,
     /// Objects of a kind that may be hidden which are gone and were given: a client that goes on from before may have them,
     /// and is sent their events again.
     gone: HashSet<Box<[u8]>>,
 }
 
+/// The families that ladders are decided for.
+pub(crate) const FAMILIES: [u8; 3] = [0, 4, 6];
+
 /// How many names of objects that are gone are remembered.
 const MAX_GONE: usize = 4096;
+
+/// The objects of one Service in one family.
+#[derive(Debug, Clone, Default)]
+struct Group {
+    /// What those that were counted have usable, by the members of the own pool at `revision`.
+    tally: Tally,
+    /// `None` inside: without a pool. `None`: nothing was counted yet.
+    revision: Option<Option<u64>>,
+    /// Objects that are not counted yet, and such as are no longer of the group.
+    later: Vec<u32>,
+    /// Every object of the group is seen so by the client, or owed.
+    lens: Option<Lens>,
+}
+
+/// How many objects of a group may wait to be counted before all of them are counted anew.
+const MAX_LATER: usize = 1024;
 
 /// What upstream says of an object.
 pub(crate) struct Seen<'a, I> {
@@ -70,22 +98,27 @@ pub(crate) struct Seen<'a, I> {
 }
 
 impl Ledger {
-    pub(crate) fn new(digests: Digests, generation: u64) -> Ledger {
+    pub(crate) fn new(digests: Digests, generation: u64, ladders: bool) -> Ledger {
         Ledger {
             entries: Vec::new(),
             vacant: Vec::new(),
             names: Names::default(),
             services: Index::default(),
             nodes: Index::default(),
+            groups: HashMap::new(),
+            ladders,
             places: Vec::new(),
             retained: 0,
             digests,
             floor: Version::default(),
             high: Version::default(),
+            began_in_doubt: false,
             generation,
             owed: BTreeSet::new(),
             repeat: BTreeSet::new(),
             missing: BTreeSet::new(),
+            recent: Vec::new(),
+            recent_at: Version::default(),
             gone: HashSet::new(),
         }
     }
@@ -103,12 +136,12 @@ impl Ledger {
     }
 
     /// The objects of a Service.
-    pub(crate) fn of_service(&self, key: &[u8]) -> &[u32] {
+    pub(crate) fn of_service(&mut self, key: &[u8]) -> &[u32] {
         self.services.find(key)
     }
 
     /// The objects with endpoints on a node, as far as that matters.
-    pub(crate) fn on_node(&self, node: &[u8]) -> &[u32] {
+    pub(crate) fn on_node(&mut self, node: &[u8]) -> &[u32] {
         self.nodes.find(node)
     }
 
@@ -149,10 +182,112 @@ impl Ledger {
         })
     }
 
-    /// What the objects of a Service in one family have usable together, `but` for one.
-    pub(crate) fn usable_of(&self, service: &[u8], family: u8, but: Option<u32>, own: &[u8], members: Option<&Members>) -> Usable {
-        let objects = self.of_service(service).iter().filter(|&&id| Some(id) != but && self.entry(id).family == family);
-        objects.fold(Usable::default(), |usable, &id| usable | self.usable(id, own, members))
+    /// What the objects of a Service in one family have usable together, `but` for one. `own` is always the same node.
+    ///
+    /// Each object is counted once, and anew when it or the pool changes, so that asking for every object of a Service takes
+    /// time in the number of objects.
+    pub(crate) fn usable_of(&mut self, service: &[u8], family: u8, but: Option<u32>, own: &[u8], members: Option<&Members>) -> Usable {
+        let Some(service) = self.services.id(service) else { return Usable::default() };
+        let mut group = self.groups.remove(&(service, family)).unwrap_or_default();
+        let revision = Some(members.map(Members::revision));
+        if group.revision != revision {
+            group = Group { revision, later: self.services.objects(service).to_vec(), lens: group.lens, ..Group::default() };
+            for &id in &group.later {
+                if self.entries[id as usize].family == family {
+                    self.entries[id as usize].counted = Counted::Later;
+                }
+            }
+        }
+        for id in std::mem::take(&mut group.later) {
+            let entry = self.entry(id);
+            if (entry.service, entry.family, entry.counted) == (Some(service), family, Counted::Later) {
+                let usable = self.usable(id, own, members);
+                group.tally.add(usable);
+                self.entry_mut(id).counted = Counted::As(usable);
+            }
+        }
+        let mut tally = group.tally;
+        if let Some(entry) = but.map(|id| self.entry(id))
+            && (entry.service, entry.family) == (Some(service), family)
+            && let Counted::As(usable) = entry.counted
+        {
+            tally.remove(usable);
+        }
+        self.groups.insert((service, family), group);
+        tally.usable()
+    }
+
+    /// Takes an object out of its group.
+    fn uncount(&mut self, id: u32) {
+        let entry = &mut self.entries[id as usize];
+        if let (Some(service), Counted::As(usable)) = (entry.service, entry.counted)
+            && let Some(group) = self.groups.get_mut(&(service, entry.family))
+        {
+            group.tally.remove(usable);
+        }
+        entry.counted = Counted::No;
+    }
+
+    /// Puts an object into its group, to be counted when somebody asks.
+    fn count_later(&mut self, id: u32) {
+        let entry = &mut self.entries[id as usize];
+        let Some(group) = entry.service.and_then(|service| self.groups.get_mut(&(service, entry.family))) else { return };
+        // Who asks where nothing was counted counts everything.
+        if group.revision.is_none() {
+            return;
+        }
+        entry.counted = Counted::Later;
+        group.later.push(id);
+        if group.later.len() == MAX_LATER {
+            (group.revision, group.later) = (None, Vec::new());
+        }
+    }
+
+    /// How every object of a Service in one family is seen, or owed; `None` if that is not known.
+    pub(crate) fn lens_of(&self, service: &[u8], family: u8) -> Option<Lens> {
+        self.groups.get(&(self.services.id(service)?, family))?.lens
+    }
+
+    /// From now on every object of a Service in one family is seen so, or owed; `None`: that is not kept.
+    pub(crate) fn set_lens_of(&mut self, service: &[u8], family: u8, lens: Option<Lens>) {
+        let group = self.services.id(service).and_then(|service| self.groups.get_mut(&(service, family)));
+        if let Some(group) = group {
+            group.lens = lens;
+        }
+    }
+
+    /// An object no longer belongs to the Service of that number.
+    fn unlink_service(&mut self, service: u32, id: u32) {
+        if self.services.unlink(service, id) {
+            FAMILIES.iter().for_each(|&family| drop(self.groups.remove(&(service, family))));
+        }
+    }
+
+    /// In which forms its client may have the object of that name under `version`.
+    pub(crate) fn forms_under(&self, name: &[u8], version: Version) -> Forms {
+        match self.find(name) {
+            Some(id) => self.entry(id).forms_under(version),
+            // It knew of everything that there was up to `high`, so that this object was there and went, and the list that has
+            // it is older.
+            None if version.is_covered_by(self.high) => Forms::Any,
+            None => Forms::None,
+        }
+    }
+
+    /// The form in which the object of that name was given last, if it certainly arrived before a watch that goes on from here.
+    pub(crate) fn last_form_of(&self, name: &[u8]) -> Forms {
+        match self.find(name).map(|id| self.entry(id)) {
+            None if self.gone.contains(name) => Forms::Any,
+            None => Forms::None,
+            Some(Entry { sent: Some(Form::Digest(digest)), synthetic: false, .. }) => Forms::One(*digest),
+            Some(_) => Forms::Any,
+        }
+    }
+
+    /// Up to which version its client may have come.
+    pub(crate) fn reach(&self) -> Version {
+        let versions = self.names.values().map(|&id| self.entry(id).version);
+        if self.high == Version::default() { versions.fold(self.high, Version::later) } else { self.high }
     }
 
     /// Notes what upstream says of an object, but not what is kept of it. Returns its number.
@@ -161,12 +296,17 @@ impl Ledger {
             Some(id) => id,
             None => self.add(seen.name),
         };
+        self.uncount(id);
         let service = (!seen.service.is_empty()).then(|| self.services.intern(seen.service));
         let before = std::mem::replace(&mut self.entry_mut(id).service, service);
         if before != service {
             // In before out, so that a name that stays mentioned keeps its number.
-            service.inspect(|&service| self.services.link(service, id));
-            before.inspect(|&service| self.services.unlink(service, id));
+            if let Some(service) = service {
+                self.services.link(service, id);
+            }
+            if let Some(before) = before {
+                self.unlink_service(before, id);
+            }
         }
         let (mut places, mut conditions) = (std::mem::take(&mut self.places), 0);
         places.clear();
@@ -187,7 +327,10 @@ impl Ledger {
         let entry = self.entry_mut(id);
         entry.conditions = conditions;
         entry.family = seen.family;
-        entry.version = seen.version;
+        entry.seen_at(seen.version);
+        if self.ladders {
+            self.count_later(id);
+        }
         id
     }
 
@@ -211,6 +354,19 @@ impl Ledger {
         }
     }
 
+    /// Lets the originals go that nothing is to be said from when its client comes back. Returns the bytes of the others.
+    pub(crate) fn keep_what_is_due(&mut self) -> usize {
+        let due: BTreeSet<u32> = self.owed.union(&self.repeat).copied().collect();
+        let kept = |id: &u32| self.entries[*id as usize].original.take().map(|original| (*id, original));
+        let originals: Vec<_> = due.iter().filter_map(kept).collect();
+        self.keep_no_originals();
+        for (id, original) in originals {
+            self.retained += original.len();
+            self.entries[id as usize].original = Some(original);
+        }
+        self.retained
+    }
+
     /// Lets all originals go.
     pub(crate) fn keep_no_originals(&mut self) {
         self.entries.iter_mut().for_each(|entry| entry.original = None);
@@ -230,9 +386,10 @@ impl Ledger {
             self.bound_gone();
         }
         self.keep(id, None);
+        self.uncount(id);
         self.place(id, &[]);
         if let Some(service) = self.entry_mut(id).service.take() {
-            self.services.unlink(service, id);
+            self.unlink_service(service, id);
         }
         self.settled(id);
         self.missing.remove(&id);
@@ -258,6 +415,31 @@ impl Ledger {
         self.digests.hash_one(form)
     }
 
+    /// The object was said by a refresh: its original stays until `high` moves.
+    pub(crate) fn keep_recent(&mut self, id: u32) {
+        self.drop_recent();
+        self.recent_at = self.high;
+        self.recent.push(id);
+    }
+
+    /// Drops the originals that [`Ledger::keep_recent`] kept, if `high` has moved.
+    pub(crate) fn drop_recent(&mut self) {
+        if self.recent_at == self.high {
+            return;
+        }
+        for id in std::mem::take(&mut self.recent) {
+            // What has passed since was kept, or not, then.
+            if self.entry(id).synthetic && !self.owed.contains(&id) && !self.repeat.contains(&id) {
+                self.keep(id, None);
+            }
+        }
+    }
+
+    /// Nothing is known any more of how the objects of groups are seen.
+    fn forget_lenses(&mut self) {
+        self.groups.values_mut().for_each(|group| group.lens = None);
+    }
+
     /// A watch begins at `start`. What the client may not have got is not known of it any more; if it will not come again
     /// from upstream it is owed.
     pub(crate) fn resume_at(&mut self, start: Version) {
@@ -271,12 +453,14 @@ impl Ledger {
                 self.owed.insert(*id);
             }
         }
+        self.forget_lenses();
         self.floor = start;
         self.high = start;
     }
 
     /// What the client holds of any object is not known, and owed.
     pub(crate) fn forget_sent(&mut self) {
+        self.forget_lenses();
         for id in self.names.values() {
             self.entries[*id as usize].forget_sent();
             self.owed.insert(*id);
@@ -286,10 +470,16 @@ impl Ledger {
     /// The client of a watch that begins at `start` may be that of `other`. On what the two do not agree is not known, and
     /// owed unless upstream is going to bring it.
     pub(crate) fn agree(&mut self, other: &Ledger, start: Version) {
+        self.forget_lenses();
         self.gone.extend(other.gone.iter().cloned());
         for (name, &id) in &self.names {
             let entry = &mut self.entries[id as usize];
-            let theirs = other.find(name).map(|id| other.entry(id));
+            let their_id = other.find(name);
+            let theirs = their_id.map(|id| other.entry(id));
+            entry.under_own_version = entry.under_own_version.and(other.forms_under(name, entry.version));
+            if their_id.is_some_and(|id| other.repeat.contains(&id)) {
+                self.repeat.insert(id);
+            }
             entry.given |= theirs.map_or(other.gone.contains(name), |theirs| theirs.given);
             match theirs {
                 Some(theirs) if theirs.version.is_covered_by(start) => {
@@ -307,20 +497,8 @@ impl Ledger {
     }
 
     fn add(&mut self, name: &[u8]) -> u32 {
-        let entry = Entry {
-            service: None,
-            places: Box::default(),
-            conditions: 0,
-            family: 0,
-            lens: Lens::Whole,
-            version: Version::default(),
-            stamp: Version::default(),
-            synthetic: false,
-            sent: None,
-            // Of one that went before and may not have gone from the client.
-            given: self.gone.remove(name),
-            original: None,
-        };
+        // Of one that went before and may not have gone from the client.
+        let entry = Entry::new(self.gone.remove(name));
         let id = match self.vacant.pop() {
             Some(id) => {
                 self.entries[id as usize] = entry;
@@ -378,7 +556,7 @@ mod tests {
 
     #[test]
     fn an_endpoint_that_names_no_node_is_usable_too() {
-        let mut ledger = Ledger::new(Digests::default(), 0);
+        let mut ledger = Ledger::new(Digests::default(), 0, true);
         see(&mut ledger, 1, &[(None, Condition::Ready), (Some("hz-1"), Condition::Terminating)]);
         let of = |condition, node: Option<&str>| Usable::of(condition, node.map(str::as_bytes), b"hz-1", None);
         let expected = of(Condition::Ready, None) | of(Condition::Terminating, Some("hz-1"));
@@ -387,7 +565,7 @@ mod tests {
 
     #[test]
     fn what_changed_since_for_another_client_is_not_owed_to_this_one() {
-        let (mut ours, mut theirs) = (Ledger::new(Digests::default(), 0), Ledger::new(Digests::default(), 0));
+        let (mut ours, mut theirs) = (Ledger::new(Digests::default(), 0, true), Ledger::new(Digests::default(), 0, true));
         for (ledger, version) in [(&mut ours, 5), (&mut theirs, 8)] {
             let id = see(ledger, version, &[]);
             ledger.entry_mut(id).said(Form::Digest(17), at(version), false);
@@ -399,7 +577,7 @@ mod tests {
 
     #[test]
     fn objects_are_found_by_their_nodes_whatever_comes_goes_and_moves() {
-        let mut ledger = Ledger::new(Digests::default(), 0);
+        let mut ledger = Ledger::new(Digests::default(), 0, true);
         let mut random = random();
         let mut on: Vec<usize> = Vec::new();
         for version in 1..500 {
@@ -422,7 +600,7 @@ mod tests {
     #[test]
     fn what_is_gone_is_bounded_even_where_two_pasts_came_together() {
         let gone = |from: usize| {
-            let mut ledger = Ledger::new(Digests::default(), 0);
+            let mut ledger = Ledger::new(Digests::default(), 0, true);
             ledger.gone.extend((from..from + MAX_GONE).map(|number| format!("shop/{number}").into_bytes().into()));
             ledger
         };
@@ -439,7 +617,7 @@ mod tests {
 
     #[test]
     fn originals_that_are_let_go_leave_nothing() {
-        let mut ledger = Ledger::new(Digests::default(), 0);
+        let mut ledger = Ledger::new(Digests::default(), 0, true);
         let id = see(&mut ledger, 1, &[]);
         ledger.keep(id, Some((b"he", b"ad")));
         assert_eq!((ledger.retained(), ledger.entry(id).original.as_deref()), (4, Some(&b"head"[..])));

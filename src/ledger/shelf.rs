@@ -1,8 +1,11 @@
 //! Ledgers between two responses: where the watch that follows a list, or a watch that broke off, finds its own.
+//!
+//! A stream holds its ledger by a [`Lease`], and gives it back by dropping that. Ledgers are found by their key, so that opening a
+//! stream does not look at the streams of other keys, and at no more than [`MAX_COMPARED`] of its own.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Digests, Ledger};
+use super::{Digests, Forms, Ledger};
 use crate::object::SubjectKind;
 use crate::object::selection::Selection;
 use crate::object::version::Version;
@@ -17,8 +20,13 @@ pub(crate) fn lock(ledger: &Shared) -> MutexGuard<'_, Ledger> {
     ledger.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The same of the shelf. Locks are taken in this order: shelf, ledger, facts.
+pub(crate) fn lock_shelf(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
+    shelf.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// What two responses have in common if one goes on where the other stopped.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     pub(crate) node: Box<[u8]>,
     pub(crate) kind: SubjectKind,
@@ -26,162 +34,431 @@ pub(crate) struct Key {
     pub(crate) encoding: Encoding,
     /// Only metadata was asked for: such a client holds nothing that could be owed.
     pub(crate) metadata_only: bool,
+    /// The path before the API root, which may lead to another cluster.
+    pub(crate) prefix: Box<str>,
     /// What the client calls itself: two programs on one node do not take each other's past.
     pub(crate) client: Box<str>,
 }
 
-/// How many unused ledgers may be for one key, lists that are half read apart. A client that lists and does not watch leaves
-/// one behind each time.
+/// How many unused ledgers of each stage may be for one key. A client that lists and does not watch leaves one behind each
+/// time.
 const PER_KEY: usize = 4;
 
-/// How many unused ledgers may be at all.
+/// How many unused ledgers may be at all, and how many keys whose clients are in doubt.
 const CAPACITY: usize = 1024;
 
-/// Ledgers by what they are for, the latest last.
+/// How many ledgers of one key that are in use are looked at. Where more are, nothing is taken for known of a client that
+/// cannot be told from theirs.
+const MAX_COMPARED: usize = 16;
+
+/// Bytes of originals that unused ledgers may keep, whatever the limit, of objects that are due to their clients when these
+/// come back.
+const MAX_DUE: usize = 64 << 20;
+
+/// What a ledger on the shelf is good for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// A watch may go on from it.
+    Ready,
+    /// The list goes on with the page that this token asks for.
+    Page(String),
+    /// The initial events of a watch that nothing announces the end of: its client keeps them one by one.
+    Initial,
+    /// Its client was told to list again. What that client holds is still worth knowing until it has.
+    Past,
+}
+
+/// Ledgers by what they are for.
 #[derive(Debug)]
 pub(crate) struct Shelf {
-    slots: VecDeque<Slot>,
-    /// Up to which version the ledgers came that were thrown away, by key: a client that comes back at or before it may
-    /// be one of theirs. The latest last.
-    thrown: VecDeque<(Key, Version)>,
+    slots: HashMap<u64, Slot>,
+    /// The ledgers of each key, the latest last.
+    keys: HashMap<Arc<Key>, OfKey>,
+    /// Ledgers that no stream uses, in the order in which they were given back.
+    unused: BTreeSet<(u64, u64)>,
+    /// Bytes of originals of these.
+    retained: usize,
+    /// Counts ledgers, and whatever else comes one after the other.
+    next: u64,
+    /// Up to which version clients may have come of which nothing is known, by key; and the same in the order of the last doubt.
+    doubts: HashMap<Arc<Key>, Doubt>,
+    doubted: BTreeMap<u64, Arc<Key>>,
     /// The same for all keys that are no longer there.
-    thrown_of_any: Version,
+    doubt_of_any: Version,
     digests: Digests,
+    ladders: bool,
     /// Bytes of originals that unused ledgers may keep.
     max_retained: usize,
 }
 
-#[derive(Debug)]
-struct Slot {
-    key: Key,
-    /// The list goes on with the page that this token asks for.
-    page: Option<String>,
-    ledger: Shared,
+/// Clients of one key may come of which nothing is known.
+#[derive(Debug, Clone, Copy)]
+struct Doubt {
+    order: u64,
+    /// They have come to this version at most.
+    version: Version,
+    /// It is over when so many lists that began in it have been gone on from by a watch.
+    lists: usize,
 }
 
-impl Slot {
-    /// A stream still writes to it.
-    fn is_in_use(&self) -> bool {
-        Arc::strong_count(&self.ledger) > 1
+/// How many lists a doubt lasts for each reason for it. One would do if it were certain whose list it is.
+const LISTS_IN_DOUBT: usize = 4;
+
+/// How many it lasts at most.
+const MAX_LISTS_IN_DOUBT: usize = 64;
+
+#[derive(Debug, Default)]
+struct OfKey {
+    used: BTreeSet<u64>,
+    unused: BTreeSet<u64>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    key: Arc<Key>,
+    stage: Stage,
+    ledger: Shared,
+    /// When it was given back, and the bytes of its originals; `None`: a stream uses it.
+    unused: Option<(u64, usize)>,
+}
+
+/// A ledger that a stream uses. Dropped, it is free for the next stream.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    ledger: Shared,
+    /// Where it stands on the shelf, if it does.
+    slot: Option<(Arc<Mutex<Shelf>>, u64)>,
+}
+
+impl Lease {
+    /// A ledger that stands on no shelf.
+    pub(crate) fn of(ledger: Ledger) -> Lease {
+        Lease { ledger: Arc::new(Mutex::new(ledger)), slot: None }
+    }
+
+    pub(crate) fn ledger(&self) -> &Shared {
+        &self.ledger
+    }
+
+    /// Puts the ledger where the response that goes on from it will find it.
+    pub(crate) fn put(&mut self, shelf: &Arc<Mutex<Shelf>>, key: &Key, stage: Stage) {
+        let mut guard = lock_shelf(shelf);
+        match &self.slot {
+            Some((_, id)) => guard.set_stage(*id, stage),
+            None => {
+                let id = guard.add(key, stage, self.ledger.clone());
+                self.slot = Some((shelf.clone(), id));
+            }
+        }
+    }
+
+    /// The client was told to list again.
+    pub(crate) fn is_past(&self) {
+        lock(&self.ledger).keep_no_originals();
+        if let Some((shelf, id)) = &self.slot {
+            lock_shelf(shelf).set_stage(*id, Stage::Past);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some((shelf, id)) = self.slot.take() {
+            lock_shelf(&shelf).give_back(id);
+        }
+    }
+}
+
+/// What a client may have of one object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Earlier {
+    /// The forms in which it may have it under the version that the object has now.
+    pub(crate) under_version: Forms,
+    /// The form in which it was given last, whatever the version.
+    pub(crate) last: Forms,
+}
+
+/// What the client of a list, or of initial events, may hold from before.
+#[derive(Debug, Default)]
+pub(crate) struct Before {
+    ledgers: Vec<Shared>,
+    /// Up to this version it may hold anything.
+    doubt: Version,
+    /// It may hold anything.
+    pub(crate) anything: bool,
+    /// Nothing was ever seen of such a client.
+    pub(crate) is_new: bool,
+}
+
+impl Before {
+    /// What the client may have of an object. Ledgers are locked one by one: two at once could be taken the other way round
+    /// elsewhere, so ask with none locked.
+    pub(crate) fn look(&self, name: &[u8], version: Version) -> Earlier {
+        if self.anything || version.is_covered_by(self.doubt) {
+            return Earlier { under_version: Forms::Any, last: Forms::Any };
+        }
+        let nothing = Earlier { under_version: Forms::None, last: Forms::None };
+        self.ledgers.iter().map(lock).fold(nothing, |earlier, ledger| Earlier {
+            under_version: earlier.under_version.and(ledger.forms_under(name, version)),
+            last: earlier.last.and(ledger.last_form_of(name)),
+        })
+    }
+
+    /// Whether the client may be one of which nothing is known.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.anything || self.doubt != Version::default()
     }
 }
 
 impl Shelf {
-    pub(crate) fn new(max_retained: usize) -> Shelf {
+    pub(crate) fn new(max_retained: usize, ladders: bool) -> Shelf {
         Shelf {
-            slots: VecDeque::new(),
-            thrown: VecDeque::new(),
-            thrown_of_any: Version::default(),
+            slots: HashMap::new(),
+            keys: HashMap::new(),
+            unused: BTreeSet::new(),
+            retained: 0,
+            next: 0,
+            doubts: HashMap::new(),
+            doubted: BTreeMap::new(),
+            doubt_of_any: Version::default(),
             digests: Digests::default(),
+            ladders,
             max_retained,
         }
     }
 
     /// An empty ledger.
-    pub(crate) fn begin(&self, generation: u64) -> Shared {
-        Arc::new(Mutex::new(Ledger::new(self.digests.clone(), generation)))
+    pub(crate) fn begin(&self, generation: u64) -> Lease {
+        Lease::of(Ledger::new(self.digests.clone(), generation, self.ladders))
     }
 
-    /// Puts a ledger where the watch that goes on from it will find it, or the next page of its list.
-    pub(crate) fn put(&mut self, key: Key, page: Option<String>, ledger: Shared) {
-        let (mut alike, mut all, mut retained) = (1, 1, lock(&ledger).retained());
-        let mut thrown = Vec::new();
-        for (at, slot) in self.slots.iter().enumerate().rev().filter(|(_, slot)| !slot.is_in_use()) {
-            let is_alike = slot.key == key && slot.page.is_some() == page.is_some();
-            alike += usize::from(is_alike);
-            all += 1;
-            if is_alike && alike > PER_KEY || all > CAPACITY {
-                thrown.push(at);
-                continue;
-            }
-            let mut ledger = lock(&slot.ledger);
-            retained += ledger.retained();
-            if retained > self.max_retained {
-                retained -= ledger.retained();
-                ledger.keep_no_originals();
-            }
-        }
-        for at in thrown {
-            if let Some(slot) = self.slots.remove(at) {
-                self.throw(slot);
-            }
-        }
-        self.slots.push_back(Slot { key, page, ledger });
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
     }
 
-    /// A copy of the ledger of the pages before the one that `token` asks for: a page may be asked for again. Where another
-    /// client reads the same pages it knows only what the two agree on.
-    pub(crate) fn page(&mut self, key: &Key, token: &str) -> Option<Shared> {
-        let is_it = |slot: &&Slot| slot.page.as_deref() == Some(token) && slot.key == *key;
-        let mut found = self.slots.iter().rev().filter(is_it);
-        let mut copy = lock(&found.next()?.ledger).clone();
-        for other in found {
-            let floor = copy.floor;
-            copy.agree(&lock(&other.ledger), floor);
-        }
-        Some(Arc::new(Mutex::new(copy)))
+    /// Puts a ledger on the shelf that a stream uses.
+    fn add(&mut self, key: &Key, stage: Stage, ledger: Shared) -> u64 {
+        let id = self.number();
+        let key = self.keys.get_key_value(key).map_or_else(|| Arc::new(key.clone()), |(key, _)| key.clone());
+        self.keys.entry(key.clone()).or_default().used.insert(id);
+        self.slots.insert(id, Slot { key, stage, ledger, unused: None });
+        id
     }
 
-    /// Forgets a ledger whose client has to list again. If others of the key are there, those that no stream uses go with it:
-    /// the client may meet them again at the version of its next list, and might not agree with them once more.
-    pub(crate) fn forget(&mut self, key: &Key, ledger: &Shared) {
-        let is_own = |slot: &Slot| Arc::ptr_eq(&slot.ledger, ledger);
-        let is_other = |slot: &Slot| slot.key == *key && slot.page.is_none() && !is_own(slot);
-        let is_alone = !self.slots.iter().any(is_other);
-        for slot in std::mem::take(&mut self.slots) {
-            if is_own(&slot) && is_alone {
-                // Whoever comes back at its versions is its own client, which was told.
-            } else if is_own(&slot) || is_other(&slot) && !slot.is_in_use() {
-                self.throw(slot);
+    fn set_stage(&mut self, id: u64, stage: Stage) {
+        if let Some(slot) = self.slots.get_mut(&id) {
+            slot.stage = stage;
+        }
+    }
+
+    fn of_key(&mut self, id: u64) -> Option<&mut OfKey> {
+        self.keys.get_mut(&self.slots.get(&id)?.key)
+    }
+
+    /// A stream no longer uses a ledger.
+    fn give_back(&mut self, id: u64) {
+        let order = self.number();
+        let Some(of_key) = self.of_key(id) else { return };
+        of_key.used.remove(&id);
+        of_key.unused.insert(id);
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        let retained = lock(&slot.ledger).retained();
+        slot.unused = Some((order, retained));
+        self.unused.insert((order, id));
+        self.retained += retained;
+        let (key, stage) = (slot.key.clone(), std::mem::discriminant(&slot.stage));
+        let is_alike = |other: &u64| self.slots.get(other).is_some_and(|slot| std::mem::discriminant(&slot.stage) == stage);
+        let mut alike: Vec<u64> =
+            self.keys.get(&key).map(|of_key| of_key.unused.iter().copied().filter(is_alike).collect()).unwrap_or_default();
+        alike.sort_unstable_by_key(|id| self.slots.get(id).and_then(|slot| slot.unused));
+        let oldest_of_key = alike.first().copied().filter(|_| alike.len() > PER_KEY);
+        let oldest = self.unused.first().map(|(_, id)| *id).filter(|_| self.unused.len() > CAPACITY);
+        match (oldest_of_key, alike.get(1)) {
+            (Some(older), Some(&newer)) if stage == std::mem::discriminant(&Stage::Past) => self.merge(older, newer),
+            (Some(id), _) => self.throw(id),
+            (None, _) => oldest.into_iter().for_each(|id| self.throw(id)),
+        }
+        self.bound_retained();
+    }
+
+    /// Puts what the clients of two ledgers may hold into one. Their clients were told to list again, so that no watch goes on
+    /// from either.
+    fn merge(&mut self, older: u64, newer: u64) {
+        self.take_unused(older);
+        let Some(older) = self.slots.remove(&older) else { return };
+        let Some(newer) = self.slots.get(&newer) else { return };
+        // Never two locks of ledgers at once.
+        let older = lock(&older.ledger).clone();
+        let mut newer = lock(&newer.ledger);
+        let high = newer.high;
+        newer.agree(&older, high);
+        newer.floor = if older.floor.is_before(newer.floor) { older.floor } else { newer.floor };
+    }
+
+    /// Lets the oldest originals go where all together are too many.
+    fn bound_retained(&mut self) {
+        if self.retained <= self.max_retained {
+            return;
+        }
+        let (mut kept, mut due) = (0, 0);
+        for (_, id) in self.unused.iter().rev() {
+            let Some(slot) = self.slots.get_mut(id) else { continue };
+            let Some((_, retained)) = &mut slot.unused else { continue };
+            // The one that was given back last is kept whatever its size: its client is about to come.
+            if kept + due > 0 && kept + *retained > self.max_retained {
+                let mut ledger = lock(&slot.ledger);
+                // Without what is due its client would be told to list again, and find others in its way once more.
+                *retained = ledger.keep_what_is_due();
+                if due + *retained > self.max_retained.max(MAX_DUE) {
+                    ledger.keep_no_originals();
+                    *retained = 0;
+                }
+                due += *retained;
             } else {
-                self.slots.push_back(slot);
+                kept += *retained;
             }
+        }
+        self.retained = kept + due;
+    }
+
+    /// Takes a ledger that no stream uses off the list of these.
+    fn take_unused(&mut self, id: u64) {
+        let Some((order, retained)) = self.slots.get_mut(&id).and_then(|slot| slot.unused.take()) else { return };
+        self.unused.remove(&(order, id));
+        self.retained -= retained;
+        if let Some(of_key) = self.of_key(id) {
+            of_key.unused.remove(&id);
         }
     }
 
-    fn throw(&mut self, slot: Slot) {
-        if slot.page.is_none() {
-            let high = lock(&slot.ledger).high;
-            self.doubt(slot.key, high);
+    /// Removes a ledger that no stream uses: its client may come back, and is not known then.
+    fn throw(&mut self, id: u64) {
+        self.take_unused(id);
+        let Some(Slot { key, stage, ledger, .. }) = self.slots.remove(&id) else { return };
+        if !matches!(stage, Stage::Page(_)) {
+            let reach = lock(&ledger).reach();
+            self.doubt(key.clone(), reach);
+        }
+        if self.keys.get(&key).is_some_and(|of_key| of_key.used.is_empty() && of_key.unused.is_empty()) {
+            self.keys.remove(&key);
         }
     }
 
     /// A client of which nothing is remembered may come back up to `version`.
-    pub(crate) fn doubt(&mut self, key: Key, version: Version) {
-        let at = self.thrown.iter().position(|(other, _)| *other == key);
-        let before = at.and_then(|at| self.thrown.remove(at)).map_or(Version::default(), |(_, version)| version);
-        self.thrown.push_back((key, version.later(before)));
-        if self.thrown.len() > CAPACITY
-            && let Some((_, version)) = self.thrown.pop_front()
+    pub(crate) fn doubt(&mut self, key: Arc<Key>, version: Version) {
+        let order = self.number();
+        let before = self.doubts.get(&key).copied();
+        let (version, lists) = before.map_or((version, 0), |before| {
+            self.doubted.remove(&before.order);
+            (version.later(before.version), before.lists)
+        });
+        let lists = (lists + LISTS_IN_DOUBT).min(MAX_LISTS_IN_DOUBT);
+        self.doubts.insert(key.clone(), Doubt { order, version, lists });
+        self.doubted.insert(order, key);
+        if self.doubted.len() > CAPACITY
+            && let Some((_, oldest)) = self.doubted.pop_first()
+            && let Some(doubt) = self.doubts.remove(&oldest)
         {
-            self.thrown_of_any = self.thrown_of_any.later(version);
+            self.doubt_of_any = self.doubt_of_any.later(doubt.version);
         }
     }
 
-    /// The ledger for a watch that begins at `start`, if its past was seen. It stays on the shelf, in use.
+    /// A watch goes on from a list that began in doubt: its client has been given everything anew.
+    fn listed_in_doubt(&mut self, key: &Key) {
+        let Some(doubt) = self.doubts.get_mut(key) else { return };
+        doubt.lists -= 1;
+        if doubt.lists == 0 {
+            let order = doubt.order;
+            self.doubted.remove(&order);
+            self.doubts.remove(key);
+        }
+    }
+
+    /// A client is told to list again because no ledger was found for its watch from `start` on. Unless it is one that was told
+    /// so before, it may hold anything.
+    pub(crate) fn expired(&mut self, key: &Key, start: Version) {
+        let (ledgers, _) = self.compared(key);
+        let is_known = ledgers.iter().any(|(slot, _)| {
+            let ledger = lock(&slot.ledger);
+            slot.stage == Stage::Past && ledger.floor.is_covered_by(start) && start.is_covered_by(ledger.high)
+        });
+        if !is_known {
+            self.doubt(Arc::new(key.clone()), start);
+        }
+    }
+
+    fn doubt_of(&self, key: &Key) -> Version {
+        self.doubts.get(key).map_or(self.doubt_of_any, |doubt| doubt.version)
+    }
+
+    /// The ledgers of a key, the latest last: all that no stream uses, and of those in use the latest. True: there are more.
+    fn compared(&self, key: &Key) -> (Vec<(&Slot, u64)>, bool) {
+        let Some(of_key) = self.keys.get(key) else { return (Vec::new(), false) };
+        let used = of_key.used.iter().rev().take(MAX_COMPARED);
+        let mut ids: Vec<u64> = used.chain(&of_key.unused).copied().collect();
+        ids.sort_unstable();
+        let slots = ids.into_iter().filter_map(|id| Some((self.slots.get(&id)?, id)));
+        (slots.collect(), of_key.used.len() > MAX_COMPARED)
+    }
+
+    /// What a client that lists anew may hold from before.
+    pub(crate) fn before(&self, key: &Key) -> Before {
+        let (slots, anything) = self.compared(key);
+        // The pages of a list are nothing to a client before the last one.
+        let ledgers = slots.iter().filter(|(slot, _)| !matches!(slot.stage, Stage::Page(_))).map(|(slot, _)| slot.ledger.clone());
+        let is_new = !self.keys.contains_key(key) && !self.doubts.contains_key(key);
+        Before { ledgers: ledgers.collect(), doubt: self.doubt_of(key), anything, is_new }
+    }
+
+    /// A copy of the ledger of the pages before the one that `token` asks for: a page may be asked for again. Where another
+    /// client reads the same pages it knows only what the two agree on.
+    pub(crate) fn page(&self, key: &Key, token: &str) -> Option<Lease> {
+        let (slots, _) = self.compared(key);
+        let mut found = slots.iter().rev().filter(|(slot, _)| matches!(&slot.stage, Stage::Page(own) if own == token));
+        let mut copy = lock(&found.next()?.0.ledger).clone();
+        for (other, _) in found {
+            let floor = copy.floor;
+            copy.agree(&lock(&other.ledger), floor);
+        }
+        Some(Lease::of(copy))
+    }
+
+    /// The ledger for a watch that begins at `start`, if its past was seen.
     ///
     /// Several clients may have the same past, and which of them this is cannot be told. If only one ledger fits it is the
     /// one. If several do, a copy is made that knows only what they agree on, and each stays for its own client. Where the
     /// client's own ledger may be one that was thrown away, or the only one that fits is in use, nothing is known.
-    pub(crate) fn resume(&mut self, key: &Key, start: Version) -> Option<Shared> {
-        let fits = |slot: &&Slot| {
-            slot.page.is_none() && slot.key == *key && {
-                let ledger = lock(&slot.ledger);
-                ledger.floor.is_covered_by(start) && start.is_covered_by(ledger.high)
-            }
+    ///
+    /// Of the other ledgers those count too whose clients were told to list again: one that has not heard it comes back.
+    pub(crate) fn resume(shelf: &Arc<Mutex<Shelf>>, key: &Key, start: Version) -> Option<Lease> {
+        let mut guard = lock_shelf(shelf);
+        let (slots, are_more) = guard.compared(key);
+        let fits = |slot: &Slot| {
+            let ledger = lock(&slot.ledger);
+            matches!(slot.stage, Stage::Ready | Stage::Past) && ledger.floor.is_covered_by(start) && start.is_covered_by(ledger.high)
         };
-        let candidates: Vec<&Slot> = self.slots.iter().filter(fits).collect();
-        let thrown = self.thrown.iter().find(|(other, _)| other == key).map_or(self.thrown_of_any, |(_, high)| *high);
-        let unused = candidates.iter().rev().find(|slot| !slot.is_in_use());
-        let own = unused.or(candidates.last())?;
-        let is_doubtful = unused.is_none() || start.is_covered_by(thrown);
+        let candidates: Vec<(&Slot, u64)> = slots.into_iter().filter(|(slot, _)| fits(slot)).collect();
+        let mut ready = candidates.iter().rev().filter(|(slot, _)| slot.stage == Stage::Ready);
+        let unused = ready.clone().find(|(slot, _)| slot.unused.is_some());
+        let &(own, id) = unused.or_else(|| ready.next())?;
+        let is_doubtful = unused.is_none() || are_more || start.is_covered_by(guard.doubt_of(key));
+        let ledger = own.ledger.clone();
+        let began_in_doubt = std::mem::take(&mut lock(&ledger).began_in_doubt);
         if candidates.len() == 1 && !is_doubtful {
-            let ledger = own.ledger.clone();
             lock(&ledger).resume_at(start);
-            return Some(ledger);
+            guard.take_unused(id);
+            if let Some(of_key) = guard.of_key(id) {
+                of_key.used.insert(id);
+            }
+            if began_in_doubt {
+                guard.listed_in_doubt(key);
+            }
+            drop(guard);
+            return Some(Lease { ledger, slot: Some((shelf.clone(), id)) });
         }
-        let mut copy = lock(&own.ledger).clone();
-        for other in candidates.iter().filter(|other| !Arc::ptr_eq(&other.ledger, &own.ledger)) {
+        let mut copy = lock(&ledger).clone();
+        for (other, _) in candidates.iter().filter(|(_, other)| *other != id) {
             copy.agree(&lock(&other.ledger), start);
         }
         if is_doubtful {
@@ -189,159 +466,14 @@ impl Shelf {
         }
         copy.resume_at(start);
         let copy = Arc::new(Mutex::new(copy));
-        self.put(key.clone(), None, copy.clone());
-        Some(copy)
+        let id = guard.add(key, Stage::Ready, copy.clone());
+        if began_in_doubt {
+            guard.listed_in_doubt(key);
+        }
+        drop(guard);
+        Some(Lease { ledger: copy, slot: Some((shelf.clone(), id)) })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::Seen;
-    use super::*;
-
-    fn key(node: &str) -> Key {
-        let (kind, encoding) = (SubjectKind::EndpointSlice, Encoding::Json);
-        Key { node: node.as_bytes().into(), kind, selection: Selection::default(), encoding, metadata_only: false, client: "".into() }
-    }
-
-    fn at(version: u64) -> Version {
-        Version(Some(version))
-    }
-
-    /// A ledger that came up to a version and keeps an original of so many bytes.
-    fn ledger(shelf: &Shelf, high: u64, bytes: usize) -> Shared {
-        let shared = shelf.begin(0);
-        let mut ledger = lock(&shared);
-        let endpoints = std::iter::empty();
-        let id = ledger.see(Seen { name: b"shop/cart-1", service: b"", family: 4, version: at(high), endpoints });
-        ledger.keep(id, Some((b"", &vec![b'x'; bytes])));
-        (ledger.floor, ledger.high) = (at(high), at(high));
-        drop(ledger);
-        shared
-    }
-
-    /// Up to which version the ledgers on the shelf came, the latest last.
-    fn highs(shelf: &Shelf) -> Vec<u64> {
-        shelf.slots.iter().map(|slot| lock(&slot.ledger).high.0.unwrap()).collect()
-    }
-
-    fn retained(shelf: &Shelf) -> Vec<usize> {
-        shelf.slots.iter().map(|slot| lock(&slot.ledger).retained()).collect()
-    }
-
-    #[test]
-    fn of_one_key_the_latest_stay() {
-        let mut shelf = Shelf::new(usize::MAX);
-        for high in 1..=7 {
-            let one = ledger(&shelf, high, 0);
-            shelf.put(key("a"), None, one);
-            assert_eq!(highs(&shelf), (high.saturating_sub(3).max(1)..=high).collect::<Vec<_>>());
-        }
-        // Whoever comes back at what was thrown away is not known.
-        assert_eq!(shelf.thrown, [(key("a"), at(3))]);
-    }
-
-    #[test]
-    fn neither_pages_nor_other_keys_nor_what_is_in_use_count_for_a_key() {
-        let mut shelf = Shelf::new(usize::MAX);
-        let mut in_use = Vec::new();
-        for high in 1..=4 {
-            let one = ledger(&shelf, 10 + high, 0);
-            in_use.push(one.clone());
-            shelf.put(key("a"), None, one);
-            for (node, page) in [("a", None), ("a", Some("token".to_owned())), ("b", None)] {
-                let one = ledger(&shelf, high, 0);
-                shelf.put(key(node), page, one);
-            }
-        }
-        assert_eq!(shelf.slots.len(), 16);
-        // Four that are not in use are there, and a fifth comes: the oldest of these goes.
-        let one = ledger(&shelf, 20, 0);
-        shelf.put(key("a"), None, one);
-        assert_eq!(highs(&shelf).iter().filter(|high| **high == 1).count(), 2);
-        assert_eq!(highs(&shelf).iter().filter(|high| **high > 10).count(), 5);
-    }
-
-    #[test]
-    fn of_all_keys_only_so_many_stay() {
-        let mut shelf = Shelf::new(usize::MAX);
-        for number in 0..CAPACITY as u64 + 3 {
-            let one = ledger(&shelf, number, 0);
-            shelf.put(key(&number.to_string()), None, one);
-        }
-        assert_eq!((shelf.slots.len(), highs(&shelf)[0]), (CAPACITY, 3));
-    }
-
-    #[test]
-    fn the_oldest_lose_their_originals_where_all_together_are_too_many() {
-        let mut shelf = Shelf::new(100);
-        for (bytes, after) in [(50, vec![50]), (50, vec![50, 50]), (30, vec![0, 50, 30]), (90, vec![0, 0, 0, 90]), (10, vec![0, 0, 90, 10])]
-        {
-            let one = ledger(&shelf, 1, bytes);
-            shelf.put(key("a"), None, one);
-            assert_eq!(retained(&shelf), after);
-        }
-        // What is too large is passed over, what is older and fits is not.
-        let mut shelf = Shelf::new(100);
-        for bytes in [10, 60, 60] {
-            let one = ledger(&shelf, 1, bytes);
-            shelf.put(key("a"), None, one);
-        }
-        assert_eq!(retained(&shelf), [10, 0, 60]);
-    }
-
-    #[test]
-    fn what_a_stream_uses_keeps_its_originals() {
-        let mut shelf = Shelf::new(100);
-        let used = ledger(&shelf, 1, 80);
-        shelf.put(key("a"), None, used.clone());
-        let one = ledger(&shelf, 2, 80);
-        shelf.put(key("a"), None, one);
-        assert_eq!(retained(&shelf), [80, 80]);
-    }
-
-    #[test]
-    fn the_only_ledger_of_a_key_is_forgotten_without_a_doubt() {
-        let mut shelf = Shelf::new(usize::MAX);
-        let one = ledger(&shelf, 5, 0);
-        for (node, page) in [("a", None), ("b", None), ("a", Some("token".to_owned()))] {
-            let one = if node == "a" && page.is_none() { one.clone() } else { ledger(&shelf, 9, 0) };
-            shelf.put(key(node), page, one);
-        }
-        shelf.forget(&key("a"), &one);
-        assert_eq!(highs(&shelf), [9, 9]);
-        assert!(shelf.thrown.is_empty());
-    }
-
-    #[test]
-    fn with_a_ledger_its_unused_twins_are_forgotten_and_doubted() {
-        let mut shelf = Shelf::new(usize::MAX);
-        let (one, used) = (ledger(&shelf, 5, 0), ledger(&shelf, 6, 0));
-        let unused = ledger(&shelf, 7, 0);
-        for each in [&one, &used] {
-            shelf.put(key("a"), None, each.clone());
-        }
-        shelf.put(key("a"), None, unused);
-        let (page, other) = (ledger(&shelf, 8, 0), ledger(&shelf, 9, 0));
-        shelf.put(key("a"), Some("token".to_owned()), page);
-        shelf.put(key("b"), None, other);
-        shelf.forget(&key("a"), &one);
-        assert_eq!(highs(&shelf), [6, 8, 9]);
-        assert_eq!(shelf.thrown, [(key("a"), at(7))]);
-    }
-
-    #[test]
-    fn doubts_are_told_apart_by_key_as_long_as_there_are_not_too_many() {
-        let mut shelf = Shelf::new(0);
-        for (node, version) in [("a", 5), ("b", 9), ("a", 3), ("a", 7)] {
-            shelf.doubt(key(node), at(version));
-        }
-        assert_eq!(shelf.thrown, [(key("b"), at(9)), (key("a"), at(7))]);
-        for number in 2..CAPACITY {
-            shelf.doubt(key(&number.to_string()), at(1));
-        }
-        assert_eq!((shelf.thrown.len(), shelf.thrown_of_any), (CAPACITY, Version::default()));
-        shelf.doubt(key("one more"), at(1));
-        assert_eq!((shelf.thrown.len(), shelf.thrown_of_any), (CAPACITY, at(9)));
-    }
-}
+mod tests;

@@ -7,6 +7,8 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, SeqAccess, Visitor};
 
+use crate::wire::text::without_lone_surrogates;
+
 /// A value that a later one under the same key comes on top of.
 pub(super) trait Go: Default {
     fn read<'de, D: Deserializer<'de>>(&mut self, json: D) -> Result<(), D::Error>;
@@ -20,8 +22,11 @@ pub(super) fn read_json<T: Go>(object: &[u8]) -> Option<T> {
         value.read(&mut json).and_then(|()| json.end()).ok().map(|()| value)
     };
     match std::str::from_utf8(object) {
-        Ok(_) => read(object),
-        Err(_) => read(String::from_utf8_lossy(object).as_bytes()),
+        Ok(text) => read(text.as_bytes()).or_else(|| read(without_lone_surrogates(text)?.as_bytes())),
+        Err(_) => {
+            let text = String::from_utf8_lossy(object);
+            read(text.as_bytes()).or_else(|| read(without_lone_surrogates(&text)?.as_bytes()))
+        }
     }
 }
 
@@ -190,6 +195,18 @@ mod tests {
             assert!(read(text).is_none(), "{text}");
         }
         assert_eq!(read(r#"{"Inner":{"text":"a"},"inner":{"TEXT":"b"}}"#).unwrap().inner.text, "");
+        let surrogate = |text: &str| read(&format!(r#"{{"inner":{{"text":"{text}"}}}}"#)).map(|outer| outer.inner.text);
+        for (text, expected) in [
+            (r"a\ud800b", "a\u{fffd}b"),
+            (r"\udc00", "\u{fffd}"),
+            (r"\uD83D\uDE00 \ud83d\ud83d\ude00", "\u{1f600} \u{fffd}\u{1f600}"),
+            (r"\ud800\\udc00", "\u{fffd}\\udc00"),
+            (r"\\ud800", "\\ud800"),
+            (r"\ud800\u0041\n", "\u{fffd}A\n"),
+        ] {
+            assert_eq!(surrogate(text).as_deref(), Some(expected), "{text}");
+        }
+        assert_eq!((surrogate(r"\ud800\x"), surrogate(r"\ud80")), (None, None));
         let broken: Outer = read_json(b"{\"inner\":{\"text\":\"\xff\"}}").unwrap();
         assert_eq!(broken.inner.text, "\u{fffd}");
     }

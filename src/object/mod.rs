@@ -50,6 +50,14 @@ impl SubjectKind {
         }
     }
 
+    /// The API group in paths; empty for core.
+    pub(crate) const fn group(self) -> &'static str {
+        match self {
+            SubjectKind::EndpointSlice | SubjectKind::EndpointSliceBeta => "discovery.k8s.io",
+            SubjectKind::Endpoints | SubjectKind::Service => "",
+        }
+    }
+
     /// The plural in paths.
     pub(crate) const fn plural(self) -> &'static str {
         match self {

@@ -38,21 +38,31 @@ impl Selection {
 
     /// Whether a list of this selection has the object of that key, if the object exists.
     pub(crate) fn must_have(&self, key: &[u8]) -> bool {
-        let namespace = key.iter().position(|&byte| byte == b'/').map(|slash| &key[..slash]);
+        let slash = key.iter().position(|&byte| byte == b'/');
+        let (namespace, name) = slash.map_or((None, key), |slash| (Some(&key[..slash]), &key[slash + 1..]));
         let in_namespace = self.namespace.as_ref().is_none_or(|own| namespace == Some(own.as_bytes()));
-        in_namespace && self.labels.is_empty() && self.fields.is_empty()
+        let is_named = |field: &String| field.strip_prefix(NAME).is_some_and(|own| own.as_bytes() == name);
+        in_namespace && self.labels.is_empty() && self.fields.iter().all(is_named)
     }
 
     /// An object cannot leave the selection and still be there.
     pub(crate) fn cannot_be_left(&self) -> bool {
-        self.labels.is_empty() && (self.fields.is_empty() || self.fields.len() == 1 && self.is_of_one_name())
+        self.labels.is_empty() && self.fields.is_empty() || self.is_by_name_alone()
     }
 
-    /// Asks for one object by its name. Such a list says all of that object and nothing of any other.
+    /// Asks for one object by its name, and maybe for more of it.
     pub(crate) fn is_of_one_name(&self) -> bool {
-        self.fields.iter().any(|field| field.starts_with("metadata.name="))
+        self.fields.iter().any(|field| field.starts_with(NAME))
+    }
+
+    /// Asks for one object by its name alone: a list without it says that it does not exist.
+    pub(crate) fn is_by_name_alone(&self) -> bool {
+        self.labels.is_empty() && self.fields.len() == 1 && self.is_of_one_name()
     }
 }
+
+/// The requirement of a field selector that asks for one object by its name.
+const NAME: &str = "metadata.name=";
 
 /// What the slices of headless Services do not pass.
 const NOT_HEADLESS: &str = "!service.kubernetes.io/headless";
@@ -130,6 +140,10 @@ mod tests {
         assert!(selection(Some("shop"), &[], &[]).must_have(b"shop/web"));
         assert!(!selection(Some("sho"), &[], &[]).must_have(b"shop/web"));
         assert!(!selection(None, &["a=b"], &[]).must_have(b"shop/web"));
-        assert!(!selection(None, &[], &["metadata.name=b"]).must_have(b"a"));
+        let by_name = selection(None, &[], &["metadata.name=b"]);
+        assert!(!by_name.must_have(b"a") && by_name.must_have(b"b") && by_name.must_have(b"shop/b"));
+        assert!(!selection(Some("shop"), &[], &["metadata.name=b"]).must_have(b"iot/b"));
+        assert!(!selection(None, &["a=b"], &["metadata.name=b"]).must_have(b"b"));
+        assert!(!selection(None, &[], &["metadata.name=b", "metadata.name=c"]).must_have(b"b"));
     }
 }

@@ -142,12 +142,9 @@ pub(crate) fn judge_service(service: &Traits<'_>, pool: Option<&[u8]>, rewrites:
         .then(|| discard_cloud_service::judge(namespace, name, r#type, discard))
         .filter(|reason| reason.hides());
     let isolated = || rewrites.has(Rewrite::NodePortIsolation).then(|| node_port_isolation::judge(r#type, listen, pool));
-    match discarded.or_else(isolated) {
-        None | Some(ServiceReason::NoRule) if rewrites.has(Rewrite::MasterService) && is_kubernetes(namespace, name) => {
-            ServiceReason::Redirected
-        }
-        reason => reason.unwrap_or(ServiceReason::NoRule),
-    }
+    let reason = discarded.or_else(isolated).unwrap_or(ServiceReason::NoRule);
+    let redirects = rewrites.has(Rewrite::MasterService) && is_kubernetes(namespace, name);
+    if redirects && !reason.hides() { ServiceReason::Redirected } else { reason }
 }
 
 fn is_kubernetes(namespace: &[u8], name: &[u8]) -> bool {
@@ -280,7 +277,10 @@ impl Rules {
         let on = config.rewrites().and(rewrites_of(self.kind));
         // What the facts may change: the own pool, and which client gets what.
         let depends = match config.components {
-            Components::All => on.has(Rewrite::NodePortIsolation) && judge_service(&service, None, on) == ServiceReason::NodeInNoPool,
+            Components::All => {
+                let hides = on.and(Rewrites::NONE.with(Rewrite::DiscardCloudService).with(Rewrite::NodePortIsolation));
+                judge_service(&service, None, hides) == ServiceReason::NodeInNoPool
+            }
             Components::YurtHub => judge_service(&service, None, on) != ServiceReason::NoRule,
         };
         let facts = self.cluster.read();
@@ -413,6 +413,11 @@ mod tests {
         assert_eq!(of("shop", "lb", Some("-hangzhou"), without(Rewrite::DiscardCloudService)), PoolExcluded);
         assert_eq!(of("default", "kubernetes", None, without(Rewrite::DiscardCloudService)), Redirected);
         assert_eq!(of("default", "kubernetes", None, all), Discarded, "hidden objects are not changed");
+        let kept = without(Rewrite::DiscardCloudService);
+        for listen in ["hangzhou", "*", "-shanghai,*"] {
+            assert_eq!(of("default", "kubernetes", Some(listen), kept), Redirected, "visible for a reason: {listen}");
+        }
+        assert_eq!(of("default", "kubernetes", Some("-hangzhou"), kept), PoolExcluded);
         assert_eq!(of("shop", "lb", Some("-hangzhou"), Rewrites::NONE), NoRule);
     }
 }

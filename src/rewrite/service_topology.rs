@@ -80,6 +80,7 @@ pub(crate) fn tell(tally: &Tally, reason: Option<Reason>, kept: usize, dropped: 
         Some(Reason::UnknownService) => Some(&tally.passed_unknown_service),
         Some(Reason::NoService) => Some(&tally.passed_no_service),
         Some(Reason::UnknownPool) => Some(&tally.passed_unknown_pool),
+        Some(Reason::HiddenNoService) => Some(&tally.hidden_no_service),
         Some(Reason::HiddenUnknownService) => Some(&tally.hidden_unknown_service),
         Some(Reason::HiddenUnknownPool) => Some(&tally.hidden_unknown_pool),
         _ => None,

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use crate::cluster::Facts;
 use crate::cluster::log::Change;
-use crate::ledger::Ledger;
+use crate::ledger::{FAMILIES, Ledger};
 use crate::object::SubjectKind;
 use crate::rewrite::{KUBERNETES, Rules};
 use crate::topology::Members;
-use crate::topology::verdict::Lens;
+use crate::topology::keys::Keys;
+use crate::topology::verdict::{Lens, Service};
 
 /// Finds the objects that the changes of facts since the last time may have changed for the client.
 pub(super) fn collect(ledger: &mut Ledger, rule: &mut Rules) {
@@ -64,12 +65,16 @@ pub(super) fn collect(ledger: &mut Ledger, rule: &mut Rules) {
 /// also those seen through the pool.
 pub(super) fn relook(ledger: &mut Ledger, service: &[u8], facts: &Facts, rule: &Rules, pool_changed: bool) {
     let (keys, _) = facts.service(service);
-    let objects = ledger.of_service(service).to_vec();
-    let families: BTreeSet<u8> = objects.iter().map(|&id| ledger.entry(id).family).collect();
-    for family in families {
+    // Of a ladder's siblings it is known how they are seen together.
+    let is_ladder = matches!(keys, Service::Known(Keys::Ladder(_)));
+    let mut objects = None;
+    for family in FAMILIES {
         let usable = |members: Option<&Members>| ledger.usable_of(service, family, None, rule.node(), members);
         let lens = rule.view(facts, keys.clone(), usable).lens();
-        for &id in &objects {
+        if is_ladder && !pool_changed && ledger.lens_of(service, family) == Some(lens) {
+            continue;
+        }
+        for &id in objects.get_or_insert_with(|| ledger.of_service(service).to_vec()).iter() {
             let entry = ledger.entry(id);
             if entry.family != family {
                 continue;
@@ -83,5 +88,6 @@ pub(super) fn relook(ledger: &mut Ledger, service: &[u8], facts: &Facts, rule: &
                 ledger.missing.remove(&id);
             }
         }
+        ledger.set_lens_of(service, family, Some(lens).filter(|_| is_ladder));
     }
 }

@@ -27,6 +27,10 @@ pub(super) trait Walk: Send {
 /// unit is not looked at too often.
 pub(super) const PIECE: usize = 16 << 10;
 
+/// What is wrong with an item of a list that would become an event or a reply. No rule does that; if one did, the item must
+/// not pass as it came.
+pub(super) const NO_ITEM: &str = "an item of a list would become something else";
+
 /// How far a walk came in the data at hand. After an error too: everything before the unit at fault was dealt with.
 #[derive(Debug, Default)]
 pub(super) struct Cursor {
@@ -149,6 +153,9 @@ impl Context<'_> {
                 write_enclosed(unit.buf, whole, unit.around, unit.object, edit, out);
                 cursor.given = end;
                 true
+            }
+            Ok(Taken::Says(..) | Taken::Answers(_)) if self.form == Form::List => {
+                return Err(self.fault(Fault::json(cursor.pos, NO_ITEM), self.role.name_of(unit)));
             }
             Ok(Taken::Says(tells, kind, edit)) => {
                 cursor.flush(data, out);

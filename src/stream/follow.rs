@@ -1,7 +1,7 @@
 //! Following one client: what it is told goes into its ledger, and what would tell it nothing new is not sent.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::Wanted;
 use super::affected::relook;
@@ -14,12 +14,13 @@ use crate::cluster::counters::count;
 use crate::cluster::fact::write_service_key;
 use crate::config::Retention;
 use crate::error::Fault;
-use crate::ledger::shelf::{Key, Shared, Shelf, lock};
-use crate::ledger::{Form, Has, Ledger, Seen};
+use crate::ledger::shelf::{Before, Earlier, Key, Lease, Shelf, Stage, lock, lock_shelf};
+use crate::ledger::{Form, Forms, Has, Ledger, Seen};
 use crate::object::outline::Outline;
 use crate::object::version::Version;
 use crate::object::{SubjectKind, outline_object};
 use crate::rewrite::{Judged, Rules};
+use crate::sync::Arc;
 use crate::topology::keys::Keys;
 use crate::topology::verdict::Service;
 use crate::wire::Span;
@@ -29,7 +30,9 @@ use crate::wire::splice::Edit;
 
 /// What is known of one client, and how far the response at hand has come.
 pub(super) struct Follow {
-    pub(super) ledger: Shared,
+    pub(super) lease: Lease,
+    /// What the client may hold from before the list or the initial events.
+    before: Before,
     /// Where the ledger is found again. `None`: the body stands by itself, and nothing follows it.
     pub(super) key: Option<Key>,
     pub(super) kind: SubjectKind,
@@ -49,6 +52,8 @@ pub(super) struct Follow {
     max_retained: usize,
     /// Objects of ladders' Services: which rung counts is known when all of their slices are.
     held: Vec<Held>,
+    /// Where each stands in `held`.
+    held_at: HashMap<u32, usize>,
     /// Bytes that were held back of this response.
     held_bytes: usize,
     max_held: usize,
@@ -80,7 +85,9 @@ pub(super) enum Phase {
 
 struct Held {
     id: u32,
-    object: Vec<u8>,
+    /// `None`: another object of the same name took its place.
+    object: Option<Vec<u8>>,
+    earlier: Earlier,
 }
 
 /// What becomes of an object from upstream.
@@ -108,30 +115,43 @@ impl Follow {
             return Ok(None);
         }
         let (node, selection) = (rule.node().into(), target.selection.clone());
-        let key = Key { node, kind, selection, encoding, metadata_only: target.metadata_only, client };
-        let mut shelf = cluster.shelf();
-        let begin = |shelf: &Shelf| shelf.begin(cluster.generation());
-        let (ledger, phase) = match (target.verb, &target.continues) {
-            (Verb::List | Verb::Get, None) => (begin(&shelf), Phase::List { first: true, whole: true }),
+        let (metadata_only, prefix) = (target.metadata_only, target.prefix.clone());
+        let key = Key { node, kind, selection, encoding, metadata_only, prefix, client };
+        let shelf = cluster.shelf();
+        let begin = || lock_shelf(shelf).begin(cluster.generation());
+        let (mut lease, phase) = match (target.verb, &target.continues) {
+            (Verb::List | Verb::Get, None) => (begin(), Phase::List { first: true, whole: true }),
             (Verb::List | Verb::Get, Some(token)) => {
-                let page = shelf.page(&key, token);
+                let page = lock_shelf(shelf).page(&key, token);
                 let whole = page.is_some();
-                (page.unwrap_or_else(|| begin(&shelf)), Phase::List { first: false, whole })
+                (page.unwrap_or_else(begin), Phase::List { first: false, whole })
             }
-            (Verb::Watch { initial: Initial::Announced }, _) => (begin(&shelf), Phase::Initial { announced: true }),
-            (Verb::Watch { initial: Initial::Legacy }, _) => (begin(&shelf), Phase::Initial { announced: false }),
+            (Verb::Watch { initial: Initial::Announced }, _) => (begin(), Phase::Initial { announced: true }),
+            (Verb::Watch { initial: Initial::Legacy }, _) => (begin(), Phase::Initial { announced: false }),
             // Without a version it goes on from nothing: its client holds nothing.
-            (Verb::Watch { initial: Initial::Live }, _) if alone || target.is_from_now() => (begin(&shelf), Phase::Live),
-            (Verb::Watch { initial: Initial::Live }, _) => match shelf.resume(&key, target.start()) {
-                Some(ledger) => (ledger, Phase::Live),
+            (Verb::Watch { initial: Initial::Live }, _) if alone || target.is_from_now() => (begin(), Phase::Live),
+            (Verb::Watch { initial: Initial::Live }, _) => match Shelf::resume(shelf, &key, target.start()) {
+                Some(lease) => (lease, Phase::Live),
                 None => {
+                    lock_shelf(shelf).expired(&key, target.start());
                     count(&cluster.tally().streams_expired, 1);
                     return Err(Answer::expired(encoding));
                 }
             },
         };
+        let mut before = Before::default();
+        if phase != Phase::Live && !alone {
+            before = lock_shelf(shelf).before(&key);
+            // Who asks for no older state than one that it has seen has seen one, through another process.
+            before.anything |= before.is_new && !target.is_from_now();
+            lock(lease.ledger()).began_in_doubt |= before.is_in_doubt();
+            if phase == (Phase::Initial { announced: false }) {
+                lease.put(shelf, &key, Stage::Initial);
+            }
+        }
         Ok(Some(Follow {
-            ledger,
+            lease,
+            before,
             kind,
             encoding,
             bookmarks: target.bookmarks,
@@ -147,6 +167,7 @@ impl Follow {
             max_retained: config.limits.ledger_bytes,
             key: (!alone).then_some(key),
             held: Vec::new(),
+            held_at: HashMap::new(),
             held_bytes: 0,
             max_held: config.limits.list_bytes,
             scanner: Scanner::new(kind.shape(ladders), config.limits.depth, config.limits.endpoints),
@@ -161,10 +182,12 @@ impl Follow {
         self.passed(unit.event, version, rule.cluster());
         let name = outline.optional_text(unit.buf, outline.name);
         write_service_key(&mut self.name, &outline.optional_text(unit.buf, outline.namespace), &name);
-        let mut ledger = lock(&self.ledger);
+        // Locked by themselves, before the own ledger is.
+        let earlier = self.before.look(&self.name, version);
+        let mut ledger = lock(self.lease.ledger());
         let known = ledger.find(&self.name);
         let family = family(outline, unit.buf);
-        let judged = judge(rule, outline, edit, unit.buf, unit.object, &ledger, known, family)?;
+        let judged = judge(rule, outline, edit, unit.buf, unit.object, &mut ledger, known, family)?;
         let told = match judged.changes {
             _ if judged.hidden => Told::Not,
             true => Told::Edited,
@@ -187,8 +210,8 @@ impl Follow {
             Some(known) if self.ladders => ledger.service_of(known).to_vec(),
             _ => Vec::new(),
         };
-        if let Some(known) = known {
-            self.held.retain(|held| held.id != known);
+        if let Some(at) = known.and_then(|known| self.held_at.remove(&known)) {
+            self.held[at].object = None;
         }
         if unit.event == Event::Deleted {
             rule.tell(&judged);
@@ -203,14 +226,20 @@ impl Follow {
         }
         let id = see(&mut ledger, &self.name, rule, outline, unit.buf, family, version, &judged, self.ladders);
         let object = Normal::of(self.kind, self.encoding, unit.object_bytes(), outline);
-        let keeps = self.keeps(&ledger, id, object.head.len() + object.tail.len(), &judged.keys);
+        let digest = digest(&ledger, &mut self.form, &object, unit, outline, edit);
+        // What the client may have otherwise under the same version is said once more when it watches: some informers take what
+        // the list says for nothing new.
+        let repeats = !judged.hidden && earlier.under_version.may_differ(digest);
+        // The watch that goes on from the list may be that of a client which has something else, and owes it this then.
+        let checks = if judged.hidden { earlier.last != Forms::None } else { earlier.last.may_differ(digest) };
+        let keeps = repeats || checks || self.keeps(&ledger, id, object.head.len() + object.tail.len(), &judged.keys);
         ledger.keep(id, keeps.then_some((&*object.head, object.tail)));
         ledger.missing.remove(&id);
-        let digest = digest(&ledger, &mut self.form, &object, unit, outline, edit);
         if self.holds_back() && matches!(judged.keys, Keys::Ladder(_)) {
             ledger.settled(id);
             ledger.entry_mut(id).sent = None;
-            self.held.push(Held { id, object: unit.object_bytes().to_vec() });
+            self.held_at.insert(id, self.held.len());
+            self.held.push(Held { id, object: Some(unit.object_bytes().to_vec()), earlier });
             self.held_bytes += unit.object.len();
             return match self.held_bytes <= self.max_held {
                 true => Ok(Told::Not),
@@ -224,6 +253,9 @@ impl Follow {
         if judged.hidden {
             entry.said(Form::None, version, false);
             ledger.settled(id);
+            if checks {
+                ledger.owed.insert(id);
+            }
             // What it has for certain goes at once, among the initial events too, as upstream's own DELETED would. Lists have no
             // word for it.
             let goes = unit.event != Event::None && (has == Has::Yes || live && has == Has::Maybe);
@@ -238,6 +270,12 @@ impl Follow {
         } else {
             entry.said(Form::Digest(digest), version, false);
             ledger.settled(id);
+            if repeats {
+                ledger.repeat.insert(id);
+            } else if checks {
+                // Its original goes when it was looked at.
+                ledger.owed.insert(id);
+            }
         }
         if self.ladders && !self.holds_back() {
             self.regroup(&mut ledger, &service_before, rule);
@@ -255,7 +293,7 @@ impl Follow {
     pub(super) fn passed(&mut self, event: Event, version: Version, cluster: &Cluster) {
         match self.phase {
             Phase::Live => {
-                let mut ledger = lock(&self.ledger);
+                let mut ledger = lock(self.lease.ledger());
                 ledger.high = ledger.high.later(version);
             }
             Phase::Initial { announced: false } if event != Event::Added => self.begin(version, cluster),
@@ -280,11 +318,12 @@ impl Follow {
     /// The initial events are over: from here on the client's watch can be continued.
     fn begin(&mut self, version: Version, cluster: &Cluster) {
         self.phase = Phase::Live;
-        let mut ledger = lock(&self.ledger);
+        self.before = Before::default();
+        let mut ledger = lock(self.lease.ledger());
         ledger.floor = version;
         ledger.high = version;
         drop(ledger);
-        self.shelve(None, cluster);
+        self.shelve(Stage::Ready, cluster);
     }
 
     /// The list, or this page of it, was read to its end.
@@ -293,11 +332,11 @@ impl Follow {
         if !whole {
             // The client may watch from here, and what the pages before told it is not known.
             if let Some(key) = self.key.clone() {
-                rule.cluster().shelf().doubt(key, version);
+                lock_shelf(rule.cluster().shelf()).doubt(Arc::new(key), version);
             }
             return;
         }
-        let mut ledger = lock(&self.ledger);
+        let mut ledger = lock(self.lease.ledger());
         if first {
             ledger.floor = version;
         }
@@ -308,19 +347,21 @@ impl Follow {
             services.iter().for_each(|service| self.regroup(&mut ledger, service, rule));
         }
         drop(ledger);
-        self.shelve((!continues.is_empty()).then(|| continues.to_owned()), rule.cluster());
+        self.shelve(if continues.is_empty() { Stage::Ready } else { Stage::Page(continues.to_owned()) }, rule.cluster());
         self.let_go(rule.cluster());
     }
 
     /// The response is over: its ledger is free for the next one.
     pub(super) fn let_go(&mut self, cluster: &Cluster) {
-        self.ledger = cluster.shelf().begin(cluster.generation());
+        let nothing = lock_shelf(cluster.shelf()).begin(cluster.generation());
+        self.lease = nothing;
+        self.before = Before::default();
         self.phase = Phase::Over;
     }
 
-    fn shelve(&self, page: Option<String>, cluster: &Cluster) {
+    fn shelve(&mut self, stage: Stage, cluster: &Cluster) {
         if let Some(key) = &self.key {
-            cluster.shelf().put(key.clone(), page, self.ledger.clone());
+            self.lease.put(cluster.shelf(), key, stage);
         }
     }
 
@@ -340,31 +381,41 @@ impl Follow {
         if self.phase == Phase::Over {
             return Vec::new();
         }
-        let ledger = lock(&self.ledger);
+        let ledger = lock(self.lease.ledger());
         let services: BTreeSet<&[u8]> = ledger.missing.iter().map(|&id| ledger.service_of(id)).collect();
         services.into_iter().map(|key| Wanted::of(self.kind, key)).collect()
     }
 
     /// Judges the objects that were held back, and gives them.
-    pub(super) fn release(&mut self, rule: &mut Rules, outline: &mut Outline, edit: &mut Edit, mut give: impl FnMut(&[u8], &Edit)) {
+    pub(super) fn release(
+        &mut self,
+        rule: &mut Rules,
+        outline: &mut Outline,
+        edit: &mut Edit,
+        mut give: impl FnMut(&[u8], &Edit),
+    ) -> Result<(), Fault> {
         let held = std::mem::take(&mut self.held);
-        let mut ledger = lock(&self.ledger);
-        for Held { id, object } in held {
+        self.held_at.clear();
+        let mut ledger = lock(self.lease.ledger());
+        for Held { id, object, earlier } in held {
+            // Another of the same name came later.
+            let Some(object) = object else { continue };
             let unit = Unit::stored(&object, self.encoding);
-            // It was read once already.
-            if outline_object(self.kind, &mut self.scanner, unit.buf, self.encoding, outline).is_err() {
-                continue;
-            }
+            outline_object(self.kind, &mut self.scanner, unit.buf, self.encoding, outline)?;
             let family = ledger.entry(id).family;
-            let Ok(judged) = judge(rule, outline, edit, &object, unit.object, &ledger, Some(id), family) else { continue };
+            let judged = judge(rule, outline, edit, &object, unit.object, &mut ledger, Some(id), family)?;
             rule.tell(&judged);
             let normal = Normal::of(self.kind, self.encoding, &object, outline);
             let digest = digest(&ledger, &mut self.form, &normal, &unit, outline, edit);
             let entry = ledger.entry_mut(id);
             entry.lens = judged.lens;
             entry.said(Form::Digest(digest), entry.version, false);
+            if earlier.under_version.may_differ(digest) {
+                ledger.repeat.insert(id);
+            }
             give(&object, edit);
         }
+        Ok(())
     }
 
     /// Looks which objects of a ladder's Service are seen as the rung that counts now has it; the others are owed.
@@ -388,14 +439,15 @@ impl Follow {
             return true;
         }
         // What is to be said once more will be.
-        let wanted = ledger.repeat.contains(&id)
-            || self.key.is_some()
-                && match self.retention {
-                    Retention::Full => true,
-                    Retention::Topology => *keys != Keys::Unset,
-                    Retention::None => false,
-                };
-        wanted && room
+        let wanted = self.key.is_some()
+            && match self.retention {
+                Retention::Full => true,
+                Retention::Topology => *keys != Keys::Unset,
+                Retention::None => false,
+            };
+        // What is to be said once more will be: without its original its client would be told to list again, and might meet the
+        // same doubt once more.
+        ledger.repeat.contains(&id) || wanted && room
     }
 }
 
@@ -446,7 +498,7 @@ pub(super) fn judge(
     edit: &mut Edit,
     buf: &[u8],
     object: Span,
-    ledger: &Ledger,
+    ledger: &mut Ledger,
     known: Option<u32>,
     family: u8,
 ) -> Result<Judged, Fault> {

@@ -105,16 +105,17 @@ impl JsonList {
     }
 
     /// The items are over: gives those that were held back.
-    fn release(&mut self, role: &mut Role, out: &mut Output<'_>) {
-        let Some(defers) = &mut self.defers else { return };
+    fn release(&mut self, role: &mut Role, out: &mut Output<'_>) -> std::result::Result<(), Fault> {
+        let Some(defers) = &mut self.defers else { return Ok(()) };
         let blanks = std::mem::take(&mut defers.separator);
         role.release(|object, edit| {
             if std::mem::replace(&mut defers.written, true) {
                 out.put(b",");
             }
             edit.write(object, Span::new(0, object.len()), out);
-        });
+        })?;
         out.put(&blanks);
+        Ok(())
     }
 
     /// One byte of punctuation: what may come after it, or what is wrong with it. `None`: a value begins here.
@@ -157,7 +158,9 @@ impl JsonList {
     }
 
     /// A key or a value other than an item is whole.
-    fn member_read(&mut self, value: &[u8]) {
+    ///
+    /// Go merges the elements of an array that is given twice, slot by slot: no item of such a list is what it seems.
+    fn member_read(&mut self, value: &[u8]) -> std::result::Result<(), &'static str> {
         if matches!(self.expect, Expect::FirstKey | Expect::Key) {
             self.member = match &*string(value).unwrap_or_default() {
                 b"kind" => Member::Kind,
@@ -165,9 +168,11 @@ impl JsonList {
                 b"items" => Member::Items,
                 _ => Member::Other,
             };
-            self.has_items |= self.member == Member::Items;
+            if self.member == Member::Items && std::mem::replace(&mut self.has_items, true) {
+                return Err("`items` is given twice in one list");
+            }
             self.expect = Expect::Colon;
-            return;
+            return Ok(());
         }
         match self.member {
             // A later null leaves a string as it was.
@@ -185,6 +190,7 @@ impl JsonList {
             Member::Items | Member::Other => {}
         }
         self.expect = Expect::Next;
+        Ok(())
     }
 }
 
@@ -202,7 +208,8 @@ impl Walk for JsonList {
                             ended.map_err(|what| context.fault(Fault::json(cursor.pos, what), None))?;
                         }
                         if matches!(self.expect, Expect::FirstItem | Expect::NextItem) && next == Expect::Next {
-                            self.release(context.role, out);
+                            let released = self.release(context.role, out);
+                            released.map_err(|fault| context.fault(Fault { offset: cursor.pos, ..fault }, None))?;
                         }
                         cursor.pos += 1;
                         if next == Expect::FirstItem {
@@ -232,7 +239,7 @@ impl Walk for JsonList {
                 }
                 self.expect = Expect::NextItem;
             } else {
-                self.member_read(value);
+                self.member_read(value).map_err(|what| context.fault(Fault::json(cursor.pos, what), None))?;
                 cursor.pos = end;
             }
             self.inside = false;

@@ -30,10 +30,11 @@ use self::learner::Learner;
 use self::protobuf_frames::ProtobufFrames;
 use self::protobuf_list::ProtobufList;
 use self::protobuf_object::ProtobufObject;
-use self::request::{Head, Request, Resource, Target, Verb};
+use self::request::{Head, Request, Resource, Target, Unread, Verb};
 use self::role::{Filter, Role};
 pub use self::status::{Answer, NotReady};
 use crate::cluster::Cluster;
+use crate::cluster::counters::count;
 use crate::cluster::fact::matters;
 use crate::config::rewrites::component;
 use crate::config::{Components, Config, Limits};
@@ -306,14 +307,22 @@ impl std::fmt::Debug for Stream {
 /// Opens the stream for a response to `node`'s client, which is `agent` if its request does not say; `alone`: for one body of
 /// which nothing is remembered.
 pub(crate) fn open(cluster: &Cluster, node: &str, agent: Option<&str>, request: &Request, head: &Head, alone: bool) -> Result<Opened> {
-    let Some(target) = Target::of(request) else { return Ok(Opened::PassThrough) };
     let config = cluster.config();
+    let is_rewritten = |kind: SubjectKind| !config.rewrites().and(rewrites_of(kind)).is_empty();
+    let Some(target) = Target::of(request) else {
+        match Unread::of(request) {
+            Some(Unread::Path(kind)) if is_rewritten(kind) => count(&cluster.tally().passed_unknown_path, 1),
+            Some(Unread::Version(kind)) if is_rewritten(kind) => count(&cluster.tally().passed_unknown_version, 1),
+            _ => {}
+        }
+        return Ok(Opened::PassThrough);
+    };
     let subject = match target.resource {
         Resource::Subject(kind) => Some(kind),
         Resource::Fact(FactKind::Service) => Some(SubjectKind::Service),
         Resource::Fact(_) => None,
     };
-    let subject = subject.filter(|&kind| !config.rewrites().and(rewrites_of(kind)).is_empty());
+    let subject = subject.filter(|&kind| is_rewritten(kind));
     if head.status != 200 {
         // A part of a body, or a WebSocket, would carry objects where they cannot be found.
         let has_content = head.status == 101 || (201..300).contains(&head.status);
@@ -323,7 +332,10 @@ pub(crate) fn open(cluster: &Cluster, node: &str, agent: Option<&str>, request: 
         };
     }
     let learner = match target.resource {
-        Resource::Fact(kind) if matters(kind, config) => Some(Learner::new(cluster.clone(), kind, &target)),
+        // The facts of another cluster are none of this one's.
+        Resource::Fact(kind) if matters(kind, config) && !target.is_behind_another_api => {
+            Some(Learner::new(cluster.clone(), kind, &target))
+        }
         Resource::Fact(_) | Resource::Subject(_) => None,
     };
     let Some(kind) = subject else {

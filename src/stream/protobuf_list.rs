@@ -7,7 +7,7 @@
 
 use bytes::BytesMut;
 
-use super::body::{Context, Cursor, Walk};
+use super::body::{Context, Cursor, NO_ITEM, Walk};
 use super::role::{Role, Taken};
 use super::unit::{ListEnd, Unit};
 use crate::config::{Config, ProtobufLists};
@@ -134,12 +134,13 @@ impl ProtobufList {
     fn list_over(&mut self, at: usize, context: &mut Context<'_>, out: &mut Output<'_>) -> Result<()> {
         self.expect = Expect::Envelope;
         if let Some(mut held) = self.compact.replace(Held::default()) {
-            context.role.release(|object, edit| {
+            let released = context.role.release(|object, edit| {
                 let mut out = Output::to(&mut held.content);
                 out.put(&[ITEM]);
                 out.put_varint(edit.resized(object.len()) as u64);
                 edit.write(object, Span::new(0, object.len()), &mut out);
             });
+            released.map_err(|fault| context.fault(Fault { offset: at, ..fault }, None))?;
             held.write(0, out);
         }
         let kind = (!self.kind.is_empty()).then_some(&*self.kind);
@@ -190,8 +191,9 @@ impl ProtobufList {
                 cursor.given = field.value.end;
                 return Ok(());
             }
-            // No event, and no single object.
-            Ok(Taken::Says(..) | Taken::Answers(_)) => return Ok(()),
+            Ok(Taken::Says(..) | Taken::Answers(_)) => {
+                return Err(context.fault(Fault::protobuf(field.start, NO_ITEM), context.role.name_of(&unit)));
+            }
             Err(fault) => return Err(context.fault(fault, context.role.name_of(&unit))),
         };
         if let Some(held) = &mut self.compact {

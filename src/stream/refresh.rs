@@ -33,18 +33,18 @@ impl Follow {
 
     /// Whether a refresh would have something to look at.
     pub(super) fn is_behind(&self, cluster: &Cluster) -> bool {
-        self.key.is_some() && self.phase == Phase::Live && (self.due(None) || lock(&self.ledger).generation != cluster.generation())
+        self.key.is_some() && self.phase == Phase::Live && (self.due(None) || lock(self.lease.ledger()).generation != cluster.generation())
     }
 
     /// Whether something is to be said before `next` passes, or now if nothing comes.
     pub(super) fn due(&self, next: Option<&Unit<'_>>) -> bool {
         match self.phase {
             Phase::Live => {
-                let ledger = lock(&self.ledger);
+                let ledger = lock(self.lease.ledger());
                 self.asked || !ledger.owed.is_empty() || !ledger.repeat.is_empty() && ledger.high != self.repeat_at
             }
             // Siblings on a ladder cannot wait for an end that may never be seen.
-            Phase::Initial { announced: false } => !lock(&self.ledger).owed.is_empty(),
+            Phase::Initial { announced: false } => !lock(self.lease.ledger()).owed.is_empty(),
             Phase::Initial { announced: true } => {
                 let bookmark = next.filter(|unit| self.holds() && unit.event == Event::Bookmark).and_then(Unit::bookmark);
                 bookmark.is_some_and(|bookmark| bookmark.ends_initial_events)
@@ -57,27 +57,35 @@ impl Follow {
     pub(super) fn speak(&mut self, rule: &mut Rules, outline: &mut Outline, edit: &mut Edit, out: &mut Output<'_>) {
         if self.phase == (Phase::Initial { announced: true }) {
             let (kind, encoding) = (self.kind, self.encoding);
-            return self.release(rule, outline, edit, |object, edit| {
+            let released = self.release(rule, outline, edit, |object, edit| {
                 write_object(Tells::Added, kind, encoding, object, Span::new(0, object.len()), edit, out);
             });
+            if released.is_err() {
+                self.expire(rule, out);
+            }
+            return;
         }
         if self.phase == Phase::Live && std::mem::take(&mut self.asked) {
-            collect(&mut lock(&self.ledger), rule);
+            collect(&mut lock(self.lease.ledger()), rule);
         }
         if self.say_owed(rule, outline, edit, out).is_err() {
-            write_expired(self.encoding, LIST_AGAIN, out);
-            count(&rule.cluster().tally().streams_expired, 1);
-            self.phase = Phase::Over;
-            self.expired = true;
-            if let Some(key) = &self.key {
-                rule.cluster().shelf().forget(key, &self.ledger);
-            }
+            self.expire(rule, out);
         }
     }
 
+    /// Ends the watch by telling its client to list again.
+    fn expire(&mut self, rule: &Rules, out: &mut Output<'_>) {
+        write_expired(self.encoding, LIST_AGAIN, out);
+        count(&rule.cluster().tally().streams_expired, 1);
+        self.phase = Phase::Over;
+        self.expired = true;
+        self.lease.is_past();
+    }
+
     fn say_owed(&mut self, rule: &mut Rules, outline: &mut Outline, edit: &mut Edit, out: &mut Output<'_>) -> Result<(), NotKept> {
-        let shared = self.ledger.clone();
+        let shared = self.lease.ledger().clone();
         let mut ledger = lock(&shared);
+        ledger.drop_recent();
         let mut again = BTreeSet::new();
         if ledger.high != self.repeat_at {
             again.append(&mut ledger.repeat);
@@ -152,8 +160,9 @@ impl Follow {
             }
             let same = entry.stamp == stamp || entry.stamp == Version::default();
             entry.said(form, stamp, true);
-            // Who has nothing of that name takes any version for news, and who is to drop it too.
-            if same && live && has != Has::No && form != Form::None {
+            // Who has nothing of that name takes any version for news, and who is to drop it too. Before the initial events are
+            // over `high` is not known, so that it moves when they are.
+            if same && has != Has::No && form != Form::None {
                 ledger.repeat.insert(id);
                 self.repeat_at = high;
             }
@@ -167,7 +176,11 @@ impl Follow {
             write_object(tells, self.kind, self.encoding, &original, unit.object, edit, out);
         }
         if !self.keeps(ledger, id, original.len(), &judged.keys) {
-            ledger.keep(id, None);
+            // Should the connection break before it arrives, the watch that goes on from here owes it once more.
+            match says && live {
+                true => ledger.keep_recent(id),
+                false => ledger.keep(id, None),
+            }
         }
         Ok(says)
     }
@@ -178,7 +191,7 @@ impl Follow {
             return;
         }
         write_service_key(&mut self.name, &outline.optional_text(object, outline.namespace), &outline.optional_text(object, outline.name));
-        let mut ledger = lock(&self.ledger);
+        let mut ledger = lock(self.lease.ledger());
         let Some(id) = ledger.find(&self.name).filter(|id| ledger.missing.contains(id)) else { return };
         if ledger.entry(id).version == version_of(outline, object) {
             let normal = Normal::of(self.kind, self.encoding, object, outline).concat();

@@ -119,6 +119,10 @@ pub(crate) struct Target {
     pub(crate) bookmarks: bool,
     /// Only metadata is asked for.
     pub(crate) metadata_only: bool,
+    /// The path before the API root, as `/segment` for each segment: two prefixes are two clusters.
+    pub(crate) prefix: Box<str>,
+    /// The prefix holds an API root too: the server behind it is reached through another one, and is another cluster's.
+    pub(crate) is_behind_another_api: bool,
 }
 
 impl Target {
@@ -128,39 +132,19 @@ impl Target {
         if request.method != "GET" {
             return None;
         }
-        let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
-        let path = match path.split_once("://") {
-            Some((scheme, rest)) if !scheme.contains('/') => rest.split_once('/').map_or("", |(_, path)| path),
-            _ => path,
-        };
+        let (path, query) = path_and_query(&request.target);
         let segments = segments(path);
-        let root = segments.windows(2).position(|pair| pair[0] == "apis" || pair[0] == "api" && pair[1] == "v1")?;
-        let mut parts = segments[root..].iter().map(String::as_str);
-        let (group, version) = if parts.next()? == "api" { ("", parts.next()?) } else { (parts.next()?, parts.next()?) };
-        let mut parts = parts.peekable();
-        // Deprecated since 1.11 and still served: /api/v1/watch/...
-        let watch_path = parts.next_if_eq(&"watch").is_some();
-        let mut plural = parts.next()?;
-        let mut namespace = None;
-        if plural == "namespaces"
-            && let Some(name) = parts.next()
-        {
-            namespace = Some(name.to_owned());
-            // The namespace object itself is nothing to us.
-            plural = parts.next()?;
-        }
-        let resource = resource(group, version, plural)?;
-        let name = parts.next();
-        if parts.next().is_some() {
-            return None;
-        }
+        let (root, collection) = Collection::find(&segments)?;
+        let Collection { resource, namespace, name, is_watch_path } = collection;
         let Query { watch, announced, continues, resource_version, bookmarks, labels, mut fields } = Query::of(query);
-        if let Some(name) = name {
+        if let Some(name) = &name {
             fields.insert(format!("metadata.name={name}"));
         }
         // Only the deprecated path watches one object by its path.
         let verb = match name {
-            name if watch_path || watch && name.is_none() => Verb::Watch { initial: Initial::of(announced, bookmarks, &resource_version) },
+            name if is_watch_path || watch && name.is_none() => {
+                Verb::Watch { initial: Initial::of(announced, bookmarks, &resource_version) }
+            }
             Some(_) => Verb::Get,
             None => Verb::List,
         };
@@ -170,7 +154,10 @@ impl Target {
         if resource == Resource::Fact(FactKind::ConfigMap) && !config_map::may_be_in(&selection) {
             return None;
         }
-        Some(Target { resource, verb, selection, continues, resource_version, bookmarks, metadata_only })
+        let (before, _) = segments.split_at(root);
+        let prefix = before.iter().flat_map(|segment| ["/", segment]).collect();
+        let is_behind_another_api = before.iter().any(|segment| segment == "apis") || before.windows(2).any(|pair| pair == ["api", "v1"]);
+        Some(Target { resource, verb, selection, continues, resource_version, bookmarks, metadata_only, prefix, is_behind_another_api })
     }
 
     /// A watch that starts at whatever is the latest.
@@ -181,6 +168,104 @@ impl Target {
     /// The version that a watch starts after; unknown if it starts at whatever is the latest.
     pub(crate) fn start(&self) -> Version {
         if self.is_from_now() { Version::default() } else { Version::parse(&self.resource_version) }
+    }
+}
+
+/// Path and query of a target, which may be absolute.
+fn path_and_query(target: &str) -> (&str, &str) {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let path = match path.split_once("://") {
+        Some((scheme, rest)) if !scheme.contains('/') => rest.split_once('/').map_or("", |(_, path)| path),
+        _ => path,
+    };
+    (path, query)
+}
+
+/// The end of a path, from the API root on: a collection, one object of it, or either under the deprecated watch path.
+struct Collection {
+    resource: Resource,
+    namespace: Option<String>,
+    name: Option<String>,
+    /// Deprecated since 1.11 and still served: `/api/v1/watch/...`.
+    is_watch_path: bool,
+}
+
+impl Collection {
+    /// Finds the API root from which the rest of the path is one of a known kind. A prefix may itself contain an API root
+    /// (an aggregated API in front of a member cluster), so every place is tried. At most one fits: a known plural never
+    /// stands where `api` or `apis` would have to.
+    fn find(segments: &[String]) -> Option<(usize, Collection)> {
+        (0..segments.len()).find_map(|root| Some((root, Collection::of(&segments[root..])?)))
+    }
+
+    fn of(segments: &[String]) -> Option<Collection> {
+        let (group, version, rest) = split_root(segments)?;
+        let mut parts = rest.iter().map(String::as_str).peekable();
+        let is_watch_path = parts.next_if_eq(&"watch").is_some();
+        let mut plural = parts.next()?;
+        let mut namespace = None;
+        if plural == "namespaces"
+            && let Some(name) = parts.next()
+        {
+            namespace = Some(name.to_owned());
+            // The namespace object itself is of no interest.
+            plural = parts.next()?;
+        }
+        let resource = resource(group, version, plural)?;
+        let name = parts.next().map(str::to_owned);
+        // A read of the status of a Service returns the whole Service.
+        if resource == Resource::Fact(FactKind::Service) && name.is_some() && !is_watch_path {
+            parts.next_if_eq(&"status");
+        }
+        parts.next().is_none().then_some(Collection { resource, namespace, name, is_watch_path })
+    }
+}
+
+/// Splits the API root off: group and version, and what follows.
+fn split_root(segments: &[String]) -> Option<(&str, &str, &[String])> {
+    match segments {
+        [root, version, rest @ ..] if root == "api" && version == "v1" => Some(("", version, rest)),
+        [root, group, version, rest @ ..] if root == "apis" => Some((group, version, rest)),
+        _ => None,
+    }
+}
+
+/// Why a path that names a kind which is rewritten is not read as one of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// The group is known, the version is not.
+    Version(SubjectKind),
+    /// No API root stands where it has to.
+    Path(SubjectKind),
+}
+
+impl Unread {
+    /// Looks at a GET that is no [`Target`]: `None` where its last segments name no kind that is rewritten, or the kind of
+    /// another API group.
+    pub(crate) fn of(request: &Request) -> Option<Unread> {
+        if request.method != "GET" {
+            return None;
+        }
+        let segments = segments(path_and_query(&request.target).0);
+        // A collection, or one object of it.
+        let kind = segments.iter().rev().take(2).find_map(|segment| match segment.as_str() {
+            "endpointslices" => Some(SubjectKind::EndpointSlice),
+            "endpoints" => Some(SubjectKind::Endpoints),
+            "services" => Some(SubjectKind::Service),
+            _ => None,
+        })?;
+        let collection = (0..segments.len()).rev().find_map(|root| {
+            let (group, _, rest) = split_root(&segments[root..])?;
+            let rest = rest.strip_prefix(&["watch".to_owned()]).unwrap_or(rest);
+            let rest = if rest.len() > 2 && rest[0] == "namespaces" { &rest[2..] } else { rest };
+            matches!(rest.len(), 1 | 2).then(|| (group, rest[0].as_str()))
+        });
+        match collection {
+            None => Some(Unread::Path(kind)),
+            Some((group, plural)) if (group, plural) == (kind.group(), kind.plural()) => Some(Unread::Version(kind)),
+            // Such as the Services of serving.knative.dev, or pods of a namespace that is called so.
+            Some(_) => None,
+        }
     }
 }
 
@@ -368,6 +453,113 @@ mod tests {
         }
     }
 
+    /// Prefix x root x version x namespace x form x encoding of segments: every one ends as a path of an API server does, and
+    /// is read as such.
+    #[test]
+    fn every_path_that_ends_in_a_known_collection_is_read() {
+        let prefixes = [
+            "",
+            "/",
+            "/k8s/clusters/c-m-x7k2",
+            "/apis",
+            "/api/v1",
+            "/gw/api/v1",
+            "/api/clusters/c-1",
+            "/proxy/v1",
+            "/apis/clusters/my-cluster",
+            "/apis/cluster.karmada.io/v1alpha1/clusters/m1/proxy",
+            "/api/v1/namespaces/hub/services/https:api:443/proxy",
+            "/api/v1/namespaces/hub/pods/api-0/proxy",
+            "/api/v1/nodes/a/proxy",
+            "/services/apiexport/root:org/things/clusters/*",
+            "/api/v1/namespaces/apis/services",
+            "https://10.0.0.1:6443",
+            "https://hub.example/apis/a.example/v1/b/c/proxy",
+            "http://apis/apis",
+        ];
+        let resources = [
+            ("/apis/discovery.k8s.io/v1", "endpointslices", SLICES),
+            ("/apis/discovery.k8s.io/v1beta1", "endpointslices", Resource::Subject(SubjectKind::EndpointSliceBeta)),
+            ("/api/v1", "endpoints", Resource::Subject(SubjectKind::Endpoints)),
+            ("/api/v1", "services", Resource::Fact(FactKind::Service)),
+        ];
+        let encodings: [fn(&str) -> String; 5] = [
+            |path| path.to_owned(),
+            |path| path.replace("/apis/", "//apis/") + "/",
+            |path| path.replace("endpoint", "%65ndpoint").replace("services", "s%65rvices"),
+            |path| path.replace("/v1", "%2fv1"),
+            |path| path.replace("/v1", "/x/.././v1"),
+        ];
+        let legacy = Verb::Watch { initial: Initial::Legacy };
+        let mut paths = 0;
+        for (prefix, (root, plural, resource), encode) in prefixes
+            .iter()
+            .flat_map(|prefix| resources.iter().map(move |resource| (*prefix, *resource)))
+            .flat_map(|(prefix, resource)| encodings.iter().map(move |encode| (prefix, resource, encode)))
+        {
+            let forms = [
+                (format!("{root}/{plural}"), None, Verb::List),
+                (format!("{root}/namespaces/shop/{plural}"), Some("shop"), Verb::List),
+                (format!("{root}/namespaces/api/{plural}/v1"), Some("api"), Verb::Get),
+                (format!("{root}/namespaces/apis/{plural}/apis"), Some("apis"), Verb::Get),
+                (format!("{root}/watch/{plural}"), None, legacy),
+                (format!("{root}/watch/namespaces/shop/{plural}"), Some("shop"), legacy),
+                (format!("{root}/watch/namespaces/shop/{plural}/web"), Some("shop"), legacy),
+                (format!("{root}/{plural}?watch=1"), None, legacy),
+            ];
+            for (form, namespace, verb) in forms {
+                let (path, query) = form.split_once('?').unwrap_or((&form, ""));
+                let text = format!("{prefix}{}?{query}", encode(path));
+                let read = target(&text).unwrap_or_else(|| panic!("{text} is not read"));
+                assert_eq!((read.resource, read.verb, read.selection.namespace.as_deref()), (resource, verb, namespace), "{text}");
+                assert_eq!(read.prefix.is_empty(), matches!(prefix, "" | "/" | "https://10.0.0.1:6443"), "{text}");
+                paths += 1;
+            }
+        }
+        assert_eq!(paths, 18 * 4 * 5 * 8);
+    }
+
+    #[test]
+    fn a_prefix_that_holds_an_api_root_leads_to_another_cluster() {
+        let is_behind = |prefix: &str| target(&format!("{prefix}/api/v1/services")).unwrap().is_behind_another_api;
+        for prefix in ["/apis/c.example/v1/clusters/m1/proxy", "/api/v1/nodes/a/proxy", "/apis", "/gw/api/v1"] {
+            assert!(is_behind(prefix), "{prefix}");
+        }
+        for prefix in ["", "/k8s/clusters/c-1", "/api/clusters/c-1", "/proxy/v1"] {
+            assert!(!is_behind(prefix), "{prefix}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_names_a_kind_and_is_not_read_says_why() {
+        let unread = |text: &str| (target(text).is_none(), Unread::of(&Request::get(text)));
+        for (text, kind) in [
+            ("/endpointslices", SubjectKind::EndpointSlice),
+            ("/v1/endpointslices/web-1", SubjectKind::EndpointSlice),
+            ("/consul/v1/catalog/services", SubjectKind::Service),
+            ("/api/v2/services", SubjectKind::Service),
+            ("/apis/c.example/v1/clusters/m1/proxy/v1/endpoints", SubjectKind::Endpoints),
+            ("/apis/discovery.k8s.io/endpointslices", SubjectKind::EndpointSlice),
+        ] {
+            assert_eq!(unread(text), (true, Some(Unread::Path(kind))), "{text}");
+        }
+        for text in ["/apis/discovery.k8s.io/v2/endpointslices", "/p/apis/discovery.k8s.io/v2/watch/namespaces/shop/endpointslices/a"] {
+            assert_eq!(unread(text), (true, Some(Unread::Version(SubjectKind::EndpointSlice))), "{text}");
+        }
+        for text in [
+            "/api/v1/namespaces/endpoints/pods",
+            "/apis/serving.knative.dev/v1/services",
+            "/apis/serving.knative.dev/v1/namespaces/shop/services/web",
+            "/api/v1/namespaces/shop/services/web/proxy/index.html",
+            "/api/v1/pods",
+            "/",
+        ] {
+            assert_eq!(unread(text), (true, None), "{text}");
+        }
+        assert_eq!(Unread::of(&Request::new("POST", "/endpointslices")), None);
+        assert_eq!(target("/api/v1/namespaces/shop/services/web/status").unwrap().verb, Verb::Get);
+    }
+
     #[test]
     fn of_a_repeated_parameter_the_first_counts() {
         let target = |query: &str| target(&format!("/api/v1/services?{query}")).unwrap();
@@ -387,8 +579,6 @@ mod tests {
             "/api/v1/namespaces/shop/services/web/proxy/endpoints",
             "/api/v1/nodes/a/status",
             "/apis/discovery.k8s.io/v2/endpointslices",
-            "/api/v1/namespaces/shop/services/web/proxy/api/v1/endpoints",
-            "/api/v1/nodes/a/proxy/http://b/api/v1/endpoints",
             "/api/v1/namespaces/shop/pods/endpoints",
             "/apis/cilium.io/v2/ciliumendpoints",
             "/api/v1/&services",

@@ -175,9 +175,10 @@ impl Role {
     }
 
     /// Gives the items that were held back.
-    pub(super) fn release(&mut self, give: impl FnMut(&[u8], &Edit)) {
-        if let Some(Filter { rule, outline, edit, follow: Some(follow), .. }) = self.filter() {
-            follow.release(rule, outline, edit, give);
+    pub(super) fn release(&mut self, give: impl FnMut(&[u8], &Edit)) -> Result<(), Fault> {
+        match self.filter() {
+            Some(Filter { rule, outline, edit, follow: Some(follow), .. }) => follow.release(rule, outline, edit, give),
+            _ => Ok(()),
         }
     }
 

@@ -43,16 +43,18 @@ impl Ladder {
         &self.rungs[..usize::from(self.len)]
     }
 
-    /// The rung that counts where `usable` is what stands on each; or the first one that `stops` says yes to, because it
-    /// cannot be told what stands there.
+    /// The rung that counts where `usable` is what stands on each; `None`: nothing is usable on any.
     ///
-    /// As proxies do: endpoints that still serve while they terminate are used where none is ready. With nothing usable
-    /// anywhere the last rung counts.
-    pub(crate) fn climb(&self, usable: Usable, stops: impl Fn(Rung) -> bool) -> Rung {
+    /// As proxies do: endpoints that still serve while they terminate are used where none is ready.
+    pub(crate) fn climb(&self, usable: Usable) -> Option<Rung> {
         let attempts = [Condition::Ready, Condition::Terminating].into_iter();
-        let found = attempts.flat_map(|condition| self.rungs().iter().map(move |&rung| (rung, condition)));
-        let found = found.into_iter().find(|&(rung, condition)| stops(rung) || usable.has(rung, condition));
-        found.map_or(self.rungs()[self.rungs().len() - 1], |(rung, _)| rung)
+        let mut steps = attempts.flat_map(|condition| self.rungs().iter().map(move |&rung| (rung, condition)));
+        steps.find(|&(rung, condition)| usable.has(rung, condition)).map(|(rung, _)| rung)
+    }
+
+    /// The last rung, which counts where nothing is usable on any.
+    pub(crate) fn last(&self) -> Rung {
+        self.rungs()[self.rungs().len() - 1]
     }
 }
 
@@ -94,6 +96,17 @@ impl Usable {
         Usable((u8::from(on_own) | u8::from(in_pool) << 1 | 1 << 2) << shift)
     }
 
+    /// The same where every endpoint counts as one in the own pool.
+    pub(crate) fn with_everything_in_pool(self) -> Usable {
+        let any = self.0 >> (Rung::Any as u8) & 0b1001;
+        Usable(self.0 | any << (Rung::Pool as u8))
+    }
+
+    /// Which of the six things that can be usable are, each as its place in [`Tally`].
+    fn places(self) -> impl Iterator<Item = usize> {
+        (0..6).filter(move |place| self.0 >> place & 1 != 0)
+    }
+
     fn has(self, rung: Rung, condition: Condition) -> bool {
         self.0 >> (rung as u8) & (if condition == Condition::Ready { 0b1 } else { 0b1000 }) != 0
     }
@@ -104,6 +117,28 @@ impl BitOr for Usable {
 
     fn bitor(self, other: Usable) -> Usable {
         Usable(self.0 | other.0)
+    }
+}
+
+/// What several objects have usable together, kept while they come, change and go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Tally([u32; 6]);
+
+impl Tally {
+    /// One more object, which has this usable.
+    pub(crate) fn add(&mut self, usable: Usable) {
+        usable.places().for_each(|place| self.0[place] += 1);
+    }
+
+    /// An object that was added is no longer one of them.
+    pub(crate) fn remove(&mut self, usable: Usable) {
+        usable.places().for_each(|place| self.0[place] -= 1);
+    }
+
+    /// What they have usable.
+    pub(crate) fn usable(&self) -> Usable {
+        let places = self.0.iter().enumerate().filter(|(_, count)| **count > 0);
+        places.fold(Usable::default(), |usable, (place, _)| Usable(usable.0 | 1 << place))
     }
 }
 
@@ -123,7 +158,7 @@ mod tests {
     }
 
     fn climb(rungs: &[Rung], usable: Usable) -> Rung {
-        ladder(rungs).climb(usable, |_| false)
+        ladder(rungs).climb(usable).unwrap_or(ladder(rungs).last())
     }
 
     #[test]
@@ -152,10 +187,25 @@ mod tests {
     }
 
     #[test]
-    fn a_rung_of_which_nothing_is_known_is_not_stepped_over() {
-        let other = at(Some("other"), Condition::Ready);
-        assert_eq!(ladder(&[Node, Pool, Any]).climb(other, |rung| rung == Pool), Pool);
-        assert_eq!(ladder(&[Node, Pool, Any]).climb(at(Some("me"), Condition::Ready), |rung| rung == Pool), Node);
+    fn everything_may_count_as_in_the_pool() {
+        let terminating = at(Some("other"), Condition::Terminating).with_everything_in_pool();
+        assert_eq!(climb(&[Node, Pool, Any], terminating), Pool);
+        assert_eq!(climb(&[Node, Pool, Any], terminating | at(Some("other"), Condition::Ready)), Any);
+        assert_eq!(Usable::default().with_everything_in_pool(), Usable::default());
+        assert_eq!(ladder(&[Node, Pool]).climb(at(Some("me"), Condition::Unusable)), None);
+    }
+
+    #[test]
+    fn a_tally_is_what_its_objects_have_together() {
+        let objects = [at(Some("me"), Condition::Ready), at(Some("friend"), Condition::Terminating), at(None, Condition::Ready)];
+        let mut tally = Tally::default();
+        objects.iter().for_each(|&usable| tally.add(usable));
+        assert_eq!(tally.usable(), objects[0] | objects[1] | objects[2]);
+        tally.remove(objects[0]);
+        assert_eq!(tally.usable(), objects[1] | objects[2]);
+        tally.remove(objects[1]);
+        tally.remove(objects[2]);
+        assert_eq!(tally, Tally::default());
     }
 
     #[test]

@@ -12,12 +12,24 @@ pub(crate) struct Members {
     sieve: Sieve,
     /// Nodes that went and that the sieve still lets through.
     gone: usize,
+    /// Another number whenever other nodes are in the pool, and another than that of any other pool.
+    revision: u64,
 }
 
 impl Members {
     #[inline(always)]
     pub(crate) fn contains(&self, node: &[u8]) -> bool {
         self.sieve.passes(node) && self.named_by.contains_key(node)
+    }
+
+    /// A number that tells these members from those of another pool or another time.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The members have changed, and are told from now on by this number.
+    pub(crate) fn set_revision(&mut self, revision: u64) {
+        self.revision = revision;
     }
 
     /// One more object names the node; true if it is new to the pool.

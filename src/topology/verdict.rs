@@ -2,7 +2,7 @@
 
 use super::Members;
 use super::keys::Keys;
-use super::ladder::{Rung, Usable};
+use super::ladder::{Ladder, Rung, Usable};
 
 /// Why an endpoint is kept or dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,6 +36,8 @@ pub enum Reason {
     OutsidePool,
     /// Dropped: the address that stands for the API server on this node takes its place (F1).
     Forwarded,
+    /// Dropped: the slice names no Service, and the configuration says to hide such slices (O1).
+    HiddenNoService,
     /// Dropped in doubt: the Service is not known and the configuration says to hide then.
     HiddenUnknownService,
     /// Dropped in doubt: the own pool is not known and the configuration says to hide then.
@@ -46,7 +48,7 @@ impl Reason {
     /// Whether the endpoint is kept.
     pub const fn keeps(self) -> bool {
         use Reason::*;
-        !matches!(self, OtherNode | NoNode | OutsidePool | Forwarded | HiddenUnknownService | HiddenUnknownPool)
+        !matches!(self, OtherNode | NoNode | OutsidePool | Forwarded | HiddenNoService | HiddenUnknownService | HiddenUnknownPool)
     }
 
     /// The row of the rule, as `docs/openyurt.md` numbers them, whatever the dialect; `off` where no rule is applied, `ladder` for what OpenYurt
@@ -54,7 +56,7 @@ impl Reason {
     pub const fn rule(self) -> &'static str {
         use Reason::*;
         match self {
-            NoService | UnknownService | HiddenUnknownService => "O1",
+            NoService | HiddenNoService | UnknownService | HiddenUnknownService => "O1",
             NoTopologyKeys => "O2",
             OwnNode => "O3",
             OtherNode => "O4",
@@ -87,6 +89,7 @@ impl Reason {
             OtherNode => "otherNode",
             NoNode => "noNode",
             OutsidePool => "outsidePool",
+            HiddenNoService => "hiddenNoService",
             HiddenUnknownService => "hiddenUnknownService",
             HiddenUnknownPool => "hiddenUnknownPool",
         }
@@ -109,6 +112,8 @@ pub enum Doubt {
 pub struct InDoubt {
     /// For slices of a Service that is not known (O1).
     pub unknown_service: Doubt,
+    /// For slices that name no Service (O1). kube-proxy and Cilium ignore them; Envoy Gateway and OVN-Kubernetes read them.
+    pub no_service: Doubt,
     /// For Services that ask for the pool, on a node in a pool that is not known (O9).
     pub unknown_pool: Doubt,
 }
@@ -191,7 +196,12 @@ impl<'a> View<'a> {
         usable: impl FnOnce(Option<&Members>) -> Usable,
     ) -> View<'a> {
         let keys = match service {
-            Service::None => return View::Whole(Reason::NoService),
+            Service::None => {
+                return match doubt.no_service {
+                    Doubt::Pass => View::Whole(Reason::NoService),
+                    Doubt::Hide => View::Nothing(Reason::HiddenNoService),
+                };
+            }
             Service::Unknown => {
                 return match doubt.unknown_service {
                     Doubt::Pass => View::Whole(Reason::UnknownService),
@@ -200,37 +210,63 @@ impl<'a> View<'a> {
             }
             Service::Known(keys) => keys,
         };
-        let (rung, pool, own) = match keys {
+        let (pool, own) = match keys {
             Keys::Unset => return View::Whole(Reason::NoTopologyKeys),
             Keys::Node => return View::Node(node),
-            Keys::Pool => (Rung::Pool, pools.own(), false),
-            Keys::PoolAndOwn => (Rung::Pool, pools.own(), true),
+            Keys::Pool => (pools.own(), false),
+            Keys::PoolAndOwn => (pools.own(), true),
             Keys::Labels(_) if matches!(pools.own(), OwnPool::Off) => return View::Whole(Reason::PoolTopologyOff),
             Keys::Labels(labels) => {
                 let pools = labels.iter().filter_map(|label| pools.sharing(label)).collect();
                 return View::Pools { node, pools };
             }
-            Keys::Ladder(ladder) => {
-                let pool = pools.own();
-                let (members, told) = match pool {
-                    OwnPool::Members(members) => (Some(members), true),
-                    OwnPool::None => (None, true),
-                    OwnPool::Off | OwnPool::Unknown => (None, false),
-                };
-                (ladder.climb(usable(members), |rung| rung == Rung::Pool && !told), pool, true)
-            }
+            Keys::Ladder(ladder) => return View::settle_ladder(ladder, node, pools.own(), doubt, usable),
         };
-        match (rung, pool) {
-            (Rung::Any, _) => View::Whole(Reason::AnyRung),
-            (Rung::Node, _) => View::Node(node),
-            (Rung::Pool, OwnPool::Off) => View::Whole(Reason::PoolTopologyOff),
+        match pool {
+            OwnPool::Off => View::Whole(Reason::PoolTopologyOff),
             // "No pool" never equals "no pool": such a node has only itself (O8).
-            (Rung::Pool, OwnPool::None) => View::Node(node),
-            (Rung::Pool, OwnPool::Unknown) => match doubt.unknown_pool {
+            OwnPool::None => View::Node(node),
+            OwnPool::Unknown => match doubt.unknown_pool {
                 Doubt::Pass => View::Whole(Reason::UnknownPool),
                 Doubt::Hide => View::Nothing(Reason::HiddenUnknownPool),
             },
-            (Rung::Pool, OwnPool::Members(members)) => View::Pool { node, members, own },
+            OwnPool::Members(members) => View::Pool { node, members, own },
+        }
+    }
+
+    /// Settles an ordered list of keys. Where the own pool cannot be told, the key that asks for it means:
+    ///
+    /// | the own pool | the key means | and counts |
+    /// |---|---|---|
+    /// | is switched off | every endpoint, as alone (O10) | |
+    /// | does not exist | the node itself (O8) | |
+    /// | is not described, `pass` | every endpoint (O9) | `passedUnknownPool` |
+    /// | is not described, `hide` | the node itself, which is in its pool | if `*` is reached `passedUnknownPool`, if no key is met `hiddenUnknownPool` |
+    fn settle_ladder(
+        ladder: Ladder,
+        node: &'a [u8],
+        pool: OwnPool<'a>,
+        doubt: InDoubt,
+        usable: impl FnOnce(Option<&Members>) -> Usable,
+    ) -> View<'a> {
+        let members = if let OwnPool::Members(members) = pool { Some(members) } else { None };
+        let means_everything = match pool {
+            OwnPool::Off => Some(Reason::PoolTopologyOff),
+            OwnPool::Unknown if doubt.unknown_pool == Doubt::Pass => Some(Reason::UnknownPool),
+            OwnPool::Unknown | OwnPool::None | OwnPool::Members(_) => None,
+        };
+        let usable = usable(members);
+        let usable = if means_everything.is_some() { usable.with_everything_in_pool() } else { usable };
+        // Whether the pool would have had something is not known.
+        let in_doubt = matches!(pool, OwnPool::Unknown) && ladder.rungs().contains(&Rung::Pool);
+        let found = ladder.climb(usable);
+        match (found.unwrap_or(ladder.last()), pool, means_everything) {
+            (Rung::Any, ..) if in_doubt => View::Whole(Reason::UnknownPool),
+            (Rung::Any, ..) => View::Whole(Reason::AnyRung),
+            (Rung::Pool, _, Some(reason)) => View::Whole(reason),
+            (Rung::Node | Rung::Pool, OwnPool::Unknown, None) if found.is_none() && in_doubt => View::Nothing(Reason::HiddenUnknownPool),
+            (Rung::Pool, OwnPool::Members(members), _) => View::Pool { node, members, own: true },
+            (Rung::Pool | Rung::Node, ..) => View::Node(node),
         }
     }
 
@@ -326,8 +362,8 @@ mod tests {
         let names =
             "noTopologyKeys noService unknownService unknownPool poolTopologyOff serviceTopologyOff anyRung ownNode ownPool forward";
         assert_eq!(kept.map(Reason::name).join(" "), names);
-        let dropped = [OtherNode, NoNode, OutsidePool, Forwarded, HiddenUnknownService, HiddenUnknownPool];
-        let names = "otherNode noNode outsidePool forwarded hiddenUnknownService hiddenUnknownPool";
+        let dropped = [OtherNode, NoNode, OutsidePool, Forwarded, HiddenNoService, HiddenUnknownService, HiddenUnknownPool];
+        let names = "otherNode noNode outsidePool forwarded hiddenNoService hiddenUnknownService hiddenUnknownPool";
         assert_eq!(dropped.map(Reason::name).join(" "), names);
         assert!(kept.iter().all(|reason| reason.keeps()) && !dropped.iter().any(|reason| reason.keeps()));
     }
@@ -414,12 +450,57 @@ mod tests {
     #[test]
     fn doubts_hide_where_the_configuration_says_so() {
         let judge = |service, service_doubt, pool_doubt| {
-            let doubt = InDoubt { unknown_service: service_doubt, unknown_pool: pool_doubt };
+            let doubt = InDoubt { unknown_service: service_doubt, unknown_pool: pool_doubt, ..InDoubt::default() };
             View::settle(service, b"me", &In(OwnPool::Unknown, &[]), doubt, |_| Usable::default()).judge(Some(b"me"))
         };
         assert_eq!(judge(Service::Unknown, Doubt::Hide, Doubt::Pass), Reason::HiddenUnknownService);
         assert_eq!(judge(Service::Known(Keys::Pool), Doubt::Pass, Doubt::Hide), Reason::HiddenUnknownPool);
         assert_eq!(judge(Service::None, Doubt::Hide, Doubt::Hide), Reason::NoService);
         assert_eq!(judge(Service::Known(Keys::Node), Doubt::Hide, Doubt::Hide), Reason::OwnNode);
+        let doubt = InDoubt { no_service: Doubt::Hide, ..InDoubt::default() };
+        let view = View::settle(Service::None, b"me", &In(OwnPool::None, &[]), doubt, |_| Usable::default());
+        assert_eq!(view.judge(Some(b"me")), Reason::HiddenNoService);
+    }
+
+    #[test]
+    fn a_key_for_a_pool_that_cannot_be_told_means_what_the_table_says() {
+        use Condition::{Ready, Terminating};
+        let see = |keys: &str, pool: OwnPool<'_>, unknown_pool: Doubt, endpoints: &[(&str, Condition)]| {
+            let usable = |members: Option<&Members>| {
+                let of = |(node, condition): &(&str, Condition)| Usable::of(*condition, Some(node.as_bytes()), b"me", members);
+                endpoints.iter().map(of).fold(Usable::default(), |usable, one| usable | one)
+            };
+            let doubt = InDoubt { unknown_pool, ..InDoubt::default() };
+            let keys = Service::Known(Dialect::Poolscope.read(keys, true));
+            let view = View::settle(keys, b"me", &In(pool, &[]), doubt, usable);
+            (view.judge(Some(b"me")).keeps(), view.judge(Some(b"other")).keeps(), view.whole_reason())
+        };
+        use Doubt::{Hide, Pass};
+        let (off, unknown) = (OwnPool::Off, OwnPool::Unknown);
+        let own_leaves = [("me", Terminating)];
+        let all = |reason| (true, true, Some(reason));
+        let own = (true, false, None);
+        // Nothing is ready, and only the node itself still serves: whatever the pool is, its endpoint is shown.
+        for pool in [off, unknown, OwnPool::None] {
+            for doubt in [Pass, Hide] {
+                assert_eq!(see("node,pool,*", pool, doubt, &own_leaves), own, "{pool:?} {doubt:?}");
+                assert_eq!(see("node,pool", pool, doubt, &[("me", Ready), ("other", Ready)]), own);
+            }
+        }
+        let other = [("other", Ready), ("me", Terminating)];
+        assert_eq!(see("node,pool,*", off, Pass, &other), all(Reason::PoolTopologyOff));
+        assert_eq!(see("node,pool", off, Hide, &other), all(Reason::PoolTopologyOff));
+        assert_eq!(see("pool,node", off, Pass, &[("me", Ready)]), all(Reason::PoolTopologyOff));
+        assert_eq!(see("node,pool,*", unknown, Pass, &other), all(Reason::UnknownPool));
+        assert_eq!(see("node,pool,*", unknown, Hide, &other), all(Reason::UnknownPool));
+        assert_eq!(see("node,pool", unknown, Pass, &other), all(Reason::UnknownPool));
+        assert_eq!(see("node,pool", unknown, Hide, &other), own, "what still serves on the node itself");
+        let hidden = (false, false, Some(Reason::HiddenUnknownPool));
+        assert_eq!(see("node,pool", unknown, Hide, &other[..1]), hidden);
+        assert_eq!(see("pool,node", unknown, Hide, &other[..1]), hidden);
+        assert_eq!(see("pool,node", unknown, Hide, &[("me", Ready)]), own);
+        assert_eq!(see("node,*", unknown, Hide, &other), all(Reason::AnyRung));
+        assert_eq!(see("node,pool,*", unknown, Hide, &[]), all(Reason::UnknownPool));
+        assert_eq!(see("node,pool,*", OwnPool::None, Hide, &other), all(Reason::AnyRung));
     }
 }

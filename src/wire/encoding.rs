@@ -1,7 +1,7 @@
 //! Which of the two encodings a body is in.
 
 /// The encodings that can be rewritten.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Encoding {
     Json,
     Protobuf,

@@ -35,6 +35,32 @@ pub(crate) fn has_backslash(text: &[u8]) -> bool {
     }
 }
 
+/// The text with U+FFFD for each escape of half a surrogate pair, as Go reads it; `None` if there is no such escape. serde_json
+/// refuses them.
+pub(crate) fn without_lone_surrogates(text: &str) -> Option<String> {
+    let unit = |at: usize| {
+        let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
+        digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())?
+    };
+    let (mut out, mut copied, mut at) = (String::new(), 0, 0);
+    while let Some(found) = text[at..].find('\\') {
+        at += found;
+        at += match (unit(at), unit(at + 6)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
+            (Some(0xd800..=0xdfff), _) => {
+                out += &text[copied..at];
+                out += "\\ufffd";
+                copied = at + 6;
+                6
+            }
+            // A backslash and what it escapes, which may be more than a byte in text that is no JSON.
+            _ => 1 + text[at + 1..].chars().next().map_or(0, char::len_utf8),
+        };
+    }
+    out += &text[copied..];
+    (copied > 0).then_some(out)
+}
+
 /// The text between the quotes of a JSON string that has backslashes in it; `None` where it is no valid string. Go
 /// reads invalid UTF-8 as U+FFFD, which no Kubernetes name has, so that such a text names nothing either way.
 pub(crate) fn unescape(text: &[u8]) -> Option<String> {
@@ -42,7 +68,8 @@ pub(crate) fn unescape(text: &[u8]) -> Option<String> {
     quoted.push(b'"');
     quoted.extend_from_slice(text);
     quoted.push(b'"');
-    serde_json::from_slice(&quoted).ok()
+    let read = |text: &[u8]| serde_json::from_slice(text).ok();
+    read(&quoted).or_else(|| read(without_lone_surrogates(std::str::from_utf8(&quoted).ok()?)?.as_bytes()))
 }
 
 /// The text of a JSON string; `None` for any other value.
@@ -54,6 +81,13 @@ pub(crate) fn string(value: &[u8]) -> Option<Cow<'_, [u8]>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn half_a_surrogate_pair_is_a_replacement_character() {
+        assert_eq!(string(br#""a\ud800b""#).as_deref(), Some("a\u{fffd}b".as_bytes()));
+        assert_eq!(string(br#""\ud83d\ude00""#).as_deref(), Some("\u{1f600}".as_bytes()));
+        assert_eq!((string(br#""\ud800\x""#), string(b"\"\\ud800\xff\"")), (None, None));
+    }
 
     #[test]
     fn a_backslash_is_found_wherever_it_stands() {

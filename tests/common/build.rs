@@ -300,10 +300,6 @@ impl Draw<'_> {
                     let items = self.json_items(kind);
                     let at = self.noise(members.len() + 1);
                     members.insert(at, ("items".to_owned(), items));
-                    if self.one_in(15) {
-                        let items = self.json_items(kind);
-                        members.push(("items".to_owned(), items));
-                    }
                 }
                 let mut pieces = vec![self.blank()];
                 pieces.extend(self.object(members));

@@ -21,6 +21,10 @@ pub struct State {
     pub pools: BTreeMap<String, BTreeSet<String>>,
     /// Pool topology is switched off.
     pub off: bool,
+    /// In doubt nothing passes: of a Service that is not known, of none, of a pool that is not described.
+    pub hides_unknown_service: bool,
+    pub hides_no_service: bool,
+    pub hides_unknown_pool: bool,
 }
 
 impl State {
@@ -56,14 +60,19 @@ impl State {
 
     /// Whether `node` may use an endpoint on `on`.
     pub fn keeps(&self, node: &str, namespace: &str, service: Option<&str>, on: Option<&str>) -> bool {
-        let Some(service) = service.filter(|name| !name.is_empty()) else { return true };
-        let Some(Some(keys)) = self.services.get(&format!("{namespace}/{service}")) else { return true };
+        let Some(service) = service.filter(|name| !name.is_empty()) else { return !self.hides_no_service };
+        let keys = match self.services.get(&format!("{namespace}/{service}")) {
+            None => return !self.hides_unknown_service,
+            Some(None) => return true,
+            Some(Some(keys)) => keys,
+        };
         match (keys.as_str(), self.labels.get(node)) {
             ("kubernetes.io/hostname", _) => on == Some(node),
             ("openyurt.io/nodepool" | "kubernetes.io/zone", _) if self.off => true,
             ("openyurt.io/nodepool" | "kubernetes.io/zone", None) => on == Some(node),
             ("openyurt.io/nodepool" | "kubernetes.io/zone", Some(pool)) => {
-                self.pools.get(pool).is_none_or(|nodes| on.is_some_and(|on| nodes.contains(on)))
+                let Some(nodes) = self.pools.get(pool) else { return !self.hides_unknown_pool };
+                on.is_some_and(|on| nodes.contains(on))
             }
             _ => true,
         }

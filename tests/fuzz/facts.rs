@@ -105,7 +105,7 @@ fn compare(cluster: &Cluster, kind: &str, body: &[u8]) -> Read<()> {
             _ => {}
         }
     }
-    // Of items that are given twice both are learned.
+    // Items that are given twice are refused.
     if Header::read(list)?.kind != format!("{kind}List") || !continues.is_empty() || lists != 1 {
         return Err(Refused);
     }

@@ -39,6 +39,10 @@ fn filter_list(case: &Case<'_>, list: &mut Json) -> Read<()> {
         return Err(Refused);
     }
     let Json::Object(members) = list else { return Err(Refused) };
+    // Go would put the second array over the first.
+    if members.iter().filter(|(key, _)| key == "items").count() > 1 {
+        return Err(Refused);
+    }
     for (_, items) in members.iter_mut().filter(|(key, _)| key == "items") {
         match items {
             Json::Null => {}

@@ -114,6 +114,10 @@ fn json_units(form: Form, body: &[u8]) -> Read<Vec<(Part, Json)>> {
             }
             let mut parts = Vec::new();
             let Json::Object(members) = list else { return Err(Refused) };
+            // Go would put the second array over the first.
+            if members.iter().filter(|(key, _)| key == "items").count() > 1 {
+                return Err(Refused);
+            }
             for (_, items) in members.iter_mut().filter(|(key, value)| key == "items" && *value != Json::Null) {
                 parts.extend(items.elements()?.iter().map(|item| (Part::Item, item.clone())));
                 *items = Json::Array(Vec::new());

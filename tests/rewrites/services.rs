@@ -231,7 +231,7 @@ fn without_originals_the_client_lists_again() {
         assert!(watch.stream.is_over());
         assert_eq!(client.list(&[listening("shop/db", 6, "shanghai"), listening("shop/web", 5, "hangzhou")], 12).len(), 1);
         // Where no pool has a say nothing has changed.
-        let mut watch = client.follow(&[service("shop/plain", 4, "NodePort", &[])], 20);
+        let mut watch = client.follow(&[service("shop/plain", 15, "NodePort", &[])], 20);
         move_me(&cluster, 3, "hangzhou");
         assert_eq!(watch.refresh(), [""; 0]);
     }

@@ -55,6 +55,10 @@ pub struct Client {
     pub line: Option<Box<Line>>,
     /// Lines that this client has left and the proxy still serves.
     pub left: Vec<Line>,
+    /// How often in a row the library told it to list again.
+    pub told_to_list: usize,
+    /// Nothing in its next list tells the library that it has listed before, in another process.
+    pub is_unheard_of: bool,
 }
 
 /// The node in a client's name.
@@ -77,6 +81,8 @@ impl Client {
             busy: Busy::No,
             line: None,
             left: Vec::new(),
+            told_to_list: 0,
+            is_unheard_of: false,
         }
     }
 
@@ -100,8 +106,12 @@ impl Client {
 
     /// Sends the next request.
     pub fn ask(&mut self, scene: &mut Scene, rng: &mut Rng) -> Result<(), String> {
-        let list =
-            |token: Option<&String>, limit| List { namespace: self.namespace.clone(), limit, token: token.cloned(), ..List::default() };
+        let list = |token: Option<&String>, limit| List {
+            scope: self.namespace.as_deref().into(),
+            limit,
+            token: token.cloned(),
+            ..List::default()
+        };
         let asker = Asker { name: &self.name, namespace: self.namespace.as_deref(), agent: &self.agent };
         let bookmarks = if self.bookmarks { "&allowWatchBookmarks=true" } else { "" };
         let (asked, busy) = match (&mut self.task, self.mode) {
@@ -155,7 +165,10 @@ impl Client {
                 (self.line, self.busy) = (Some(line), busy);
             }
             Asked::NotReady => {}
-            Asked::Expired => self.task = Task::Relist,
+            Asked::Expired => {
+                self.told_to_list += usize::from(matches!(self.task, Task::Watch));
+                self.task = Task::Relist;
+            }
         }
         Ok(())
     }
@@ -228,10 +241,25 @@ impl Client {
         line
     }
 
-    /// A new first state.
+    /// A new first state. Handlers are told of what went, and of what they have not under the same version.
     fn replace(&mut self, items: BTreeMap<String, Slice>) {
-        self.told.clone_from(&items);
+        self.told.retain(|key, _| items.contains_key(key));
+        let is_unheard_of = std::mem::take(&mut self.is_unheard_of);
+        for (key, item) in &items {
+            let has = self.store.get(key).is_some_and(|held| held.metadata.resource_version == item.metadata.resource_version);
+            if !has || is_unheard_of {
+                self.told.insert(key.clone(), item.clone());
+            }
+        }
         self.store = items;
+    }
+
+    /// The proxy is another process now.
+    pub fn lose_proxy(&mut self) {
+        drop(self.cut());
+        self.left.clear();
+        // client-go says by its version that it has listed before, unless it was told that the version is too old.
+        self.is_unheard_of = !matches!(self.task, Task::Watch);
     }
 
     fn hear(&mut self, scene: &mut Scene, said: Said) -> Result<(), String> {
@@ -239,6 +267,7 @@ impl Client {
         if let Said::Error(code) = said {
             scene.note(format!("{} hears ERROR {code}", self.name));
             let line = self.line.take().expect("it was just read from");
+            self.told_to_list += usize::from(line.has_ended_itself());
             // The newline of the event itself may be there.
             if line.pipe.len() > 1 {
                 return Err(format!("{} bytes after an ERROR event", line.pipe.len()));

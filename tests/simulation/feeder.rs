@@ -8,7 +8,7 @@ use poolscope::{Cluster, Feed, Head, Opened, Request, Stream};
 use super::judge::Known;
 use super::object::{Encoding, Kind, Object};
 use super::rng::Rng;
-use super::server::{Begin, List, Note, Server, Upstream};
+use super::server::{Begin, List, Note, Scope, Server, Upstream};
 
 /// Where the bytes of facts go.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ enum Sink {
 #[derive(Debug)]
 pub struct Feeder {
     kind: Kind,
+    scope: Scope,
     encoding: Encoding,
     /// The node whose client asks, if one does.
     via: Option<String>,
@@ -34,8 +35,12 @@ pub struct Feeder {
 }
 
 impl Feeder {
-    pub fn new(kind: Kind, encoding: Encoding, via: Option<String>) -> Feeder {
-        Feeder { kind, encoding, via, rv: None, token: None, pages: Vec::new(), line: None }
+    pub fn new(kind: Kind, scope: Scope, encoding: Encoding, via: Option<String>) -> Feeder {
+        Feeder { kind, scope, encoding, via, rv: None, token: None, pages: Vec::new(), line: None }
+    }
+
+    pub fn is_wide(&self) -> bool {
+        self.scope == Scope::All
     }
 
     pub fn kind(&self) -> Kind {
@@ -44,7 +49,7 @@ impl Feeder {
 
     /// Starts over, as for a cluster that knows nothing.
     pub fn restart(&mut self) {
-        *self = Feeder::new(self.kind, self.encoding, self.via.take());
+        *self = Feeder::new(self.kind, std::mem::take(&mut self.scope), self.encoding, self.via.take());
     }
 
     /// The line breaks.
@@ -107,16 +112,16 @@ impl Feeder {
                 self.pages.extend(items);
                 self.token = next;
                 if self.token.is_none() {
-                    known.list(self.kind, rv, &std::mem::take(&mut self.pages));
+                    known.list(self.kind, &self.scope, rv, &std::mem::take(&mut self.pages));
                     self.rv = Some(rv);
                 }
             }
             Note::Event(event) => {
-                known.event(self.kind, &event);
+                known.event(self.kind, &self.scope, &event);
                 self.rv = Some(event.object.rv);
             }
             Note::Bookmark(rv) => {
-                known.bookmark(self.kind, rv);
+                known.bookmark(self.kind, &self.scope, rv);
                 self.rv = Some(rv);
             }
             Note::Error(429) => self.line = None,
@@ -129,19 +134,23 @@ impl Feeder {
     }
 
     fn open(&mut self, cluster: &Cluster, server: &Server, rng: &mut Rng) -> Result<(Upstream, Sink), String> {
-        let path = self.kind.path(None);
+        let (path, selects) = match &self.scope {
+            Scope::All => (self.kind.path(None), String::new()),
+            Scope::Namespace(namespace) => (self.kind.path(Some(namespace)), String::new()),
+            Scope::Name(name) => (self.kind.path(None), format!("&fieldSelector=metadata.name%3D{name}")),
+        };
         let encoding = self.encoding;
         let (upstream, target) = match self.rv {
             Some(rv) => {
-                let upstream = server.watch(self.kind, None, Begin::At(rv), true, encoding);
-                (upstream, format!("{path}?allowWatchBookmarks=true&resourceVersion={rv}&watch=true"))
+                let upstream = server.watch(self.kind, self.scope.clone(), Begin::At(rv), true, encoding);
+                (upstream, format!("{path}?allowWatchBookmarks=true&resourceVersion={rv}&watch=true{selects}"))
             }
             None => {
                 let limit = (self.token.is_some() || rng.one_in(2)).then(|| rng.between(1, 5));
                 // A cache may be behind when nobody has asked it for anything newer.
                 let lag = if self.token.is_none() && rng.one_in(4) { rng.below(6) as u64 } else { 0 };
-                let list = List { limit, token: self.token.clone(), ..List::default() };
-                let mut target = format!("{path}?resourceVersion={}", if lag > 0 { "0" } else { "" });
+                let list = List { scope: self.scope.clone(), limit, token: self.token.clone(), ..List::default() };
+                let mut target = format!("{path}?resourceVersion={}{selects}", if lag > 0 { "0" } else { "" });
                 for (key, value) in [("limit", limit.map(|limit| limit.to_string())), ("continue", self.token.clone())] {
                     if let Some(value) = value {
                         target += &format!("&{key}={value}");

@@ -6,16 +6,20 @@ use std::rc::Rc;
 
 use super::common::oracle::State;
 use super::object::{Body, DISCARD, Endpoint, KEYS, Kind, LISTEN, Object, Slice};
-use super::server::Event;
+use super::scene::Setup;
+use super::server::{Event, Scope};
 use super::wire::Change;
 
-/// The facts that were delivered whole.
+/// The facts that were delivered whole. Several streams may deliver one kind, each with its own selection and pace: of what
+/// they say of one object the latest counts.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
     pub state: State,
     pub ladders: bool,
-    /// Per kind: the resourceVersion up to which it is known; `None` before the first list.
-    pub high: [Option<u64>; 3],
+    /// Per kind: the version of the last word on each object, be it that it is gone.
+    versions: [BTreeMap<String, u64>; 3],
+    /// Up to where each selection of a kind is known.
+    streams: BTreeMap<(Kind, Scope), u64>,
 }
 
 /// A rung of a ladder.
@@ -27,52 +31,95 @@ enum Rung {
 }
 
 impl Known {
-    pub fn new(ladders: bool) -> Known {
-        Known { ladders, ..Known::default() }
+    pub fn new(setup: &Setup) -> Known {
+        let state = State {
+            off: setup.off,
+            hides_unknown_service: setup.hides[0],
+            hides_no_service: setup.hides[1],
+            hides_unknown_pool: setup.hides[2],
+            ..State::default()
+        };
+        Known { ladders: setup.ladders, state, ..Known::default() }
     }
 
-    /// A list of a kind was delivered to its end. One that is older than what is known says nothing.
-    pub fn list(&mut self, kind: Kind, rv: u64, objects: &[Rc<Object>]) -> bool {
-        if self.high[kind as usize].is_some_and(|high| rv < high) {
-            return false;
+    /// Whether a selection was listed.
+    pub fn has(&self, kind: Kind, scope: impl Into<Scope>) -> bool {
+        self.streams.contains_key(&(kind, scope.into()))
+    }
+
+    /// Whether another selection than `scope` knows a later state of an object than the one at `rv`.
+    fn is_known_better(&self, kind: Kind, scope: &Scope, key: &str, rv: u64) -> bool {
+        self.streams.iter().any(|((of, other), high)| *of == kind && other != scope && other.has(key) && *high > rv)
+    }
+
+    /// A list was delivered to its end. One that is older than what the same selection has come to says nothing.
+    pub fn list(&mut self, kind: Kind, scope: &Scope, rv: u64, objects: &[Rc<Object>]) {
+        let high = self.streams.entry((kind, scope.clone())).or_insert(rv);
+        if *high > rv {
+            return;
         }
-        self.high[kind as usize] = Some(rv);
-        let has = |key: &str| objects.iter().any(|object| object.key == key);
-        match kind {
-            // A Service that is not there was deleted: its keys hold.
-            Kind::Service | Kind::Slice => {}
-            Kind::Node => self.state.labels.retain(|key, _| has(key)),
-            Kind::Pool => self.state.pools.retain(|key, _| has(key)),
+        *high = rv;
+        let version = |known: &Known, key: &str| known.versions[kind as usize].get(key).copied();
+        for object in objects {
+            if version(self, &object.key).is_none_or(|held| held <= object.rv) && !self.is_known_better(kind, scope, &object.key, rv) {
+                self.set(object);
+            }
         }
-        objects.iter().for_each(|object| self.set(object));
-        true
+        let known: Vec<String> = self.versions[kind as usize].keys().cloned().collect();
+        for key in known {
+            let is_listed = objects.iter().any(|object| object.key == key);
+            let is_old = version(self, &key).is_some_and(|held| held > rv) || self.is_known_better(kind, scope, &key, rv);
+            if scope.has(&key) && !is_listed && !is_old {
+                self.remove(kind, &key, rv);
+            }
+        }
     }
 
     /// A watch event was delivered whole. What was known before it came says nothing.
-    pub fn event(&mut self, kind: Kind, event: &Event) -> bool {
+    pub fn event(&mut self, kind: Kind, scope: &Scope, event: &Event) {
         let Event { change, object } = event;
-        if self.high[kind as usize].is_none_or(|high| object.rv <= high) {
-            return false;
+        let held = self.versions[kind as usize].get(&object.key).copied();
+        let is_covered = |((of, other), high): (&(Kind, Scope), &u64)| *of == kind && other.has(&object.key) && *high >= object.rv;
+        let is_old = held.is_some_and(|held| held >= object.rv) || self.streams.iter().any(is_covered);
+        match change {
+            _ if is_old => {}
+            Change::Added | Change::Modified => self.set(object),
+            Change::Deleted => self.remove(kind, &object.key, object.rv),
         }
-        self.high[kind as usize] = Some(object.rv);
-        match (change, kind) {
-            (Change::Added | Change::Modified, _) => self.set(object),
-            // The keys of a deleted Service hold until it returns.
-            (Change::Deleted, Kind::Service | Kind::Slice) => {}
-            (Change::Deleted, Kind::Node) => drop(self.state.labels.remove(&object.key)),
-            (Change::Deleted, Kind::Pool) => drop(self.state.pools.remove(&object.key)),
-        }
-        true
+        self.bookmark(kind, scope, object.rv);
     }
 
-    pub fn bookmark(&mut self, kind: Kind, rv: u64) {
-        if let Some(high) = &mut self.high[kind as usize] {
+    pub fn bookmark(&mut self, kind: Kind, scope: &Scope, rv: u64) {
+        if let Some(high) = self.streams.get_mut(&(kind, scope.clone())) {
             *high = rv.max(*high);
         }
     }
 
+    fn remove(&mut self, kind: Kind, key: &str, rv: u64) {
+        self.versions[kind as usize].insert(key.to_owned(), rv);
+        match kind {
+            // The keys of a deleted Service hold until it returns, if it has any.
+            Kind::Service => {
+                let asks = self.state.services.get(key).is_some_and(|keys| self.asks(keys.as_deref()));
+                if !asks {
+                    self.state.services.remove(key);
+                }
+            }
+            Kind::Slice => {}
+            Kind::Node => drop(self.state.labels.remove(key)),
+            Kind::Pool => drop(self.state.pools.remove(key)),
+        }
+    }
+
+    /// Whether a Service with this annotation asks for anything.
+    fn asks(&self, keys: Option<&str>) -> bool {
+        let strict = ["kubernetes.io/hostname", "openyurt.io/nodepool", "kubernetes.io/zone"];
+        keys.is_some_and(|keys| strict.contains(&keys) || self.ladders && self.rungs(keys).is_some())
+    }
+
     fn set(&mut self, object: &Object) {
         let key = object.key.clone();
+        self.versions[object.kind as usize].insert(key.clone(), object.rv);
         match &object.body {
             Body::Service(service) => drop(self.state.services.insert(key, service.metadata.annotations.get(KEYS).cloned())),
             // An empty label is none.
@@ -86,7 +133,10 @@ impl Known {
     /// The rungs that a Service asks for in order; `None` if it asks for one thing or for nothing.
     fn ladder(&self, slice: &Slice) -> Option<Vec<Rung>> {
         let service = slice.service().filter(|name| self.ladders && !name.is_empty())?;
-        let keys = self.state.services.get(&format!("{}/{service}", slice.metadata.namespace))?.as_deref()?;
+        self.rungs(self.state.services.get(&format!("{}/{service}", slice.metadata.namespace))?.as_deref()?)
+    }
+
+    fn rungs(&self, keys: &str) -> Option<Vec<Rung>> {
         let rungs = keys.split(',').filter_map(|word| match word {
             "kubernetes.io/hostname" => Some(Rung::Node),
             "openyurt.io/nodepool" | "kubernetes.io/zone" => Some(Rung::Pool),
@@ -131,40 +181,36 @@ impl Known {
                         == (&slice.metadata.namespace, slice.service(), &slice.address_type)
                 };
                 let siblings: Vec<&Endpoint> = all.filter(same).flat_map(|other| &other.endpoints).collect();
-                if let Some(rung) = self.winner(node, &rungs, &siblings) {
-                    seen.endpoints.retain(|endpoint| self.holds(node, rung, endpoint));
-                }
+                self.climb(node, &rungs, &siblings, &mut seen.endpoints);
             }
         }
         seen
     }
 
-    /// The rung that counts; `None`: everything passes, because the node's pool is not known.
-    fn winner(&self, node: &str, rungs: &[Rung], endpoints: &[&Endpoint]) -> Option<Rung> {
-        let in_doubt = self.state.labels.get(node).is_some_and(|pool| !self.state.pools.contains_key(pool));
+    /// Leaves of one slice's endpoints what the rungs of its Service leave to a node; `all` are those of all its slices.
+    fn climb(&self, node: &str, rungs: &[Rung], all: &[&Endpoint], endpoints: &mut Vec<Endpoint>) {
+        let pool = self.state.labels.get(node);
+        let members = pool.and_then(|pool| self.state.pools.get(pool));
+        let is_unknown = !self.state.off && pool.is_some() && members.is_none();
+        let holds = |rung: Rung, endpoint: &Endpoint| match (rung, endpoint.node_name.as_deref()) {
+            (Rung::Any, _) => true,
+            (Rung::Node, on) => on == Some(node),
+            // Everything counts as in the pool where there are no pools, or where doubts let pass.
+            (Rung::Pool, _) if self.state.off || is_unknown && !self.state.hides_unknown_pool => true,
+            (Rung::Pool, on) => on == Some(node) || members.is_some_and(|nodes| on.is_some_and(|on| nodes.contains(on))),
+        };
         for usable in [is_ready, is_leaving] {
             for &rung in rungs {
-                if rung == Rung::Pool && in_doubt {
-                    return None;
-                }
-                if endpoints.iter().any(|endpoint| self.holds(node, rung, endpoint) && usable(endpoint)) {
-                    return Some(rung);
+                if all.iter().any(|endpoint| holds(rung, endpoint) && usable(endpoint)) {
+                    return endpoints.retain(|endpoint| holds(rung, endpoint));
                 }
             }
         }
-        rungs.last().copied()
-    }
-
-    fn holds(&self, node: &str, rung: Rung, endpoint: &Endpoint) -> bool {
-        let on = endpoint.node_name.as_deref();
-        match rung {
-            Rung::Any => true,
-            Rung::Node => on == Some(node),
-            Rung::Pool => {
-                let members = self.state.labels.get(node).and_then(|pool| self.state.pools.get(pool));
-                on == Some(node) || members.is_some_and(|nodes| on.is_some_and(|on| nodes.contains(on)))
-            }
+        let last = *rungs.last().expect("a ladder has a rung");
+        if is_unknown && self.state.hides_unknown_pool && rungs.contains(&Rung::Pool) && last != Rung::Any {
+            return endpoints.clear();
         }
+        endpoints.retain(|endpoint| holds(last, endpoint));
     }
 
     /// What `node` must hold of these slices.

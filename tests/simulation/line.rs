@@ -12,7 +12,7 @@ use super::judge::difference;
 use super::mirror::{By, Mirror, check_page};
 use super::object::{Kind, Object, Slice};
 use super::scene::{Fault, Scene};
-use super::server::{Begin, List, Note, Upstream};
+use super::server::{Begin, List, Note, Scope, Upstream};
 use super::wire::Change;
 
 /// A response that a client waits for.
@@ -117,10 +117,17 @@ impl Line {
         let head = Head::new(upstream.status).header("Content-Type", encoding.content_type(is_watch));
         let opened = view.open(&request, &head).map_err(|error| format!("{}: {error}", request.target))?;
         scene.note(format!("{} asks {}", asker.name, request.target));
+        let known = &scene.known;
+        let has_node = known.has(Kind::Node, None) || known.has(Kind::Node, Scope::Name(node_of(asker.name).to_owned()));
         let is_ready = match scene.setup.subject {
             // A Service says all of itself but the own pool.
-            Kind::Service => scene.known.high[Kind::Node as usize].is_some(),
-            _ => scene.known.high.iter().all(Option::is_some),
+            Kind::Service => has_node,
+            _ => {
+                let has_services = known.has(Kind::Service, None) || asker.namespace.is_some() && known.has(Kind::Service, asker.namespace);
+                // Without pools node ports alone ask for a node's pool.
+                let has_pools = known.has(Kind::Pool, None) && has_node || scene.setup.off && (has_node || scene.setup.services_pass);
+                has_services && has_pools
+            }
         };
         match opened {
             Opened::PassThrough if upstream.status == 410 => Ok(Asked::Expired),
@@ -306,7 +313,7 @@ impl Line {
         }
         let wanted = &wanted[at % wanted.len()];
         let list = List::of_target(scene.setup.subject, &wanted.target)?;
-        if list.namespace.as_ref().is_some_and(|namespace| *namespace != wanted.namespace)
+        if list.scope != Scope::Namespace(wanted.namespace.clone())
             || list.service.as_ref().is_some_and(|service| *service != wanted.service)
         {
             return Err(format!("{wanted:?} asks for something else"));
@@ -347,6 +354,11 @@ impl Line {
             Some(difference) => Err(format!("after {after} a client of {} that lost nothing is wrong: {difference}", self.name)),
             None => Ok(true),
         }
+    }
+
+    /// Whether the library has ended the watch.
+    pub fn has_ended_itself(&self) -> bool {
+        self.stream.is_over()
     }
 
     /// Whether the stream cannot say what it owes before the server says that the initial events are over.

@@ -8,7 +8,8 @@ use super::judge::difference;
 use super::line::Line;
 use super::object::{Body, Encoding, FACTS, KEYS, Kind};
 use super::rng::Rng;
-use super::scene::{Scene, Setup, Stats};
+use super::scene::{ByName, Scene, Setup, Stats};
+use super::server::Scope;
 use super::world;
 
 /// What came of a run.
@@ -77,13 +78,27 @@ impl Run {
                 agent = *rng.of(&["cilium-agent/1.20", "kube-proxy/1.37"]);
             }
         }
-        let feeder = |kind: Kind| {
+        let feeder = |(kind, scope): (Kind, Scope)| {
             let json = kind == Kind::Pool || scene.setup.encoding == Encoding::Json;
             let via = (kind == Kind::Service && scene.setup.services_pass).then(|| world::NODES[0].to_owned());
-            Feeder::new(kind, if json { Encoding::Json } else { Encoding::Protobuf }, via)
+            Feeder::new(kind, scope, if json { Encoding::Json } else { Encoding::Protobuf }, via)
         };
+        let mut facts: Vec<(Kind, Scope)> = FACTS.map(|kind| (kind, Scope::All)).into();
+        let by_name = |name: &str| (Kind::Node, Scope::Name(name.to_owned()));
+        match scene.setup.by_name {
+            ByName::None => {}
+            ByName::Some => facts.extend(world::NODES[..3].iter().map(|name| by_name(name))),
+            ByName::All => {
+                facts.retain(|(kind, _)| *kind != Kind::Node);
+                facts.extend(world::NODES.map(by_name));
+            }
+        }
+        if scene.setup.narrow {
+            facts.push((Kind::Service, Scope::Namespace(world::NAMESPACES[0].to_owned())));
+        }
+        let feeders = facts.into_iter().map(feeder).collect();
         let rng = if given.is_given() { given } else { rng };
-        Run { feeders: FACTS.map(feeder).into(), rng, scene, clients }
+        Run { feeders, rng, scene, clients }
     }
 
     fn all(&mut self) -> Result<(), String> {
@@ -120,7 +135,13 @@ impl Run {
                 scene.note(what);
             }
             200..=349 => {
-                let feeder = &mut self.feeders[rng.below(FACTS.len())];
+                let at = rng.below(self.feeders.len());
+                let are_narrow = self.feeders.len() > FACTS.len();
+                let feeder = &mut self.feeders[at];
+                // Those that have all are slower than those beside them.
+                if are_narrow && feeder.is_wide() && !rng.one_in(3) {
+                    return Ok(());
+                }
                 match rng.below(30) {
                     0 => feeder.cut(),
                     1..=9 => feeder.serve(&scene.server, rng),
@@ -172,10 +193,7 @@ impl Run {
     fn restart(&mut self) {
         self.scene.note("the proxy is started anew");
         self.scene.restart();
-        for client in &mut self.clients {
-            drop(client.cut());
-            client.left.clear();
-        }
+        self.clients.iter_mut().for_each(Client::lose_proxy);
         self.feeders.iter_mut().for_each(Feeder::restart);
     }
 }
@@ -292,11 +310,45 @@ impl Run {
         settle(scene, &mut self.feeders, &mut self.clients, rng)?;
         check_known(scene)?;
         check_clients(scene, &self.clients, false)?;
-        // What was said under a version that the client had already is said again when the server moves on.
-        for namespace in world::NAMESPACES {
-            world::nudge(&mut scene.server, rng, scene.setup.subject, Some(namespace));
+        self.move_on()?;
+        // The same where nothing else happens than what is looked for: objects go, or facts change while every client is told by
+        // the API server to list again.
+        let (rng, scene) = (&mut Rng::new(self.rng.next()), &mut self.scene);
+        if !scene.setup.facts_change {
+            return Ok(());
+        }
+        match rng.below(3) {
+            0 => return Ok(()),
+            1 => {
+                for _ in 0..rng.between(1, 4) {
+                    let what = world::delete(&mut scene.server, rng);
+                    scene.note(what);
+                }
+            }
+            _ => {
+                for line in self.clients.iter_mut().filter_map(|client| client.line.as_mut()).filter(|line| line.is_watch()) {
+                    line.upstream.fail(410);
+                }
+                for _ in 0..rng.between(1, 6) {
+                    let what = world::change_facts(&mut scene.server, rng);
+                    scene.note(what);
+                }
+            }
         }
         settle(scene, &mut self.feeders, &mut self.clients, rng)?;
+        check_known(scene)?;
+        self.move_on()
+    }
+
+    /// What was said under a version that the client had already is said again when the server moves on.
+    fn move_on(&mut self) -> Result<(), String> {
+        let (rng, scene) = (&mut Rng::new(self.rng.next()), &mut self.scene);
+        for _ in 0..2 {
+            for namespace in world::NAMESPACES {
+                world::nudge(&mut scene.server, rng, scene.setup.subject, Some(namespace));
+            }
+            settle(scene, &mut self.feeders, &mut self.clients, rng)?;
+        }
         check_clients(scene, &self.clients, true)
     }
 }
@@ -321,7 +373,12 @@ fn check_clients(scene: &mut Scene, clients: &[Client], moved: bool) -> Result<(
     Ok(())
 }
 
+/// How often a client may be told to list again while things come to rest: for a change that was on its way, and because its
+/// past is in doubt then.
+const MAX_TOLD_TO_LIST: usize = 2;
+
 fn settle(scene: &mut Scene, feeders: &mut [Feeder], clients: &mut [Client], rng: &mut Rng) -> Result<(), String> {
+    clients.iter_mut().for_each(|client| client.told_to_list = 0);
     for round in 0..100 {
         // A client that is told to list again waits for its back-off first, and no API server stands still that long.
         if round >= 10 {
@@ -340,6 +397,10 @@ fn settle(scene: &mut Scene, feeders: &mut [Feeder], clients: &mut [Client], rng
         }
         if !moved {
             return Ok(());
+        }
+        // Nothing changes any more.
+        if let Some(client) = clients.iter().find(|client| client.told_to_list > MAX_TOLD_TO_LIST) {
+            return Err(format!("{} is told to list again and again", client.brief()));
         }
     }
     Err("things do not come to rest".to_owned())

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use poolscope::{Cluster, Config, ProtobufLists, Retention};
+use poolscope::{Cluster, Config, Doubt, Membership, ProtobufLists, Retention};
 
 use super::judge::Known;
 use super::object::{Encoding, Kind};
@@ -36,6 +36,14 @@ pub struct Setup {
     pub subject: Kind,
     /// Services pass through a client's stream instead of a feed.
     pub services_pass: bool,
+    /// Slices of unknown Services, of none, and of Services that ask for a pool which is not described are hidden.
+    pub hides: [bool; 3],
+    /// Pools are switched off.
+    pub off: bool,
+    /// Services of one namespace are followed by a second stream, at its own pace.
+    pub narrow: bool,
+    /// Each Node is followed by its name, and no stream has all of them; or some are, beside the stream that has all.
+    pub by_name: ByName,
     /// Bytes of originals that a ledger may keep, if they are few.
     pub ledger_bytes: Option<usize>,
     /// Of so many steps, how many break a line: 1 to 40 of 1000.
@@ -45,6 +53,13 @@ pub struct Setup {
     pub fault: Fault,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ByName {
+    None,
+    Some,
+    All,
+}
+
 pub const RETENTIONS: [Retention; 3] = [Retention::Full, Retention::Topology, Retention::None];
 pub const ENCODINGS: [Encoding; 2] = [Encoding::Json, Encoding::Protobuf];
 
@@ -52,6 +67,7 @@ impl Setup {
     /// Six seeds in a row have every retention in every encoding.
     pub fn of(seed: u64) -> Setup {
         let mut rng = Rng::new(seed ^ 0x5eed);
+        let narrow = rng.one_in(2);
         let subject = if seed / 6 % 3 == 2 { Kind::Service } else { Kind::Slice };
         Setup {
             subject,
@@ -65,6 +81,11 @@ impl Setup {
             facts_change: !rng.one_in(10),
             // Where Services are hidden from the one who asks, they do not pass as they came.
             services_pass: rng.one_in(4) && subject == Kind::Slice,
+            // What a slow stream brings back of a deleted Service matters where unknown ones are hidden.
+            hides: [rng.one_in(if narrow { 2 } else { 4 }), rng.one_in(4), rng.one_in(4)],
+            off: rng.one_in(10),
+            narrow,
+            by_name: *rng.of(&[ByName::None, ByName::Some, ByName::All]),
             ledger_bytes: rng.one_in(10).then(|| rng.between(500, 8000)),
             cuts: *rng.of(&[1, 5, 15, 40]),
             steps: rng.between(300, 3000),
@@ -76,6 +97,13 @@ impl Setup {
     pub fn config(&self) -> Config {
         let mut config = Config::openyurt();
         config.ladders = self.ladders;
+        let doubt = |hides: bool| if hides { Doubt::Hide } else { Doubt::Pass };
+        config.in_doubt.unknown_service = doubt(self.hides[0]);
+        config.in_doubt.no_service = doubt(self.hides[1]);
+        config.in_doubt.unknown_pool = doubt(self.hides[2]);
+        if self.off {
+            config.membership = Membership::Off;
+        }
         (config.node_port_isolation, config.discard_cloud_service) = (!self.services_pass, !self.services_pass);
         config.retention = self.retention;
         config.quiet = self.quiet;
@@ -166,7 +194,7 @@ pub struct Scene {
 
 impl Scene {
     pub fn new(setup: Setup) -> Scene {
-        let known = Known::new(setup.ladders);
+        let known = Known::new(&setup);
         Scene {
             server: Server::new(setup.window),
             cluster: Cluster::new(setup.config()).expect("a valid configuration"),
@@ -198,7 +226,7 @@ impl Scene {
     /// Another process: nothing is known, nothing remembered.
     pub fn restart(&mut self) {
         self.cluster = Cluster::new(self.setup.config()).expect("a valid configuration");
-        self.known = Known::new(self.setup.ladders);
+        self.known = Known::new(&self.setup);
         self.past.push(Rc::new(self.known.clone()));
         self.progress.clear();
     }

@@ -69,7 +69,7 @@ pub struct Upstream {
 #[derive(Debug)]
 struct Watch {
     kind: Kind,
-    namespace: Option<String>,
+    scope: Scope,
     initial: VecDeque<Rc<Object>>,
     /// The annotated bookmark that ends the initial events, if it has to come yet.
     end: Option<u64>,
@@ -80,10 +80,36 @@ struct Watch {
     bookmarks: bool,
 }
 
+/// Which objects of a kind a list or watch is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    #[default]
+    All,
+    Namespace(String),
+    /// The one of that name, of a kind without namespaces.
+    Name(String),
+}
+
+impl Scope {
+    pub fn has(&self, key: &str) -> bool {
+        match self {
+            Scope::All => true,
+            Scope::Namespace(namespace) => key.split_once('/').is_some_and(|(own, _)| own == namespace),
+            Scope::Name(name) => key == name,
+        }
+    }
+}
+
+impl From<Option<&str>> for Scope {
+    fn from(namespace: Option<&str>) -> Scope {
+        namespace.map_or(Scope::All, |namespace| Scope::Namespace(namespace.to_owned()))
+    }
+}
+
 /// What a list asks for.
 #[derive(Debug, Clone, Default)]
 pub struct List {
-    pub namespace: Option<String>,
+    pub scope: Scope,
     /// Only slices with this value of the Service's label.
     pub service: Option<String>,
     pub limit: Option<usize>,
@@ -167,7 +193,7 @@ impl Server {
     }
 
     /// The objects of a kind as they were at `rv`.
-    pub fn at(&self, kind: Kind, namespace: Option<&str>, rv: u64) -> BTreeMap<String, Rc<Object>> {
+    pub fn at(&self, kind: Kind, scope: impl Into<Scope>, rv: u64) -> BTreeMap<String, Rc<Object>> {
         let mut objects = BTreeMap::new();
         for Event { change, object } in self.log(kind).events.iter().take_while(|event| event.object.rv <= rv) {
             match change {
@@ -175,14 +201,16 @@ impl Server {
                 Change::Added | Change::Modified => drop(objects.insert(object.key.clone(), object.clone())),
             }
         }
-        objects.retain(|key, _| is_in(key, namespace));
+        let scope = scope.into();
+        objects.retain(|key, _| scope.has(key));
         objects
     }
 
     /// The latest event of a selection after `after` and up to `until`.
-    pub fn latest(&self, kind: Kind, namespace: Option<&str>, after: u64, until: u64) -> Option<u64> {
+    pub fn latest(&self, kind: Kind, scope: impl Into<Scope>, after: u64, until: u64) -> Option<u64> {
+        let scope = scope.into();
         let events = self.log(kind).events.iter().rev().map(|event| &event.object);
-        events.filter(|object| object.rv <= until && is_in(&object.key, namespace)).map(|object| object.rv).next().filter(|&rv| rv > after)
+        events.filter(|object| object.rv <= until && scope.has(&object.key)).map(|object| object.rv).next().filter(|&rv| rv > after)
     }
 
     /// Answers a list as of `rv`, or the page that a token asks for.
@@ -201,7 +229,7 @@ impl Server {
             answer.is_ended = true;
             return answer;
         }
-        let objects = self.at(kind, list.namespace.as_deref(), rv);
+        let objects = self.at(kind, list.scope.clone(), rv);
         let selected = objects.into_values().filter(|object| match (&list.service, &object.body) {
             (Some(service), Body::Slice(slice)) => slice.service() == Some(service),
             (Some(service), Body::Service(own)) => own.metadata.name == *service,
@@ -218,7 +246,8 @@ impl Server {
     }
 
     /// Opens a watch. One that starts too far back is told so in the stream.
-    pub fn watch(&self, kind: Kind, namespace: Option<&str>, begin: Begin, bookmarks: bool, encoding: Encoding) -> Upstream {
+    pub fn watch(&self, kind: Kind, scope: impl Into<Scope>, begin: Begin, bookmarks: bool, encoding: Encoding) -> Upstream {
+        let scope = scope.into();
         let rv = if let Begin::At(rv) = begin { rv } else { self.rv };
         let log = self.log(kind);
         // A watch cache that lags begins with an earlier state, and brings what it missed before it says that this was all.
@@ -227,12 +256,11 @@ impl Server {
             if lag == 0 { rv } else { log.events.iter().rev().nth(lag - 1).map_or(rv, |event| event.object.rv - 1).max(log.forgotten) };
         let initial = match begin {
             Begin::At(_) => VecDeque::new(),
-            Begin::WatchList | Begin::Legacy => self.at(kind, namespace, from).into_values().collect(),
+            Begin::WatchList | Begin::Legacy => self.at(kind, scope.clone(), from).into_values().collect(),
         };
         let end = Some(rv).filter(|_| begin == Begin::WatchList || begin == Begin::Legacy && bookmarks);
         let next = log.events.partition_point(|event| event.object.rv <= from);
-        let namespace = namespace.map(str::to_owned);
-        let mut upstream = Upstream::new(encoding, Some(Watch { kind, namespace, initial, end, next, rv, bookmarks }));
+        let mut upstream = Upstream::new(encoding, Some(Watch { kind, scope, initial, end, next, rv, bookmarks }));
         if rv < log.forgotten {
             upstream.fail(410);
         }
@@ -249,7 +277,7 @@ impl Server {
                 (encoding.event(Change::Added, &object), Note::Event(Event { change: Change::Added, object }))
             } else {
                 let events = &self.log(watch.kind).events[watch.next..];
-                let next = events.iter().position(|event| is_in(&event.object.key, watch.namespace.as_deref()));
+                let next = events.iter().position(|event| watch.scope.has(&event.object.key));
                 match (watch.end.filter(|&rv| next.is_none_or(|at| events[at].object.rv > rv)), next) {
                     (Some(rv), _) => {
                         watch.end = None;
@@ -273,7 +301,7 @@ impl Server {
     /// Whether a watch was told everything that happened.
     pub fn is_up_to_date(&self, upstream: &Upstream) -> bool {
         let Some(watch) = &upstream.watch else { return true };
-        let news = |event: &Event| is_in(&event.object.key, watch.namespace.as_deref());
+        let news = |event: &Event| watch.scope.has(&event.object.key);
         watch.initial.is_empty() && watch.end.is_none() && !self.log(watch.kind).events[watch.next..].iter().any(news)
     }
 
@@ -311,10 +339,6 @@ fn stamped(body: Body, rv: u64) -> Body {
     }
 }
 
-pub fn is_in(key: &str, namespace: Option<&str>) -> bool {
-    namespace.is_none_or(|namespace| key.split_once('/').is_some_and(|(own, _)| own == namespace))
-}
-
 /// Tokens carry a key as plain letters, so that they need no escapes in a query.
 fn hex(key: &str) -> String {
     key.bytes().map(|byte| format!("{byte:02x}")).collect()
@@ -335,7 +359,7 @@ impl List {
         if namespace.is_none() && path != all {
             return Err(format!("{target} is no list of that kind"));
         }
-        let mut list = List { namespace: namespace.map(str::to_owned), ..List::default() };
+        let mut list = List { scope: namespace.into(), ..List::default() };
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             match (&*key, value.split_once('=')) {
                 ("fieldSelector", Some(("metadata.name", service))) if kind == Kind::Service => list.service = Some(service.to_owned()),

@@ -78,6 +78,28 @@ pub fn act(server: &mut Server, rng: &mut Rng, facts: bool) -> String {
     }
 }
 
+/// One of the facts changes.
+pub fn change_facts(server: &mut Server, rng: &mut Rng) -> String {
+    match rng.below(5) {
+        0 | 1 => service(server, rng),
+        2 => move_node(server, rng),
+        3 => pool(server, rng),
+        _ => node(server, rng),
+    }
+}
+
+/// An object goes.
+pub fn delete(server: &mut Server, rng: &mut Rng) -> String {
+    let kind = *rng.of(&[Kind::Slice, Kind::Service, Kind::Node, Kind::Pool]);
+    let keys: Vec<String> = server.objects(kind).keys().cloned().collect();
+    if keys.is_empty() {
+        return format!("there is no {} to delete", kind.name());
+    }
+    let key = rng.of(&keys);
+    server.delete(kind, key);
+    format!("{} {key} deleted", kind.name())
+}
+
 /// An object of that kind and selection is written, so that its watches say something.
 pub fn nudge(server: &mut Server, rng: &mut Rng, kind: Kind, namespace: Option<&str>) {
     let namespace = namespace.unwrap_or(NAMESPACES[0]);

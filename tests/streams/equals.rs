@@ -62,8 +62,11 @@ fn what_one_of_two_clients_has_under_this_version_is_said_once_more() {
     for encoding in ENCODINGS {
         let (mut facts, client) = scene(encoding);
         client.list(90, &[object("web-1", 90, "me other")]);
-        // The other one has the same form under an older version.
-        assert_eq!(client.follow(80, &[object("web-1", 70, "me other")]).modified(&object("web-1", 90, "me other")), NOTHING);
+        // The other one has the same form under an older version. Its list is older than one that such a client has had.
+        let mut other = client.follow(80, &[object("web-1", 70, "me other")]);
+        assert_eq!(other.refresh(), ["MODIFIED web-1@80 me other", "BOOKMARK @80"]);
+        assert_eq!(other.modified(&object("web-1", 90, "me other")), NOTHING);
+        drop(other);
         let mut watch = client.watch(90);
         facts.annotate("web", POOL);
         assert_eq!(watch.refresh(), AGAIN);

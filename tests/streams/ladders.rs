@@ -339,6 +339,19 @@ fn initial_events_whose_end_nothing_announces_correct_each_other() {
 }
 
 #[test]
+fn what_initial_events_say_twice_under_one_version_is_said_again_when_they_are_over() {
+    for encoding in ENCODINGS {
+        let (_facts, client) = asking(encoding, LADDER);
+        let mut watch = client.watch_from_nothing();
+        watch.added(&object("web-1", 70, "other"));
+        assert_eq!(watch.added(&object("web-2", 72, "me")), ["ADDED web-2@72 me", "ADDED web-1@70"]);
+        let again = ["BOOKMARK @90", "MODIFIED web-1@90", "BOOKMARK @90"];
+        assert_eq!(watch.bookmark(90), again, "informers may have taken the second for the first");
+        assert_eq!(watch.bookmark(95), ["BOOKMARK @95"]);
+    }
+}
+
+#[test]
 fn a_watch_list_without_bookmarks_holds_nothing_back() {
     for encoding in ENCODINGS {
         let (_facts, client) = asking(encoding, "openyurt.io/nodepool,*");

@@ -16,6 +16,7 @@ mod object;
 mod opened;
 mod quiet;
 mod refresh;
+mod relist;
 mod resume;
 mod retention;
 mod told;
