@@ -26,6 +26,7 @@ import (
 	clientfeaturestesting "k8s.io/client-go/features/testing"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
 	discoverylisters "k8s.io/client-go/listers/discovery/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/klog/v2"
@@ -42,12 +43,15 @@ const (
 
 // observer is one client: informers of Services and EndpointSlices of one node.
 type observer struct {
-	what    string
-	node    string
-	cluster *poolscope.Cluster
-	view    *poolscope.Node
-	slices  discoverylisters.EndpointSliceLister
-	line    *line
+	what     string
+	node     string
+	cluster  *poolscope.Cluster
+	view     *poolscope.Node
+	slices   discoverylisters.EndpointSliceLister
+	services corelisters.ServiceLister
+	line     *line
+	// What the slices' informer tells its handlers.
+	handlers []*handler
 }
 
 // line is the connection to the API server. It ends watches soon, and can be cut.
@@ -56,6 +60,8 @@ type line struct {
 	mutex  sync.Mutex
 	bodies map[*body]bool
 	random *rand.Rand
+	// Closed when requests for slices may pass.
+	held chan struct{}
 }
 
 type body struct {
@@ -81,6 +87,7 @@ func (b *body) Close() error {
 }
 
 func (l *line) RoundTrip(request *http.Request) (*http.Response, error) {
+	l.wait(request.URL.Path)
 	request = request.Clone(request.Context())
 	if query := request.URL.Query(); query.Get("watch") == "true" {
 		l.mutex.Lock()
@@ -166,9 +173,10 @@ func observe(t *testing.T, config *rest.Config, node, contentType string, throug
 		config.Wrap(view.WrapTransport)
 	}
 	config.ContentType = contentType
-	factory := informers.NewSharedInformerFactory(kubernetes.NewForConfigOrDie(config), 3*time.Second)
+	factory := informers.NewSharedInformerFactory(kubernetes.NewForConfigOrDie(config), resync)
 	o.slices = factory.Discovery().V1().EndpointSlices().Lister()
-	factory.Core().V1().Services().Informer()
+	o.handle(t, factory.Discovery().V1().EndpointSlices().Informer())
+	o.services = factory.Core().V1().Services().Lister()
 	stop := make(chan struct{})
 	factory.Start(stop)
 	t.Cleanup(func() {
@@ -191,6 +199,9 @@ func (o *observer) wrong(expected map[string][]discoveryv1.Endpoint) error {
 	}
 	if len(held) != len(expected) {
 		return fmt.Errorf("%s holds %d slices, not %d", o.what, len(held), len(expected))
+	}
+	if err := o.behind(held); err != nil {
+		return err
 	}
 	for _, slice := range held {
 		if want, known := expected[slice.Name]; !known || !apiequality.Semantic.DeepEqual(want, slice.Endpoints) && len(want)+len(slice.Endpoints) > 0 {
