@@ -7,13 +7,13 @@ SHOWN = shop/cart iot/collector
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 # Every nightly toolchain has the sanitizers' runtimes, not every stable one.
 NIGHTLY = $(shell $(CARGO) +nightly --version >/dev/null 2>&1 && echo +nightly)
-POOLSCOPE = $(CARGO) run --quiet --release --features cli --
+POOLSCOPE = $(CARGO) run --quiet --release -p poolscope-cli --
 
 .PHONY: demo demo-yurthub test check test-asan test-go e2e e2e-quick long mutants shuttle
 
 # The recorded cluster: an edge node before and after, a cloud node in no pool, and why.
 demo:
-	@$(CARGO) build --release --features cli
+	@$(CARGO) build --release -p poolscope-cli
 	@echo
 	@echo "== hz-edge-1 without poolscope: endpoints of every site =="
 	@$(POOLSCOPE) view --node hz-edge-1 --facts $(RECORDED) --config examples/unfiltered.json $(SHOWN) 2>/dev/null
@@ -33,7 +33,7 @@ demo:
 # The line that OpenYurt's guide adds to its ConfigMap for Cilium: what the agent sees before and after.
 demo-yurthub: YURTHUB = view --node hz-edge-1 --user-agent cilium-agent --config examples/yurthub/config.json --facts $(RECORDED)
 demo-yurthub:
-	@$(CARGO) build --release --features cli
+	@$(CARGO) build --release -p poolscope-cli
 	@echo
 	@echo "== cilium-agent on hz-edge-1, before the ConfigMap names it =="
 	@$(POOLSCOPE) $(YURTHUB) examples/yurthub/before.json shop/cart iot/dash 2>/dev/null
@@ -43,20 +43,20 @@ demo-yurthub:
 
 # Everything that has to hold.
 test: check
-	$(CARGO) test --features cli,ffi,k8s-openapi
+	$(CARGO) test --workspace --features poolscope/k8s-openapi
 	$(MAKE) test-c test-asan test-go test-cilium
 
 check:
-	for crate in . fuzz tests/shuttle benches/table; do $(CARGO) fmt --check --manifest-path $$crate/Cargo.toml || exit; done
-	$(CARGO) clippy --all-targets --features cli,ffi,k8s-openapi -- -D warnings
+	for crate in . fuzz tests/shuttle benches/table; do $(CARGO) fmt --all --check --manifest-path $$crate/Cargo.toml || exit; done
+	$(CARGO) clippy --workspace --all-targets --features poolscope/k8s-openapi -- -D warnings
 	$(CARGO) clippy -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --document-private-items --features cli,ffi,k8s-openapi,k8s-openapi/v1_33
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --features poolscope/k8s-openapi
 
 # The Rust tests of the C ABI, and of what it lends, under AddressSanitizer; in a folder of its own, for everything is
 # built anew.
 test-asan:
 	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=$(BUILT)/asan \
-		$(CARGO) $(NIGHTLY) test --profile sanitized --target $(HOST) --features ffi --lib --test ffi
+		$(CARGO) $(NIGHTLY) test --profile sanitized --target $(HOST) -p poolscope-capi --lib --test rust
 
 # The Go module, and its examples. Go does not notice that the library was built anew: -count=1.
 test-go: lib

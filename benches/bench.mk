@@ -13,7 +13,7 @@ bench-rust:
 	@mkdir -p $(BENCHED)
 	cd benches/table && CARGO_TARGET_DIR=$(abspath $(BENCHED)) $(CARGO) bench --locked
 	$(CARGO) test --release --test allocations -- --nocapture --test-threads=1 | tee $(BENCHED)/allocations.txt
-	$(CARGO) bench --features ffi
+	$(CARGO) bench -p poolscope -p poolscope-capi
 
 bench-go: lib
 	@mkdir -p $(BENCHED)

@@ -8,16 +8,13 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use poolscope::{Cluster, Config, Feed, Head, Request, Stream};
 use serde_json::{Value, json};
 
-#[path = "../tests/common/corpus.rs"]
-mod corpus;
-#[path = "../tests/common/counting.rs"]
-mod counting;
-#[path = "../tests/common/schema.rs"]
-#[allow(dead_code)]
-mod schema;
+use poolscope_testkit::corpus::{
+    self, follow, json_event, json_list_of, list, node, protobuf_event, protobuf_list_of, slice, spread, teach,
+};
+use poolscope_testkit::counting::{Counting, LIVE};
 
-use corpus::{follow, json_event, json_list_of, list, node, protobuf_event, protobuf_list_of, slice, spread, teach};
-use counting::LIVE;
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";

@@ -12,16 +12,13 @@
 
 use std::collections::BTreeMap;
 
-use common::corpus;
-use common::oracle::{Body, Object, State};
-use common::schema;
 use poolscope::{BytesMut, Cluster, Config, Head, NodeView, Opened, Request, Stream};
+use poolscope_testkit::corpus;
+use poolscope_testkit::oracle::{Body, Object, State};
+use poolscope_testkit::schema;
 use prost::Message;
 use serde::Deserialize;
 use serde_json::{Value, json};
-
-#[path = "../tests/common/mod.rs"]
-mod common;
 
 const NODES: usize = 1000;
 const POOLS: usize = 50;

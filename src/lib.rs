@@ -92,17 +92,13 @@
 //! until then ends before the unit that is at fault. The scanner looks for endpoints, it does not validate: JSON that only
 //! a strict parser refuses (invalid UTF-8, which Go replaces; a malformed number off the path) passes as it is, for the
 //! client to judge.
-#![cfg_attr(not(feature = "ffi"), forbid(unsafe_code))]
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
 
 mod cluster;
 mod config;
 mod error;
 pub mod explain;
-#[cfg(feature = "ffi")]
-#[allow(unsafe_code)]
-pub mod ffi;
 mod ledger;
 mod node;
 mod object;

@@ -1,13 +1,12 @@
 //! What is allocated: nothing per event, and no more for a long list than for a short one.
 
-mod common;
-#[path = "common/counting.rs"]
-mod counting;
-
 use bytes::BytesMut;
-use common::corpus::{follow, json_event, json_list, list, node, open, protobuf_event, protobuf_list, slice, teach};
-use counting::{ALLOCATIONS, LIVE, PEAK};
 use poolscope::{Cluster, Config, Stream};
+use poolscope_testkit::corpus::{follow, json_event, json_list, list, node, open, protobuf_event, protobuf_list, slice, teach};
+use poolscope_testkit::counting::{ALLOCATIONS, Counting, LIVE, PEAK};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";

@@ -1,10 +1,8 @@
 //! What teaches, what does not, and what is held.
 
-mod common;
-
-use common::oracle::{Body, State};
-use common::{DATA, Recording, random_chunks, run};
 use poolscope::{Change, Cluster, Config, Doubt, Error, FactKind, Head, NodeView, Opened, Request};
+use poolscope_testkit::oracle::{Body, State};
+use poolscope_testkit::{DATA, Recording, random_chunks, run};
 use serde_json::{Value, json};
 
 const JSON: &str = "application/json";

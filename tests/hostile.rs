@@ -1,13 +1,11 @@
 //! Bodies that are cut short, broken, too large or not what was asked for: an error that says where, never a panic, and
 //! nothing given out that a client could take for more than it is.
 
-mod common;
-
 use bytes::BytesMut;
-use common::build::{Draw, FORMS, Form, KINDS, Kind, World, envelope, event, frame, record, text_of, varint};
-use common::small::small_cluster;
-use common::{Recording, cluster, cluster_with, random_chunks, run};
 use poolscope::{Cluster, Config, Error, FactKind, Head, NodeView, Opened, ProtobufLists, Request, Stream};
+use poolscope_testkit::build::{Draw, FORMS, Form, KINDS, Kind, World, envelope, event, frame, record, text_of, varint};
+use poolscope_testkit::small::small_cluster;
+use poolscope_testkit::{Recording, cluster, cluster_with, random_chunks, run};
 
 const V1: &str = "discovery.k8s.io/v1";
 const OTHER_KIND: &str = "an object of another kind or apiVersion than the request asked for";

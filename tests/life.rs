@@ -3,18 +3,16 @@
 //! The recordings of one life are streams of their own, one a kind. Here they are merged again, in the true order and in
 //! others that a network makes of it, while a model client follows what it is given and is compared with the naive filter.
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::ops::Range;
 use std::sync::OnceLock;
 
 use bytes::BytesMut;
-use common::oracle::{Body, Object, State};
-use common::{DATA, NODES, Recording, random_chunks, run, schema};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use poolscope::{Cluster, Config, Feed, NodeView, Opened, Stream};
+use poolscope_testkit::oracle::{Body, Object, State};
+use poolscope_testkit::{DATA, NODES, Recording, random_chunks, run, schema};
 use prost::Message;
 use serde_json::Value;
 

@@ -2,13 +2,11 @@
 //!
 //! `POOLSCOPE_CASES` says how many of each encoding are tried; 500 where it says nothing.
 
-mod common;
-
 use std::fmt;
 
-use common::build::{Draw, FORMS, Form, KINDS, Kind, Piece, World, text_of};
-use common::oracle::{BetaSlice, Body, Object};
-use common::{Recording, random_chunks, run, schema};
+use poolscope_testkit::build::{Draw, FORMS, Form, KINDS, Kind, Piece, World, text_of};
+use poolscope_testkit::oracle::{BetaSlice, Body, Object};
+use poolscope_testkit::{Recording, random_chunks, run, schema};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -359,7 +357,7 @@ fn compare_objects(case: &Case, before: &[u8], after: &[u8]) {
 #[test]
 fn what_once_failed_holds() {
     for (protobuf, target) in [(false, "objects_json"), (true, "objects_protobuf")] {
-        for (file, input) in common::found(target) {
+        for (file, input) in poolscope_testkit::found(target) {
             println!("{file}");
             look(&input, protobuf);
         }

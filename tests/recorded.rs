@@ -1,12 +1,10 @@
 //! Every list, watch and object of the recorded cluster, in both encodings, as every node sees it.
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::oracle::{Body, Object, State};
-use common::{NODES, Recording, cluster, cluster_with, random_chunks, run};
 use poolscope::{Config, Error, NodeView, Opened, ProtobufLists};
+use poolscope_testkit::oracle::{Body, Object, State};
+use poolscope_testkit::{NODES, Recording, cluster, cluster_with, random_chunks, run};
 use serde::Deserialize;
 
 /// What is done with each recording of a subject that cannot be filtered.
@@ -35,7 +33,7 @@ struct Expected {
 
 #[test]
 fn lists_show_each_node_what_expected_json_says() {
-    let expected = std::fs::read_to_string(format!("{}/recorded/expected.json", common::DATA)).unwrap();
+    let expected = std::fs::read_to_string(format!("{}/recorded/expected.json", poolscope_testkit::DATA)).unwrap();
     let expected: BTreeMap<String, BTreeMap<String, Expected>> = serde_json::from_str(&expected).unwrap();
     for (folder, nodes) in &expected {
         assert_eq!(nodes.len(), 13, "{folder}");
@@ -341,7 +339,7 @@ fn a_clients_own_streams_teach_as_they_pass() {
         assert_eq!(recording.filter(&view), recording.body, "{source}");
     }
     // The Node list was selected by name; for another node more is needed.
-    assert_eq!(slices.filter(&view), slices.filter(&common::cluster("list").node("hz-edge-1")));
+    assert_eq!(slices.filter(&view), slices.filter(&poolscope_testkit::cluster("list").node("hz-edge-1")));
     let other = cluster.node("sh-edge-1").missing();
     assert_eq!(other.len(), 1);
     assert_eq!(other[0].to_string(), "no Node seen yet (GET /api/v1/nodes/sh-edge-1)");

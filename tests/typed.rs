@@ -1,9 +1,7 @@
 //! The typed face gives the verdicts of the streams.
 
-mod common;
-
-use common::oracle::{Body, Object};
-use common::{NODES, Recording, cluster};
+use poolscope_testkit::oracle::{Body, Object};
+use poolscope_testkit::{NODES, Recording, cluster};
 
 #[test]
 fn typed_values_are_filtered_like_their_bytes() {

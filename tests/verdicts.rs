@@ -1,11 +1,9 @@
 //! Verdicts of OpenYurt's own filter code, scenario by scenario (`data/yurthub/README.md`).
 
-mod common;
-
 use bytes::BytesMut;
-use common::oracle::{Body, Object};
-use common::{DATA, run};
 use poolscope::{Cluster, Config, Head, NodeView, Opened, Request};
+use poolscope_testkit::oracle::{Body, Object};
+use poolscope_testkit::{DATA, run};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

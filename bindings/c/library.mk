@@ -16,15 +16,15 @@ lib: $(C)/libpoolscope.a
 # One object in which only the functions of the header are visible, so that it can be linked beside other libraries that
 # have Rust's standard library in them; without what no function reaches, and without the compiler's bitcode.
 $(C)/libpoolscope.a: FORCE
-	$(CARGO) rustc --release --features ffi --lib --crate-type staticlib,cdylib -- -C link-arg=-Wl,-soname,$(SONAME)
+	$(CARGO) rustc --release -p poolscope-capi --lib --crate-type staticlib,cdylib -- -C link-arg=-Wl,-soname,$(SONAME)
 	@mkdir -p $(C)
 	ld -r --gc-sections --force-group-allocation -o $(C)/poolscope.o \
-		$$(nm -D --defined-only $(BUILT)/release/libpoolscope.so | sed 's/.* T /-u /') --whole-archive $(BUILT)/release/libpoolscope.a
+		$$(nm -D --defined-only $(BUILT)/release/libpoolscope_capi.so | sed 's/.* T /-u /') --whole-archive $(BUILT)/release/libpoolscope_capi.a
 	objcopy --wildcard --keep-global-symbol='poolscope_*' --strip-debug --remove-section=.llvm* $(C)/poolscope.o
 	rm -f $@
 	ar rcs $@ $(C)/poolscope.o
 	rm $(C)/poolscope.o
-	cp $(BUILT)/release/libpoolscope.so $(C)/$(SONAME)
+	cp $(BUILT)/release/libpoolscope_capi.so $(C)/$(SONAME)
 	strip --strip-unneeded $(C)/$(SONAME)
 	ln -sf $(SONAME) $(C)/libpoolscope.so
 
@@ -39,15 +39,15 @@ install: lib
 
 # The C tests under sanitizers and valgrind; the example over every recording; and linked outside the tree.
 test-c: lib
-	$(CARGO) rustc --features ffi --lib --crate-type staticlib
-	$(MAKE) -C bindings/c headers all test memcheck helgrind OUT=$(abspath $(C)) LIBPOOLSCOPE_UNOPTIMISED=$(abspath $(BUILT))/debug/libpoolscope.a
-	POOLSCOPE_C_FILTER=$(abspath $(C))/filter $(CARGO) test --test c -- --ignored
+	$(CARGO) rustc -p poolscope-capi --lib --crate-type staticlib
+	$(MAKE) -C bindings/c headers all test memcheck helgrind OUT=$(abspath $(C)) LIBPOOLSCOPE_UNOPTIMISED=$(abspath $(BUILT))/debug/libpoolscope_capi.a
+	POOLSCOPE_C_FILTER=$(abspath $(C))/filter $(CARGO) test -p poolscope-capi --test c -- --ignored
 	$(MAKE) install PREFIX=$(abspath $(C))/installed >/dev/null
 	bindings/c/tests/install.sh $(abspath $(C))/installed
 
-# Writes include/poolscope.h from src/ffi; a test says when it has to be.
+# Writes include/poolscope.h from bindings/c/src; a test says when it has to be.
 header:
-	POOLSCOPE_WRITE_HEADER=1 $(CARGO) test --test header
+	POOLSCOPE_WRITE_HEADER=1 $(CARGO) test -p poolscope-capi --test header
 
 .PHONY: FORCE
 FORCE:

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use poolscope::{Cluster, Config, Error, Head, Opened, Request};
 
-use super::common::random_chunks;
 use super::go::{Header, Json, Read, Refused};
 use super::world::{FORMS, Form, Looked, run};
+use poolscope_testkit::random_chunks;
 
 /// Kind, path of its lists, name of its objects, and a configuration under which it matters.
 const KINDS: [(&str, &str, &str); 5] = [

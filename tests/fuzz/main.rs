@@ -3,8 +3,6 @@
 //! and on the recordings, so that a body that has gone blind is noticed.
 #![allow(missing_docs)]
 
-#[path = "../common/mod.rs"]
-pub mod common;
 pub mod facts;
 pub mod go;
 pub mod json;
@@ -16,9 +14,9 @@ pub mod world;
 
 #[cfg(test)]
 mod tests {
-    use super::common::{Recording, found};
     use super::world::{FORMS, Looked};
     use super::{facts, json, keys, protobuf, request, services};
+    use poolscope_testkit::{Recording, found};
 
     fn replay(target: &str, run: impl Fn(&[u8])) {
         for (file, input) in found(target) {

@@ -2,8 +2,8 @@
 
 use prost::Message;
 
-use super::common::schema::{self, TypeMeta, Unknown};
 use super::world::{Case, Form, Kind, Looked, show};
+use poolscope_testkit::schema::{self, TypeMeta, Unknown};
 
 /// Filters a body; if it passes, what prost reads from it is what the naive filter leaves of what it read before.
 pub fn check(form: Form, input: &[u8]) -> Looked {

@@ -22,7 +22,7 @@ thread_local! {
     static CLUSTER: Cluster = {
         let cluster = Cluster::new(Config::openyurt()).unwrap();
         for (path, kind) in [("/api/v1/services", "Service"), ("/api/v1/nodes", "Node"), ("/apis/apps.openyurt.io/v1beta2/nodepools", "NodePool")] {
-            super::common::small::feed(&cluster, path, kind, &[]);
+            poolscope_testkit::small::feed(&cluster, path, kind, &[]);
         }
         cluster
     };

@@ -7,11 +7,11 @@ use poolscope::{Cluster, Config, Error, Head, Request};
 use prost::Message;
 use serde_json::json;
 
-use super::common::schema::{self, TypeMeta};
-use super::common::small::feed;
 use super::go::{Header, Json, Read, Refused};
 use super::protobuf::{events, unknown};
 use super::world::{FORMS, Form, Looked, filtered, is_limit, show};
+use poolscope_testkit::schema::{self, TypeMeta};
+use poolscope_testkit::small::feed;
 
 const REWRITES: &str = r#"{"protobufLists":"compact","rewrites":{"nodePortIsolation":true,"discardCloudService":true,"masterService":{"host":"169.254.2.1","port":10268}}}"#;
 const NODES: [(&str, Option<&str>); 3] = [("me", Some("hz")), ("other", Some("sh")), ("alone", None)];

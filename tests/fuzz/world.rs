@@ -7,11 +7,11 @@ use poolscope::{Cluster, Config, Error, Head, NodeView, Opened, Request, Stream}
 
 use serde_json::json;
 
-use super::common::build::KINDS;
-pub use super::common::build::{Form, Kind};
-use super::common::oracle::State;
-use super::common::random_chunks;
-use super::common::small::feed;
+use poolscope_testkit::build::KINDS;
+pub use poolscope_testkit::build::{Form, Kind};
+use poolscope_testkit::oracle::State;
+use poolscope_testkit::random_chunks;
+use poolscope_testkit::small::feed;
 
 /// In the order in which an input counts them.
 pub const FORMS: [Form; 3] = [Form::Get, Form::List, Form::Watch];

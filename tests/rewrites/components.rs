@@ -4,9 +4,9 @@ use bytes::BytesMut;
 use poolscope::{Change, Cluster, Config, FactKind, Head, Opened, Request};
 use serde_json::{Value, json};
 
-use super::common::Recording;
-use super::common::build::{envelope, event, record};
 use super::world::{Client, ENCODINGS, Encoding, LISTEN, Object, SERVICES, SLICES, Watch, cluster, everything, feed, service, slice};
+use poolscope_testkit::Recording;
+use poolscope_testkit::build::{envelope, event, record};
 
 const CONFIG_MAPS: &str = "/api/v1/namespaces/kube-system/configmaps";
 const BY_NAME: &str = "/api/v1/namespaces/kube-system/configmaps?fieldSelector=metadata.name%3Dyurt-hub-cfg";

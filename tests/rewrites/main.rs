@@ -1,8 +1,6 @@
 //! The rewrites beside the one of endpoints, the dialects, and which client gets which rewrite: a test for every row of
 //! `docs/openyurt.md` and `docs/dialects.md`, in both encodings.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod components;
 mod dialects;
 mod recorded;

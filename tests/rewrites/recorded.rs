@@ -3,9 +3,9 @@
 use poolscope::{Cluster, Config, ProtobufLists};
 use serde_json::Value;
 
-use super::common::{NODES, Recording, cluster_with, random_chunks, run};
 use super::told;
 use super::world::{DISCARD, Encoding, LISTEN, everything};
+use poolscope_testkit::{NODES, Recording, cluster_with, random_chunks, run};
 
 /// What a naive reader makes of the rules.
 fn hides(service: &Value, pool: Option<&str>) -> bool {

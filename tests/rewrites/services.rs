@@ -3,11 +3,11 @@
 use bytes::BytesMut;
 use poolscope::{Cluster, Config, Head, Opened, ProtobufLists, Request, Retention};
 
-use super::common::random_chunks;
 use super::told;
 use super::world::{
     Client, DISCARD, ENCODINGS, Encoding, LISTEN, Object, SERVICES, Watch, cluster, everything, list, move_me, nodes, service,
 };
+use poolscope_testkit::random_chunks;
 
 /// A Service with a node port for these pools.
 fn listening(name: &str, version: u64, pools: &str) -> Object {

@@ -4,8 +4,8 @@
 use prost::Message;
 use serde_json::Value;
 
-use super::common::schema;
 use super::world::Encoding;
+use poolscope_testkit::schema;
 
 pub fn events(encoding: Encoding, bytes: &[u8]) -> Vec<String> {
     match encoding {

@@ -7,9 +7,9 @@ use poolscope::{Cluster, Config, Head, Opened, Request, Rewrite};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::common::{DATA, run};
 use super::told;
 use super::world::{Encoding, feed};
+use poolscope_testkit::{DATA, run};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

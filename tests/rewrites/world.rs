@@ -4,8 +4,8 @@ use bytes::BytesMut;
 use poolscope::{Cluster, Config, Head, NodeView, Opened, Request, Stream};
 use serde_json::{Value, json};
 
-use super::common::build::{envelope, event, record};
 use super::told;
+use poolscope_testkit::build::{envelope, event, record};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
@@ -102,7 +102,7 @@ fn metadata(name: &str, version: u64, annotations: &[(&str, &str)], labels: &[(&
 
 pub fn number(field: u8, value: u64) -> Vec<u8> {
     let mut out = vec![field << 3];
-    super::common::build::varint(value, &mut out);
+    poolscope_testkit::build::varint(value, &mut out);
     out
 }
 

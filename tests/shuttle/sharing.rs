@@ -4,16 +4,13 @@
 //! of what it stands for, and two threads that wait for each other. Built with `--cfg shuttle` only: `make shuttle`.
 #![cfg(all(test, shuttle))]
 
-#[path = "../common/small.rs"]
-mod small;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::BytesMut;
 use poolscope::{Cluster, Components, Config, Head, NodeView, Opened, Request, Stream};
+use poolscope_testkit::small::{self, small_cluster};
 use serde_json::{Value, json};
 use shuttle::thread;
-use small::small_cluster;
 
 const LIST: &str = "/apis/discovery.k8s.io/v1/endpointslices";
 const NODES: [&str; 3] = ["me", "friend", "other"];

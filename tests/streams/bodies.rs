@@ -3,9 +3,9 @@
 use poolscope::{BytesMut, Cluster, Config, Error, FactKind, ProtobufLists, Request};
 
 use super::client::Watch;
-use super::common::build::{Kind, envelope, record};
 use super::facts::{POOL, scene, scene_with};
 use super::object::{ENCODINGS, Encoding, object};
+use poolscope_testkit::build::{Kind, envelope, record};
 
 /// What comes of a body in pieces of one size.
 fn pushed(list: &mut Watch, body: &[u8], size: usize) -> Result<Vec<u8>, Error> {

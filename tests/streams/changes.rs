@@ -3,9 +3,9 @@
 use poolscope::{Config, Membership};
 
 use super::client::NOTHING;
-use super::common::build::KINDS;
 use super::facts::{NODE, POOL, scene, scene_with};
 use super::object::{ENCODINGS, object};
+use poolscope_testkit::build::KINDS;
 
 #[test]
 fn a_service_gains_changes_and_loses_its_keys() {

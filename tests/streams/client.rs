@@ -6,9 +6,9 @@ use bytes::BytesMut;
 use poolscope::{Answer, Head, NodeView, Opened, Request, Stream};
 use serde_json::json;
 
-use super::common::build::{Kind, envelope, event, record};
 use super::object::{Encoding, Object};
 use super::told;
+use poolscope_testkit::build::{Kind, envelope, event, record};
 
 /// Nothing is said.
 pub const NOTHING: [&str; 0] = [];

@@ -3,11 +3,11 @@
 use poolscope::{Config, Error, Retention};
 
 use super::client::{Client, NOTHING};
-use super::common::build::Kind;
 use super::facts::{Facts, POOL, scene_with};
 use super::object::{ENCODINGS, Encoding, Object, object};
 use super::retention::ALL;
 use super::told;
+use poolscope_testkit::build::Kind;
 
 const LADDER: &str = "kubernetes.io/hostname,openyurt.io/nodepool,*";
 

@@ -6,8 +6,6 @@
 mod bodies;
 mod changes;
 mod client;
-#[path = "../common/mod.rs"]
-mod common;
 mod counted;
 mod equals;
 mod facts;

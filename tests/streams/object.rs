@@ -6,8 +6,8 @@ use std::fmt::Display;
 use prost::Message;
 use serde_json::{Value, json};
 
-use super::common::build::{Kind, record};
-use super::common::schema;
+use poolscope_testkit::build::{Kind, record};
+use poolscope_testkit::schema;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {

@@ -3,9 +3,9 @@
 use poolscope::Config;
 
 use super::client::NOTHING;
-use super::common::build::KINDS;
 use super::facts::{POOL, scene, scene_with};
 use super::object::{ENCODINGS, LAST_CHANGE, Object, object};
+use poolscope_testkit::build::KINDS;
 
 /// What tells a proxy nothing.
 fn silent() -> [Object; 5] {

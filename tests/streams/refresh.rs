@@ -3,10 +3,10 @@
 use poolscope::{Opened, Request};
 
 use super::client::{NOTHING, Watch};
-use super::common::build::{KINDS, Kind, envelope};
 use super::facts::{POOL, scene};
 use super::object::{ENCODINGS, Encoding, object};
 use super::told;
+use poolscope_testkit::build::{KINDS, Kind, envelope};
 
 // ---- how an event is written ----
 

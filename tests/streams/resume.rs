@@ -3,10 +3,10 @@
 use poolscope::Config;
 
 use super::client::{Client, NOTHING};
-use super::common::build::{Kind, envelope, record};
 use super::facts::{NODE, POOL, scene};
 use super::object::{ENCODINGS, Encoding, object};
 use super::told;
+use poolscope_testkit::build::{Kind, envelope, record};
 
 const AGAIN: [&str; 2] = ["MODIFIED web-1@90 me", "BOOKMARK @90"];
 
@@ -282,7 +282,7 @@ fn metadata_only(encoding: Encoding) -> (Vec<u8>, Vec<u8>) {
             let object = record(1, [record(1, "web-1"), record(3, "shop"), record(6, "95")].concat());
             let list = [record(1, record(2, "90")), record(2, &object)].concat();
             let list = envelope(META, &format!("{kind}List"), &list);
-            (list, super::common::build::event("MODIFIED", &envelope(META, kind, &object)))
+            (list, poolscope_testkit::build::event("MODIFIED", &envelope(META, kind, &object)))
         }
     }
 }

@@ -5,9 +5,9 @@ use std::slice::from_ref;
 use poolscope::{BytesMut, Config, Head, Retention};
 
 use super::client::{Client, NOTHING, Watch};
-use super::common::build::{KINDS, Kind};
 use super::facts::{Facts, NODE, POOL, scene_with};
 use super::object::{ENCODINGS, Encoding, Object, object};
+use poolscope_testkit::build::{KINDS, Kind};
 
 pub const ALL: [Retention; 3] = [Retention::Full, Retention::Topology, Retention::None];
 

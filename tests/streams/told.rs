@@ -3,9 +3,9 @@
 use prost::Message;
 use serde_json::Value;
 
-use super::common::build::Kind;
-use super::common::schema;
 use super::object::Encoding;
+use poolscope_testkit::build::Kind;
+use poolscope_testkit::schema;
 
 /// The events of a watch, each whole: a client that reads lines reads the same.
 pub fn events(kind: Kind, encoding: Encoding, bytes: &[u8]) -> Vec<String> {

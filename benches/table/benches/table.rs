@@ -16,16 +16,12 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use prost::Message;
 use serde_json::Value;
 
-#[path = "../../../tests/common/corpus.rs"]
-mod corpus;
 mod others;
-#[path = "../../../tests/common/schema.rs"]
-#[allow(dead_code)]
-mod schema;
 
-use corpus::{NODES, heavy, json_event, json_list, node, open, protobuf_event, protobuf_list, remembering, slice};
 use others::Event;
 use poolscope::Stream;
+use poolscope_testkit::corpus::{NODES, heavy, json_event, json_list, node, open, protobuf_event, protobuf_list, remembering, slice};
+use poolscope_testkit::schema;
 
 /// Together larger than any cache, so that memcpy is the memory's speed.
 const EVENTS: usize = 2000;

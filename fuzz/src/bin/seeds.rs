@@ -8,8 +8,8 @@ use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 
-use poolscope_fuzz::fuzz::common::schema::{List, Unknown};
 use poolscope_fuzz::fuzz::go::Json;
+use poolscope_testkit::schema::{List, Unknown};
 use prost::Message;
 use serde_json::Value;
 
