@@ -80,6 +80,25 @@ fn list(view: &NodeView, count: usize, service: impl Fn(usize) -> usize) -> Dura
     began.elapsed()
 }
 
+/// The same in pages.
+fn pages(view: &NodeView, count: usize) -> Duration {
+    let (mut out, mut took) = (BytesMut::new(), Duration::ZERO);
+    for from in (0..count).step_by(500) {
+        let to = count.min(from + 500);
+        let items: Vec<String> = (from..to).map(|number| slice(number, number / 10, 10, false)).collect();
+        let next = if to == count { String::new() } else { format!("page-{to}") };
+        let body = format!(r#"{{"metadata":{{"resourceVersion":"90","continue":"{next}"}},"items":[{}]}}"#, items.join(","));
+        let token = if from == 0 { String::new() } else { format!("&continue=page-{from}") };
+        let began = Instant::now();
+        let mut stream = open(view, &format!("limit=500{token}"));
+        stream.push(body.as_bytes(), &mut out).expect("a good page");
+        stream.finish(&mut out).expect("a whole page");
+        took += began.elapsed();
+        out.clear();
+    }
+    took
+}
+
 fn watch(view: &NodeView) -> Stream {
     open(view, "watch=true&resourceVersion=90&allowWatchBookmarks=true")
 }
@@ -117,6 +136,11 @@ fn main() {
     for count in sizes([250, 1000, 4000, 10_000]) {
         let cluster = cluster(1, ladder, true);
         row(count, list(&cluster.node("node-0"), count, |_| 0));
+    }
+    head("a list in pages of 500", "slice");
+    for count in sizes([10_000, 20_000, 40_000, 80_000]) {
+        let cluster = cluster(count / 10, "openyurt.io/nodepool", false);
+        row(count, pages(&cluster.node("node-0"), count));
     }
     head("an event that changes which of its keys counts", "slice");
     for count in sizes([250, 1000, 4000, 10_000]) {

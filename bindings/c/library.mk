@@ -41,7 +41,7 @@ install: lib
 test-c: lib
 	$(CARGO) rustc -p poolscope-capi --lib --crate-type staticlib
 	$(MAKE) -C bindings/c headers all test memcheck helgrind OUT=$(abspath $(C)) LIBPOOLSCOPE_UNOPTIMISED=$(abspath $(BUILT))/debug/libpoolscope_capi.a
-	POOLSCOPE_C_FILTER=$(abspath $(C))/filter $(CARGO) test -p poolscope-capi --test c -- --ignored
+	POOLSCOPE_C_FILTER=$(abspath $(C))/filter $(CARGO) test --workspace --features poolscope/k8s-openapi --test c -- --ignored
 	$(MAKE) install PREFIX=$(abspath $(C))/installed >/dev/null
 	bindings/c/tests/install.sh $(abspath $(C))/installed
 

@@ -43,6 +43,8 @@ pub(crate) struct Ledger {
     /// Everything up to here was given to the client, or would have told it nothing: W of wire 4.5. Unknown until the
     /// initial phase is over.
     pub(crate) high: Version,
+    /// It knows of several clients that were told to list again, whose versions may leave gaps.
+    pub(crate) is_merged: bool,
     /// The list that it begins with was given to a client of which nothing may be known.
     pub(crate) began_in_doubt: bool,
     /// Changes of facts up to this generation were looked at.
@@ -56,7 +58,7 @@ pub(crate) struct Ledger {
     pub(crate) missing: BTreeSet<u32>,
     /// Objects that were said by a refresh at `recent_at`, whose originals are kept until `high` moves: the connection may break
     /// before they arrive, and the watch that goes on from there owes them again.
-    recent: Vec<u32>,
+    recent: BTreeSet<u32>,
     recent_at: Version,
     /// Objects of a kind that may be hidden which are gone and were given: a client that goes on from before may have them,
     /// and is sent their events again.
@@ -112,12 +114,13 @@ impl Ledger {
             digests,
             floor: Version::default(),
             high: Version::default(),
+            is_merged: false,
             began_in_doubt: false,
             generation,
             owed: BTreeSet::new(),
             repeat: BTreeSet::new(),
             missing: BTreeSet::new(),
-            recent: Vec::new(),
+            recent: BTreeSet::new(),
             recent_at: Version::default(),
             gone: HashSet::new(),
         }
@@ -246,6 +249,16 @@ impl Ledger {
     /// How every object of a Service in one family is seen, or owed; `None` if that is not known.
     pub(crate) fn lens_of(&self, service: &[u8], family: u8) -> Option<Lens> {
         self.groups.get(&(self.services.id(service)?, family))?.lens
+    }
+
+    /// An object was judged, and is seen so. If its siblings are seen otherwise, facts have changed in between: how the group
+    /// is seen is not known until every one of them was looked at.
+    pub(crate) fn set_lens(&mut self, id: u32, lens: Lens) {
+        let entry = &mut self.entries[id as usize];
+        entry.lens = lens;
+        if let Some(group) = entry.service.and_then(|service| self.groups.get_mut(&(service, entry.family))) {
+            group.lens = group.lens.filter(|known| *known == lens);
+        }
     }
 
     /// From now on every object of a Service in one family is seen so, or owed; `None`: that is not kept.
@@ -396,6 +409,24 @@ impl Ledger {
         self.vacant.push(id);
     }
 
+    /// Puts what the client of an older ledger may hold beside what this one's may. Nothing goes on from either. Returns
+    /// whether something had to be forgotten, so that nothing is known of clients up to [`Ledger::reach`].
+    pub(crate) fn merge(&mut self, older: &Ledger) -> bool {
+        self.agree(older, self.high);
+        self.is_merged = true;
+        self.floor = if older.floor.is_before(self.floor) { older.floor } else { self.floor };
+        let forgets = self.gone.len() > MAX_GONE;
+        if forgets {
+            self.gone.clear();
+        }
+        forgets
+    }
+
+    /// How many objects it knows of.
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
+    }
+
     /// Forgets what is gone if it has become too much: of a client from before it is not known any more what it has.
     fn bound_gone(&mut self) {
         if self.gone.len() > MAX_GONE {
@@ -419,7 +450,7 @@ impl Ledger {
     pub(crate) fn keep_recent(&mut self, id: u32) {
         self.drop_recent();
         self.recent_at = self.high;
-        self.recent.push(id);
+        self.recent.insert(id);
     }
 
     /// Drops the originals that [`Ledger::keep_recent`] kept, if `high` has moved.

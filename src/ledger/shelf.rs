@@ -51,6 +51,9 @@ const CAPACITY: usize = 1024;
 /// cannot be told from theirs.
 const MAX_COMPARED: usize = 16;
 
+/// Up to how many objects the ledger of a list is copied from page to page.
+const MAX_COPIED: usize = 4096;
+
 /// Bytes of originals that unused ledgers may keep, whatever the limit, of objects that are due to their clients when these
 /// come back.
 const MAX_DUE: usize = 64 << 20;
@@ -120,6 +123,8 @@ struct Slot {
     ledger: Shared,
     /// When it was given back, and the bytes of its originals; `None`: a stream uses it.
     unused: Option<(u64, usize)>,
+    /// Of its originals only those are left that are due.
+    is_trimmed: bool,
 }
 
 /// A ledger that a stream uses. Dropped, it is free for the next stream.
@@ -242,7 +247,7 @@ impl Shelf {
         let id = self.number();
         let key = self.keys.get_key_value(key).map_or_else(|| Arc::new(key.clone()), |(key, _)| key.clone());
         self.keys.entry(key.clone()).or_default().used.insert(id);
-        self.slots.insert(id, Slot { key, stage, ledger, unused: None });
+        self.slots.insert(id, Slot { key, stage, ledger, unused: None, is_trimmed: false });
         id
     }
 
@@ -264,7 +269,7 @@ impl Shelf {
         of_key.unused.insert(id);
         let Some(slot) = self.slots.get_mut(&id) else { return };
         let retained = lock(&slot.ledger).retained();
-        slot.unused = Some((order, retained));
+        (slot.unused, slot.is_trimmed) = (Some((order, retained)), false);
         self.unused.insert((order, id));
         self.retained += retained;
         let (key, stage) = (slot.key.clone(), std::mem::discriminant(&slot.stage));
@@ -285,15 +290,22 @@ impl Shelf {
     /// Puts what the clients of two ledgers may hold into one. Their clients were told to list again, so that no watch goes on
     /// from either.
     fn merge(&mut self, older: u64, newer: u64) {
-        self.take_unused(older);
-        let Some(older) = self.slots.remove(&older) else { return };
-        let Some(newer) = self.slots.get(&newer) else { return };
+        let Some(into) = self.slots.get(&newer).map(|slot| slot.ledger.clone()) else { return };
+        let Some(from) = self.slots.get(&older).map(|slot| slot.ledger.clone()) else { return };
         // Never two locks of ledgers at once.
-        let older = lock(&older.ledger).clone();
-        let mut newer = lock(&newer.ledger);
-        let high = newer.high;
-        newer.agree(&older, high);
-        newer.floor = if older.floor.is_before(newer.floor) { older.floor } else { newer.floor };
+        let from = lock(&from).clone();
+        let mut into = lock(&into);
+        if into.high.is_before(from.high) {
+            // It has come further, with objects that the other one never heard of.
+            drop(into);
+            return self.throw(older);
+        }
+        let (forgets, reach) = (into.merge(&from), into.reach());
+        drop(into);
+        self.take_unused(older);
+        if let Some(slot) = self.slots.remove(&older).filter(|_| forgets) {
+            self.doubt(slot.key, reach);
+        }
     }
 
     /// Lets the oldest originals go where all together are too many.
@@ -306,18 +318,20 @@ impl Shelf {
             let Some(slot) = self.slots.get_mut(id) else { continue };
             let Some((_, retained)) = &mut slot.unused else { continue };
             // The one that was given back last is kept whatever its size: its client is about to come.
-            if kept + due > 0 && kept + *retained > self.max_retained {
-                let mut ledger = lock(&slot.ledger);
-                // Without what is due its client would be told to list again, and find others in its way once more.
-                *retained = ledger.keep_what_is_due();
-                if due + *retained > self.max_retained.max(MAX_DUE) {
-                    ledger.keep_no_originals();
-                    *retained = 0;
-                }
-                due += *retained;
-            } else {
+            if !slot.is_trimmed && (kept + due == 0 || kept + *retained <= self.max_retained) {
                 kept += *retained;
+                continue;
             }
+            // Without what is due its client would be told to list again, and find others in its way once more.
+            if !slot.is_trimmed {
+                *retained = lock(&slot.ledger).keep_what_is_due();
+                slot.is_trimmed = true;
+            }
+            if *retained > 0 && due + *retained > self.max_retained.max(MAX_DUE) {
+                lock(&slot.ledger).keep_no_originals();
+                *retained = 0;
+            }
+            due += *retained;
         }
         self.retained = kept + due;
     }
@@ -381,9 +395,10 @@ impl Shelf {
         let (ledgers, _) = self.compared(key);
         let is_known = ledgers.iter().any(|(slot, _)| {
             let ledger = lock(&slot.ledger);
-            slot.stage == Stage::Past && ledger.floor.is_covered_by(start) && start.is_covered_by(ledger.high)
+            let is_in_range = ledger.floor.is_covered_by(start) && start.is_covered_by(ledger.high);
+            slot.stage == Stage::Past && !ledger.is_merged && is_in_range
         });
-        if !is_known {
+        if !is_known && start != Version::default() {
             self.doubt(Arc::new(key.clone()), start);
         }
     }
@@ -407,19 +422,32 @@ impl Shelf {
         let (slots, anything) = self.compared(key);
         // The pages of a list are nothing to a client before the last one.
         let ledgers = slots.iter().filter(|(slot, _)| !matches!(slot.stage, Stage::Page(_))).map(|(slot, _)| slot.ledger.clone());
-        let is_new = !self.keys.contains_key(key) && !self.doubts.contains_key(key);
+        let is_new = !self.keys.contains_key(key);
         Before { ledgers: ledgers.collect(), doubt: self.doubt_of(key), anything, is_new }
     }
 
-    /// A copy of the ledger of the pages before the one that `token` asks for: a page may be asked for again. Where another
-    /// client reads the same pages it knows only what the two agree on.
-    pub(crate) fn page(&self, key: &Key, token: &str) -> Option<Lease> {
-        let (slots, _) = self.compared(key);
-        let mut found = slots.iter().rev().filter(|(slot, _)| matches!(&slot.stage, Stage::Page(own) if own == token));
-        let mut copy = lock(&found.next()?.0.ledger).clone();
-        for (other, _) in found {
+    /// The ledger of the pages before the one that `token` asks for. A page may be asked for again, so that it is a copy, unless
+    /// the list is so long that copies would take more time than its items. Where another client reads the same pages a copy
+    /// knows only what the two agree on.
+    pub(crate) fn page(shelf: &Arc<Mutex<Shelf>>, key: &Key, token: &str) -> Option<Lease> {
+        let mut guard = lock_shelf(shelf);
+        let (slots, _) = guard.compared(key);
+        let is_it = |slot: &Slot| matches!(&slot.stage, Stage::Page(own) if own == token);
+        let found: Vec<(Shared, u64, bool)> =
+            slots.into_iter().filter(|(slot, _)| is_it(slot)).map(|(slot, id)| (slot.ledger.clone(), id, slot.unused.is_some())).collect();
+        let ((ledger, id, is_unused), others) = found.split_last()?;
+        if others.is_empty() && *is_unused && lock(ledger).len() > MAX_COPIED {
+            guard.take_unused(*id);
+            if let Some(of_key) = guard.of_key(*id) {
+                of_key.used.insert(*id);
+            }
+            return Some(Lease { ledger: ledger.clone(), slot: Some((shelf.clone(), *id)) });
+        }
+        drop(guard);
+        let mut copy = lock(ledger).clone();
+        for (other, ..) in others.iter().rev() {
             let floor = copy.floor;
-            copy.agree(&lock(&other.ledger), floor);
+            copy.agree(&lock(other), floor);
         }
         Some(Lease::of(copy))
     }
@@ -438,11 +466,14 @@ impl Shelf {
             let ledger = lock(&slot.ledger);
             matches!(slot.stage, Stage::Ready | Stage::Past) && ledger.floor.is_covered_by(start) && start.is_covered_by(ledger.high)
         };
+        // One whose initial events never ended keeps what it was given, and may come back at any of these versions.
+        let is_unfinished = |slot: &Slot| slot.stage == Stage::Initial && start.is_covered_by(lock(&slot.ledger).reach());
+        let are_unfinished = slots.iter().any(|(slot, _)| is_unfinished(slot));
         let candidates: Vec<(&Slot, u64)> = slots.into_iter().filter(|(slot, _)| fits(slot)).collect();
         let mut ready = candidates.iter().rev().filter(|(slot, _)| slot.stage == Stage::Ready);
         let unused = ready.clone().find(|(slot, _)| slot.unused.is_some());
         let &(own, id) = unused.or_else(|| ready.next())?;
-        let is_doubtful = unused.is_none() || are_more || start.is_covered_by(guard.doubt_of(key));
+        let is_doubtful = unused.is_none() || are_more || are_unfinished || start.is_covered_by(guard.doubt_of(key));
         let ledger = own.ledger.clone();
         let began_in_doubt = std::mem::take(&mut lock(&ledger).began_in_doubt);
         if candidates.len() == 1 && !is_doubtful {

@@ -122,7 +122,7 @@ impl Follow {
         let (mut lease, phase) = match (target.verb, &target.continues) {
             (Verb::List | Verb::Get, None) => (begin(), Phase::List { first: true, whole: true }),
             (Verb::List | Verb::Get, Some(token)) => {
-                let page = lock_shelf(shelf).page(&key, token);
+                let page = Shelf::page(shelf, &key, token);
                 let whole = page.is_some();
                 (page.unwrap_or_else(begin), Phase::List { first: false, whole })
             }
@@ -143,11 +143,17 @@ impl Follow {
         if phase != Phase::Live && !alone {
             before = lock_shelf(shelf).before(&key);
             // Who asks for no older state than one that it has seen has seen one, through another process.
-            before.anything |= before.is_new && !target.is_from_now();
-            lock(lease.ledger()).began_in_doubt |= before.is_in_doubt();
-            if phase == (Phase::Initial { announced: false }) {
-                lease.put(shelf, &key, Stage::Initial);
+            if before.is_new && !target.is_from_now() {
+                let mut guard = lock_shelf(shelf);
+                guard.doubt(Arc::new(key.clone()), target.start());
+                before = guard.before(&key);
             }
+            lock(lease.ledger()).began_in_doubt |= before.is_in_doubt();
+        }
+        // What its client keeps of these it keeps at once, and it may come back before it can be gone on from.
+        let is_from_now = phase == Phase::Live && target.is_from_now();
+        if !alone && (phase == (Phase::Initial { announced: false }) || is_from_now) {
+            lease.put(shelf, &key, Stage::Initial);
         }
         Ok(Some(Follow {
             lease,
@@ -248,8 +254,8 @@ impl Follow {
         }
         rule.tell(&judged);
         let live = self.phase == Phase::Live;
+        ledger.set_lens(id, judged.lens);
         let entry = ledger.entry_mut(id);
-        entry.lens = judged.lens;
         if judged.hidden {
             entry.said(Form::None, version, false);
             ledger.settled(id);
@@ -407,8 +413,8 @@ impl Follow {
             rule.tell(&judged);
             let normal = Normal::of(self.kind, self.encoding, &object, outline);
             let digest = digest(&ledger, &mut self.form, &normal, &unit, outline, edit);
+            ledger.set_lens(id, judged.lens);
             let entry = ledger.entry_mut(id);
-            entry.lens = judged.lens;
             entry.said(Form::Digest(digest), entry.version, false);
             if earlier.under_version.may_differ(digest) {
                 ledger.repeat.insert(id);

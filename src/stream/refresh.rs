@@ -147,8 +147,8 @@ impl Follow {
             false => Form::Digest(digest(ledger, &mut self.form, &normal, &unit, outline, edit)),
         };
         let high = ledger.high;
+        ledger.set_lens(id, judged.lens);
         let entry = ledger.entry_mut(id);
-        entry.lens = judged.lens;
         let (has, live) = (entry.has(), self.phase == Phase::Live);
         // What is hidden from a client that does not have it needs no word.
         let says = entry.sent != Some(form) || again && form != Form::None;
@@ -177,7 +177,7 @@ impl Follow {
         }
         if !self.keeps(ledger, id, original.len(), &judged.keys) {
             // Should the connection break before it arrives, the watch that goes on from here owes it once more.
-            match says && live {
+            match says && live && high != Version::default() {
                 true => ledger.keep_recent(id),
                 false => ledger.keep(id, None),
             }

@@ -339,6 +339,21 @@ fn initial_events_whose_end_nothing_announces_correct_each_other() {
 }
 
 #[test]
+fn keys_that_go_and_come_back_between_two_refreshes_leave_nothing_as_it_was_without_them() {
+    for encoding in ENCODINGS {
+        let keys = "kubernetes.io/hostname,*";
+        let (mut facts, client) = asking(encoding, keys);
+        let mut watch = client.follow(90, &[object("web-1", 70, "me other"), object("web-2", 71, "other")]);
+        assert_eq!(watch.modified(&object("web-2", 91, "me other")), ["MODIFIED web-2@91 me"]);
+        facts.annotate("web", "");
+        assert_eq!(watch.modified(&object("web-1", 92, "me friend other")), ["MODIFIED web-1@92 me friend other"]);
+        facts.annotate("web", keys);
+        assert!(watch.stream.is_behind());
+        assert_eq!(watch.refresh(), ["MODIFIED web-1@92 me", "BOOKMARK @92"]);
+    }
+}
+
+#[test]
 fn what_initial_events_say_twice_under_one_version_is_said_again_when_they_are_over() {
     for encoding in ENCODINGS {
         let (_facts, client) = asking(encoding, LADDER);

@@ -190,11 +190,39 @@ fn clients_that_were_told_to_list_again_are_remembered_together() {
     }
     assert_eq!((unused(&shelf), doubt(&shelf, "a")), (vec![4, 5, 6, 7], Version::default()));
     assert_eq!(lock_shelf(&shelf).before(&key("a")).look(NAME, at(1)).under_version, Forms::Any);
-    // Whoever comes back where one of them was is not doubted for it.
-    lock_shelf(&shelf).expired(&key("a"), at(2));
+    // Whoever comes back where one of them was is not doubted for it, unless it is not known any more where that was.
+    lock_shelf(&shelf).expired(&key("a"), at(6));
     assert_eq!(doubt(&shelf, "a"), Version::default());
-    lock_shelf(&shelf).expired(&key("a"), at(8));
-    assert_eq!(doubt(&shelf, "a"), at(8));
+    for version in [3, 8] {
+        lock_shelf(&shelf).expired(&key("a"), at(version));
+        assert_eq!(doubt(&shelf, "a"), at(version));
+    }
+}
+
+#[test]
+fn one_that_has_come_further_is_not_merged_into_one_that_has_not() {
+    let shelf = shelf(usize::MAX);
+    for high in [9, 3, 4, 5, 6] {
+        drop(ledger(&shelf, "a", Stage::Past, high, 17, 0));
+    }
+    assert_eq!((unused(&shelf), doubt(&shelf, "a")), (vec![3, 4, 5, 6], at(9)));
+}
+
+#[test]
+fn what_is_left_of_originals_is_not_looked_at_again() {
+    let shelf = shelf(100);
+    let due = |node: &str| {
+        let lease = ledger(&shelf, node, Stage::Ready, 1, 17, 80);
+        let id = lock(lease.ledger()).find(NAME).unwrap();
+        lock(lease.ledger()).owed.insert(id);
+    };
+    due("a");
+    due("b");
+    // What is due stays, whatever the limit.
+    assert_eq!(retained(&shelf), [80, 80]);
+    drop(ledger(&shelf, "c", Stage::Ready, 1, 17, 80));
+    drop(ledger(&shelf, "d", Stage::Ready, 1, 17, 80));
+    assert_eq!(retained(&shelf), [80, 80, 0, 80]);
 }
 
 #[test]
@@ -203,7 +231,7 @@ fn a_doubt_is_over_when_it_was_answered_often_enough() {
     lock_shelf(&shelf).expired(&key("a"), at(8));
     for list in 0..LISTS_IN_DOUBT as u64 {
         let before = lock_shelf(&shelf).before(&key("a"));
-        assert!(before.is_in_doubt() && !before.is_new);
+        assert!(before.is_in_doubt());
         assert_eq!((before.look(NAME, at(8)).last, before.look(NAME, at(9)).under_version), (Forms::Any, Forms::None));
         let lease = ledger(&shelf, "a", Stage::Ready, 20 + list, 17, 0);
         lock(lease.ledger()).began_in_doubt = true;

@@ -68,7 +68,8 @@ pub fn act(server: &mut Server, rng: &mut Rng, facts: bool) -> String {
     let what = match rng.below(if facts { 100 } else { 62 }) {
         0..=61 => slice(server, rng),
         62..=76 => service(server, rng),
-        77..=85 => move_node(server, rng),
+        77..=78 => flap(server, rng),
+        79..=85 => move_node(server, rng),
         86..=96 => pool(server, rng),
         _ => node(server, rng),
     };
@@ -76,6 +77,26 @@ pub fn act(server: &mut Server, rng: &mut Rng, facts: bool) -> String {
         true => format!("{what}: nothing new"),
         false => format!("{what} @{}", server.rv),
     }
+}
+
+/// A Service asks for something else for a while, and meanwhile its slices change.
+fn flap(server: &mut Server, rng: &mut Rng) -> String {
+    let (namespace, name) = (*rng.of(&NAMESPACES), *rng.of(&SERVICES));
+    let key = format!("{namespace}/{name}");
+    let Some(before) = server.get(Kind::Service, &key).map(|object| object.body.clone()) else {
+        return format!("there is no service {key} to flap");
+    };
+    let meanwhile = a_service(&key, rng);
+    server.put(Kind::Service, &key, meanwhile);
+    for at in 0..SLICES {
+        let conditions = conditions(rng);
+        change_slice(server, &format!("{namespace}/{name}-{at}"), |slice, grows| {
+            slice.endpoints.iter_mut().take(1).for_each(|endpoint| endpoint.conditions = conditions.clone());
+            *grows = true;
+        });
+    }
+    server.put(Kind::Service, &key, before);
+    format!("service {key} flaps")
 }
 
 /// One of the facts changes.
