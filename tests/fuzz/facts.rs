@@ -14,7 +14,11 @@ const KINDS: [(&str, &str, &str); 5] = [
     ("Node", "/api/v1/nodes", r#"{"membership":{"nodeLabel":"zone"}}"#),
     ("NodePool", "/apis/apps.openyurt.io/v1beta2/nodepools", "{}"),
     ("NodeBucket", "/apis/apps.openyurt.io/v1alpha1/nodebuckets", r#"{"membership":"nodeBucket"}"#),
-    ("CiliumNode", "/apis/cilium.io/v2/ciliumnodes", r#"{"membership":{"ciliumNodeLabel":"zone"}}"#),
+    (
+        "CiliumNode",
+        "/apis/cilium.io/v2/ciliumnodes",
+        r#"{"membership":{"ciliumNodeLabel":"zone"}}"#,
+    ),
 ];
 
 /// The first byte says what the body is, the second how it is cut.
@@ -30,15 +34,18 @@ pub fn check(input: &[u8]) -> Looked {
         Form::List => path.to_owned(),
         Form::Watch => format!("{path}?watch=true&resourceVersion=9"),
     };
-    let (request, head) =
-        (Request::get(target), Head::ok(if protobuf { "application/vnd.kubernetes.protobuf" } else { "application/json" }));
+    let (request, head) = (
+        Request::get(target),
+        Head::ok(if protobuf { "application/vnd.kubernetes.protobuf" } else { "application/json" }),
+    );
     let learn = |sizes: &mut dyn Iterator<Item = usize>| {
         let cluster = Cluster::new(Config::from_json(config).unwrap()).unwrap();
         let result = feed(&cluster, &request, &head, body, sizes);
         (cluster, result)
     };
     let (cluster, result) = learn(&mut std::iter::repeat(usize::MAX));
-    let (chunked, same) = learn(&mut random_chunks(u64::from(seed), if seed == 0 { 1 } else { 40 }));
+    let (chunked, same) =
+        learn(&mut random_chunks(u64::from(seed), if seed == 0 { 1 } else { 40 }));
     assert_eq!(result, same, "chunks make a difference to the error");
     assert_eq!(said(&cluster), said(&chunked), "chunks make a difference to what is learned");
     passes(&request, &head, config, body, &result);
@@ -52,13 +59,23 @@ pub fn check(input: &[u8]) -> Looked {
         assert_eq!(said(&cluster).0, before.0, "the same once more is news");
     }
     match (protobuf, form) {
-        (false, Form::List) => compare(&cluster, kind, body).map_or(Looked::Refused, |()| Looked::Compared),
-        (false, Form::Get) => compare_one(&cluster, kind, body).map_or(Looked::Refused, |()| Looked::Compared),
+        (false, Form::List) => {
+            compare(&cluster, kind, body).map_or(Looked::Refused, |()| Looked::Compared)
+        }
+        (false, Form::Get) => {
+            compare_one(&cluster, kind, body).map_or(Looked::Refused, |()| Looked::Compared)
+        }
         _ => Looked::Refused,
     }
 }
 
-fn feed(cluster: &Cluster, request: &Request, head: &Head, body: &[u8], sizes: &mut dyn Iterator<Item = usize>) -> Result<(), Error> {
+fn feed(
+    cluster: &Cluster,
+    request: &Request,
+    head: &Head,
+    body: &[u8],
+    sizes: &mut dyn Iterator<Item = usize>,
+) -> Result<(), Error> {
     let mut feed = cluster.feed(request, head).unwrap();
     let mut rest = body;
     while !rest.is_empty() {
@@ -73,13 +90,20 @@ fn feed(cluster: &Cluster, request: &Request, head: &Head, body: &[u8], sizes: &
 fn said(cluster: &Cluster) -> (u64, BTreeSet<String>, String, String) {
     let changes = cluster.changes_since(0).unwrap_or_default();
     let changes = changes.iter().map(|change| format!("{change:?}")).collect();
-    (cluster.generation(), changes, format!("{:?}", cluster.counters()), format!("{:?}", cluster.missing("node")))
+    (
+        cluster.generation(),
+        changes,
+        format!("{:?}", cluster.counters()),
+        format!("{:?}", cluster.missing("node")),
+    )
 }
 
 /// A body that teaches passes as it is, and teaches the same on its way to a client.
 fn passes(request: &Request, head: &Head, config: &str, body: &[u8], expected: &Result<(), Error>) {
     let cluster = Cluster::new(Config::from_json(config).unwrap()).unwrap();
-    let Ok(Opened::Rewrite(stream)) = cluster.node("node").open(request, head) else { panic!("{request:?} teaches") };
+    let Ok(Opened::Rewrite(stream)) = cluster.node("node").open(request, head) else {
+        panic!("{request:?} teaches")
+    };
     let (out, result) = run(stream, body, std::iter::repeat(usize::MAX));
     assert_eq!(&result, expected);
     assert!(body.starts_with(&out), "what teaches is changed");
@@ -132,7 +156,8 @@ fn compare_items(cluster: &Cluster, kind: &str, items: &[Json]) -> Read<()> {
     for (header, item) in last.values() {
         match kind {
             "Service" => {
-                let keys = header.annotations.get("openyurt.io/topologyKeys").map_or("", String::as_str);
+                let keys =
+                    header.annotations.get("openyurt.io/topologyKeys").map_or("", String::as_str);
                 let known = cluster.node("node").topology_of(&header.namespace, &header.name);
                 assert_eq!(known, Some(super::keys::word(keys)), "{header:?}");
             }
@@ -149,9 +174,11 @@ fn compare_items(cluster: &Cluster, kind: &str, items: &[Json]) -> Read<()> {
                 }
             }
             _ => {
-                let pool = header.labels.get("openyurt.io/pool-name").cloned().unwrap_or_default();
+                // A bucket without the label, or with an empty one, is of no pool.
+                let pool =
+                    header.labels.get("openyurt.io/pool-name").filter(|pool| !pool.is_empty());
                 for node in nodes_of_bucket(item)? {
-                    pools.entry(node).or_default().insert(pool.clone());
+                    pools.entry(node).or_default().extend(pool.cloned());
                 }
             }
         }
@@ -166,9 +193,18 @@ fn compare_items(cluster: &Cluster, kind: &str, items: &[Json]) -> Read<()> {
 /// `.status.nodes`. Go takes a null for an empty name, which no node has.
 fn nodes_of_pool(pool: &Json) -> Read<Vec<String>> {
     let mut nodes = Vec::new();
-    for (_, status) in pool.members()?.iter().filter(|(key, value)| key == "status" && *value != Json::Null) {
+    for (_, status) in
+        pool.members()?.iter().filter(|(key, value)| key == "status" && *value != Json::Null)
+    {
         for (_, value) in status.members()?.iter().filter(|(key, _)| key == "nodes") {
-            nodes = value.elements()?.iter().map(Json::pointer).collect::<Read<Vec<_>>>()?.into_iter().flatten().collect();
+            nodes = value
+                .elements()?
+                .iter()
+                .map(Json::pointer)
+                .collect::<Read<Vec<_>>>()?
+                .into_iter()
+                .flatten()
+                .collect();
         }
     }
     Ok(nodes)

@@ -1,4 +1,5 @@
-//! JSON as Go's decoder reads it: what is written twice is there twice, and what that means depends on the field's type.
+//! JSON as Go's decoder reads it: what is written twice is there twice, and what that means depends
+//! on the field's type.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -81,7 +82,10 @@ impl Json {
     /// The values of a body, one after the other. Go reads what is wrong with UTF-8 as U+FFFD.
     pub fn values(body: &[u8]) -> Read<Vec<Json>> {
         let text = String::from_utf8_lossy(body);
-        serde_json::Deserializer::from_str(&text).into_iter().collect::<Result<_, _>>().map_err(|_| Refused)
+        serde_json::Deserializer::from_str(&text)
+            .into_iter()
+            .collect::<Result<_, _>>()
+            .map_err(|_| Refused)
     }
 
     pub fn members(&self) -> Read<&[(String, Json)]> {
@@ -112,7 +116,8 @@ impl Json {
         }
     }
 
-    /// A field that is a map of strings: an object comes on top of what is there, a null empties it.
+    /// A field that is a map of strings: an object comes on top of what is there, a null empties
+    /// it.
     pub fn map(&self, into: &mut BTreeMap<String, String>) -> Read<()> {
         if *self == Json::Null {
             into.clear();

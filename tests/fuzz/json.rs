@@ -1,4 +1,5 @@
-//! JSON bodies: what is left of them is what is left of the values in them when a naive filter has gone over them.
+//! JSON bodies: what is left of them is what is left of the values in them when a naive filter has
+//! gone over them.
 
 use super::go::{Header, Json, Read, Refused};
 use super::world::{Case, Form, Kind, Looked, is_limit, show};
@@ -11,9 +12,17 @@ pub fn check(form: Form, input: &[u8]) -> Looked {
     match filtered {
         Ok(filtered) => {
             let mut rest = case.body.iter();
-            assert!(filtered.iter().all(|byte| rest.any(|other| other == byte)), "bytes that were not there:\n{}", show(&filtered));
+            assert!(
+                filtered.iter().all(|byte| rest.any(|other| other == byte)),
+                "bytes that were not there:\n{}",
+                show(&filtered)
+            );
             let left = Json::values(&filtered);
-            assert!(left.as_ref() == Ok(&expected), "not what should be left:\n{}\n{expected:?}\n{left:?}", show(&filtered));
+            assert!(
+                left.as_ref() == Ok(&expected),
+                "not what should be left:\n{}\n{expected:?}\n{left:?}",
+                show(&filtered)
+            );
             Looked::Compared
         }
         Err(error) if is_limit(&error) => Looked::Refused,
@@ -21,13 +30,16 @@ pub fn check(form: Form, input: &[u8]) -> Looked {
     }
 }
 
-/// The values that should be left; nothing is said of bodies that no decoder takes, or of another kind.
+/// The values that should be left; nothing is said of bodies that no decoder takes, or of another
+/// kind.
 fn expected(case: &Case<'_>) -> Read<Vec<Json>> {
     let mut values = Json::values(case.body)?;
     match (case.form, &mut *values) {
         (Form::Get, [object]) => filter(case, object)?,
         (Form::List, [list]) => filter_list(case, list)?,
-        (Form::Watch, events) => events.iter_mut().try_for_each(|event| filter_event(case, event))?,
+        (Form::Watch, events) => {
+            events.iter_mut().try_for_each(|event| filter_event(case, event))?
+        }
         _ => return Err(Refused),
     }
     Ok(values)
@@ -59,7 +71,8 @@ fn filter_event(case: &Case<'_>, event: &mut Json) -> Read<()> {
         value.text(&mut kind)?;
     }
     let Json::Object(members) = event else { return Err(Refused) };
-    let mut objects: Vec<&mut Json> = members.iter_mut().filter(|(key, _)| key == "object").map(|(_, value)| value).collect();
+    let mut objects: Vec<&mut Json> =
+        members.iter_mut().filter(|(key, _)| key == "object").map(|(_, value)| value).collect();
     match (kind.as_str(), &mut *objects) {
         ("", _) | (_, []) => Err(Refused),
         ("BOOKMARK" | "ERROR", [_]) => Ok(()),
@@ -73,7 +86,9 @@ fn filter_event(case: &Case<'_>, event: &mut Json) -> Read<()> {
 fn filter(case: &Case<'_>, object: &mut Json) -> Read<()> {
     let header = Header::read(object)?;
     let is_own = |said: &str, own: &str| said.is_empty() || said == own;
-    if !is_own(&header.kind, case.kind.name()) || !is_own(&header.api_version, case.kind.api_version()) {
+    if !is_own(&header.kind, case.kind.name())
+        || !is_own(&header.api_version, case.kind.api_version())
+    {
         return Err(Refused);
     }
     let service = match case.kind {
@@ -85,8 +100,12 @@ fn filter(case: &Case<'_>, object: &mut Json) -> Read<()> {
     for (key, value) in members {
         match (key.as_str(), case.kind) {
             ("addressType", Kind::Slice | Kind::Beta) => drop(value.pointer()?),
-            ("endpoints", Kind::Slice) => retain(value, |endpoint| conditions(endpoint).and(Ok(keeps(node_name(endpoint)?))))?,
-            ("endpoints", Kind::Beta) => retain(value, |endpoint| conditions(endpoint).and(Ok(keeps(hostname(endpoint)?))))?,
+            ("endpoints", Kind::Slice) => {
+                retain(value, |endpoint| conditions(endpoint).and(Ok(keeps(node_name(endpoint)?))))?
+            }
+            ("endpoints", Kind::Beta) => {
+                retain(value, |endpoint| conditions(endpoint).and(Ok(keeps(hostname(endpoint)?))))?
+            }
             ("subsets", Kind::Endpoints) => retain(value, |subset| filter_subset(subset, &keeps))?,
             _ => {}
         }
@@ -98,7 +117,10 @@ fn filter(case: &Case<'_>, object: &mut Json) -> Read<()> {
 fn filter_subset(subset: &mut Json, keeps: &impl Fn(Option<String>) -> bool) -> Read<bool> {
     let mut left = 0;
     if let Json::Object(members) = subset {
-        for (_, addresses) in members.iter_mut().filter(|(key, _)| matches!(key.as_str(), "addresses" | "notReadyAddresses")) {
+        for (_, addresses) in members
+            .iter_mut()
+            .filter(|(key, _)| matches!(key.as_str(), "addresses" | "notReadyAddresses"))
+        {
             retain(addresses, |address| Ok(keeps(node_name(address)?)))?;
             left += addresses.elements()?.len();
         }
@@ -125,7 +147,9 @@ fn retain(array: &mut Json, mut keeps: impl FnMut(&mut Json) -> Read<bool>) -> R
 /// Conditions are a struct, which ladders look into.
 fn conditions(endpoint: &Json) -> Read<()> {
     if let Json::Object(members) = endpoint {
-        for (_, value) in members.iter().filter(|(key, value)| key == "conditions" && *value != Json::Null) {
+        for (_, value) in
+            members.iter().filter(|(key, value)| key == "conditions" && *value != Json::Null)
+        {
             value.members()?;
         }
     }

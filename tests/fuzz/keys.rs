@@ -20,16 +20,27 @@ const DIALECTS: [(&str, &str, Asks); 5] = [
 /// The first byte says which dialect, and how the annotation is called; the rest is what it says.
 pub fn check(input: &[u8]) -> Looked {
     let Some((&how, value)) = input.split_first() else { return Looked::Refused };
-    let (of, called) = (usize::from(how) % DIALECTS.len(), usize::from(how) / DIALECTS.len() % DIALECTS.len());
-    let ((config, own, asks), (_, annotation, _)) = (DIALECTS[of], DIALECTS[(of + called) % DIALECTS.len()]);
+    let (of, called) =
+        (usize::from(how) % DIALECTS.len(), usize::from(how) / DIALECTS.len() % DIALECTS.len());
+    let ((config, own, asks), (_, annotation, _)) =
+        (DIALECTS[of], DIALECTS[(of + called) % DIALECTS.len()]);
     let config = Config::from_json(config).unwrap();
     let value = String::from_utf8_lossy(value);
     let service = json!({"metadata": {"namespace": "shop", "name": "web", "annotations": {annotation: value}}});
-    let in_json = asked(&config, "application/json", format!(r#"{{"kind":"ServiceList","items":[{service}]}}"#).as_bytes());
-    let in_protobuf = asked(&config, "application/vnd.kubernetes.protobuf", &protobuf_list(annotation, &value));
+    let in_json = asked(
+        &config,
+        "application/json",
+        format!(r#"{{"kind":"ServiceList","items":[{service}]}}"#).as_bytes(),
+    );
+    let in_protobuf =
+        asked(&config, "application/vnd.kubernetes.protobuf", &protobuf_list(annotation, &value));
     assert_eq!(in_json, in_protobuf, "one says it in JSON, and the other in protobuf");
     // Of an annotation of another dialect nothing is read.
-    assert_eq!(in_json, if annotation == own { asks(&value) } else { "any" }, "{annotation}: {value}");
+    assert_eq!(
+        in_json,
+        if annotation == own { asks(&value) } else { "any" },
+        "{annotation}: {value}"
+    );
     Looked::Compared
 }
 
@@ -88,7 +99,8 @@ fn poolscope(value: &str) -> &'static str {
 
 fn asked(config: &Config, content_type: &str, list: &[u8]) -> &'static str {
     let cluster = Cluster::new(config.clone()).unwrap();
-    let mut feed = cluster.feed(&Request::get("/api/v1/services"), &Head::ok(content_type)).unwrap();
+    let mut feed =
+        cluster.feed(&Request::get("/api/v1/services"), &Head::ok(content_type)).unwrap();
     feed.push(list).unwrap();
     feed.finish().unwrap();
     cluster.node("node").topology_of("shop", "web").expect("the Service is known")

@@ -1,6 +1,7 @@
-//! What the fuzzer does with its bytes, one module for each thing that takes bytes from outside. Each function here takes
-//! any input; what it asserts must hold of every one. `fuzz/` calls them; here they are run on what the fuzzer once found,
-//! and on the recordings, so that a body that has gone blind is noticed.
+//! What the fuzzer does with its bytes, one module for each thing that takes bytes from outside.
+//! Each function here takes any input; what it asserts must hold of every one. `fuzz/` calls them;
+//! here they are run on what the fuzzer once found, and on the recordings, so that a body that has
+//! gone blind is noticed.
 #![allow(missing_docs)]
 
 pub mod facts;
@@ -59,7 +60,10 @@ mod tests {
         let mut seen = 0;
         for (at, folder) in ["get", "list", "watch"].into_iter().enumerate() {
             for recording in Recording::folder(folder) {
-                if !recording.request.target.contains("endpointslices") || recording.body.len() > 200_000 || recording.head.status != 200 {
+                if !recording.request.target.contains("endpointslices")
+                    || recording.body.len() > 200_000
+                    || recording.head.status != 200
+                {
                     continue;
                 }
                 let input = input(0, &recording.body);
@@ -81,7 +85,10 @@ mod tests {
             for recording in Recording::folder(folder) {
                 let kinds = ["services", "nodes", "nodepools", "nodebuckets", "ciliumnodes"];
                 let kind = kinds.iter().position(|kind| recording.request.target.contains(kind));
-                let (Some(kind), true) = (kind, recording.head.status == 200 && !recording.request.target.contains("continue")) else {
+                let (Some(kind), true) = (
+                    kind,
+                    recording.head.status == 200 && !recording.request.target.contains("continue"),
+                ) else {
                     continue;
                 };
                 let protobuf = usize::from(recording.is_protobuf());

@@ -5,11 +5,18 @@ use prost::Message;
 use super::world::{Case, Form, Kind, Looked, show};
 use poolscope_testkit::schema::{self, TypeMeta, Unknown};
 
-/// Filters a body; if it passes, what prost reads from it is what the naive filter leaves of what it read before.
+/// Filters a body; if it passes, what prost reads from it is what the naive filter leaves of what
+/// it read before.
 pub fn check(form: Form, input: &[u8]) -> Looked {
-    let Some(case) = Case::of(form, "application/vnd.kubernetes.protobuf", input) else { return Looked::Refused };
-    let (Ok(filtered), Some(before)) = (case.filtered(), decode(&case, case.body)) else { return Looked::Refused };
-    let Some(after) = decode(&case, &filtered) else { panic!("no decoder reads it any more: {}", show(&filtered)) };
+    let Some(case) = Case::of(form, "application/vnd.kubernetes.protobuf", input) else {
+        return Looked::Refused;
+    };
+    let (Ok(filtered), Some(before)) = (case.filtered(), decode(&case, case.body)) else {
+        return Looked::Refused;
+    };
+    let Some(after) = decode(&case, &filtered) else {
+        panic!("no decoder reads it any more: {}", show(&filtered))
+    };
     let expected: Vec<Part> = before.into_iter().map(|part| part.filtered(&case)).collect();
     assert!(after == expected, "not what should be left:\n{expected:?}\n{after:?}");
     Looked::Compared
@@ -43,18 +50,27 @@ impl Part {
                 let service = metadata.labels.get("kubernetes.io/service-name").map(String::as_str);
                 slice.endpoints.retain(|endpoint| {
                     let hostname = endpoint.topology.get("kubernetes.io/hostname");
-                    let on = if case.kind == Kind::Beta { hostname } else { endpoint.node_name.as_ref() };
+                    let on = if case.kind == Kind::Beta {
+                        hostname
+                    } else {
+                        endpoint.node_name.as_ref()
+                    };
                     case.keeps(&metadata.namespace, service, on.map(String::as_str))
                 });
             }
             Object::Endpoints(endpoints) => {
                 let metadata = endpoints.metadata.clone().unwrap_or_default();
-                let keeps = |on: Option<&str>| case.keeps(&metadata.namespace, Some(&metadata.name), on);
+                let keeps =
+                    |on: Option<&str>| case.keeps(&metadata.namespace, Some(&metadata.name), on);
                 for subset in &mut endpoints.subsets {
                     subset.addresses.retain(|address| keeps(address.node_name.as_deref()));
-                    subset.not_ready_addresses.retain(|address| keeps(address.node_name.as_deref()));
+                    subset
+                        .not_ready_addresses
+                        .retain(|address| keeps(address.node_name.as_deref()));
                 }
-                let is_empty = |subset: &schema::EndpointSubset| subset.addresses.is_empty() && subset.not_ready_addresses.is_empty();
+                let is_empty = |subset: &schema::EndpointSubset| {
+                    subset.addresses.is_empty() && subset.not_ready_addresses.is_empty()
+                };
                 endpoints.subsets.retain(|subset| keeps(None) || !is_empty(subset));
             }
             Object::Other(_) | Object::List(_) => {}
@@ -66,16 +82,26 @@ impl Part {
 fn decode(case: &Case<'_>, body: &[u8]) -> Option<Vec<Part>> {
     match case.form {
         Form::Get => Some(vec![part(case, "", body)?]),
-        Form::Watch => events(body)?.into_iter().map(|(event, object)| part(case, &event, &object)).collect(),
+        Form::Watch => {
+            events(body)?.into_iter().map(|(event, object)| part(case, &event, &object)).collect()
+        }
         Form::List => {
             let Unknown { type_meta, raw, .. } = unknown(body)?;
             let around = type_meta.unwrap_or_default();
             let list = schema::List::decode(&*raw).ok()?;
-            let mut parts = vec![Part { event: String::new(), around: around.clone(), object: Object::List(list.metadata) }];
+            let mut parts = vec![Part {
+                event: String::new(),
+                around: around.clone(),
+                object: Object::List(list.metadata),
+            }];
             let kind = around.kind.strip_suffix("List").unwrap_or(&around.kind).to_owned();
             let of_item = TypeMeta { kind, ..around };
             for item in list.items {
-                parts.push(Part { event: String::new(), around: of_item.clone(), object: object(case, &of_item, item)? });
+                parts.push(Part {
+                    event: String::new(),
+                    around: of_item.clone(),
+                    object: object(case, &of_item, item)?,
+                });
             }
             Some(parts)
         }

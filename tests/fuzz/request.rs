@@ -1,4 +1,5 @@
-//! Requests: which of them are filtered, which teach, and that what is written otherwise and means the same is the same.
+//! Requests: which of them are filtered, which teach, and that what is written otherwise and means
+//! the same is the same.
 
 use poolscope::{Cluster, Config, Error, Head, Opened, Request};
 
@@ -46,20 +47,39 @@ pub fn check(input: &[u8]) -> Looked {
     if answered == Answered::Passes {
         assert_eq!(prepared, request, "what is nothing to us is changed");
     } else {
-        let accepts = prepared.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("accept"));
+        let accepts =
+            prepared.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("accept"));
         for (_, value) in accepts {
             for clause in value.split(',').map(|clause| clause.trim().to_ascii_lowercase()) {
                 let media = clause.split(';').next().unwrap().trim();
-                assert!(!matches!(media, "application/cbor" | "application/cbor-seq" | "application/yaml"), "{clause}");
+                assert!(
+                    !matches!(
+                        media,
+                        "application/cbor" | "application/cbor-seq" | "application/yaml"
+                    ),
+                    "{clause}"
+                );
             }
         }
-        assert!(!prepared.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("accept-encoding")));
+        assert!(
+            !prepared.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("accept-encoding"))
+        );
         // The same path, written in another way.
-        let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        let (path, query) =
+            target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
         if path.starts_with('/') {
             let slashes = path.replace('/', "//./");
-            let escaped: String = path.chars().map(|letter| if letter == 'i' { "%69".to_owned() } else { letter.to_string() }).collect();
-            for path in [slashes, escaped, format!("https://host{path}"), format!("/k8s/clusters/c-1{path}"), format!("/x/..{path}")] {
+            let escaped: String = path
+                .chars()
+                .map(|letter| if letter == 'i' { "%69".to_owned() } else { letter.to_string() })
+                .collect();
+            for path in [
+                slashes,
+                escaped,
+                format!("https://host{path}"),
+                format!("/k8s/clusters/c-1{path}"),
+                format!("/x/..{path}"),
+            ] {
                 let target = query.map_or(path.clone(), |query| format!("{path}?{query}"));
                 let mut other = request.clone();
                 other.target = target;
@@ -69,7 +89,9 @@ pub fn check(input: &[u8]) -> Looked {
     }
     let expected = plain(&request);
     let query = target.split_once('?').map_or("", |(_, query)| query);
-    if expected.is_of("\"ConfigMap\"") && form_urlencoded::parse(query.as_bytes()).any(|(key, _)| key == "fieldSelector") {
+    if expected.is_of("\"ConfigMap\"")
+        && form_urlencoded::parse(query.as_bytes()).any(|(key, _)| key == "fieldSelector")
+    {
         // Another name may be asked for in many ways.
         return Looked::Refused;
     }
@@ -100,7 +122,14 @@ fn answered(request: &Request) -> Answered {
     let form = word(&["Watch", "List", "Object"]);
     match teaches {
         true => Answered::Teaches {
-            kind: word(&["\"Service\"", "\"ConfigMap\"", "\"CiliumNode\"", "\"NodePool\"", "\"NodeBucket\"", "\"Node\""]),
+            kind: word(&[
+                "\"Service\"",
+                "\"ConfigMap\"",
+                "\"CiliumNode\"",
+                "\"NodePool\"",
+                "\"NodeBucket\"",
+                "\"Node\"",
+            ]),
             form,
         },
         false => Answered::Filtered { kind: word(&["\"EndpointSlice\"", "\"Endpoints\""]), form },
@@ -130,26 +159,39 @@ fn plain(request: &Request) -> Answered {
         }
     }
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let begins = (0..segments.len()).find(|&at| {
-        let rest = &segments[at..];
-        rest.len() > 1 && (rest[0] == "apis" || rest[0] == "api" && rest[1] == "v1")
-    });
-    let Some(begins) = begins else { return Answered::Passes };
-    let (group, version, rest) = match &segments[begins..] {
+    // What stands before the root may be anything, also another root: the end of the path decides.
+    (0..segments.len())
+        .map(|at| plain_from(&segments[at..], query))
+        .find(|answered| *answered != Answered::Passes)
+        .unwrap_or(Answered::Passes)
+}
+
+/// The same of a path that begins with the API root.
+fn plain_from(segments: &[&str], query: &str) -> Answered {
+    let (group, version, rest) = match segments {
         ["api", version, rest @ ..] => ("", *version, rest),
         ["apis", group, version, rest @ ..] => (*group, *version, rest),
         _ => return Answered::Passes,
     };
-    let (by_path, rest) = if let ["watch", rest @ ..] = rest { (true, rest) } else { (false, rest) };
+    let (by_path, rest) =
+        if let ["watch", rest @ ..] = rest { (true, rest) } else { (false, rest) };
     let (namespace, plural, name) = match rest {
         ["namespaces", namespace, plural] => (Some(*namespace), *plural, None),
         ["namespaces", namespace, plural, name] => (Some(*namespace), *plural, Some(*name)),
+        // The status of a Service is the whole Service.
+        ["namespaces", namespace, "services", name, "status"] if !by_path => {
+            (Some(*namespace), "services", Some(*name))
+        }
+        ["services", name, "status"] if !by_path => (None, "services", Some(*name)),
         [plural] => (None, *plural, None),
         [plural, name] if *plural != "namespaces" => (None, *plural, Some(*name)),
         _ => return Answered::Passes,
     };
     // Of ConfigMaps one matters.
-    if plural == "configmaps" && (namespace.is_some_and(|own| own != "kube-system") || name.is_some_and(|own| own != "yurt-hub-cfg")) {
+    if plural == "configmaps"
+        && (namespace.is_some_and(|own| own != "kube-system")
+            || name.is_some_and(|own| own != "yurt-hub-cfg"))
+    {
         return Answered::Passes;
     }
     let asks = form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == "watch");
@@ -160,14 +202,18 @@ fn plain(request: &Request) -> Answered {
         None => "List",
     };
     match (group, version, plural) {
-        ("discovery.k8s.io", "v1" | "v1beta1", "endpointslices") => Answered::Filtered { kind: "\"EndpointSlice\"", form },
+        ("discovery.k8s.io", "v1" | "v1beta1", "endpointslices") => {
+            Answered::Filtered { kind: "\"EndpointSlice\"", form }
+        }
         ("", "v1", "endpoints") => Answered::Filtered { kind: "\"Endpoints\"", form },
         ("", "v1", "services") => Answered::Teaches { kind: "\"Service\"", form },
         ("", "v1", "configmaps") => Answered::Teaches { kind: "\"ConfigMap\"", form },
         ("", "v1", "nodes") => Answered::Teaches { kind: "\"Node\"", form },
         ("cilium.io", _, "ciliumnodes") => Answered::Teaches { kind: "\"CiliumNode\"", form },
         ("apps.openyurt.io", _, "nodepools") => Answered::Teaches { kind: "\"NodePool\"", form },
-        ("apps.openyurt.io", _, "nodebuckets") => Answered::Teaches { kind: "\"NodeBucket\"", form },
+        ("apps.openyurt.io", _, "nodebuckets") => {
+            Answered::Teaches { kind: "\"NodeBucket\"", form }
+        }
         _ => Answered::Passes,
     }
 }
@@ -177,8 +223,10 @@ fn unescaped(segment: &str) -> String {
     let bytes = segment.as_bytes();
     let (mut out, mut at) = (Vec::new(), 0);
     while at < bytes.len() {
-        let hex =
-            bytes.get(at + 1..at + 3).and_then(|pair| std::str::from_utf8(pair).ok()).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        let hex = bytes
+            .get(at + 1..at + 3)
+            .and_then(|pair| std::str::from_utf8(pair).ok())
+            .and_then(|pair| u8::from_str_radix(pair, 16).ok());
         match (bytes[at], hex) {
             (b'%', Some(byte)) if !bytes[at + 1..].starts_with(b"+") => {
                 out.push(byte);

@@ -1,5 +1,6 @@
-//! Services with every rewrite on, in both encodings: who is hidden is gone, in lists, in events and alone, and nothing else
-//! is. Where default/kubernetes leads is not looked at here, but that chunks make no difference to it.
+//! Services with every rewrite on, in both encodings: who is hidden is gone, in lists, in events
+//! and alone, and nothing else is. Where default/kubernetes leads is not looked at here, but that
+//! chunks make no difference to it.
 
 use std::fmt::Debug;
 
@@ -14,7 +15,8 @@ use poolscope_testkit::schema::{self, TypeMeta};
 use poolscope_testkit::small::feed;
 
 const REWRITES: &str = r#"{"protobufLists":"compact","rewrites":{"nodePortIsolation":true,"discardCloudService":true,"masterService":{"host":"169.254.2.1","port":10268}}}"#;
-const NODES: [(&str, Option<&str>); 3] = [("me", Some("hz")), ("other", Some("sh")), ("alone", None)];
+const NODES: [(&str, Option<&str>); 3] =
+    [("me", Some("hz")), ("other", Some("sh")), ("alone", None)];
 
 /// The first byte says what the body is and for which node, the second how it is cut.
 pub fn check(input: &[u8]) -> Looked {
@@ -27,7 +29,8 @@ pub fn check(input: &[u8]) -> Looked {
         Form::List => "/api/v1/services",
         Form::Watch => "/api/v1/services?watch=true&resourceVersion=9",
     };
-    let content_type = if protobuf { "application/vnd.kubernetes.protobuf" } else { "application/json" };
+    let content_type =
+        if protobuf { "application/vnd.kubernetes.protobuf" } else { "application/json" };
     // A new cluster each time: Services teach, too.
     let left = filtered(body, seed, || {
         let cluster = Cluster::new(Config::from_json(REWRITES).unwrap()).unwrap();
@@ -38,8 +41,18 @@ pub fn check(input: &[u8]) -> Looked {
     let compared = match (left, protobuf) {
         // More of protobuf is refused than what no decoder takes.
         (Err(_), true) => Err(Refused),
-        (left, true) => compare(body, left, |body| protobuf_units(form, body), |object| Service::of_protobuf(object)?.is_hidden(pool)),
-        (left, false) => compare(body, left, |body| json_units(form, body), |object| Service::of_json(object)?.is_hidden(pool)),
+        (left, true) => compare(
+            body,
+            left,
+            |body| protobuf_units(form, body),
+            |object| Service::of_protobuf(object)?.is_hidden(pool),
+        ),
+        (left, false) => compare(
+            body,
+            left,
+            |body| json_units(form, body),
+            |object| Service::of_json(object)?.is_hidden(pool),
+        ),
     };
     compared.map_or(Looked::Refused, |()| Looked::Compared)
 }
@@ -73,7 +86,8 @@ impl Part {
     }
 }
 
-/// Looks whether those parts of a body are left that should be. Nothing is said of bodies that no decoder takes.
+/// Looks whether those parts of a body are left that should be. Nothing is said of bodies that no
+/// decoder takes.
 fn compare<T: PartialEq + Debug + Default>(
     body: &[u8],
     left: Result<Vec<u8>, Error>,
@@ -82,7 +96,8 @@ fn compare<T: PartialEq + Debug + Default>(
 ) -> Read<()> {
     let mut expected = Vec::new();
     for (part, object) in parts(body)? {
-        let hidden = !matches!(part, Part::List | Part::Status | Part::Other) && is_hidden(&object)?;
+        let hidden =
+            !matches!(part, Part::List | Part::Status | Part::Other) && is_hidden(&object)?;
         match part {
             Part::Modified if hidden => expected.push((Part::Deleted, object)),
             Part::Single if hidden => expected.push((Part::Status, T::default())),
@@ -93,7 +108,11 @@ fn compare<T: PartialEq + Debug + Default>(
     match left {
         Ok(left) => {
             let found = parts(&left);
-            assert!(found.as_ref() == Ok(&expected), "not what should be left:\n{}\n{expected:?}\n{found:?}", show(&left));
+            assert!(
+                found.as_ref() == Ok(&expected),
+                "not what should be left:\n{}\n{expected:?}\n{found:?}",
+                show(&left)
+            );
             Ok(())
         }
         Err(error) if is_limit(&error) => Err(Refused),
@@ -118,7 +137,9 @@ fn json_units(form: Form, body: &[u8]) -> Read<Vec<(Part, Json)>> {
             if members.iter().filter(|(key, _)| key == "items").count() > 1 {
                 return Err(Refused);
             }
-            for (_, items) in members.iter_mut().filter(|(key, value)| key == "items" && *value != Json::Null) {
+            for (_, items) in
+                members.iter_mut().filter(|(key, value)| key == "items" && *value != Json::Null)
+            {
                 parts.extend(items.elements()?.iter().map(|item| (Part::Item, item.clone())));
                 *items = Json::Array(Vec::new());
             }
@@ -146,7 +167,11 @@ fn json_event(event: &Json) -> Read<(Part, Json)> {
 }
 
 fn protobuf_units(form: Form, body: &[u8]) -> Read<Vec<(Part, Vec<u8>)>> {
-    let open = |body: &[u8]| unknown(body).map(|unknown| (unknown.type_meta.unwrap_or_default(), unknown.raw)).ok_or(Refused);
+    let open = |body: &[u8]| {
+        unknown(body)
+            .map(|unknown| (unknown.type_meta.unwrap_or_default(), unknown.raw))
+            .ok_or(Refused)
+    };
     let is_service = |said: &TypeMeta| matches!(&*said.kind, "" | "Service");
     match form {
         Form::Get => match open(body)? {
@@ -162,10 +187,15 @@ fn protobuf_units(form: Form, body: &[u8]) -> Read<Vec<(Part, Vec<u8>)>> {
             if said.kind == "ServiceList" { Ok(parts) } else { Err(Refused) }
         }
         Form::Watch => {
-            let event = |(kind, object): (String, Vec<u8>)| match (Part::event(&kind), open(&object)?) {
-                (part, (said, object)) if part == Part::Other || is_service(&said) && !kind.is_empty() => Ok((part, object)),
-                _ => Err(Refused),
-            };
+            let event =
+                |(kind, object): (String, Vec<u8>)| match (Part::event(&kind), open(&object)?) {
+                    (part, (said, object))
+                        if part == Part::Other || is_service(&said) && !kind.is_empty() =>
+                    {
+                        Ok((part, object))
+                    }
+                    _ => Err(Refused),
+                };
             events(body).ok_or(Refused)?.into_iter().map(event).collect()
         }
     }
@@ -191,20 +221,31 @@ impl Service {
             return Err(Refused);
         }
         let mut of_type = String::new();
-        for (_, spec) in service.members()?.iter().filter(|(key, value)| key == "spec" && *value != Json::Null) {
+        for (_, spec) in
+            service.members()?.iter().filter(|(key, value)| key == "spec" && *value != Json::Null)
+        {
             for (_, value) in spec.members()?.iter().filter(|(key, _)| key == "type") {
                 value.text(&mut of_type)?;
             }
         }
-        let (discard, listen) = (header.annotations.remove(DISCARD), header.annotations.remove(LISTEN));
+        let (discard, listen) =
+            (header.annotations.remove(DISCARD), header.annotations.remove(LISTEN));
         Ok(Service { namespace: header.namespace, name: header.name, of_type, discard, listen })
     }
 
     fn of_protobuf(object: &[u8]) -> Read<Service> {
         let service = schema::Service::decode(object).map_err(|_| Refused)?;
-        let (mut metadata, spec) = (service.metadata.unwrap_or_default(), service.spec.unwrap_or_default());
-        let (discard, listen) = (metadata.annotations.remove(DISCARD), metadata.annotations.remove(LISTEN));
-        Ok(Service { namespace: metadata.namespace, name: metadata.name, of_type: spec.r#type, discard, listen })
+        let (mut metadata, spec) =
+            (service.metadata.unwrap_or_default(), service.spec.unwrap_or_default());
+        let (discard, listen) =
+            (metadata.annotations.remove(DISCARD), metadata.annotations.remove(LISTEN));
+        Ok(Service {
+            namespace: metadata.namespace,
+            name: metadata.name,
+            of_type: spec.r#type,
+            discard,
+            listen,
+        })
     }
 
     fn is_hidden(&self, pool: Option<&str>) -> Read<bool> {
@@ -212,7 +253,9 @@ impl Service {
             // It leads elsewhere.
             ("default", "kubernetes") => return Err(Refused),
             ("kube-system", "x-tunnel-server-internal-svc") => return Ok(true),
-            _ if self.of_type == "LoadBalancer" && self.discard.as_deref() == Some("true") => return Ok(true),
+            _ if self.of_type == "LoadBalancer" && self.discard.as_deref() == Some("true") => {
+                return Ok(true);
+            }
             _ => {}
         }
         let (Some(listen), Some(pool)) = (&self.listen, pool) else { return Ok(false) };
@@ -220,7 +263,12 @@ impl Service {
             return Ok(false);
         }
         // The first mention of the pool counts, and the first of all pools where there is none.
-        let mentioned = |name: &str| listen.split(',').map(str::trim).find(|entry| entry.strip_prefix('-').unwrap_or(entry) == name);
+        let mentioned = |name: &str| {
+            listen
+                .split(',')
+                .map(str::trim)
+                .find(|entry| entry.strip_prefix('-').unwrap_or(entry) == name)
+        };
         Ok(mentioned(pool).or_else(|| mentioned("*")).is_none_or(|entry| entry.starts_with('-')))
     }
 }

@@ -44,7 +44,11 @@ struct World {
 }
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
-    let state = State::of([&recorded!("services")[..], &recorded!("nodes")[..], &recorded!("nodepools")[..]]);
+    let state = State::of([
+        &recorded!("services")[..],
+        &recorded!("nodes")[..],
+        &recorded!("nodepools")[..],
+    ]);
     let views = CONFIGS.iter().flat_map(|config| {
         let cluster = Cluster::new(Config::from_json(config).unwrap()).unwrap();
         teach(&cluster, &state);
@@ -60,14 +64,22 @@ fn teach(cluster: &Cluster, state: &State) {
         json!({"metadata": {"namespace": namespace, "name": name, "annotations": {"openyurt.io/topologyKeys": keys}}})
     });
     let nodes = state.labels.iter().map(|(node, pool)| json!({"metadata": {"name": node, "labels": {"apps.openyurt.io/nodepool": pool}}}));
-    let pools = state.pools.iter().map(|(pool, nodes)| json!({"metadata": {"name": pool}, "status": {"nodes": nodes}}));
+    let pools = state
+        .pools
+        .iter()
+        .map(|(pool, nodes)| json!({"metadata": {"name": pool}, "status": {"nodes": nodes}}));
     feed(cluster, "/api/v1/services", "Service", &services.collect::<Vec<_>>());
     feed(cluster, "/api/v1/nodes", "Node", &nodes.collect::<Vec<_>>());
-    feed(cluster, "/apis/apps.openyurt.io/v1beta2/nodepools", "NodePool", &pools.collect::<Vec<_>>());
+    feed(
+        cluster,
+        "/apis/apps.openyurt.io/v1beta2/nodepools",
+        "NodePool",
+        &pools.collect::<Vec<_>>(),
+    );
 }
 
-/// A fuzzed body, and how it is looked at: the first byte says by which node, under which configuration and as which kind,
-/// the second how it is cut into chunks.
+/// A fuzzed body, and how it is looked at: the first byte says by which node, under which
+/// configuration and as which kind, the second how it is cut into chunks.
 pub struct Case<'a> {
     pub kind: Kind,
     pub form: Form,
@@ -94,9 +106,19 @@ impl<'a> Case<'a> {
             Form::List => format!("{root}/{plural}"),
             Form::Watch => format!("{root}/{plural}?watch=true&resourceVersion=9"),
         };
-        let at = how % NODES.len() + how / (KINDS.len() * NODES.len()) % CONFIGS.len() * NODES.len();
+        let at =
+            how % NODES.len() + how / (KINDS.len() * NODES.len()) % CONFIGS.len() * NODES.len();
         let (request, head) = (Request::get(target), Head::ok(content_type));
-        Some(Case { kind, form, body, node: NODES[how % NODES.len()], view: &WORLD.views[at], seed, request, head })
+        Some(Case {
+            kind,
+            form,
+            body,
+            node: NODES[how % NODES.len()],
+            view: &WORLD.views[at],
+            seed,
+            request,
+            head,
+        })
     }
 
     /// Whether the node may use an endpoint on `on`.
@@ -111,7 +133,11 @@ impl<'a> Case<'a> {
 }
 
 /// What comes of a body, however it is cut; and of that nothing else comes.
-pub fn filtered(body: &[u8], seed: u8, open: impl Fn() -> Result<Opened, Error>) -> Result<Vec<u8>, Error> {
+pub fn filtered(
+    body: &[u8],
+    seed: u8,
+    open: impl Fn() -> Result<Opened, Error>,
+) -> Result<Vec<u8>, Error> {
     let pass = |body: &[u8], sizes: &mut dyn Iterator<Item = usize>| match open() {
         Ok(Opened::Rewrite(stream)) => run(stream, body, sizes),
         other => panic!("{other:?}"),
@@ -119,22 +145,40 @@ pub fn filtered(body: &[u8], seed: u8, open: impl Fn() -> Result<Opened, Error>)
     let whole = pass(body, &mut std::iter::repeat(usize::MAX));
     let chunked = pass(body, &mut random_chunks(seed.into(), if seed == 0 { 1 } else { 40 }));
     assert_eq!(whole.1, chunked.1, "chunks make a difference to the error");
-    assert!(whole.0 == chunked.0, "chunks make a difference:\n{}\n{}", show(&whole.0), show(&chunked.0));
+    assert!(
+        whole.0 == chunked.0,
+        "chunks make a difference:\n{}\n{}",
+        show(&whole.0),
+        show(&chunked.0)
+    );
     whole.1?;
     let twice = pass(&whole.0, &mut std::iter::repeat(usize::MAX));
     assert_eq!(twice.1, Ok(()), "what was filtered is refused:\n{}", show(&whole.0));
-    assert!(twice.0 == whole.0, "filtering twice is different:\n{}\n{}", show(&whole.0), show(&twice.0));
+    assert!(
+        twice.0 == whole.0,
+        "filtering twice is different:\n{}\n{}",
+        show(&whole.0),
+        show(&twice.0)
+    );
     Ok(whole.0)
 }
 
 /// What a stream makes of a body in chunks of these sizes, until an error.
-pub fn run(mut stream: Stream, body: &[u8], mut sizes: impl Iterator<Item = usize>) -> (Vec<u8>, Result<(), Error>) {
+pub fn run(
+    mut stream: Stream,
+    body: &[u8],
+    mut sizes: impl Iterator<Item = usize>,
+) -> (Vec<u8>, Result<(), Error>) {
     let mut out = BytesMut::new();
     let mut rest = body;
     while !rest.is_empty() {
-        let (chunk, after) = rest.split_at(sizes.next().expect("sizes do not end").clamp(1, rest.len()));
+        let (chunk, after) =
+            rest.split_at(sizes.next().expect("sizes do not end").clamp(1, rest.len()));
         if let Err(error) = stream.push(chunk, &mut out) {
-            assert!(matches!(stream.push(chunk, &mut out), Err(Error::Closed { .. })), "an error closes the stream");
+            assert!(
+                matches!(stream.push(chunk, &mut out), Err(Error::Closed { .. })),
+                "an error closes the stream"
+            );
             return (out.to_vec(), Err(error));
         }
         rest = after;
@@ -147,7 +191,8 @@ pub fn run(mut stream: Stream, body: &[u8], mut sizes: impl Iterator<Item = usiz
 }
 
 pub fn show(body: &[u8]) -> String {
-    std::str::from_utf8(body).map_or_else(|_| body.iter().map(|byte| format!("{byte:02x}")).collect(), str::to_owned)
+    std::str::from_utf8(body)
+        .map_or_else(|_| body.iter().map(|byte| format!("{byte:02x}")).collect(), str::to_owned)
 }
 
 /// Whether an error is about a bound of the configuration.
