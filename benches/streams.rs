@@ -1,4 +1,5 @@
-//! Streams that remember: what a ledger takes, what a refresh takes, and what following costs an event.
+//! Streams that remember: what a ledger takes, what a refresh takes, and what following costs an
+//! event.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -9,7 +10,8 @@ use poolscope::{Cluster, Config, Feed, Head, Request, Stream};
 use serde_json::{Value, json};
 
 use poolscope_testkit::corpus::{
-    self, follow, json_event, json_list_of, list, node, protobuf_event, protobuf_list_of, slice, spread, teach,
+    self, follow, json_event, json_list_of, list, node, protobuf_event, protobuf_list_of, slice,
+    spread, teach,
 };
 use poolscope_testkit::counting::{Counting, LIVE};
 
@@ -37,11 +39,15 @@ impl Follower {
         let members: Vec<String> = (0..50).map(node).collect();
         teach(&cluster, &members);
         let spread = (0..slices).map(|seed| spread(seed, slices));
-        let body = if content_type == JSON { json_list_of(spread) } else { protobuf_list_of(spread) };
+        let body =
+            if content_type == JSON { json_list_of(spread) } else { protobuf_list_of(spread) };
         let before = LIVE.get();
         list(&cluster, content_type, LIST, &body);
         let (ledger, items) = (LIVE.get() - before, body.len());
-        println!("{content_type}: {slices} slices, {items} bytes; the ledger takes {:.3} of that", ledger as f64 / items as f64);
+        println!(
+            "{content_type}: {slices} slices, {items} bytes; the ledger takes {:.3} of that",
+            ledger as f64 / items as f64
+        );
         drop(body);
         let stream = follow(&cluster, content_type, WATCH);
         let watch = "/apis/apps.openyurt.io/v1beta2/nodepools?watch=true&resourceVersion=1";
@@ -64,7 +70,8 @@ impl Follower {
 fn bench(criterion: &mut Criterion) {
     for content_type in [JSON, PROTOBUF] {
         let name = if content_type == JSON { "json" } else { "protobuf" };
-        let mut group = criterion.benchmark_group(format!("refresh after one node joined or left the pool, {name}"));
+        let mut group = criterion
+            .benchmark_group(format!("refresh after one node joined or left the pool, {name}"));
         for slices in [1_000, 10_000] {
             let mut follower = Follower::new(content_type, slices);
             let (mut out, mut with) = (BytesMut::new(), false);
@@ -78,7 +85,10 @@ fn bench(criterion: &mut Criterion) {
                         let start = Instant::now();
                         follower.stream.refresh(&mut out).unwrap();
                         spent += start.elapsed();
-                        assert!(out.len() > HUNDRED * 300, "every slice that the node is in was said");
+                        assert!(
+                            out.len() > HUNDRED * 300,
+                            "every slice that the node is in was said"
+                        );
                         black_box(&out);
                     }
                     spent
@@ -90,19 +100,38 @@ fn bench(criterion: &mut Criterion) {
 
     let slices: Vec<Value> = (0..2_000).map(slice).collect();
     for (content_type, name) in [(JSON, "json"), (PROTOBUF, "protobuf")] {
-        let mut events: Vec<Vec<u8>> =
-            slices.iter().map(|slice| if content_type == JSON { json_event(slice) } else { protobuf_event(slice) }).collect();
+        let mut events: Vec<Vec<u8>> = slices
+            .iter()
+            .map(
+                |slice| {
+                    if content_type == JSON { json_event(slice) } else { protobuf_event(slice) }
+                },
+            )
+            .collect();
         let mut group = criterion.benchmark_group(format!("{name}, an event a chunk"));
         group.throughput(Throughput::Bytes(events.iter().map(|event| event.len() as u64).sum()));
-        for (label, quiet, alone) in [("alone", true, true), ("followed, all sent", false, false), ("followed, none new", true, false)] {
+        for (label, quiet, alone) in [
+            ("alone", true, true),
+            ("followed, all sent", false, false),
+            ("followed, none new", true, false),
+        ] {
             let mut config = Config::openyurt();
             config.quiet = quiet;
             let cluster = Cluster::new(config).unwrap();
-            let members: Vec<String> = (0..50).map(|number| node(number * 7 % corpus::NODES)).collect();
+            let members: Vec<String> =
+                (0..50).map(|number| node(number * 7 % corpus::NODES)).collect();
             teach(&cluster, &members);
-            let body = if content_type == JSON { json_list_of(slices.iter().cloned()) } else { protobuf_list_of(slices.iter().cloned()) };
+            let body = if content_type == JSON {
+                json_list_of(slices.iter().cloned())
+            } else {
+                protobuf_list_of(slices.iter().cloned())
+            };
             list(&cluster, content_type, LIST, &body);
-            let mut stream = if alone { corpus::open(50, content_type, WATCH) } else { follow(&cluster, content_type, WATCH) };
+            let mut stream = if alone {
+                corpus::open(50, content_type, WATCH)
+            } else {
+                follow(&cluster, content_type, WATCH)
+            };
             let mut out = BytesMut::new();
             group.bench_function(label, |bencher| {
                 bencher.iter(|| {

@@ -1,14 +1,17 @@
-//! What a node is spared: the events and bytes that reach its proxy, against those that the API server sends.
+//! What a node is spared: the events and bytes that reach its proxy, against those that the API
+//! server sends.
 //!
 //!     cargo run --release --example economy
 //!
-//! A thousand nodes in fifty pools. Two hundred Services ask for `openyurt.io/nodepool`, each with five slices of a hundred
-//! endpoints all over the cluster. Ten thousand times an endpoint becomes ready or unready, moves, goes or comes, which the
-//! API server tells every client as one MODIFIED of the whole slice. One node's client lists, then watches: once as it is,
-//! once with the other pools' endpoints cut out, and once, as is the default, without the events that then say nothing new.
+//! A thousand nodes in fifty pools. Two hundred Services ask for `openyurt.io/nodepool`, each with
+//! five slices of a hundred endpoints all over the cluster. Ten thousand times an endpoint becomes
+//! ready or unready, moves, goes or comes, which the API server tells every client as one MODIFIED
+//! of the whole slice. One node's client lists, then watches: once as it is, once with the other
+//! pools' endpoints cut out, and once, as is the default, without the events that then say nothing
+//! new.
 //!
-//! In the end what each client holds is compared with a naive filter, so that nothing is spared that was needed. Protobuf
-//! lists keep their size unless `ProtobufLists::Compact` is configured.
+//! In the end what each client holds is compared with a naive filter, so that nothing is spared
+//! that was needed. Protobuf lists keep their size unless `ProtobufLists::Compact` is configured.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +44,8 @@ struct World {
 impl World {
     fn new() -> World {
         let template = corpus::slice(0)["endpoints"][0].take();
-        let mut world = World { dice: 0x9e37_79b9_7f4a_7c15, pods: 0, template, slices: Vec::new() };
+        let mut world =
+            World { dice: 0x9e37_79b9_7f4a_7c15, pods: 0, template, slices: Vec::new() };
         for at in 0..SLICES {
             let mut slice = corpus::slice(at);
             slice["metadata"]["labels"]["kubernetes.io/service-name"] = json!(service(at / 5));
@@ -69,7 +73,8 @@ impl World {
         endpoint["addresses"][0] = json!(format!("10.{high}.{middle}.{low}"));
         endpoint["nodeName"] = json!(corpus::node(on));
         endpoint["zone"] = json!(format!("cn-hangzhou-edge-{}", on % POOLS));
-        endpoint["targetRef"]["name"] = json!(format!("checkout-frontend-7f9c6d5b8-{:05}", self.pods));
+        endpoint["targetRef"]["name"] =
+            json!(format!("checkout-frontend-7f9c6d5b8-{:05}", self.pods));
         endpoint
     }
 
@@ -96,10 +101,16 @@ impl World {
         &self.slices[slice]
     }
 
-    /// What the endpoint slice controller writes each time; for every other Service with managedFields.
+    /// What the endpoint slice controller writes each time; for every other Service with
+    /// managedFields.
     fn write(&mut self, slice: usize, version: usize) {
         let metadata = &mut self.slices[slice]["metadata"];
-        let time = format!("2026-11-23T{:02}:{:02}:{:02}Z", version / 3600, version / 60 % 60, version % 60);
+        let time = format!(
+            "2026-11-23T{:02}:{:02}:{:02}Z",
+            version / 3600,
+            version / 60 % 60,
+            version % 60
+        );
         metadata["resourceVersion"] = json!(version.to_string());
         metadata["generation"] = json!(metadata["generation"].as_i64().unwrap() + 1);
         if (slice / 5).is_multiple_of(2) {
@@ -110,14 +121,18 @@ impl World {
 
     fn list(&self, in_protobuf: bool) -> Vec<u8> {
         if in_protobuf {
-            let metadata = Some(schema::ListMeta { resource_version: "1".to_owned(), ..Default::default() });
+            let metadata =
+                Some(schema::ListMeta { resource_version: "1".to_owned(), ..Default::default() });
             let items = self.slices.iter().map(|slice| protobuf(slice).encode_to_vec()).collect();
             return envelope("EndpointSliceList", schema::List { metadata, items }.encode_to_vec());
         }
         // An item is the object of its event, but does not say of which kind it is.
         const EVENT: &str = r#"{"type":"MODIFIED","object":{"kind":"EndpointSlice","apiVersion":"discovery.k8s.io/v1","#;
-        let events = self.slices.iter().map(|slice| String::from_utf8(corpus::json_event(slice)).unwrap());
-        let items: Vec<String> = events.map(|event| event.strip_suffix("}\n").unwrap().replacen(EVENT, "{", 1)).collect();
+        let events =
+            self.slices.iter().map(|slice| String::from_utf8(corpus::json_event(slice)).unwrap());
+        let items: Vec<String> = events
+            .map(|event| event.strip_suffix("}\n").unwrap().replacen(EVENT, "{", 1))
+            .collect();
         let head = r#"{"kind":"EndpointSliceList","apiVersion":"discovery.k8s.io/v1","metadata":{"resourceVersion":"1"},"items":["#;
         format!("{head}{}]}}\n", items.join(",")).into_bytes()
     }
@@ -132,7 +147,9 @@ fn protobuf(slice: &Value) -> schema::EndpointSlice {
     let frame = schema::WatchEvent::decode(&corpus::protobuf_event(slice)[4..]).unwrap();
     let unknown = schema::Unknown::decode(&frame.object.unwrap().raw[4..]).unwrap();
     let mut message = schema::EndpointSlice::decode(&*unknown.raw).unwrap();
-    for (endpoint, value) in message.endpoints.iter_mut().zip(slice["endpoints"].as_array().unwrap()) {
+    for (endpoint, value) in
+        message.endpoints.iter_mut().zip(slice["endpoints"].as_array().unwrap())
+    {
         let ready = u8::from(value["conditions"]["ready"] == true);
         endpoint.conditions = vec![8, ready, 16, ready, 24, 0];
     }
@@ -141,13 +158,20 @@ fn protobuf(slice: &Value) -> schema::EndpointSlice {
     metadata.annotations = Deserialize::deserialize(&value["annotations"]).unwrap();
     // An entry with a manager only, whose name is the time.
     let managed = value["managedFields"].as_array().into_iter().flatten();
-    metadata.managed_fields = managed.map(|entry| [b"\x0a\x14", entry["time"].as_str().unwrap().as_bytes()].concat()).collect();
+    metadata.managed_fields = managed
+        .map(|entry| [b"\x0a\x14", entry["time"].as_str().unwrap().as_bytes()].concat())
+        .collect();
     message
 }
 
 fn envelope(kind: &str, raw: Vec<u8>) -> Vec<u8> {
-    let type_meta = schema::TypeMeta { api_version: "discovery.k8s.io/v1".to_owned(), kind: kind.to_owned() };
-    [b"k8s\0".to_vec(), schema::Unknown { type_meta: Some(type_meta), raw, ..Default::default() }.encode_to_vec()].concat()
+    let type_meta =
+        schema::TypeMeta { api_version: "discovery.k8s.io/v1".to_owned(), kind: kind.to_owned() };
+    [
+        b"k8s\0".to_vec(),
+        schema::Unknown { type_meta: Some(type_meta), raw, ..Default::default() }.encode_to_vec(),
+    ]
+    .concat()
 }
 
 fn event(slice: &Value, in_protobuf: bool) -> Vec<u8> {
@@ -155,7 +179,10 @@ fn event(slice: &Value, in_protobuf: bool) -> Vec<u8> {
         return corpus::json_event(slice);
     }
     let raw = envelope("EndpointSlice", protobuf(slice).encode_to_vec());
-    let event = schema::WatchEvent { r#type: "MODIFIED".to_owned(), object: Some(schema::RawExtension { raw }) };
+    let event = schema::WatchEvent {
+        r#type: "MODIFIED".to_owned(),
+        object: Some(schema::RawExtension { raw }),
+    };
     [(event.encoded_len() as u32).to_be_bytes().to_vec(), event.encode_to_vec()].concat()
 }
 
@@ -164,7 +191,9 @@ fn facts() -> State {
     let pool = |at: usize| format!("pool-{at:02}");
     let members = |pool: usize| (pool..NODES).step_by(POOLS).map(corpus::node).collect();
     State {
-        services: (0..SERVICES).map(|at| (format!("shop/{}", service(at)), Some(POOL_KEY.to_owned()))).collect(),
+        services: (0..SERVICES)
+            .map(|at| (format!("shop/{}", service(at)), Some(POOL_KEY.to_owned())))
+            .collect(),
         labels: BTreeMap::from([(corpus::node(OWN_NODE), pool(OWN_NODE % POOLS))]),
         pools: (0..POOLS).map(|at| (pool(at), members(at))).collect(),
         ..State::default()
@@ -176,9 +205,17 @@ fn node(config: Config) -> NodeView {
     let cluster = Cluster::new(config).unwrap();
     let facts = facts();
     let keys = json!({"openyurt.io/topologyKeys": POOL_KEY});
-    let services = (0..SERVICES).map(|at| json!({"metadata": {"name": service(at), "namespace": "shop", "annotations": keys}}));
-    let nodes = facts.labels.iter().map(|(name, pool)| json!({"metadata": {"name": name, "labels": {POOL_LABEL: pool}}}));
-    let pools = facts.pools.iter().map(|(name, nodes)| json!({"metadata": {"name": name}, "status": {"nodes": nodes}}));
+    let services = (0..SERVICES).map(
+        |at| json!({"metadata": {"name": service(at), "namespace": "shop", "annotations": keys}}),
+    );
+    let nodes = facts
+        .labels
+        .iter()
+        .map(|(name, pool)| json!({"metadata": {"name": name, "labels": {POOL_LABEL: pool}}}));
+    let pools = facts
+        .pools
+        .iter()
+        .map(|(name, nodes)| json!({"metadata": {"name": name}, "status": {"nodes": nodes}}));
     for (path, items) in [
         ("/api/v1/services", services.collect::<Value>()),
         ("/api/v1/nodes", nodes.collect()),
@@ -206,12 +243,27 @@ struct Client {
 impl Client {
     /// Lists, and opens the watch that goes on from there.
     fn new(what: &'static str, in_protobuf: bool, config: Option<Config>, list: &[u8]) -> Client {
-        let mut client = Client { what, in_protobuf, watch: None, held: BTreeMap::new(), list_bytes: 0, events: 0, bytes: 0 };
+        let mut client = Client {
+            what,
+            in_protobuf,
+            watch: None,
+            held: BTreeMap::new(),
+            list_bytes: 0,
+            events: 0,
+            bytes: 0,
+        };
         let mut out = BytesMut::from(list);
         if let Some(config) = config {
             let node = node(config);
-            let head = Head::ok(if in_protobuf { "application/vnd.kubernetes.protobuf" } else { "application/json" });
-            let open = |query: &str| match node.open(&Request::get(format!("/apis/discovery.k8s.io/v1/endpointslices{query}")), &head) {
+            let head = Head::ok(if in_protobuf {
+                "application/vnd.kubernetes.protobuf"
+            } else {
+                "application/json"
+            });
+            let open = |query: &str| match node.open(
+                &Request::get(format!("/apis/discovery.k8s.io/v1/endpointslices{query}")),
+                &head,
+            ) {
                 Ok(Opened::Rewrite(stream)) => stream,
                 other => panic!("{other:?}"),
             };
@@ -257,7 +309,11 @@ fn main() {
     let mut clients = Vec::new();
     for in_protobuf in [false, true] {
         let list = world.list(in_protobuf);
-        for (what, config) in [("unfiltered", None), ("cut", Some(every_event.clone())), ("cut and quiet", Some(Config::openyurt()))] {
+        for (what, config) in [
+            ("unfiltered", None),
+            ("cut", Some(every_event.clone())),
+            ("cut and quiet", Some(Config::openyurt())),
+        ] {
             clients.push(Client::new(what, in_protobuf, config, &list));
         }
     }
@@ -271,7 +327,11 @@ fn main() {
     let mut all = (0, 0);
     for Client { what, in_protobuf, watch, held, list_bytes, events, bytes } in clients {
         let upstream = Body::decode(&world.list(in_protobuf), in_protobuf, false);
-        let expected = if watch.is_some() { upstream.filtered(&facts(), &corpus::node(OWN_NODE)) } else { upstream };
+        let expected = if watch.is_some() {
+            upstream.filtered(&facts(), &corpus::node(OWN_NODE))
+        } else {
+            upstream
+        };
         assert!(held == by_name(expected), "{what}: the client does not hold what it should");
         if watch.is_none() {
             all = (events, bytes);

@@ -1,6 +1,8 @@
-//! Time against size, for what must not cost more than its size: `cargo run --release --example scaling`.
+//! Time against size, for what must not cost more than its size: `cargo run --release --example
+//! scaling`.
 //!
-//! Each row is one size; the last column is the time for each slice or stream, which stays about the same from row to row.
+//! Each row is one size; the last column is the time for each slice or stream, which stays about
+//! the same from row to row.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -18,7 +20,10 @@ fn feed(cluster: &Cluster, path: &str, items: impl Iterator<Item = String>) {
     let items: Vec<String> = items.collect();
     let mut feed = cluster.feed(&Request::get(path), &json()).expect("a list of facts");
     let version = cluster.generation() + 1;
-    let body = format!(r#"{{"metadata":{{"resourceVersion":"{version}"}},"items":[{}]}}"#, items.join(","));
+    let body = format!(
+        r#"{{"metadata":{{"resourceVersion":"{version}"}},"items":[{}]}}"#,
+        items.join(",")
+    );
     feed.push(body.as_bytes()).and_then(|()| feed.finish()).expect("a good list");
 }
 
@@ -28,9 +33,17 @@ fn cluster(services: usize, keys: &str, ladders: bool) -> Cluster {
     config.ladders = ladders;
     let cluster = Cluster::new(config).expect("a valid configuration");
     let label = r#""labels":{"apps.openyurt.io/nodepool":"hangzhou"}"#;
-    feed(&cluster, "/api/v1/nodes", (0..NODES).map(|node| format!(r#"{{"metadata":{{"name":"node-{node}",{label}}}}}"#)));
-    let members: Vec<String> = (0..NODES).step_by(2).map(|node| format!(r#""node-{node}""#)).collect();
-    let pool = format!(r#"{{"metadata":{{"name":"hangzhou"}},"status":{{"nodes":[{}]}}}}"#, members.join(","));
+    feed(
+        &cluster,
+        "/api/v1/nodes",
+        (0..NODES).map(|node| format!(r#"{{"metadata":{{"name":"node-{node}",{label}}}}}"#)),
+    );
+    let members: Vec<String> =
+        (0..NODES).step_by(2).map(|node| format!(r#""node-{node}""#)).collect();
+    let pool = format!(
+        r#"{{"metadata":{{"name":"hangzhou"}},"status":{{"nodes":[{}]}}}}"#,
+        members.join(",")
+    );
     feed(&cluster, "/apis/apps.openyurt.io/v1beta2/nodepools", std::iter::once(pool));
     annotate(&cluster, services, keys);
     cluster
@@ -47,11 +60,18 @@ fn annotate(cluster: &Cluster, services: usize, keys: &str) {
     );
 }
 
-/// A slice of a Service, at a version, with four endpoints on nodes other than node-0, or with one of them there.
+/// A slice of a Service, at a version, with four endpoints on nodes other than node-0, or with one
+/// of them there.
 fn slice(number: usize, service: usize, version: usize, on_node: bool) -> String {
     let node = |at: usize| if on_node && at == 0 { 0 } else { 1 + (number + 7 * at) % (NODES - 1) };
-    let endpoints: Vec<String> =
-        (0..4).map(|at| format!(r#"{{"addresses":["10.0.{at}.1"],"conditions":{{}},"nodeName":"node-{}"}}"#, node(at))).collect();
+    let endpoints: Vec<String> = (0..4)
+        .map(|at| {
+            format!(
+                r#"{{"addresses":["10.0.{at}.1"],"conditions":{{}},"nodeName":"node-{}"}}"#,
+                node(at)
+            )
+        })
+        .collect();
     format!(
         r#"{{"kind":"EndpointSlice","apiVersion":"discovery.k8s.io/v1","metadata":{{"name":"s-{number}","namespace":"shop","resourceVersion":"{version}","labels":{{"kubernetes.io/service-name":"svc-{service}"}}}},"addressType":"IPv4","endpoints":[{}],"ports":[]}}"#,
         endpoints.join(",")
@@ -67,7 +87,8 @@ fn open(view: &NodeView, query: &str) -> Stream {
 
 /// Lists `count` slices, each of the Service that `service` says.
 fn list(view: &NodeView, count: usize, service: impl Fn(usize) -> usize) -> Duration {
-    let items: Vec<String> = (0..count).map(|number| slice(number, service(number), 10, false)).collect();
+    let items: Vec<String> =
+        (0..count).map(|number| slice(number, service(number), 10, false)).collect();
     let head = r#"{"kind":"EndpointSliceList","apiVersion":"discovery.k8s.io/v1","metadata":{"resourceVersion":"90"},"items":["#;
     let body = format!("{head}{}]}}", items.join(","));
     let (mut stream, mut out) = (open(view, ""), BytesMut::new());
@@ -85,9 +106,13 @@ fn pages(view: &NodeView, count: usize) -> Duration {
     let (mut out, mut took) = (BytesMut::new(), Duration::ZERO);
     for from in (0..count).step_by(500) {
         let to = count.min(from + 500);
-        let items: Vec<String> = (from..to).map(|number| slice(number, number / 10, 10, false)).collect();
+        let items: Vec<String> =
+            (from..to).map(|number| slice(number, number / 10, 10, false)).collect();
         let next = if to == count { String::new() } else { format!("page-{to}") };
-        let body = format!(r#"{{"metadata":{{"resourceVersion":"90","continue":"{next}"}},"items":[{}]}}"#, items.join(","));
+        let body = format!(
+            r#"{{"metadata":{{"resourceVersion":"90","continue":"{next}"}},"items":[{}]}}"#,
+            items.join(",")
+        );
         let token = if from == 0 { String::new() } else { format!("&continue=page-{from}") };
         let began = Instant::now();
         let mut stream = open(view, &format!("limit=500{token}"));
@@ -108,12 +133,17 @@ fn head(title: &str, unit: &str) {
 }
 
 fn row(count: usize, time: Duration) {
-    println!("{count:>9} {:>9.2} ms {:>11.2} us", time.as_secs_f64() * 1e3, time.as_secs_f64() * 1e6 / count as f64);
+    println!(
+        "{count:>9} {:>9.2} ms {:>11.2} us",
+        time.as_secs_f64() * 1e3,
+        time.as_secs_f64() * 1e6 / count as f64
+    );
 }
 
 /// Sizes up to the largest that `POOLSCOPE_LARGEST` allows.
 fn sizes<const N: usize>(sizes: [usize; N]) -> impl Iterator<Item = usize> {
-    let largest = std::env::var("POOLSCOPE_LARGEST").map_or(usize::MAX, |text| text.parse().expect("POOLSCOPE_LARGEST is a number"));
+    let largest = std::env::var("POOLSCOPE_LARGEST")
+        .map_or(usize::MAX, |text| text.parse().expect("POOLSCOPE_LARGEST is a number"));
     sizes.into_iter().filter(move |size| *size <= largest)
 }
 
@@ -157,8 +187,11 @@ fn main() {
     head("the initial events, unannounced, of one Service with fallback keys", "slice");
     for count in sizes([250, 1000, 4000, 10_000]) {
         let cluster = cluster(1, ladder, true);
-        let events: String =
-            (0..count).map(|number| format!("{{\"type\":\"ADDED\",\"object\":{}}}\n", slice(number, 0, 10, false))).collect();
+        let events: String = (0..count)
+            .map(|number| {
+                format!("{{\"type\":\"ADDED\",\"object\":{}}}\n", slice(number, 0, 10, false))
+            })
+            .collect();
         let (mut stream, mut out) = (open(&cluster.node("node-0"), "watch=true"), BytesMut::new());
         let began = Instant::now();
         stream.push(events.as_bytes(), &mut out).expect("good events");

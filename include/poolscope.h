@@ -70,7 +70,8 @@ enum poolscope_status
      */
     POOLSCOPE_BUSY = 2,
     /**
-     * There was a fault in poolscope, in this call or in an earlier one on the same handle. The handle can only be freed.
+     * There was a fault in poolscope, in this call or in an earlier one on the same handle. The
+     * handle can only be freed.
      */
     POOLSCOPE_PANIC = 3,
     /**
@@ -106,7 +107,8 @@ enum poolscope_status
      */
     POOLSCOPE_CONTENT_TYPE = 21,
     /**
-     * The response has a status under which endpoints cannot be filtered, such as 206. Never forward it.
+     * The response has a status under which endpoints cannot be filtered, such as 206. Never
+     * forward it.
      */
     POOLSCOPE_HTTP_STATUS = 22,
     /**
@@ -131,7 +133,8 @@ typedef int32_t poolscope_status;
 #endif // __cplusplus
 
 /**
- * What is to be done with a response. The numbers never change; treat one that you do not know as POOLSCOPE_NOT_READY.
+ * What is to be done with a response. The numbers never change; treat one that you do not know as
+ * POOLSCOPE_NOT_READY.
  */
 enum poolscope_opening
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -143,12 +146,13 @@ enum poolscope_opening
      */
     POOLSCOPE_PASS_THROUGH = 0,
     /**
-     * Push its body through poolscope_opened_take_stream(). Its Content-Length, if it has one, no longer holds.
+     * Push its body through poolscope_opened_take_stream(). Its Content-Length, if it has one, no
+     * longer holds.
      */
     POOLSCOPE_REWRITE = 1,
     /**
-     * Facts are not known yet. Give the client poolscope_opened_answer(), or wait for the facts and ask again: a body that
-     * was served unfiltered cannot be called back.
+     * Facts are not known yet. Give the client poolscope_opened_answer(), or wait for the facts
+     * and ask again: a body that was served unfiltered cannot be called back.
      */
     POOLSCOPE_NOT_READY = 2,
     /**
@@ -165,8 +169,8 @@ typedef int32_t poolscope_opening;
 #endif // __cplusplus
 
 /**
- * What is known about the cluster: one per process. Any thread may use it at any time. Nodes, feeds and streams keep what
- * they need of it: it may be freed before them.
+ * What is known about the cluster: one per process. Any thread may use it at any time. Nodes,
+ * feeds and streams keep what they need of it: it may be freed before them.
  */
 typedef struct poolscope_cluster poolscope_cluster;
 
@@ -186,7 +190,8 @@ typedef struct poolscope_feed poolscope_feed;
 typedef struct poolscope_head poolscope_head;
 
 /**
- * Services and their endpoints, loaded from whole bodies, to be explained. For one thread at a time.
+ * Services and their endpoints, loaded from whole bodies, to be explained. For one thread at a
+ * time.
  */
 typedef struct poolscope_inventory poolscope_inventory;
 
@@ -225,19 +230,20 @@ extern "C" {
 poolscope_status poolscope_error_status(const poolscope_error *error);
 
 /**
- * A sentence for operators: what, where (offset and object, if they are known, are in it), and what to do. It ends with a NUL and is valid until the error is freed. Of
- * NULL: an empty one.
+ * A sentence for operators: what, where (offset and object, if they are known, are in it), and
+ * what to do. It ends with a NUL and is valid until the error is freed. Of NULL: an empty one.
  */
 const char *poolscope_error_message(const poolscope_error *error);
 
 /**
- * The byte of the body at fault, counted from 0; POOLSCOPE_NO_OFFSET if the error is about no byte.
+ * The byte of the body at fault, counted from 0; POOLSCOPE_NO_OFFSET if the error is about no
+ * byte.
  */
 uint64_t poolscope_error_offset(const poolscope_error *error);
 
 /**
- * The object at fault, `namespace/name`, with or without its kind, as far as it was read: NUL-terminated, valid until the error is freed. NULL if
- * it is not known.
+ * The object at fault, `namespace/name`, with or without its kind, as far as it was read:
+ * NUL-terminated, valid until the error is freed. NULL if it is not known.
  */
 const char *poolscope_error_object(const poolscope_error *error);
 
@@ -247,8 +253,8 @@ const char *poolscope_error_object(const poolscope_error *error);
 void poolscope_error_free(poolscope_error *error);
 
 /**
- * The version of the library that is linked, such as `0.1.0`: NUL-terminated, valid for ever. Compare it with
- * POOLSCOPE_VERSION, which is that of the header.
+ * The version of the library that is linked, such as `0.1.0`: NUL-terminated, valid for ever.
+ * Compare it with POOLSCOPE_VERSION, which is that of the header.
  */
 const char *poolscope_version(void);
 
@@ -279,8 +285,9 @@ poolscope_status poolscope_request_new(const char *method,
                                        poolscope_error **error);
 
 /**
- * Adds a header. Names count in any case. Only the headers that poolscope_node_prepare() names are looked at, so the others
- * need not be given: a value that is no UTF-8 would be read back with replacement characters.
+ * Adds a header. Names count in any case. Only the headers that poolscope_node_prepare() names are
+ * looked at, so the others need not be given: a value that is no UTF-8 would be read back with
+ * replacement characters.
  */
 poolscope_status poolscope_request_add_header(poolscope_request *request,
                                               const char *name,
@@ -295,8 +302,8 @@ poolscope_status poolscope_request_add_header(poolscope_request *request,
 size_t poolscope_request_header_count(poolscope_request *request);
 
 /**
- * Header number `index`, counted from 0. Name and value are pointers and lengths, without a NUL, valid until the next
- * call that changes the request.
+ * Header number `index`, counted from 0. Name and value are pointers and lengths, without a NUL,
+ * valid until the next call that changes the request.
  */
 poolscope_status poolscope_request_header(poolscope_request *request,
                                           size_t index,
@@ -319,8 +326,8 @@ poolscope_status poolscope_head_new(uint16_t http_status,
                                     poolscope_error **error);
 
 /**
- * Adds a header. Names count in any case; only Content-Type and Content-Encoding are looked at, so the others need not be
- * given.
+ * Adds a header. Names count in any case; only Content-Type and Content-Encoding are looked at, so
+ * the others need not be given.
  */
 poolscope_status poolscope_head_add_header(poolscope_head *head,
                                            const char *name,
@@ -335,8 +342,9 @@ poolscope_status poolscope_head_add_header(poolscope_head *head,
 void poolscope_head_free(poolscope_head *head);
 
 /**
- * Makes a cluster of which nothing is known yet. `config` is a JSON document as docs/config.md describes it; `{}` has
- * OpenYurt's annotations with NodePools. Fails with POOLSCOPE_CONFIG; the message names the key.
+ * Makes a cluster of which nothing is known yet. `config` is a JSON document as docs/config.md
+ * describes it; `{}` has OpenYurt's annotations with NodePools. Fails with POOLSCOPE_CONFIG; the
+ * message names the key.
  */
 poolscope_status poolscope_cluster_new(const char *config,
                                        size_t config_len,
@@ -344,13 +352,14 @@ poolscope_status poolscope_cluster_new(const char *config,
                                        poolscope_error **error);
 
 /**
- * Opens the response to a request for Services, Nodes, CiliumNodes, NodePools, NodeBuckets or the ConfigMap kube-system/yurt-hub-cfg that the embedder makes
- * itself, to teach the cluster: a list, a watch or a single object, whole or metadata-only. Free the feed with
- * poolscope_feed_free(). Fails with POOLSCOPE_NOT_A_FACT for any other request and for a status other than 200, with
+ * Opens the response to a request for Services, Nodes, CiliumNodes, NodePools, NodeBuckets or the
+ * ConfigMap kube-system/yurt-hub-cfg that the embedder makes itself, to teach the cluster: a list,
+ * a watch or a single object, whole or metadata-only. Free the feed with poolscope_feed_free().
+ * Fails with POOLSCOPE_NOT_A_FACT for any other request and for a status other than 200, with
  * POOLSCOPE_CONTENT_TYPE and POOLSCOPE_CONTENT_ENCODING.
  *
- * A list that is read to its end, all its pages, makes the kind known; so does a watch with initial events, at the bookmark
- * that ends them: ask for bookmarks.
+ * A list that is read to its end, all its pages, makes the kind known; so does a watch with
+ * initial events, at the bookmark that ends them: ask for bookmarks.
  */
 poolscope_status poolscope_cluster_feed(const poolscope_cluster *cluster,
                                         poolscope_request *request,
@@ -359,7 +368,8 @@ poolscope_status poolscope_cluster_feed(const poolscope_cluster *cluster,
                                         poolscope_error **error);
 
 /**
- * The view of the node of that name, which need not be known yet. Free it with poolscope_node_free().
+ * The view of the node of that name, which need not be known yet. Free it with
+ * poolscope_node_free().
  */
 poolscope_status poolscope_cluster_node(const poolscope_cluster *cluster,
                                         const char *name,
@@ -368,13 +378,16 @@ poolscope_status poolscope_cluster_node(const poolscope_cluster *cluster,
                                         poolscope_error **error);
 
 /**
- * Raised by every change of facts that can change a verdict: when it has moved, refresh the watches that are open. Cheap.
+ * Raised by every change of facts that can change a verdict: when it has moved, refresh the
+ * watches that are open. Cheap.
  */
 uint64_t poolscope_cluster_generation(const poolscope_cluster *cluster);
 
 /**
- * What changed after `generation`, oldest first (what changed together, in no order), as JSON: an array of `{"service": "namespace/name"}`, `{"node": NAME}`,
- * `{"pool": NAME}`, `{"member": {"node": NAME, "pool": NAME}}` and `{"components": "namespace/name"}`; `null` if that is too long ago to be remembered.
+ * What changed after `generation`, oldest first (what changed together, in no order), as JSON: an
+ * array of `{"service": "namespace/name"}`, `{"node": NAME}`, `{"pool": NAME}`, `{"member":
+ * {"node": NAME, "pool": NAME}}` and `{"components": "namespace/name"}`; `null` if that is too
+ * long ago to be remembered.
  */
 poolscope_status poolscope_cluster_changes_since(const poolscope_cluster *cluster,
                                                  uint64_t generation,
@@ -382,17 +395,18 @@ poolscope_status poolscope_cluster_changes_since(const poolscope_cluster *cluste
                                                  poolscope_error **error);
 
 /**
- * What was done so far, and what passed in doubt, as JSON: an object of numbers that only grow, such as
- * `{"objects": 12, "passedUnknownService": 0}`. Names never change; new ones may be added.
+ * What was done so far, and what passed in doubt, as JSON: an object of numbers that only grow,
+ * such as `{"objects": 12, "passedUnknownService": 0}`. Names never change; new ones may be added.
  */
 poolscope_status poolscope_cluster_counters(const poolscope_cluster *cluster,
                                             poolscope_text **counters,
                                             poolscope_error **error);
 
 /**
- * Forgets where the facts of a kind (`Service`, `Node`, `CiliumNode`, `NodePool`, `NodeBucket`, `ConfigMap`) came from, not the facts:
- * the next list of it replaces them, and until then the kind is missing. For when the source has gone for good, or the
- * API server was restored to an earlier state.
+ * Forgets where the facts of a kind (`Service`, `Node`, `CiliumNode`, `NodePool`, `NodeBucket`,
+ * `ConfigMap`) came from, not the facts: the next list of it replaces them, and until then the
+ * kind is missing. For when the source has gone for good, or the API server was restored to an
+ * earlier state.
  */
 poolscope_status poolscope_cluster_forget_source(const poolscope_cluster *cluster,
                                                  const char *kind,
@@ -405,7 +419,8 @@ poolscope_status poolscope_cluster_forget_source(const poolscope_cluster *cluste
 void poolscope_cluster_free(poolscope_cluster *cluster);
 
 /**
- * Takes the next bytes of the body, cut anywhere. An error closes the feed; what was learned before stays.
+ * Takes the next bytes of the body, cut anywhere. An error closes the feed; what was learned
+ * before stays.
  */
 poolscope_status poolscope_feed_push(poolscope_feed *feed,
                                      const uint8_t *data,
@@ -423,8 +438,9 @@ poolscope_status poolscope_feed_finish(poolscope_feed *feed, poolscope_error **e
 void poolscope_feed_free(poolscope_feed *feed);
 
 /**
- * The view of the same node for a client of that User-Agent: for explanations, and for requests that do not carry the
- * header. It matters where the configuration says `"components": "yurtHub"`. Free it with poolscope_node_free().
+ * The view of the same node for a client of that User-Agent: for explanations, and for requests
+ * that do not carry the header. It matters where the configuration says `"components": "yurtHub"`.
+ * Free it with poolscope_node_free().
  */
 poolscope_status poolscope_node_client(const poolscope_node *node,
                                        const char *user_agent,
@@ -438,27 +454,31 @@ poolscope_status poolscope_node_client(const poolscope_node *node,
 bool poolscope_node_is_ready(const poolscope_node *node);
 
 /**
- * What is known of the node, as JSON: `{"name": NAME, "known": BOOL, "pool": NAME or null, "rewrites": [NAME...], "missing":
- * [...]}`, where `rewrites` are those that its client gets as the facts are now. Each thing missing is `{"kind": KIND, "path": WHAT TO GET, "known": WHAT IS KNOWN INSTEAD or null}`.
+ * What is known of the node, as JSON: `{"name": NAME, "known": BOOL, "pool": NAME or null,
+ * "rewrites": [NAME...], "missing": [...]}`, where `rewrites` are those that its client gets as
+ * the facts are now. Each thing missing is `{"kind": KIND, "path": WHAT TO GET, "known": WHAT IS
+ * KNOWN INSTEAD or null}`.
  */
 poolscope_status poolscope_node_describe(const poolscope_node *node,
                                          poolscope_text **description,
                                          poolscope_error **error);
 
 /**
- * Changes the request into the one that should go to the API server, so that its answer can be read: without the headers
- * Accept-Encoding, Range, If-Range, Upgrade, Connection and Sec-WebSocket-*, and without CBOR, YAML and `as=Table` in
- * Accept. Read its headers back with poolscope_request_header(). Requests for other things stay as they are.
+ * Changes the request into the one that should go to the API server, so that its answer can be
+ * read: without the headers Accept-Encoding, Range, If-Range, Upgrade, Connection and
+ * Sec-WebSocket-*, and without CBOR, YAML and `as=Table` in Accept. Read its headers back with
+ * poolscope_request_header(). Requests for other things stay as they are.
  */
 poolscope_status poolscope_node_prepare(const poolscope_node *node,
                                         poolscope_request *request,
                                         poolscope_error **error);
 
 /**
- * Decides what is to be done with a response for this node's client. Free the answer with poolscope_opened_free().
+ * Decides what is to be done with a response for this node's client. Free the answer with
+ * poolscope_opened_free().
  *
- * Fails with POOLSCOPE_CONTENT_ENCODING, POOLSCOPE_CONTENT_TYPE or POOLSCOPE_HTTP_STATUS for a response that would have to
- * be filtered and cannot be read: never forward it, answer 502.
+ * Fails with POOLSCOPE_CONTENT_ENCODING, POOLSCOPE_CONTENT_TYPE or POOLSCOPE_HTTP_STATUS for a
+ * response that would have to be filtered and cannot be read: never forward it, answer 502.
  */
 poolscope_status poolscope_node_open(const poolscope_node *node,
                                      poolscope_request *request,
@@ -467,9 +487,9 @@ poolscope_status poolscope_node_open(const poolscope_node *node,
                                      poolscope_error **error);
 
 /**
- * The same for one body by itself, such as a recorded one: of a list nothing is remembered, and a watch need not go on from
- * anything. Each event is judged by what is known when it passes; there is no refresh, and nothing is left out for saying
- * nothing new.
+ * The same for one body by itself, such as a recorded one: of a list nothing is remembered, and a
+ * watch need not go on from anything. Each event is judged by what is known when it passes; there
+ * is no refresh, and nothing is left out for saying nothing new.
  */
 poolscope_status poolscope_node_open_alone(const poolscope_node *node,
                                            poolscope_request *request,
@@ -478,10 +498,11 @@ poolscope_status poolscope_node_open_alone(const poolscope_node *node,
                                            poolscope_error **error);
 
 /**
- * The verdict on one endpoint by what is known now, for explanations: an endpoint on the node `on` (length 0: it names
- * none) of Service `service` in the namespace `ns` (length 0: its slice names none). As JSON: `{"kept": BOOL, "reason": NAME,
- * "rule": ROW, "topology": WORD or null, "pools": [NAME...]}`, where `topology` is what the Service asks for and `pools`
- * are those of the node that the endpoint is on. Of a ladder it takes the last rung; poolscope_inventory_view() knows
+ * The verdict on one endpoint by what is known now, for explanations: an endpoint on the node `on`
+ * (length 0: it names none) of Service `service` in the namespace `ns` (length 0: its slice names
+ * none). As JSON: `{"kept": BOOL, "reason": NAME, "rule": ROW, "topology": WORD or null, "pools":
+ * [NAME...]}`, where `topology` is what the Service asks for and `pools` are those of the node
+ * that the endpoint is on. Of a ladder it takes the last rung; poolscope_inventory_view() knows
  * what stands on the others.
  */
 poolscope_status poolscope_node_judge(const poolscope_node *node,
@@ -505,16 +526,18 @@ void poolscope_node_free(poolscope_node *node);
 poolscope_opening poolscope_opened_what(poolscope_opened *opened);
 
 /**
- * The stream of POOLSCOPE_REWRITE, which is the caller's from now on: free it with poolscope_stream_free(). NULL the second
- * time, where there is none, and where the handle is in another call.
+ * The stream of POOLSCOPE_REWRITE, which is the caller's from now on: free it with
+ * poolscope_stream_free(). NULL the second time, where there is none, and where the handle is in
+ * another call.
  */
 poolscope_stream *poolscope_opened_take_stream(poolscope_opened *opened);
 
 /**
- * What the client is to be answered in place of the response, for POOLSCOPE_NOT_READY and POOLSCOPE_EXPIRED: the HTTP
- * status (503 or 410); the seconds for the header Retry-After, 0 for no such header; the Content-Type, NUL-terminated;
- * and the body, a Kubernetes Status. Pointers are valid until `opened` is freed. Fails with POOLSCOPE_INVALID_ARGUMENT if
- * the response is to go on.
+ * What the client is to be answered in place of the response, for POOLSCOPE_NOT_READY and
+ * POOLSCOPE_EXPIRED: the HTTP status (503 or 410); the seconds for the header Retry-After, 0 for
+ * no such header; the Content-Type, NUL-terminated; and the body, a Kubernetes Status. Pointers
+ * are valid until `opened` is freed. Fails with POOLSCOPE_INVALID_ARGUMENT if the response is to
+ * go on.
  */
 poolscope_status poolscope_opened_answer(poolscope_opened *opened,
                                          uint16_t *http_status,
@@ -525,8 +548,8 @@ poolscope_status poolscope_opened_answer(poolscope_opened *opened,
                                          poolscope_error **error);
 
 /**
- * What is not known yet, as JSON: the `missing` of poolscope_node_describe(), for this response. Empty unless
- * POOLSCOPE_NOT_READY.
+ * What is not known yet, as JSON: the `missing` of poolscope_node_describe(), for this response.
+ * Empty unless POOLSCOPE_NOT_READY.
  */
 poolscope_status poolscope_opened_missing(poolscope_opened *opened,
                                           poolscope_text **missing,
@@ -538,11 +561,12 @@ poolscope_status poolscope_opened_missing(poolscope_opened *opened,
 void poolscope_opened_free(poolscope_opened *opened);
 
 /**
- * Takes the next bytes of the body, cut anywhere. What is to be sent to the client comes back as `*out` and `*out_len`;
- * it is the stream's and valid until the next call on it.
+ * Takes the next bytes of the body, cut anywhere. What is to be sent to the client comes back as
+ * `*out` and `*out_len`; it is the stream's and valid until the next call on it.
  *
- * An error closes the stream. There may be bytes in `*out` all the same: they end where the last whole object before the
- * fault ends. Send them, then end the response; a watch client reconnects, a list client retries.
+ * An error closes the stream. There may be bytes in `*out` all the same: they end where the last
+ * whole object before the fault ends. Send them, then end the response; a watch client reconnects,
+ * a list client retries.
  */
 poolscope_status poolscope_stream_push(poolscope_stream *stream,
                                        const uint8_t *data,
@@ -552,9 +576,10 @@ poolscope_status poolscope_stream_push(poolscope_stream *stream,
                                        poolscope_error **error);
 
 /**
- * Gives out the events that changes of facts owe this client. Call it whenever poolscope_cluster_generation() moved. What
- * cannot be said yet (inside an event that has begun to come out, before the initial events are over) is said by the push
- * that makes it possible. `*out` and errors as for poolscope_stream_push().
+ * Gives out the events that changes of facts owe this client. Call it whenever
+ * poolscope_cluster_generation() moved. What cannot be said yet (inside an event that has begun to
+ * come out, before the initial events are over) is said by the push that makes it possible. `*out`
+ * and errors as for poolscope_stream_push().
  */
 poolscope_status poolscope_stream_refresh(poolscope_stream *stream,
                                           const uint8_t **out,
@@ -562,8 +587,9 @@ poolscope_status poolscope_stream_refresh(poolscope_stream *stream,
                                           poolscope_error **error);
 
 /**
- * The body is over: gives out what was held back, and closes the stream. Fails with POOLSCOPE_TRUNCATED if the body was
- * cut: then the response must not look whole to the client. `*out` as for poolscope_stream_push().
+ * The body is over: gives out what was held back, and closes the stream. Fails with
+ * POOLSCOPE_TRUNCATED if the body was cut: then the response must not look whole to the client.
+ * `*out` as for poolscope_stream_push().
  */
 poolscope_status poolscope_stream_finish(poolscope_stream *stream,
                                          const uint8_t **out,
@@ -576,23 +602,26 @@ poolscope_status poolscope_stream_finish(poolscope_stream *stream,
 bool poolscope_stream_is_behind(poolscope_stream *stream);
 
 /**
- * Whether the stream has ended itself: it said ERROR. End the response; whatever still comes is swallowed. Also true of a
- * stream that a fault has poisoned; not of one that was closed by an error, which the call that failed has said.
+ * Whether the stream has ended itself: it said ERROR. End the response; whatever still comes is
+ * swallowed. Also true of a stream that a fault has poisoned; not of one that was closed by an
+ * error, which the call that failed has said.
  */
 bool poolscope_stream_is_over(poolscope_stream *stream);
 
 /**
- * What to list, so that the client can be told of Services that gained topology keys, as JSON: an array of `{"namespace":
- * NAME, "service": NAME, "target": WHAT TO GET}`. Empty unless the configuration's `retention` is `topology`.
+ * What to list, so that the client can be told of Services that gained topology keys, as JSON: an
+ * array of `{"namespace": NAME, "service": NAME, "target": WHAT TO GET}`. Empty unless the
+ * configuration's `retention` is `topology`.
  */
 poolscope_status poolscope_stream_wanted(poolscope_stream *stream,
                                          poolscope_text **wanted,
                                          poolscope_error **error);
 
 /**
- * Takes the whole answer to a request for something wanted, asked for in the encoding of this stream, and gives out the
- * events that it makes possible. `*out` as for poolscope_stream_push(). An error says what is wrong with the answer, as
- * for a list that is opened and pushed; the stream goes on as if it had not come.
+ * Takes the whole answer to a request for something wanted, asked for in the encoding of this
+ * stream, and gives out the events that it makes possible. `*out` as for poolscope_stream_push().
+ * An error says what is wrong with the answer, as for a list that is opened and pushed; the stream
+ * goes on as if it had not come.
  */
 poolscope_status poolscope_stream_supply(poolscope_stream *stream,
                                          poolscope_head *head,
@@ -623,9 +652,9 @@ void poolscope_stream_free(poolscope_stream *stream);
 poolscope_status poolscope_inventory_new(poolscope_inventory **inventory, poolscope_error **error);
 
 /**
- * Adds what a whole body has: a list or a single object, JSON or protobuf, of Services, EndpointSlices or Endpoints. How
- * many objects were of a kind that matters comes back as `*loaded`, which may be NULL. Fails with POOLSCOPE_MALFORMED and
- * POOLSCOPE_UNDECODABLE.
+ * Adds what a whole body has: a list or a single object, JSON or protobuf, of Services,
+ * EndpointSlices or Endpoints. How many objects were of a kind that matters comes back as
+ * `*loaded`, which may be NULL. Fails with POOLSCOPE_MALFORMED and POOLSCOPE_UNDECODABLE.
  */
 poolscope_status poolscope_inventory_load(poolscope_inventory *inventory,
                                           const uint8_t *body,
@@ -634,7 +663,8 @@ poolscope_status poolscope_inventory_load(poolscope_inventory *inventory,
                                           poolscope_error **error);
 
 /**
- * Every Service as `node` sees it, as JSON: the array that `poolscope explain -o json` prints (docs/cli.md).
+ * Every Service as `node` sees it, as JSON: the array that `poolscope explain -o json` prints
+ * (docs/cli.md).
  */
 poolscope_status poolscope_inventory_view(poolscope_inventory *inventory,
                                           const poolscope_node *node,
@@ -642,7 +672,8 @@ poolscope_status poolscope_inventory_view(poolscope_inventory *inventory,
                                           poolscope_error **error);
 
 /**
- * One Service as `node` sees it, as JSON: one object of that array; `null` if there are neither it nor endpoints of it.
+ * One Service as `node` sees it, as JSON: one object of that array; `null` if there are neither it
+ * nor endpoints of it.
  */
 poolscope_status poolscope_inventory_find(poolscope_inventory *inventory,
                                           const poolscope_node *node,

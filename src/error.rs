@@ -3,10 +3,12 @@
 /// The result of every fallible call of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a body could not be read, a request could not be served or a configuration could not be used.
+/// Why a body could not be read, a request could not be served or a configuration could not be
+/// used.
 ///
-/// Offsets count the bytes of the response body from 0. After an error a [`Stream`](crate::Stream) is closed: end the
-/// response towards the client; a watch client reconnects and a list client retries.
+/// Offsets count the bytes of the response body from 0. After an error a [`Stream`](crate::Stream)
+/// is closed: end the response towards the client; a watch client reconnects and a list client
+/// retries.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -31,7 +33,9 @@ pub enum Error {
         inside: &'static str,
     },
     /// One frame or item is larger than the limit.
-    #[error("{what} at byte {offset} is over the limit of {limit} bytes; raise `limits.{key}` if such objects are real")]
+    #[error(
+        "{what} at byte {offset} is over the limit of {limit} bytes; raise `limits.{key}` if such objects are real"
+    )]
     TooLarge {
         /// `a watch event`, `a list item`, `an object` or `a list`.
         what: &'static str,
@@ -43,7 +47,9 @@ pub enum Error {
         key: &'static str,
     },
     /// Values are nested deeper than the limit.
-    #[error("values are nested deeper than {limit} at byte {offset}; raise `limits.depth` if such objects are real")]
+    #[error(
+        "values are nested deeper than {limit} at byte {offset}; raise `limits.depth` if such objects are real"
+    )]
     TooDeep {
         /// Where the limit was passed.
         offset: u64,
@@ -75,8 +81,8 @@ pub enum Error {
         /// The response's Content-Type.
         content_type: Box<str>,
     },
-    /// The response has a status with which the API server does not answer such a request unless asked to: a part of a
-    /// body (206), another protocol (101).
+    /// The response has a status with which the API server does not answer such a request unless
+    /// asked to: a part of a body (206), another protocol (101).
     #[error(
         "the response for {target} has status {status}, and its endpoints cannot be filtered: send the request through `prepare`, which asks for the whole body over HTTP"
     )]
@@ -108,7 +114,9 @@ pub enum Error {
     #[error("configuration: {0}")]
     Config(String),
     /// The stream was used after an error or after `finish`.
-    #[error("the stream is closed: it took {taken} bytes and gave {given}; open a new one for the next response")]
+    #[error(
+        "the stream is closed: it took {taken} bytes and gave {given}; open a new one for the next response"
+    )]
     Closed {
         /// Bytes of the body taken before it closed.
         taken: u64,
@@ -130,7 +138,8 @@ impl Error {
         }
     }
 
-    /// The object that it is about, as far as that was read: `namespace/name`, or its kind before that.
+    /// The object that it is about, as far as that was read: `namespace/name`, or its kind before
+    /// that.
     pub fn object(&self) -> Option<&str> {
         match self {
             Error::Malformed { object, .. } | Error::TooMany { object, .. } => object.as_deref(),
@@ -144,7 +153,8 @@ fn within(object: &Option<Box<str>>) -> String {
     object.as_ref().map_or(String::new(), |name| format!(" in {name}"))
 }
 
-/// A fault at a place of the slice at hand; [`Fault::at`] turns it into an [`Error`] that knows the whole body.
+/// A fault at a place of the slice at hand; [`Fault::at`] turns it into an [`Error`] that knows the
+/// whole body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) offset: usize,
@@ -194,10 +204,14 @@ impl Fault {
         let offset = base + self.offset as u64;
         match self.kind {
             FaultKind::Json(what) => Error::Malformed { encoding: "JSON", offset, object, what },
-            FaultKind::Protobuf(what) => Error::Malformed { encoding: "protobuf", offset, object, what },
+            FaultKind::Protobuf(what) => {
+                Error::Malformed { encoding: "protobuf", offset, object, what }
+            }
             FaultKind::TooDeep { limit } => Error::TooDeep { offset, limit },
             FaultKind::TooMany { limit } => Error::TooMany { offset, object, limit },
-            FaultKind::Held { limit } => Error::TooLarge { what: "a list", offset, limit: limit as u64, key: "listBytes" },
+            FaultKind::Held { limit } => {
+                Error::TooLarge { what: "a list", offset, limit: limit as u64, key: "listBytes" }
+            }
         }
     }
 }

@@ -1,22 +1,25 @@
 //! Keeps Service traffic inside a node pool where the node's proxy is not kube-proxy.
 //!
-//! At the edge a Service must often be answered by pods of the same node pool only: the line to the next site is slow,
-//! metered or down. A proxy that reads its endpoints from the API server, such as cilium-agent, sees all of them.
-//! poolscope stands on the byte stream between the two and cuts out the endpoints that the proxy's node may not use: from
-//! lists, watches and single objects, in JSON and in Kubernetes protobuf. What is not cut passes byte for byte.
+//! At the edge a Service must often be answered by pods of the same node pool only: the line to the
+//! next site is slow, metered or down. A proxy that reads its endpoints from the API server, such
+//! as cilium-agent, sees all of them. poolscope stands on the byte stream between the two and cuts
+//! out the endpoints that the proxy's node may not use: from lists, watches and single objects, in
+//! JSON and in Kubernetes protobuf. What is not cut passes byte for byte.
 //!
 //! It does no I/O, starts no thread and reads no clock: bytes in, bytes out.
 //!
 //! # From response to response
 //!
-//! 1. Make one [`Cluster`] and teach it: push the bodies of Service, Node and pool lists and watches into
-//!    [feeds](Cluster::feed), or let those that a client asks for anyway pass through [streams](NodeView::open).
-//! 2. For each request of the node's client, send [`NodeView::prepare`]'s version of it to the API server.
-//! 3. Give request and response head to [`NodeView::open`]; it says what to do with the body, or what to answer in
-//!    its place.
+//! 1. Make one [`Cluster`] and teach it: push the bodies of Service, Node and pool lists and
+//!    watches into [feeds](Cluster::feed), or let those that a client asks for anyway pass through
+//!    [streams](NodeView::open).
+//! 2. For each request of the node's client, send [`NodeView::prepare`]'s version of it to the API
+//!    server.
+//! 3. Give request and response head to [`NodeView::open`]; it says what to do with the body, or
+//!    what to answer in its place.
 //! 4. Push the body through the [`Stream`] chunk by chunk, and finish it.
-//! 5. When [`Cluster::generation`] moves, [refresh](Stream::refresh) the watches that are open: a change of facts owes their
-//!    clients events that the API server will not send.
+//! 5. When [`Cluster::generation`] moves, [refresh](Stream::refresh) the watches that are open: a
+//!    change of facts owes their clients events that the API server will not send.
 //!
 //! ```
 //! use poolscope::{BytesMut, Cluster, Config, Head, Opened, Request};
@@ -75,23 +78,25 @@
 //! | answers to writes | passes: who writes needs the object as it is, and written back cut it would lose endpoints |
 //! | other kinds, subresources | passes |
 //!
-//! Endpoints are judged by the annotation `openyurt.io/topologyKeys` of their Service, with the verdicts of OpenYurt's
-//! own filter; [`Reason`] has every rule, `docs/openyurt.md` the table. Other annotations are a matter of
-//! [`Config::dialect`], other rewrites ([`Rewrite`], [`ServiceReason`]) of the configuration. Where a fact is missing, [`Config::in_doubt`]
+//! Endpoints are judged by the annotation `openyurt.io/topologyKeys` of their Service, with the
+//! verdicts of OpenYurt's own filter; [`Reason`] has every rule, `docs/openyurt.md` the table.
+//! Other annotations are a matter of [`Config::dialect`], other rewrites ([`Rewrite`],
+//! [`ServiceReason`]) of the configuration. Where a fact is missing, [`Config::in_doubt`]
 //! decides, and [`Cluster::counters`] counts: nothing passes in doubt without being counted.
 //!
 //! # Lives of streams
 //!
-//! What a client was told is remembered from its list to its watch and over reconnects, so that it can be told of changes of
-//! facts, and not be told what is nothing new to it. A watch whose past is not known is answered by [`Opened::Expired`].
-//! `docs/streams.md` has the rules with their reasons.
+//! What a client was told is remembered from its list to its watch and over reconnects, so that it
+//! can be told of changes of facts, and not be told what is nothing new to it. A watch whose past
+//! is not known is answered by [`Opened::Expired`]. `docs/streams.md` has the rules with their
+//! reasons.
 //!
 //! # Errors
 //!
-//! One [`Error`] says what is wrong, where in the body, and what to do. A stream is closed by an error; what it gave out
-//! until then ends before the unit that is at fault. The scanner looks for endpoints, it does not validate: JSON that only
-//! a strict parser refuses (invalid UTF-8, which Go replaces; a malformed number off the path) passes as it is, for the
-//! client to judge.
+//! One [`Error`] says what is wrong, where in the body, and what to do. A stream is closed by an
+//! error; what it gave out until then ends before the unit that is at fault. The scanner looks for
+//! endpoints, it does not validate: JSON that only a strict parser refuses (invalid UTF-8, which Go
+//! replaces; a malformed number off the path) passes as it is, for the client to judge.
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
 
@@ -120,7 +125,10 @@ pub use bytes::BytesMut;
 pub use cluster::counters::Counters;
 pub use cluster::log::Change;
 pub use cluster::{Cluster, Missing};
-pub use config::{Components, Config, Dialect, Doubt, Hub, InDoubt, Limits, Membership, ProtobufLists, Retention, Rewrite};
+pub use config::{
+    Components, Config, Dialect, Doubt, Hub, InDoubt, Limits, Membership, ProtobufLists, Retention,
+    Rewrite,
+};
 pub use error::{Error, Result};
 pub use node::NodeView;
 pub use object::FactKind;

@@ -39,8 +39,9 @@ impl NodeView {
         &self.name
     }
 
-    /// The same view for a client of that User-Agent: for explanations, and for requests that do not carry the header. It
-    /// matters where [`Config::components`] says that not every client gets the rewrites.
+    /// The same view for a client of that User-Agent: for explanations, and for requests that do
+    /// not carry the header. It matters where [`Config::components`] says that not every client
+    /// gets the rewrites.
     ///
     /// [`Config::components`]: crate::Config::components
     #[must_use]
@@ -48,13 +49,17 @@ impl NodeView {
         NodeView { agent: Some(user_agent.into()), ..self.clone() }
     }
 
-    /// The rewrites that the view's client gets as the facts are now; without a client, where not every one gets them: none.
+    /// The rewrites that the view's client gets as the facts are now; without a client, where not
+    /// every one gets them: none.
     pub fn rewrites(&self) -> Vec<Rewrite> {
         self.rewrites_now(&self.cluster.read()).iter().collect()
     }
 
     fn rewrites_now(&self, facts: &Facts) -> Rewrites {
-        facts.rewrites_of(&component(self.agent.as_deref().unwrap_or_default()), self.cluster.config())
+        facts.rewrites_of(
+            &component(self.agent.as_deref().unwrap_or_default()),
+            self.cluster.config(),
+        )
     }
 
     /// The cluster it is a view of.
@@ -65,22 +70,31 @@ impl NodeView {
     /// The pool that the node is in, by the configuration or by its label, as far as is known.
     pub fn pool(&self) -> Option<String> {
         let facts = self.cluster.read();
-        facts.own_pool_name(self.name.as_bytes(), self.cluster.config()).map(|pool| String::from_utf8_lossy(pool).into_owned())
+        facts
+            .own_pool_name(self.name.as_bytes(), self.cluster.config())
+            .map(|pool| String::from_utf8_lossy(pool).into_owned())
     }
 
-    /// Whether a Node, or CiliumNode, of that name was seen. An unknown node is judged as one in no pool (O8).
+    /// Whether a Node, or CiliumNode, of that name was seen. An unknown node is judged as one in no
+    /// pool (O8).
     pub fn is_known(&self) -> bool {
         self.cluster.read().has_node(&self.name)
     }
 
-    /// What still has to be learned before this node's client, or any client of it, may be shown objects of every namespace.
+    /// What still has to be learned before this node's client, or any client of it, may be shown
+    /// objects of every namespace.
     pub fn missing(&self) -> Vec<Missing> {
         let component = self.agent.as_deref().map(component);
-        self.cluster.missing_for(&self.name, &Selection::default(), self.cluster.config().rewrites(), component.as_deref())
+        self.cluster.missing_for(
+            &self.name,
+            &Selection::default(),
+            self.cluster.config().rewrites(),
+            component.as_deref(),
+        )
     }
 
-    /// The request as it should go to the API server, so that its answer can be read: without Accept-Encoding, CBOR, YAML
-    /// and `as=Table`. Requests for other things stay as they are.
+    /// The request as it should go to the API server, so that its answer can be read: without
+    /// Accept-Encoding, CBOR, YAML and `as=Table`. Requests for other things stay as they are.
     #[must_use]
     pub fn prepare(&self, request: Request) -> Request {
         request::prepare(request)
@@ -88,10 +102,11 @@ impl NodeView {
 
     /// Decides what is to be done with a response for this node's client.
     ///
-    /// Only GET requests and answers with status 200 are rewritten; an answer without content, or with an error status,
-    /// passes. Errors: [`Error::ContentEncoding`] and [`Error::ContentType`] for an answer that would have to be filtered,
-    /// or that teaches, and cannot be read; [`Error::Status`] for one that carries endpoints in parts or over a WebSocket.
-    /// Never forward such an answer.
+    /// Only GET requests and answers with status 200 are rewritten; an answer without content, or
+    /// with an error status, passes. Errors: [`Error::ContentEncoding`] and
+    /// [`Error::ContentType`] for an answer that would have to be filtered, or that teaches,
+    /// and cannot be read; [`Error::Status`] for one that carries endpoints in parts or over a
+    /// WebSocket. Never forward such an answer.
     ///
     /// [`Error::ContentEncoding`]: crate::Error::ContentEncoding
     /// [`Error::ContentType`]: crate::Error::ContentType
@@ -100,13 +115,15 @@ impl NodeView {
         stream::open(&self.cluster, &self.name, self.agent.as_deref(), request, head, false)
     }
 
-    /// The same for one body by itself: of a list nothing is remembered, and a watch need not go on from anything. Each event
-    /// is judged by what is known when it passes; there is no refresh, and nothing is left out for saying nothing new.
+    /// The same for one body by itself: of a list nothing is remembered, and a watch need not go on
+    /// from anything. Each event is judged by what is known when it passes; there is no
+    /// refresh, and nothing is left out for saying nothing new.
     pub fn open_alone(&self, request: &Request, head: &Head) -> Result<Opened> {
         stream::open(&self.cluster, &self.name, self.agent.as_deref(), request, head, true)
     }
 
-    /// Settles what this node may see of an object, once for all its endpoints, and shows it to `filter`.
+    /// Settles what this node may see of an object, once for all its endpoints, and shows it to
+    /// `filter`.
     #[cfg(feature = "k8s-openapi")]
     pub(crate) fn settle(
         &self,
@@ -130,9 +147,10 @@ impl NodeView {
         Ok(filter(&facts.view(service, self.name.as_bytes(), config, usable), tally))
     }
 
-    /// The verdict on an endpoint on `node` (`None`: it names none) of `service` in `namespace` (`None`: its slice names
-    /// none), by what is known now: for explanations. It counts nothing, and does not ask whether enough is known. Of a
-    /// Service whose keys are a ladder it takes the last rung, since it does not know what stands on the others;
+    /// The verdict on an endpoint on `node` (`None`: it names none) of `service` in `namespace`
+    /// (`None`: its slice names none), by what is known now: for explanations. It counts
+    /// nothing, and does not ask whether enough is known. Of a Service whose keys are a ladder
+    /// it takes the last rung, since it does not know what stands on the others;
     /// [`explain::Inventory`](crate::explain::Inventory) does.
     pub fn judge(&self, namespace: &str, service: Option<&str>, node: Option<&str>) -> Reason {
         self.judge_among(namespace, service, node, |_| Usable::default())
@@ -158,10 +176,15 @@ impl NodeView {
     /// Whether this node's client may see a Service, and why.
     pub(crate) fn judge_service(&self, service: &Traits<'_>) -> ServiceReason {
         let facts = self.cluster.read();
-        judge_service(service, facts.own_pool_name(self.name.as_bytes(), self.cluster.config()), self.rewrites_now(&facts))
+        judge_service(
+            service,
+            facts.own_pool_name(self.name.as_bytes(), self.cluster.config()),
+            self.rewrites_now(&facts),
+        )
     }
 
-    /// What a Service asks for: `any`, `node`, `pool`, `labels` or `ladder`; `None` if it is not known.
+    /// What a Service asks for: `any`, `node`, `pool`, `labels` or `ladder`; `None` if it is not
+    /// known.
     pub fn topology_of(&self, namespace: &str, service: &str) -> Option<&'static str> {
         match self.cluster.read().service_named(namespace, Some(service)).0 {
             Service::Known(keys) => Some(keys.word()),
@@ -177,11 +200,15 @@ impl NodeView {
         }
     }
 
-    /// The pools that a node is in, by what decides about endpoints; sorted. More than one while it moves.
+    /// The pools that a node is in, by what decides about endpoints; sorted. More than one while it
+    /// moves.
     pub fn pools_of(&self, node: &str) -> Vec<String> {
         let facts = self.cluster.read();
-        let mut pools: Vec<_> =
-            facts.membership().pools_of(node.as_bytes()).map(|pool| String::from_utf8_lossy(pool).into_owned()).collect();
+        let mut pools: Vec<_> = facts
+            .membership()
+            .pools_of(node.as_bytes())
+            .map(|pool| String::from_utf8_lossy(pool).into_owned())
+            .collect();
         pools.sort_unstable();
         pools
     }

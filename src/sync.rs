@@ -1,5 +1,6 @@
-//! Locks and atomics, in one place so that `make shuttle` can put its own in: it runs threads in every order that it can
-//! think of, and finds the one in which something is lost or two wait for each other.
+//! Locks and atomics, in one place so that `make shuttle` can put its own in: it runs threads in
+//! every order that it can think of, and finds the one in which something is lost or two wait for
+//! each other.
 
 #[cfg(shuttle)]
 pub(crate) use shuttle::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, atomic};

@@ -2,7 +2,9 @@
 
 use bytes::BytesMut;
 use poolscope::{Cluster, Config, Stream};
-use poolscope_testkit::corpus::{follow, json_event, json_list, list, node, open, protobuf_event, protobuf_list, slice, teach};
+use poolscope_testkit::corpus::{
+    follow, json_event, json_list, list, node, open, protobuf_event, protobuf_list, slice, teach,
+};
 use poolscope_testkit::counting::{ALLOCATIONS, Counting, LIVE, PEAK};
 
 #[global_allocator]
@@ -13,7 +15,8 @@ const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 const WATCH: &str = "/apis/discovery.k8s.io/v1/endpointslices?watch=true&resourceVersion=1";
 const LIST: &str = "/apis/discovery.k8s.io/v1/endpointslices";
 
-/// Allocations while the second half of the events is pushed: the first half brings the buffers to their size.
+/// Allocations while the second half of the events is pushed: the first half brings the buffers to
+/// their size.
 fn allocations(mut stream: Stream, body: &[u8], chunk: usize) -> usize {
     let warm = body.len() / chunk / 2;
     let mut out = BytesMut::with_capacity(1 << 20);
@@ -39,7 +42,11 @@ fn an_event_allocates_nothing() {
     for (content_type, body) in [(JSON, &json), (PROTOBUF, &protobuf)] {
         for members in [50, 450] {
             for chunk in [512, 16_384, 100_000] {
-                assert_eq!(allocations(open(members, content_type, WATCH), body, chunk), 0, "{content_type}, chunks of {chunk}");
+                assert_eq!(
+                    allocations(open(members, content_type, WATCH), body, chunk),
+                    0,
+                    "{content_type}, chunks of {chunk}"
+                );
             }
         }
     }
@@ -50,13 +57,19 @@ fn an_event_that_is_remembered_allocates_nothing_either() {
     let slices: Vec<_> = (0..200).map(slice).collect();
     let json: Vec<u8> = slices.iter().flat_map(json_event).collect();
     let protobuf: Vec<u8> = slices.iter().flat_map(protobuf_event).collect();
-    for (content_type, body, listed) in [(JSON, &json, json_list(200)), (PROTOBUF, &protobuf, protobuf_list(200))] {
+    for (content_type, body, listed) in
+        [(JSON, &json, json_list(200)), (PROTOBUF, &protobuf, protobuf_list(200))]
+    {
         let mut config = Config::openyurt();
         config.quiet = false;
         let cluster = Cluster::new(config).unwrap();
         teach(&cluster, &(0..50).map(node).collect::<Vec<_>>());
         list(&cluster, content_type, LIST, &listed);
-        let stream = follow(&cluster, content_type, "/apis/discovery.k8s.io/v1/endpointslices?watch=true&resourceVersion=999999");
+        let stream = follow(
+            &cluster,
+            content_type,
+            "/apis/discovery.k8s.io/v1/endpointslices?watch=true&resourceVersion=999999",
+        );
         assert_eq!(allocations(stream, body, 16_384), 0, "{content_type}");
     }
 }
@@ -64,18 +77,25 @@ fn an_event_that_is_remembered_allocates_nothing_either() {
 /// What a ledger takes, of the bytes of the originals that it keeps: keys, indexes and all.
 #[test]
 fn a_ledger_takes_little_more_than_the_originals() {
-    for (content_type, list_of) in [(JSON, json_list as fn(usize) -> Vec<u8>), (PROTOBUF, protobuf_list)] {
+    for (content_type, list_of) in
+        [(JSON, json_list as fn(usize) -> Vec<u8>), (PROTOBUF, protobuf_list)]
+    {
         let listed = list_of(500);
         let cluster = Cluster::new(Config::openyurt()).unwrap();
         teach(&cluster, &(0..50).map(node).collect::<Vec<_>>());
         let before = LIVE.get();
         list(&cluster, content_type, LIST, &listed);
         let taken = LIVE.get() - before;
-        assert!(taken > listed.len() as isize * 9 / 10 && taken * 10 <= listed.len() as isize * 11, "{taken} for {}", listed.len());
+        assert!(
+            taken > listed.len() as isize * 9 / 10 && taken * 10 <= listed.len() as isize * 11,
+            "{taken} for {}",
+            listed.len()
+        );
     }
 }
 
-/// The most memory that was held at a time while a list was pushed and its output taken away chunk by chunk.
+/// The most memory that was held at a time while a list was pushed and its output taken away chunk
+/// by chunk.
 fn peak(content_type: &str, body: &[u8]) -> isize {
     let mut stream = open(50, content_type, LIST);
     let mut out = BytesMut::new();
@@ -94,11 +114,16 @@ fn peak(content_type: &str, body: &[u8]) -> isize {
 
 #[test]
 fn a_long_list_takes_no_more_memory_than_a_short_one() {
-    for (content_type, list) in [(JSON, json_list as fn(usize) -> Vec<u8>), (PROTOBUF, protobuf_list)] {
+    for (content_type, list) in
+        [(JSON, json_list as fn(usize) -> Vec<u8>), (PROTOBUF, protobuf_list)]
+    {
         let (short, long) = (list(5), list(500));
         assert!(long.len() > 90 * short.len());
         let (short, long) = (peak(content_type, &short), peak(content_type, &long));
-        assert!(short > 0 && long <= 2 * short, "{content_type}: {long} bytes for 50,000 endpoints, {short} for 500");
+        assert!(
+            short > 0 && long <= 2 * short,
+            "{content_type}: {long} bytes for 50,000 endpoints, {short} for 500"
+        );
         println!("{content_type}: {short} bytes for 500 endpoints, {long} for 50,000");
     }
 }

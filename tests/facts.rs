@@ -28,12 +28,18 @@ fn list(kind: &str, version: u64, items: &[Value]) -> String {
 }
 
 fn events(events: &[(&str, Value)]) -> String {
-    events.iter().map(|(r#type, object)| json!({"type": r#type, "object": object}).to_string() + "\n").collect()
+    events
+        .iter()
+        .map(|(r#type, object)| json!({"type": r#type, "object": object}).to_string() + "\n")
+        .collect()
 }
 
 fn bookmark(kind: &str, version: u64, ends_initial: bool) -> (&'static str, Value) {
     let annotations = ends_initial.then(|| json!({"k8s.io/initial-events-end": "true"}));
-    ("BOOKMARK", json!({"kind": kind, "metadata": {"resourceVersion": version.to_string(), "annotations": annotations}}))
+    (
+        "BOOKMARK",
+        json!({"kind": kind, "metadata": {"resourceVersion": version.to_string(), "annotations": annotations}}),
+    )
 }
 
 fn feed(cluster: &Cluster, target: &str, body: &str) {
@@ -55,22 +61,38 @@ fn learned() -> Cluster {
 fn learned_with(config: Config) -> Cluster {
     let cluster = Cluster::new(config).unwrap();
     feed(&cluster, SERVICES, &list("Service", 10, &[service("cart", 5, POOL)]));
-    feed(&cluster, NODES, &list("Node", 10, &[node("a", 1, "p"), node("b", 1, "p"), node("c", 1, "q")]));
-    feed(&cluster, POOLS, &list("NodePool", 10, &[pool("p", 2, &["a", "b"]), pool("q", 3, &["c"])]));
+    feed(
+        &cluster,
+        NODES,
+        &list("Node", 10, &[node("a", 1, "p"), node("b", 1, "p"), node("c", 1, "q")]),
+    );
+    feed(
+        &cluster,
+        POOLS,
+        &list("NodePool", 10, &[pool("p", 2, &["a", "b"]), pool("q", 3, &["c"])]),
+    );
     cluster
 }
 
 /// The nodes whose endpoints `view` may use, of a slice of `service` with endpoints on a, b and c.
 fn sees(view: &NodeView, service: &str) -> String {
-    let endpoints: Vec<Value> = ["a", "b", "c"].iter().map(|node| json!({"addresses": [node], "nodeName": node})).collect();
+    let endpoints: Vec<Value> =
+        ["a", "b", "c"].iter().map(|node| json!({"addresses": [node], "nodeName": node})).collect();
     let slice =
         json!({"metadata": {"namespace": "shop", "name": "s", "labels": {"kubernetes.io/service-name": service}}, "endpoints": endpoints})
             .to_string();
     let request = Request::get("/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/s");
-    let Ok(Opened::Rewrite(stream)) = view.open(&request, &Head::ok(JSON)) else { panic!("{:?}", view.missing()) };
+    let Ok(Opened::Rewrite(stream)) = view.open(&request, &Head::ok(JSON)) else {
+        panic!("{:?}", view.missing())
+    };
     let out = run(stream, slice.as_bytes(), std::iter::repeat(40)).unwrap();
     let out: Value = serde_json::from_slice(&out).unwrap();
-    out["endpoints"].as_array().unwrap().iter().map(|endpoint| endpoint["nodeName"].as_str().unwrap()).collect()
+    out["endpoints"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|endpoint| endpoint["nodeName"].as_str().unwrap())
+        .collect()
 }
 
 fn member(node: &str, pool: &str) -> Change {
@@ -90,20 +112,35 @@ fn every_change_that_can_matter_raises_the_generation_and_is_told() {
         assert_eq!(cluster.generation() > before, !changes.is_empty());
         changes
     };
-    let services = |r#type, object| changes("/api/v1/services?watch=1&resourceVersion=10", &events(&[(r#type, object)]));
-    assert_eq!(services("MODIFIED", service("cart", 11, HOST)), [Change::Service("shop/cart".into())]);
+    let services = |r#type, object| {
+        changes("/api/v1/services?watch=1&resourceVersion=10", &events(&[(r#type, object)]))
+    };
+    assert_eq!(
+        services("MODIFIED", service("cart", 11, HOST)),
+        [Change::Service("shop/cart".into())]
+    );
     assert_eq!(sees(&view, "cart"), "a");
     // The annotation stays: nothing that a verdict depends on has changed.
     assert_eq!(services("MODIFIED", service("cart", 12, HOST)), []);
     assert_eq!(services("ADDED", service("new", 13, None)), [Change::Service("shop/new".into())]);
-    assert_eq!(services("MODIFIED", service("cart", 14, POOL)), [Change::Service("shop/cart".into())]);
-    let pools = |r#type, object| changes(&format!("{POOLS}?watch=1&resourceVersion=10"), &events(&[(r#type, object)]));
+    assert_eq!(
+        services("MODIFIED", service("cart", 14, POOL)),
+        [Change::Service("shop/cart".into())]
+    );
+    let pools = |r#type, object| {
+        changes(&format!("{POOLS}?watch=1&resourceVersion=10"), &events(&[(r#type, object)]))
+    };
     assert_eq!(pools("MODIFIED", pool("p", 15, &["a", "c"])), [member("b", "p"), member("c", "p")]);
     assert_eq!(sees(&view, "cart"), "ac");
-    assert_eq!(pools("DELETED", pool("p", 16, &["a", "c"])), [member("a", "p"), member("c", "p"), Change::Pool("p".into())]);
+    assert_eq!(
+        pools("DELETED", pool("p", 16, &["a", "c"])),
+        [member("a", "p"), member("c", "p"), Change::Pool("p".into())]
+    );
     assert_eq!(sees(&view, "cart"), "abc");
     assert_eq!(cluster.counters().passed_unknown_pool, 1);
-    let nodes = |r#type, object| changes("/api/v1/nodes?watch=1&resourceVersion=10", &events(&[(r#type, object)]));
+    let nodes = |r#type, object| {
+        changes("/api/v1/nodes?watch=1&resourceVersion=10", &events(&[(r#type, object)]))
+    };
     assert_eq!(nodes("MODIFIED", node("a", 17, "q")), [Change::Node("a".into())]);
     assert_eq!(sees(&view, "cart"), "c");
     assert_eq!(nodes("MODIFIED", node("a", 18, "")), [Change::Node("a".into())]);
@@ -141,7 +178,11 @@ fn what_is_in_doubt_can_be_hidden() {
     assert_eq!(sees(&view, "cart"), "ab");
     assert_eq!(sees(&view, "unheard-of"), "");
     assert_eq!(cluster.counters().hidden_unknown_service, 1);
-    feed(&cluster, &format!("{POOLS}?watch=1&resourceVersion=10"), &events(&[("DELETED", pool("p", 20, &[]))]));
+    feed(
+        &cluster,
+        &format!("{POOLS}?watch=1&resourceVersion=10"),
+        &events(&[("DELETED", pool("p", 20, &[]))]),
+    );
     assert_eq!(sees(&view, "cart"), "");
     assert_eq!(cluster.counters().hidden_unknown_pool, 1);
     // A slice that names no Service has none that could become known: it has a switch of its own.
@@ -151,7 +192,10 @@ fn what_is_in_doubt_can_be_hidden() {
     let cluster = learned_with(config);
     let view = cluster.node("a");
     assert_eq!((sees(&view, "").as_str(), sees(&view, "unheard-of").as_str()), ("", "abc"));
-    assert_eq!((cluster.counters().hidden_no_service, cluster.counters().passed_no_service), (1, 0));
+    assert_eq!(
+        (cluster.counters().hidden_no_service, cluster.counters().passed_no_service),
+        (1, 0)
+    );
 }
 
 #[test]
@@ -159,14 +203,26 @@ fn old_news_is_no_news() {
     let cluster = learned();
     let view = cluster.node("a");
     let watch = "/api/v1/services?watch=1&resourceVersion=10";
-    feed(&cluster, watch, &events(&[("MODIFIED", service("cart", 20, HOST)), ("DELETED", service("gone", 22, POOL))]));
+    feed(
+        &cluster,
+        watch,
+        &events(&[("MODIFIED", service("cart", 20, HOST)), ("DELETED", service("gone", 22, POOL))]),
+    );
     // A second client's slower watch, and an older list.
-    feed(&cluster, watch, &events(&[("MODIFIED", service("cart", 15, None)), ("ADDED", service("gone", 16, POOL))]));
+    feed(
+        &cluster,
+        watch,
+        &events(&[("MODIFIED", service("cart", 15, None)), ("ADDED", service("gone", 16, POOL))]),
+    );
     feed(&cluster, SERVICES, &list("Service", 12, &[service("cart", 5, None)]));
     assert_eq!(sees(&view, "cart"), "a");
     assert_eq!(sees(&view, "gone"), "abc");
     // A selected watch is another source: it does not count while the wider one does.
-    feed(&cluster, "/api/v1/services?watch=1&resourceVersion=10&labelSelector=x", &events(&[("DELETED", service("cart", 99, None))]));
+    feed(
+        &cluster,
+        "/api/v1/services?watch=1&resourceVersion=10&labelSelector=x",
+        &events(&[("DELETED", service("cart", 99, None))]),
+    );
     assert_eq!(sees(&view, "cart"), "a");
     // By its name, newer.
     feed(&cluster, "/api/v1/namespaces/shop/services/cart", &service("cart", 30, POOL).to_string());
@@ -190,15 +246,38 @@ fn watch_lists_are_complete_at_their_bookmark_and_not_before() {
     assert_eq!(ready(announced, &[cart()]), None);
     assert_eq!(ready(announced, &[cart(), bookmark("Service", 9, false)]), None);
     assert_eq!(ready(announced, &[cart(), bookmark("Service", 9, true)]).as_deref(), Some("ab"));
-    assert_eq!(ready(announced, &[cart(), bookmark("Service", 9, true), ("MODIFIED", service("cart", 12, HOST))]).as_deref(), Some("a"));
+    assert_eq!(
+        ready(
+            announced,
+            &[cart(), bookmark("Service", 9, true), ("MODIFIED", service("cart", 12, HOST))]
+        )
+        .as_deref(),
+        Some("a")
+    );
     // Without an announced end, the first event that is not ADDED is the end.
     assert_eq!(ready("resourceVersion=0", &[cart()]), None);
-    assert_eq!(ready("resourceVersion=0", &[cart(), bookmark("Service", 9, false)]).as_deref(), Some("ab"));
-    assert_eq!(ready("", &[cart(), ("MODIFIED", service("other", 8, None))]).as_deref(), Some("ab"));
+    assert_eq!(
+        ready("resourceVersion=0", &[cart(), bookmark("Service", 9, false)]).as_deref(),
+        Some("ab")
+    );
+    assert_eq!(
+        ready("", &[cart(), ("MODIFIED", service("other", 8, None))]).as_deref(),
+        Some("ab")
+    );
     assert_eq!(ready("", &[cart(), ("MODIFIED", service("cart", 8, HOST))]).as_deref(), Some("a"));
     // Live events complete nothing.
     assert_eq!(ready("resourceVersion=4", &[cart(), bookmark("Service", 9, false)]), None);
-    assert_eq!(ready(announced, &[cart(), ("ERROR", json!({"kind": "Status", "code": 410})), bookmark("Service", 9, true)]), None);
+    assert_eq!(
+        ready(
+            announced,
+            &[
+                cart(),
+                ("ERROR", json!({"kind": "Status", "code": 410})),
+                bookmark("Service", 9, true)
+            ]
+        ),
+        None
+    );
 }
 
 #[test]
@@ -213,7 +292,8 @@ fn pages_make_a_list_only_together() {
         }
         !cluster.missing("a").iter().any(|missing| missing.kind == FactKind::Service)
     };
-    let (first, last) = (page(7, &[service("cart", 5, POOL)], "t1"), page(7, &[service("web", 6, None)], ""));
+    let (first, last) =
+        (page(7, &[service("cart", 5, POOL)], "t1"), page(7, &[service("web", 6, None)], ""));
     assert!(ready(&[("", first.clone()), ("&continue=t1", last.clone())]));
     assert!(!ready(&[("", first.clone())]));
     assert!(!ready(&[("&continue=t1", last.clone())]), "the first page went another way");
@@ -230,8 +310,13 @@ fn answers_that_list_nothing_do_not_teach_that_there_is_nothing() {
     // A Table, a Status, the metadata of NodePools (whose nodes are in their status).
     Recording::load("list/services-table-json.json").feed(&cluster);
     feed(&cluster, NODES, r#"{"kind":"Status","metadata":{},"items":[]}"#);
-    feed(&cluster, POOLS, r#"{"kind":"PartialObjectMetadataList","metadata":{"resourceVersion":"1"},"items":[]}"#);
-    let partial = r#"{"metadata":{},"items":[{"kind":"PartialObjectMetadata","metadata":{"name":"p"}}]}"#;
+    feed(
+        &cluster,
+        POOLS,
+        r#"{"kind":"PartialObjectMetadataList","metadata":{"resourceVersion":"1"},"items":[]}"#,
+    );
+    let partial =
+        r#"{"metadata":{},"items":[{"kind":"PartialObjectMetadata","metadata":{"name":"p"}}]}"#;
     feed(&cluster, POOLS, partial);
     assert_eq!(missing(), all);
     assert_eq!(cluster.generation(), 0);
@@ -274,8 +359,14 @@ fn what_goes_before_the_initial_events_are_over_is_gone() {
 #[test]
 fn a_watch_from_now_on_lists_nothing() {
     let cluster = learned();
-    let watch = format!("{POOLS}?watch=1&sendInitialEvents=false&resourceVersionMatch=NotOlderThan&resourceVersion=0");
-    feed(&cluster, &watch, &events(&[("ADDED", pool("z", 20, &["z"])), ("MODIFIED", pool("z", 21, &["y"]))]));
+    let watch = format!(
+        "{POOLS}?watch=1&sendInitialEvents=false&resourceVersionMatch=NotOlderThan&resourceVersion=0"
+    );
+    feed(
+        &cluster,
+        &watch,
+        &events(&[("ADDED", pool("z", 20, &["z"])), ("MODIFIED", pool("z", 21, &["y"]))]),
+    );
     assert_eq!(sees(&cluster.node("a"), "cart"), "ab");
 }
 
@@ -284,11 +375,20 @@ fn a_narrower_source_still_brings_news() {
     let cluster = learned();
     let view = cluster.node("a");
     assert_eq!(sees(&view, "web"), "abc");
-    // What cilium-agent does after somebody listed everything once: a selected watch is all that comes.
-    feed(&cluster, "/api/v1/namespaces/shop/services?watch=1&resourceVersion=10", &events(&[("MODIFIED", service("web", 50, POOL))]));
+    // What cilium-agent does after somebody listed everything once: a selected watch is all that
+    // comes.
+    feed(
+        &cluster,
+        "/api/v1/namespaces/shop/services?watch=1&resourceVersion=10",
+        &events(&[("MODIFIED", service("web", 50, POOL))]),
+    );
     assert_eq!(sees(&view, "web"), "ab");
     // Leaving the selection is not the end of the Service.
-    feed(&cluster, "/api/v1/services?watch=1&labelSelector=x&resourceVersion=10", &events(&[("DELETED", service("web", 60, POOL))]));
+    feed(
+        &cluster,
+        "/api/v1/services?watch=1&labelSelector=x&resourceVersion=10",
+        &events(&[("DELETED", service("web", 60, POOL))]),
+    );
     assert_eq!((sees(&view, "web").as_str(), cluster.counters().held_deleted_service), ("ab", 0));
 }
 
@@ -297,15 +397,26 @@ fn a_narrower_list_brings_news_too() {
     let cluster = learned();
     let view = cluster.node("a");
     assert_eq!(sees(&view, "web"), "abc");
-    // An agent that comes back after somebody listed everything once: a list or initial events of what it selects.
+    // An agent that comes back after somebody listed everything once: a list or initial events of
+    // what it selects.
     let lists = format!("{SERVICES}?labelSelector=!service.kubernetes.io/headless");
-    feed(&cluster, &lists, &list("Service", 60, &[service("web", 50, POOL), service("late", 55, HOST)]));
+    feed(
+        &cluster,
+        &lists,
+        &list("Service", 60, &[service("web", 50, POOL), service("late", 55, HOST)]),
+    );
     assert_eq!((sees(&view, "web").as_str(), sees(&view, "late").as_str()), ("ab", "a"));
-    let watch = format!("{SERVICES}?watch=1&sendInitialEvents=true&allowWatchBookmarks=true&labelSelector=!service.kubernetes.io/headless");
+    let watch = format!(
+        "{SERVICES}?watch=1&sendInitialEvents=true&allowWatchBookmarks=true&labelSelector=!service.kubernetes.io/headless"
+    );
     feed(
         &cluster,
         &watch,
-        &events(&[("ADDED", service("web", 70, HOST)), ("ADDED", service("late", 55, HOST)), bookmark("Service", 80, true)]),
+        &events(&[
+            ("ADDED", service("web", 70, HOST)),
+            ("ADDED", service("late", 55, HOST)),
+            bookmark("Service", 80, true),
+        ]),
     );
     assert_eq!(sees(&view, "web"), "a");
     // What the wider one has told is no news, and what the narrower one leaves out may be there.
@@ -317,24 +428,56 @@ fn a_narrower_list_brings_news_too() {
 #[test]
 fn lists_of_which_none_is_wider_count_beside_each_other() {
     let cluster = Cluster::new(Config::openyurt()).unwrap();
-    feed(&cluster, NODES, &list("Node", 10, &[node("a", 1, "p"), node("b", 1, "p"), node("c", 1, "q")]));
-    feed(&cluster, POOLS, &list("NodePool", 10, &[pool("p", 2, &["a", "b"]), pool("q", 3, &["c"])]));
+    feed(
+        &cluster,
+        NODES,
+        &list("Node", 10, &[node("a", 1, "p"), node("b", 1, "p"), node("c", 1, "q")]),
+    );
+    feed(
+        &cluster,
+        POOLS,
+        &list("NodePool", 10, &[pool("p", 2, &["a", "b"]), pool("q", 3, &["c"])]),
+    );
     let view = cluster.node("a");
     // Somebody lists one namespace, and then comes the agent with what it selects.
-    feed(&cluster, "/api/v1/namespaces/shop/services", &list("Service", 10, &[service("cart", 5, POOL)]));
+    feed(
+        &cluster,
+        "/api/v1/namespaces/shop/services",
+        &list("Service", 10, &[service("cart", 5, POOL)]),
+    );
     assert_eq!(view.missing()[0].known.as_deref(), Some("namespace shop"));
     let selects = "labelSelector=!service.kubernetes.io/headless";
-    feed(&cluster, &format!("{SERVICES}?{selects}"), &list("Service", 20, &[service("cart", 5, POOL), service("web", 6, HOST)]));
-    let ready = |target: &str| matches!(view.open(&Request::get(target), &Head::ok(JSON)), Ok(Opened::Rewrite(_)));
+    feed(
+        &cluster,
+        &format!("{SERVICES}?{selects}"),
+        &list("Service", 20, &[service("cart", 5, POOL), service("web", 6, HOST)]),
+    );
+    let ready = |target: &str| {
+        matches!(view.open(&Request::get(target), &Head::ok(JSON)), Ok(Opened::Rewrite(_)))
+    };
     let slices = "/apis/discovery.k8s.io/v1/endpointslices";
-    assert!(ready(&format!("{slices}?{selects}")) && ready("/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices"));
+    assert!(
+        ready(&format!("{slices}?{selects}"))
+            && ready("/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices")
+    );
     assert!(!ready(slices), "headless Services may be anywhere");
-    assert_eq!(view.missing()[0].known.as_deref(), Some("namespace shop; all namespaces, labels !service.kubernetes.io/headless"));
+    assert_eq!(
+        view.missing()[0].known.as_deref(),
+        Some("namespace shop; all namespaces, labels !service.kubernetes.io/headless")
+    );
     let keys = |service: &str| view.judge("shop", Some(service), Some("b")).keeps();
     assert_eq!((keys("cart"), keys("web")), (true, false));
     // One that becomes headless leaves the labels, and is still in its namespace.
-    feed(&cluster, &format!("{SERVICES}?watch=1&resourceVersion=20&{selects}"), &events(&[("DELETED", service("web", 30, HOST))]));
-    feed(&cluster, &format!("{SERVICES}?{selects}"), &list("Service", 40, &[service("cart", 5, POOL)]));
+    feed(
+        &cluster,
+        &format!("{SERVICES}?watch=1&resourceVersion=20&{selects}"),
+        &events(&[("DELETED", service("web", 30, HOST))]),
+    );
+    feed(
+        &cluster,
+        &format!("{SERVICES}?{selects}"),
+        &list("Service", 40, &[service("cart", 5, POOL)]),
+    );
     assert!(!keys("web"));
     assert_eq!(cluster.counters().held_deleted_service, 0);
     // Of all namespaces there is no wider one.
@@ -345,7 +488,9 @@ fn lists_of_which_none_is_wider_count_beside_each_other() {
 #[test]
 fn a_node_that_leaves_a_selector_is_not_gone() {
     let cluster = learned();
-    let watch = format!("{NODES}?watch=1&resourceVersion=10&fieldSelector=metadata.name%3Da&labelSelector=x%3Dy");
+    let watch = format!(
+        "{NODES}?watch=1&resourceVersion=10&fieldSelector=metadata.name%3Da&labelSelector=x%3Dy"
+    );
     feed(&cluster, &watch, &events(&[("DELETED", node("a", 20, "p"))]));
     assert_eq!(cluster.node("a").pool().as_deref(), Some("p"));
     let watch = format!("{NODES}?watch=1&resourceVersion=10&fieldSelector=metadata.name%3Da");
@@ -357,15 +502,27 @@ fn a_node_that_leaves_a_selector_is_not_gone() {
 fn a_watch_from_nothing_tells_what_went_while_nobody_watched() {
     let cluster = learned();
     let view = cluster.node("a");
-    // The last that was heard is a deletion, so that everything that is left is of earlier versions.
+    // The last that was heard is a deletion, so that everything that is left is of earlier
+    // versions.
     feed(
         &cluster,
         &format!("{POOLS}?watch=1&resourceVersion=10"),
-        &events(&[("ADDED", pool("r", 480, &["r"])), ("ADDED", pool("x", 490, &["x"])), ("DELETED", pool("x", 500, &["x"]))]),
+        &events(&[
+            ("ADDED", pool("r", 480, &["r"])),
+            ("ADDED", pool("x", 490, &["x"])),
+            ("DELETED", pool("x", 500, &["x"])),
+        ]),
     );
-    assert_eq!((sees(&view, "cart").as_str(), cluster.node("c").pool().as_deref()), ("ab", Some("q")));
+    assert_eq!(
+        (sees(&view, "cart").as_str(), cluster.node("c").pool().as_deref()),
+        ("ab", Some("q"))
+    );
     // Pool `q` is gone.
-    let again = [("ADDED", pool("p", 2, &["a", "b"])), ("ADDED", pool("r", 480, &["r"])), ("MODIFIED", pool("p", 530, &["a"]))];
+    let again = [
+        ("ADDED", pool("p", 2, &["a", "b"])),
+        ("ADDED", pool("r", 480, &["r"])),
+        ("MODIFIED", pool("p", 530, &["a"])),
+    ];
     feed(&cluster, &format!("{POOLS}?watch=1&resourceVersion=0"), &events(&again));
     assert_eq!(sees(&view, "cart"), "a");
     assert!(view.pools_of("c").is_empty());
@@ -402,9 +559,21 @@ fn a_source_can_be_forgotten() {
 fn nodes_known_one_by_one_do_not_hide_each_other() {
     let cluster = Cluster::new(Config::openyurt()).unwrap();
     feed(&cluster, SERVICES, &list("Service", 10, &[service("cart", 5, POOL)]));
-    feed(&cluster, POOLS, &list("NodePool", 10, &[pool("p", 2, &["a", "b"]), pool("q", 3, &["c"])]));
-    feed(&cluster, "/api/v1/nodes?fieldSelector=metadata.name%3Da", &list("Node", 10, &[node("a", 1, "p")]));
-    feed(&cluster, "/api/v1/nodes?fieldSelector=metadata.name%3Dc", &list("Node", 12, &[node("c", 4, "q")]));
+    feed(
+        &cluster,
+        POOLS,
+        &list("NodePool", 10, &[pool("p", 2, &["a", "b"]), pool("q", 3, &["c"])]),
+    );
+    feed(
+        &cluster,
+        "/api/v1/nodes?fieldSelector=metadata.name%3Da",
+        &list("Node", 10, &[node("a", 1, "p")]),
+    );
+    feed(
+        &cluster,
+        "/api/v1/nodes?fieldSelector=metadata.name%3Dc",
+        &list("Node", 12, &[node("c", 4, "q")]),
+    );
     feed(&cluster, "/api/v1/nodes/b", &node("b", 3, "p").to_string());
     for (name, seen) in [("a", "ab"), ("b", "ab"), ("c", "c")] {
         assert_eq!(sees(&cluster.node(name), "cart"), seen, "{name}");
@@ -425,7 +594,13 @@ fn what_go_can_decode_is_decoded() {
     feed(
         &cluster,
         POOLS,
-        &list("NodePool", 20, &[json!({"metadata": {"name": "p", "resourceVersion": "19"}, "status": {"nodes": ["a", null, "c"]}})]),
+        &list(
+            "NodePool",
+            20,
+            &[
+                json!({"metadata": {"name": "p", "resourceVersion": "19"}, "status": {"nodes": ["a", null, "c"]}}),
+            ],
+        ),
     );
     assert_eq!(sees(&view, "cart"), "ac");
     let mut twice = list("Service", 20, &[service("web", 19, HOST)])
@@ -437,15 +612,26 @@ fn what_go_can_decode_is_decoded() {
     services.push(&twice).unwrap();
     services.finish().unwrap();
     assert_eq!((sees(&view, "web").as_str(), cluster.counters().facts_undecodable), ("a", 0));
-    // Protobuf: list { item { metadata { name, namespace, annotations { key, value } x 2 } } }, one value not UTF-8.
-    let record = |number: u8, content: &[u8]| [&[number << 3 | 2, content.len() as u8][..], content].concat();
+    // Protobuf: list { item { metadata { name, namespace, annotations { key, value } x 2 } } }, one
+    // value not UTF-8.
+    let record = |number: u8, content: &[u8]| {
+        [&[number << 3 | 2, content.len() as u8][..], content].concat()
+    };
     let entry = |key: &[u8], value: &[u8]| record(12, &[record(1, key), record(2, value)].concat());
-    let metadata =
-        [record(1, b"db"), record(3, b"shop"), entry(b"note", b"\xff"), entry(b"openyurt.io/topologyKeys", b"kubernetes.io/hostname")]
-            .concat();
+    let metadata = [
+        record(1, b"db"),
+        record(3, b"shop"),
+        entry(b"note", b"\xff"),
+        entry(b"openyurt.io/topologyKeys", b"kubernetes.io/hostname"),
+    ]
+    .concat();
     let items = [record(1, &record(2, b"30")), record(2, &record(1, &metadata))].concat();
-    let body = [b"k8s\0".to_vec(), vec![0x12, items.len() as u8 | 0x80, (items.len() >> 7) as u8], items].concat();
-    let mut services = cluster.feed(&Request::get(SERVICES), &Head::ok("application/vnd.kubernetes.protobuf")).unwrap();
+    let body =
+        [b"k8s\0".to_vec(), vec![0x12, items.len() as u8 | 0x80, (items.len() >> 7) as u8], items]
+            .concat();
+    let mut services = cluster
+        .feed(&Request::get(SERVICES), &Head::ok("application/vnd.kubernetes.protobuf"))
+        .unwrap();
     services.push(&body).unwrap();
     services.finish().unwrap();
     assert_eq!((sees(&view, "db").as_str(), cluster.counters().facts_undecodable), ("a", 0));
@@ -454,8 +640,19 @@ fn what_go_can_decode_is_decoded() {
 #[test]
 fn what_cannot_be_decoded_does_not_undo_what_is_known() {
     let cluster = learned();
-    feed(&cluster, POOLS, &list("NodePool", 20, &[json!({"metadata": {"name": "p", "resourceVersion": "19"}, "status": {"nodes": 7}})]));
-    assert_eq!((sees(&cluster.node("a"), "cart").as_str(), cluster.counters().facts_undecodable), ("ab", 1));
+    feed(
+        &cluster,
+        POOLS,
+        &list(
+            "NodePool",
+            20,
+            &[json!({"metadata": {"name": "p", "resourceVersion": "19"}, "status": {"nodes": 7}})],
+        ),
+    );
+    assert_eq!(
+        (sees(&cluster.node("a"), "cart").as_str(), cluster.counters().facts_undecodable),
+        ("ab", 1)
+    );
 }
 
 #[test]
@@ -464,12 +661,17 @@ fn bodies_that_list_nothing_leave_the_facts_as_they_are() {
     for (target, body) in [
         (POOLS, "{}"),
         (POOLS, r#"{"kind":"NodePoolList","metadata":{"resourceVersion":"99"}}"#),
-        ("/apis/apps.openyurt.io/v1beta2/nodepools?shardSelector=x", r#"{"items":[],"metadata":{"resourceVersion":"99"}}"#),
+        (
+            "/apis/apps.openyurt.io/v1beta2/nodepools?shardSelector=x",
+            r#"{"items":[],"metadata":{"resourceVersion":"99"}}"#,
+        ),
     ] {
         feed(&cluster, target, body);
         assert_eq!(sees(&cluster.node("a"), "cart"), "ab", "{target} {body}");
     }
-    let mut empty = cluster.feed(&Request::get(SERVICES), &Head::ok("application/vnd.kubernetes.protobuf")).unwrap();
+    let mut empty = cluster
+        .feed(&Request::get(SERVICES), &Head::ok("application/vnd.kubernetes.protobuf"))
+        .unwrap();
     empty.push(b"k8s\0\x12\0").unwrap();
     empty.finish().unwrap();
     assert_eq!(sees(&cluster.node("a"), "cart"), "ab");
@@ -484,16 +686,29 @@ fn deleted_services_do_not_fill_the_memory() {
     let watch = "/api/v1/services?watch=1&resourceVersion=10";
     let lives = |names: std::ops::Range<u64>| {
         let lives = names.flat_map(|at| {
-            [("ADDED", service(&format!("s{at}"), 100 + 2 * at, POOL)), ("DELETED", service(&format!("s{at}"), 101 + 2 * at, POOL))]
+            [
+                ("ADDED", service(&format!("s{at}"), 100 + 2 * at, POOL)),
+                ("DELETED", service(&format!("s{at}"), 101 + 2 * at, POOL)),
+            ]
         });
         events(&lives.collect::<Vec<_>>())
     };
     feed(&cluster, watch, &lives(0..100));
-    assert_eq!((sees(&view, "s0").as_str(), cluster.counters().deleted_services_forgotten), ("ab", 0));
+    assert_eq!(
+        (sees(&view, "s0").as_str(), cluster.counters().deleted_services_forgotten),
+        ("ab", 0)
+    );
     feed(&cluster, watch, &lives(100..101));
     assert_eq!((sees(&view, "s0").as_str(), sees(&view, "s1").as_str()), ("abc", "ab"));
     let counters = cluster.counters();
-    assert_eq!((counters.held_deleted_service, counters.passed_unknown_service, counters.deleted_services_forgotten), (2, 1, 1));
+    assert_eq!(
+        (
+            counters.held_deleted_service,
+            counters.passed_unknown_service,
+            counters.deleted_services_forgotten
+        ),
+        (2, 1, 1)
+    );
     // One that comes and goes takes the place of no other.
     let flaps = (0..300).flat_map(|at| {
         let service = |version| service("flaps", version, POOL);
@@ -502,7 +717,11 @@ fn deleted_services_do_not_fill_the_memory() {
     feed(&cluster, watch, &events(&flaps.collect::<Vec<_>>()));
     assert_eq!((sees(&view, "s1").as_str(), sees(&view, "s2").as_str()), ("abc", "ab"));
     // What is older than the deletion of one that was forgotten does not bring it back.
-    feed(&cluster, "/api/v1/services?watch=1&resourceVersion=10", &events(&[("MODIFIED", service("s0", 100, HOST))]));
+    feed(
+        &cluster,
+        "/api/v1/services?watch=1&resourceVersion=10",
+        &events(&[("MODIFIED", service("s0", 100, HOST))]),
+    );
     assert_eq!(sees(&view, "s0"), "abc");
 }
 
@@ -512,31 +731,72 @@ fn an_older_event_does_not_undo_a_deletion() {
     config.in_doubt.unknown_service = Doubt::Hide;
     let cluster = learned_with(config);
     let view = cluster.node("a");
-    // A narrow stream is ahead of the wide one, in each kind, and the deletions are of objects that the wide one has yet to say.
-    let named = |path: &str, name: &str| format!("{path}?watch=1&resourceVersion=10&fieldSelector=metadata.name%3D{name}");
+    // A narrow stream is ahead of the wide one, in each kind, and the deletions are of objects that
+    // the wide one has yet to say.
+    let named = |path: &str, name: &str| {
+        format!("{path}?watch=1&resourceVersion=10&fieldSelector=metadata.name%3D{name}")
+    };
     let shop = "/api/v1/namespaces/shop/services?watch=1&resourceVersion=10";
     for keys in [None, HOST] {
         let version = if keys.is_none() { 20 } else { 120 };
-        feed(&cluster, shop, &events(&[("ADDED", service("web", version - 8, keys)), ("DELETED", service("web", version, keys))]));
+        feed(
+            &cluster,
+            shop,
+            &events(&[
+                ("ADDED", service("web", version - 8, keys)),
+                ("DELETED", service("web", version, keys)),
+            ]),
+        );
         let expected = sees(&view, "web");
         assert_eq!(expected, if keys.is_none() { "" } else { "a" });
         let wide = format!("{SERVICES}?watch=1&resourceVersion=10");
-        feed(&cluster, &wide, &events(&[("ADDED", service("web", version - 8, POOL)), ("MODIFIED", service("web", version - 5, None))]));
+        feed(
+            &cluster,
+            &wide,
+            &events(&[
+                ("ADDED", service("web", version - 8, POOL)),
+                ("MODIFIED", service("web", version - 5, None)),
+            ]),
+        );
         assert_eq!(sees(&view, "web"), expected);
         // A list that is older says nothing of it either.
-        feed(&cluster, SERVICES, &list("Service", version - 2, &[service("cart", 5, POOL), service("web", version - 5, None)]));
+        feed(
+            &cluster,
+            SERVICES,
+            &list(
+                "Service",
+                version - 2,
+                &[service("cart", 5, POOL), service("web", version - 5, None)],
+            ),
+        );
         assert_eq!(sees(&view, "web"), expected);
         feed(&cluster, &wide, &events(&[("DELETED", service("web", version, None))]));
         assert_eq!(sees(&view, "web"), expected);
     }
-    feed(&cluster, &named(NODES, "d"), &events(&[("ADDED", node("d", 12, "p")), ("DELETED", node("d", 20, "p"))]));
-    feed(&cluster, &format!("{NODES}?watch=1&resourceVersion=10"), &events(&[("MODIFIED", node("d", 15, "p"))]));
+    feed(
+        &cluster,
+        &named(NODES, "d"),
+        &events(&[("ADDED", node("d", 12, "p")), ("DELETED", node("d", 20, "p"))]),
+    );
+    feed(
+        &cluster,
+        &format!("{NODES}?watch=1&resourceVersion=10"),
+        &events(&[("MODIFIED", node("d", 15, "p"))]),
+    );
     assert!(!cluster.node("d").is_known());
     feed(&cluster, &named(POOLS, "p"), &events(&[("DELETED", pool("p", 20, &[]))]));
-    feed(&cluster, &format!("{POOLS}?watch=1&resourceVersion=10"), &events(&[("MODIFIED", pool("p", 15, &["a", "b", "c"]))]));
+    feed(
+        &cluster,
+        &format!("{POOLS}?watch=1&resourceVersion=10"),
+        &events(&[("MODIFIED", pool("p", 15, &["a", "b", "c"]))]),
+    );
     assert_eq!(view.pools_of("c"), ["q"]);
     // What is newer does.
-    feed(&cluster, &format!("{NODES}?watch=1&resourceVersion=10"), &events(&[("ADDED", node("d", 25, "p"))]));
+    feed(
+        &cluster,
+        &format!("{NODES}?watch=1&resourceVersion=10"),
+        &events(&[("ADDED", node("d", 25, "p"))]),
+    );
     assert!(cluster.node("d").is_known());
 }
 
@@ -550,13 +810,17 @@ fn a_list_of_one_name_without_the_object_is_its_deletion() {
     let view = cluster.node("a");
     feed(&cluster, &by_name("a"), &list("Node", 10, &[node("a", 1, "p")]));
     assert_eq!((view.missing().len(), sees(&view, "cart").as_str()), (0, "ab"));
-    // An older list says nothing, a newer one that it is gone, and in no pool then: the node itself is left.
+    // An older list says nothing, a newer one that it is gone, and in no pool then: the node itself
+    // is left.
     feed(&cluster, &by_name("a"), &list("Node", 9, &[]));
     assert_eq!(sees(&view, "cart"), "ab");
     feed(&cluster, &by_name("b"), &list("Node", 30, &[]));
     assert_eq!(sees(&view, "cart"), "ab");
     feed(&cluster, &by_name("a"), &list("Node", 20, &[]));
-    assert_eq!((view.is_known(), view.missing().len(), sees(&view, "cart").as_str()), (false, 0, "a"));
+    assert_eq!(
+        (view.is_known(), view.missing().len(), sees(&view, "cart").as_str()),
+        (false, 0, "a")
+    );
     // One that never was is in no pool either, however that is asked.
     let never = cluster.node("never");
     assert_eq!(never.missing().len(), 1);
@@ -566,16 +830,25 @@ fn a_list_of_one_name_without_the_object_is_its_deletion() {
     let never = cluster.node("never");
     assert_eq!((never.missing().len(), sees(&never, "cart")), by_name);
     assert_eq!(by_name, (0, String::new()));
-    // What may have left the list for another reason is not gone. Otherwise the later state counts, whoever says it.
+    // What may have left the list for another reason is not gone. Otherwise the later state counts,
+    // whoever says it.
     let in_pool = |cluster: &Cluster| sees(&cluster.node("a"), "cart") == "ab";
-    feed(&cluster, &format!("{NODES}?fieldSelector=metadata.name%3Da&labelSelector=x%3Dy"), &list("Node", 40, &[]));
+    feed(
+        &cluster,
+        &format!("{NODES}?fieldSelector=metadata.name%3Da&labelSelector=x%3Dy"),
+        &list("Node", 40, &[]),
+    );
     assert!(in_pool(&cluster));
     feed(&cluster, &format!("{NODES}?fieldSelector=metadata.name%3Da"), &list("Node", 9, &[]));
     assert!(in_pool(&cluster));
     feed(&cluster, &format!("{NODES}?fieldSelector=metadata.name%3Da"), &list("Node", 40, &[]));
     assert!(!in_pool(&cluster));
     let wide = format!("{NODES}?watch=1&resourceVersion=10");
-    feed(&cluster, &wide, &events(&[("MODIFIED", node("a", 30, "p")), ("DELETED", node("a", 35, "p"))]));
+    feed(
+        &cluster,
+        &wide,
+        &events(&[("MODIFIED", node("a", 30, "p")), ("DELETED", node("a", 35, "p"))]),
+    );
     feed(&cluster, NODES, &list("Node", 32, &[node("a", 30, "p"), node("b", 1, "p")]));
     assert!(!in_pool(&cluster));
     feed(&cluster, NODES, &list("Node", 50, &[node("a", 45, "p"), node("b", 1, "p")]));
@@ -605,7 +878,10 @@ fn a_bucket_without_its_pools_label_makes_no_pool() {
     for labels in [json!(null), json!({}), json!({"openyurt.io/pool-name": ""})] {
         assert!(pools(list("NodeBucket", 10, &[bucket(5, labels)])).is_empty());
     }
-    assert_eq!(pools(list("NodeBucket", 20, &[bucket(15, json!({"openyurt.io/pool-name": "p"}))])), ["p"]);
+    assert_eq!(
+        pools(list("NodeBucket", 20, &[bucket(15, json!({"openyurt.io/pool-name": "p"}))])),
+        ["p"]
+    );
     assert!(pools(list("NodeBucket", 30, &[bucket(25, json!({}))])).is_empty());
 }
 
@@ -615,7 +891,10 @@ fn half_a_surrogate_pair_hides_nothing() {
     let broken = r#"{"items":[{"metadata":{"name":"cart","namespace":"shop","resourceVersion":"30",
         "annotations":{"note":"\ud83d","openyurt.io/topologyKeys":"kubernetes.io/hostname"}}}],"metadata":{"resourceVersion":"40"}}"#;
     feed(&cluster, SERVICES, broken);
-    assert_eq!((sees(&cluster.node("a"), "cart").as_str(), cluster.counters().facts_undecodable), ("a", 0));
+    assert_eq!(
+        (sees(&cluster.node("a"), "cart").as_str(), cluster.counters().facts_undecodable),
+        ("a", 0)
+    );
 }
 
 #[test]
@@ -636,7 +915,11 @@ fn what_is_forwarded_unread_is_counted_by_reason() {
     ] {
         open(target);
         let counters = view.cluster().counters();
-        assert_eq!((counters.passed_unknown_path, counters.passed_unknown_version), (path, version), "{target}");
+        assert_eq!(
+            (counters.passed_unknown_path, counters.passed_unknown_version),
+            (path, version),
+            "{target}"
+        );
     }
 }
 
@@ -658,14 +941,30 @@ fn endpoints_in_parts_or_over_a_websocket_are_refused() {
     let view = learned().node("a");
     for status in [101, 203, 206] {
         let slices = Request::get("/apis/discovery.k8s.io/v1/endpointslices?watch=1");
-        assert!(matches!(view.open(&slices, &Head::new(status)), Err(Error::Status { .. })), "{status}");
-        assert!(matches!(view.open(&Request::get("/api/v1/pods"), &Head::new(status)), Ok(Opened::PassThrough)));
+        assert!(
+            matches!(view.open(&slices, &Head::new(status)), Err(Error::Status { .. })),
+            "{status}"
+        );
+        assert!(matches!(
+            view.open(&Request::get("/api/v1/pods"), &Head::new(status)),
+            Ok(Opened::PassThrough)
+        ));
     }
-    let gzip = Head::ok(JSON).header("Content-Encoding", "identity").header("content-encoding", "gzip");
-    assert!(matches!(view.open(&Request::get("/api/v1/endpoints"), &gzip), Err(Error::ContentEncoding(_))));
+    let gzip =
+        Head::ok(JSON).header("Content-Encoding", "identity").header("content-encoding", "gzip");
+    assert!(matches!(
+        view.open(&Request::get("/api/v1/endpoints"), &gzip),
+        Err(Error::ContentEncoding(_))
+    ));
     for status in [204, 304, 404, 410, 500] {
         if status != 204 {
-            assert!(matches!(view.open(&Request::get("/api/v1/endpoints"), &Head::new(status)), Ok(Opened::PassThrough)), "{status}");
+            assert!(
+                matches!(
+                    view.open(&Request::get("/api/v1/endpoints"), &Head::new(status)),
+                    Ok(Opened::PassThrough)
+                ),
+                "{status}"
+            );
         }
     }
 }
@@ -680,16 +979,31 @@ fn what_has_endpoints_is_judged_whatever_it_calls_itself() {
     };
     for kind in ["Status", "Table", "PartialObjectMetadata"] {
         let body = format!(r#"{{"kind":"EndpointSliceList","items":[{}]}}"#, item(kind));
-        let Ok(Opened::Rewrite(stream)) = view.open(&Request::get("/apis/discovery.k8s.io/v1/endpointslices"), &Head::ok(JSON)) else {
+        let Ok(Opened::Rewrite(stream)) =
+            view.open(&Request::get("/apis/discovery.k8s.io/v1/endpointslices"), &Head::ok(JSON))
+        else {
             panic!()
         };
-        assert!(matches!(run(stream, body.as_bytes(), std::iter::repeat(9)), Err(Error::Malformed { .. })), "{kind}");
+        assert!(
+            matches!(
+                run(stream, body.as_bytes(), std::iter::repeat(9)),
+                Err(Error::Malformed { .. })
+            ),
+            "{kind}"
+        );
     }
     // Protobuf: k8s\0, typeMeta { kind PartialObjectMetadata }, object { endpoint }.
-    let body = |object: &[u8]| [&b"k8s\0\x0a\x17\x12\x15PartialObjectMetadata\x12"[..], &[object.len() as u8], object].concat();
+    let body = |object: &[u8]| {
+        [&b"k8s\0\x0a\x17\x12\x15PartialObjectMetadata\x12"[..], &[object.len() as u8], object]
+            .concat()
+    };
     let filter = |body: &[u8]| {
         let request = Request::get("/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/s");
-        let Ok(Opened::Rewrite(stream)) = view.open(&request, &Head::ok("application/vnd.kubernetes.protobuf")) else { panic!() };
+        let Ok(Opened::Rewrite(stream)) =
+            view.open(&request, &Head::ok("application/vnd.kubernetes.protobuf"))
+        else {
+            panic!()
+        };
         run(stream, body, std::iter::repeat(9))
     };
     assert_eq!(filter(&body(b"\x0a\x03\x0a\x01s")), Ok(body(b"\x0a\x03\x0a\x01s")));
@@ -701,21 +1015,40 @@ fn an_object_of_too_many_endpoints_is_refused_before_it_fills_the_memory() {
     let mut config = Config::openyurt();
     config.limits.endpoints = 50;
     let view = learned_with(config).node("a");
-    let open = |content_type: &str| match view
-        .open(&Request::get("/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/s"), &Head::ok(content_type))
-    {
+    let open = |content_type: &str| match view.open(
+        &Request::get("/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/s"),
+        &Head::ok(content_type),
+    ) {
         Ok(Opened::Rewrite(stream)) => stream,
         other => panic!("{other:?}"),
     };
     for (count, fits) in [(50, true), (51, false), (100_000, false)] {
-        let json = format!(r#"{{"metadata":{{"name":"s","namespace":"shop"}},"endpoints":[{}]}}"#, vec!["{}"; count].join(","));
+        let json = format!(
+            r#"{{"metadata":{{"name":"s","namespace":"shop"}},"endpoints":[{}]}}"#,
+            vec!["{}"; count].join(",")
+        );
         let result = run(open(JSON), json.as_bytes(), std::iter::repeat(1000));
-        assert!(if fits { result.is_ok() } else { matches!(result, Err(Error::TooMany { limit: 50, .. })) }, "{count}");
+        assert!(
+            if fits {
+                result.is_ok()
+            } else {
+                matches!(result, Err(Error::TooMany { limit: 50, .. }))
+            },
+            "{count}"
+        );
     }
     for (count, fits) in [(50, true), (51, false)] {
         let body = [&b"k8s\0\x12"[..], &[2 * count as u8], &b"\x12\0".repeat(count)].concat();
-        let result = run(open("application/vnd.kubernetes.protobuf"), &body, std::iter::repeat(1000));
-        assert!(if fits { result.is_ok() } else { matches!(result, Err(Error::TooMany { limit: 50, .. })) }, "{count}");
+        let result =
+            run(open("application/vnd.kubernetes.protobuf"), &body, std::iter::repeat(1000));
+        assert!(
+            if fits {
+                result.is_ok()
+            } else {
+                matches!(result, Err(Error::TooMany { limit: 50, .. }))
+            },
+            "{count}"
+        );
     }
 }
 
@@ -725,12 +1058,16 @@ fn a_list_that_is_held_back_is_bounded() {
     config.protobuf_lists = poolscope::ProtobufLists::Compact;
     config.limits.list_bytes = 100;
     let view = learned_with(config).node("a");
-    let open = |target: &str| match view.open(&Request::get(target), &Head::ok("application/vnd.kubernetes.protobuf")) {
+    let open = |target: &str| match view
+        .open(&Request::get(target), &Head::ok("application/vnd.kubernetes.protobuf"))
+    {
         Ok(Opened::Rewrite(stream)) => stream,
         other => panic!("{other:?}"),
     };
     let long = [&b"k8s\0\x12\x65"[..], &b"\x1a\x63"[..], &[0; 99]].concat();
-    let error = run(open("/apis/discovery.k8s.io/v1/endpointslices"), &long[..20], std::iter::repeat(5)).unwrap_err();
+    let error =
+        run(open("/apis/discovery.k8s.io/v1/endpointslices"), &long[..20], std::iter::repeat(5))
+            .unwrap_err();
     assert_eq!(error, Error::TooLarge { what: "a list", offset: 4, limit: 100, key: "listBytes" });
     // What only teaches is never held back.
     assert_eq!(run(open(SERVICES), &long, std::iter::repeat(5)).unwrap(), long);
@@ -748,24 +1085,33 @@ fn an_inventory_holds_the_latest_of_each_object() {
             .to_string();
     assert_eq!(inventory.load(service.as_bytes()), Ok(1));
     // A list of another kind is no reason to think an object old.
-    inventory.load(endpoints(5, json!([{"addresses": [{"ip": "1", "nodeName": "a"}]}])).as_bytes()).unwrap();
+    inventory
+        .load(endpoints(5, json!([{"addresses": [{"ip": "1", "nodeName": "a"}]}])).as_bytes())
+        .unwrap();
     assert_eq!(inventory.find(&view, "shop", "cart").unwrap().kept(), 1);
     inventory.load(endpoints(9, json!([])).as_bytes()).unwrap();
     assert_eq!(inventory.find(&view, "shop", "cart").unwrap().endpoints.len(), 0);
     let broken = json!({"kind": "Service", "apiVersion": "v1", "metadata": {"name": "web", "namespace": "shop", "resourceVersion": "2000"}, "spec": {"ports": 7}});
     let error = inventory.load(broken.to_string().as_bytes()).unwrap_err();
-    assert!(error.to_string().starts_with("Service shop/web cannot be decoded from JSON: "), "{error}");
+    assert!(
+        error.to_string().starts_with("Service shop/web cannot be decoded from JSON: "),
+        "{error}"
+    );
 }
 
 #[test]
 fn feeds_say_what_they_cannot_use() {
     let cluster = Cluster::new(Config::openyurt()).unwrap();
-    let refused = |target: &str, head: Head| cluster.feed(&Request::get(target), &head).unwrap_err();
+    let refused =
+        |target: &str, head: Head| cluster.feed(&Request::get(target), &head).unwrap_err();
     assert!(matches!(refused("/api/v1/pods", Head::ok(JSON)), Error::NotAFact { .. }));
     assert!(matches!(refused("/api/v1/endpoints", Head::ok(JSON)), Error::NotAFact { .. }));
     assert!(matches!(refused(SERVICES, Head::new(403)), Error::NotAFact { .. }));
     assert!(matches!(refused(SERVICES, Head::ok("application/yaml")), Error::ContentType { .. }));
-    assert!(matches!(refused(SERVICES, Head::ok(JSON).header("content-encoding", "gzip")), Error::ContentEncoding(_)));
+    assert!(matches!(
+        refused(SERVICES, Head::ok(JSON).header("content-encoding", "gzip")),
+        Error::ContentEncoding(_)
+    ));
     let mut cut = cluster.feed(&Request::get(SERVICES), &Head::ok(JSON)).unwrap();
     cut.push(br#"{"items":[{"metadata":{"name":"x"#).unwrap();
     assert!(matches!(cut.finish(), Err(Error::Truncated { .. })));
@@ -788,25 +1134,41 @@ fn a_moving_node_is_where_the_facts_say() {
         assert!(Body::decode(&slices.filter(&view), false, false) == expected, "{step}");
     };
     check("before", &|_| {});
-    feed(&cluster, "/api/v1/nodes?watch=1&resourceVersion=241", &events(&[("MODIFIED", node("sh-edge-4", 255, "hangzhou"))]));
+    feed(
+        &cluster,
+        "/api/v1/nodes?watch=1&resourceVersion=241",
+        &events(&[("MODIFIED", node("sh-edge-4", 255, "hangzhou"))]),
+    );
     check("label", &|state| drop(state.labels.insert("sh-edge-4".into(), "hangzhou".into())));
     let watch = format!("{POOLS}?watch=1&resourceVersion=241");
-    feed(&cluster, &watch, &events(&[("MODIFIED", pool("shanghai", 258, &["sh-edge-1", "sh-edge-2", "sh-edge-3"]))]));
+    feed(
+        &cluster,
+        &watch,
+        &events(&[("MODIFIED", pool("shanghai", 258, &["sh-edge-1", "sh-edge-2", "sh-edge-3"]))]),
+    );
     check("left", &|state| assert!(state.pools.get_mut("shanghai").unwrap().remove("sh-edge-4")));
     feed(
         &cluster,
         &watch,
-        &events(&[("MODIFIED", pool("hangzhou", 259, &["hz-edge-1", "hz-edge-2", "hz-edge-3", "hz-edge-4", "sh-edge-4"]))]),
+        &events(&[(
+            "MODIFIED",
+            pool(
+                "hangzhou",
+                259,
+                &["hz-edge-1", "hz-edge-2", "hz-edge-3", "hz-edge-4", "sh-edge-4"],
+            ),
+        )]),
     );
-    check("joined", &|state| assert!(state.pools.get_mut("hangzhou").unwrap().insert("sh-edge-4".into())));
+    check("joined", &|state| {
+        assert!(state.pools.get_mut("hangzhou").unwrap().insert("sh-edge-4".into()))
+    });
 }
 
 #[test]
 fn the_bytes_of_the_api_servers_own_codecs() {
     // Slices of ns/svc; what is not cut passes as the codecs wrote it.
     let cluster = Cluster::new(Config::node_label("zone")).unwrap();
-    let annotated =
-        json!({"metadata": {"name": "svc", "namespace": "ns", "annotations": {"openyurt.io/topologyKeys": "kubernetes.io/hostname"}}});
+    let annotated = json!({"metadata": {"name": "svc", "namespace": "ns", "annotations": {"openyurt.io/topologyKeys": "kubernetes.io/hostname"}}});
     feed(&cluster, SERVICES, &list("Service", 1, &[annotated]));
     feed(&cluster, NODES, &list("Node", 1, &[]));
     let mut state = State::default();
@@ -822,12 +1184,16 @@ fn the_bytes_of_the_api_servers_own_codecs() {
         ("watch-initial-end", "/apis/discovery.k8s.io/v1/endpointslices?watch=1"),
         ("watch-stream", "/apis/discovery.k8s.io/v1/endpointslices?watch=1"),
     ] {
-        for (suffix, content_type) in [("json", JSON), ("pb", "application/vnd.kubernetes.protobuf")] {
+        for (suffix, content_type) in
+            [("json", JSON), ("pb", "application/vnd.kubernetes.protobuf")]
+        {
             let body = std::fs::read(format!("{DATA}/codec/{name}.{suffix}")).unwrap();
             let (protobuf, watch) = (suffix == "pb", target.contains("watch"));
             let decoded = Body::decode(&body, protobuf, watch);
             for node in ["n1", "n2", "nobody"] {
-                let Ok(Opened::Rewrite(stream)) = cluster.node(node).open_alone(&Request::get(target), &Head::ok(content_type)) else {
+                let Ok(Opened::Rewrite(stream)) =
+                    cluster.node(node).open_alone(&Request::get(target), &Head::ok(content_type))
+                else {
                     panic!()
                 };
                 let out = run(stream, &body, random_chunks(3, 50)).unwrap();

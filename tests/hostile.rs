@@ -1,9 +1,13 @@
-//! Bodies that are cut short, broken, too large or not what was asked for: an error that says where, never a panic, and
-//! nothing given out that a client could take for more than it is.
+//! Bodies that are cut short, broken, too large or not what was asked for: an error that says
+//! where, never a panic, and nothing given out that a client could take for more than it is.
 
 use bytes::BytesMut;
-use poolscope::{Cluster, Config, Error, FactKind, Head, NodeView, Opened, ProtobufLists, Request, Stream};
-use poolscope_testkit::build::{Draw, FORMS, Form, KINDS, Kind, World, envelope, event, frame, record, text_of, varint};
+use poolscope::{
+    Cluster, Config, Error, FactKind, Head, NodeView, Opened, ProtobufLists, Request, Stream,
+};
+use poolscope_testkit::build::{
+    Draw, FORMS, Form, KINDS, Kind, World, envelope, event, frame, record, text_of, varint,
+};
 use poolscope_testkit::small::small_cluster;
 use poolscope_testkit::{Recording, cluster, cluster_with, random_chunks, run};
 
@@ -34,7 +38,8 @@ struct Outcome {
     result: Result<(), Error>,
 }
 
-/// Pushes a body in chunks of one size. Once it has ended, one way or the other, the stream takes nothing more.
+/// Pushes a body in chunks of one size. Once it has ended, one way or the other, the stream takes
+/// nothing more.
 fn push(mut stream: Stream, body: &[u8], size: usize) -> Outcome {
     let mut out = BytesMut::new();
     let mut result = body.chunks(size).try_for_each(|chunk| stream.push(chunk, &mut out));
@@ -45,13 +50,23 @@ fn push(mut stream: Stream, body: &[u8], size: usize) -> Outcome {
     assert_eq!(given, out.len() as u64);
     match &result {
         Ok(()) => assert_eq!(taken, body.len() as u64),
-        Err(Error::Truncated { offset, .. }) => assert!(taken <= *offset && *offset == body.len() as u64),
-        Err(Error::Malformed { offset, .. } | Error::TooLarge { offset, .. } | Error::TooDeep { offset, .. }) => assert!(taken <= *offset),
+        Err(Error::Truncated { offset, .. }) => {
+            assert!(taken <= *offset && *offset == body.len() as u64)
+        }
+        Err(
+            Error::Malformed { offset, .. }
+            | Error::TooLarge { offset, .. }
+            | Error::TooDeep { offset, .. },
+        ) => assert!(taken <= *offset),
         Err(error) => panic!("{error}"),
     }
     assert_eq!(stream.push(b"{", &mut out), Err(Error::Closed { taken, given }));
     assert_eq!(stream.finish(&mut out), Err(Error::Closed { taken, given }));
-    assert_eq!((stream.taken(), stream.given(), out.len() as u64), (taken, given, given), "a closed stream is still");
+    assert_eq!(
+        (stream.taken(), stream.given(), out.len() as u64),
+        (taken, given, given),
+        "a closed stream is still"
+    );
     Outcome { out: out.to_vec(), taken, result }
 }
 
@@ -60,25 +75,50 @@ fn outcome(view: &NodeView, recording: &Recording) -> Outcome {
     let expected = push(recording.open(view), &recording.body, 1);
     for size in [2, 7, recording.body.len().max(1)] {
         let outcome = push(recording.open(view), &recording.body, size);
-        assert_eq!(outcome, expected, "in chunks of {size}: {:?}", String::from_utf8_lossy(&recording.body));
+        assert_eq!(
+            outcome,
+            expected,
+            "in chunks of {size}: {:?}",
+            String::from_utf8_lossy(&recording.body)
+        );
     }
     expected
 }
 
-fn refused(view: &NodeView, kind: Kind, form: Form, protobuf: bool, body: impl AsRef<[u8]>) -> Error {
+fn refused(
+    view: &NodeView,
+    kind: Kind,
+    form: Form,
+    protobuf: bool,
+    body: impl AsRef<[u8]>,
+) -> Error {
     let body = body.as_ref();
     let Outcome { out, result, .. } = outcome(view, &kind.recording(form, protobuf, body.to_vec()));
-    let passed = || panic!("{:?} passed as {:?}", String::from_utf8_lossy(body), String::from_utf8_lossy(&out));
+    let passed = || {
+        panic!("{:?} passed as {:?}", String::from_utf8_lossy(body), String::from_utf8_lossy(&out))
+    };
     result.map_or_else(|error| error, |()| passed())
 }
 
-fn passed(view: &NodeView, kind: Kind, form: Form, protobuf: bool, body: impl AsRef<[u8]>) -> Vec<u8> {
-    let Outcome { out, result, .. } = outcome(view, &kind.recording(form, protobuf, body.as_ref().to_vec()));
+fn passed(
+    view: &NodeView,
+    kind: Kind,
+    form: Form,
+    protobuf: bool,
+    body: impl AsRef<[u8]>,
+) -> Vec<u8> {
+    let Outcome { out, result, .. } =
+        outcome(view, &kind.recording(form, protobuf, body.as_ref().to_vec()));
     assert_eq!(result, Ok(()), "{:?}", String::from_utf8_lossy(body.as_ref()));
     out
 }
 
-fn malformed(encoding: &'static str, offset: usize, object: Option<&str>, what: &'static str) -> Error {
+fn malformed(
+    encoding: &'static str,
+    offset: usize,
+    object: Option<&str>,
+    what: &'static str,
+) -> Error {
     Error::Malformed { encoding, offset: offset as u64, object: object.map(Into::into), what }
 }
 
@@ -107,7 +147,8 @@ fn json_event(object: &str) -> String {
 /// A slice of Service `shop/pool` with these endpoints' contents.
 fn slice(endpoints: &[&[u8]]) -> Vec<u8> {
     let label = [record(1, "kubernetes.io/service-name"), record(2, "pool")].concat();
-    let mut object = record(1, [record(1, "pool-1"), record(3, "shop"), record(11, label)].concat());
+    let mut object =
+        record(1, [record(1, "pool-1"), record(3, "shop"), record(11, label)].concat());
     for endpoint in endpoints {
         object.extend(record(2, endpoint));
     }
@@ -126,7 +167,9 @@ fn list_of(items: &[Vec<u8>]) -> Vec<u8> {
 /// The only place of `needle`.
 fn place(body: &[u8], needle: &[u8]) -> usize {
     let mut places = body.windows(needle.len()).enumerate().filter(|(_, window)| *window == needle);
-    let (Some((place, _)), None) = (places.next(), places.next()) else { panic!("{needle:x?} is not once in {body:x?}") };
+    let (Some((place, _)), None) = (places.next(), places.next()) else {
+        panic!("{needle:x?} is not once in {body:x?}")
+    };
     place
 }
 
@@ -140,7 +183,8 @@ fn boundaries(body: &[u8], protobuf: bool) -> Vec<usize> {
             ends.push(at);
         }
     } else {
-        let mut events = serde_json::Deserializer::from_slice(body).into_iter::<serde_json::Value>();
+        let mut events =
+            serde_json::Deserializer::from_slice(body).into_iter::<serde_json::Value>();
         while let Some(Ok(_)) = events.next() {
             // Whether the line's end has come as well makes no difference.
             ends.extend([events.byte_offset(), events.byte_offset() + 1]);
@@ -153,7 +197,9 @@ fn boundaries(body: &[u8], protobuf: bool) -> Vec<usize> {
 fn a_watch_that_is_cut_anywhere_gives_whole_events_and_an_error() {
     let view = cluster("list").node("hz-edge-1");
     let mut cut = 0;
-    for name in ["watch/endpoints-json.json", "watch/endpoints-proto.pb", "watchlist/endpoints-proto.pb"] {
+    for name in
+        ["watch/endpoints-json.json", "watch/endpoints-proto.pb", "watchlist/endpoints-proto.pb"]
+    {
         let recording = Recording::load(name);
         let protobuf = recording.is_protobuf();
         let whole = recording.filter(&view);
@@ -161,14 +207,23 @@ fn a_watch_that_is_cut_anywhere_gives_whole_events_and_an_error() {
         let (taken, given) = (boundaries(&recording.body, protobuf), boundaries(&whole, protobuf));
         assert!(taken.len() > 2);
         for end in 0..recording.body.len() {
-            let Outcome { out, result, .. } = push(recording.open(&view), &recording.body[..end], 7);
+            let Outcome { out, result, .. } =
+                push(recording.open(&view), &recording.body[..end], 7);
             if taken.contains(&end) {
                 assert_eq!(result, Ok(()), "{name} at {end}");
             } else {
-                assert_eq!(result, Err(Error::Truncated { offset: end as u64, inside: "a watch event" }), "{name} at {end}");
+                assert_eq!(
+                    result,
+                    Err(Error::Truncated { offset: end as u64, inside: "a watch event" }),
+                    "{name} at {end}"
+                );
                 cut += 1;
             }
-            assert!(whole.starts_with(&out) && given.contains(&out.len()), "{name} at {end}: {} came out", out.len());
+            assert!(
+                whole.starts_with(&out) && given.contains(&out.len()),
+                "{name} at {end}: {} came out",
+                out.len()
+            );
         }
     }
     assert!(cut > 6000);
@@ -177,29 +232,46 @@ fn a_watch_that_is_cut_anywhere_gives_whole_events_and_an_error() {
 #[test]
 fn a_json_list_or_object_that_is_cut_anywhere_is_an_error() {
     let view = cluster("list").node("hz-edge-1");
-    for name in ["list/endpoints-json.json", "list/endpointslices-limit5-p09-json.json", "get/endpointslice-json.json"] {
+    for name in [
+        "list/endpoints-json.json",
+        "list/endpointslices-limit5-p09-json.json",
+        "get/endpointslice-json.json",
+    ] {
         let recording = Recording::load(name);
         let whole = recording.filter(&view);
         // The line's end after the last bracket is no part of it.
         for end in 0..recording.body.len() - 1 {
             for size in [7, usize::MAX] {
-                let Outcome { out, result, .. } = push(recording.open(&view), &recording.body[..end], size);
-                let Err(Error::Truncated { offset, inside }) = result else { panic!("{name} at {end}: {result:?}") };
+                let Outcome { out, result, .. } =
+                    push(recording.open(&view), &recording.body[..end], size);
+                let Err(Error::Truncated { offset, inside }) = result else {
+                    panic!("{name} at {end}: {result:?}")
+                };
                 assert_eq!(offset, end as u64);
                 match name.split_once('/').unwrap().0 {
                     "get" => assert!(out.is_empty() && inside == "an object"),
-                    _ => assert!(whole.starts_with(&out) && matches!(inside, "a list" | "a list item"), "{name} at {end}"),
+                    _ => assert!(
+                        whole.starts_with(&out) && matches!(inside, "a list" | "a list item"),
+                        "{name} at {end}"
+                    ),
                 }
             }
         }
-        assert_eq!(push(recording.open(&view), &recording.body[..recording.body.len() - 1], 7).result, Ok(()));
+        assert_eq!(
+            push(recording.open(&view), &recording.body[..recording.body.len() - 1], 7).result,
+            Ok(())
+        );
     }
 }
 
 #[test]
 fn a_protobuf_list_or_object_that_is_cut_is_an_error() {
     let view = cluster("list").node("hz-edge-1");
-    for name in ["list/endpoints-proto.pb", "list/endpointslices-limit5-p09-proto.pb", "get/endpointslice-proto.pb"] {
+    for name in [
+        "list/endpoints-proto.pb",
+        "list/endpointslices-limit5-p09-proto.pb",
+        "get/endpointslice-proto.pb",
+    ] {
         let recording = Recording::load(name);
         let (body, whole) = (&recording.body, recording.filter(&view));
         // After the object come two empty fields of the envelope, which many encoders leave out.
@@ -222,15 +294,23 @@ fn a_protobuf_list_or_object_that_is_cut_is_an_error() {
 
 #[test]
 fn a_list_of_facts_that_is_cut_teaches_nothing() {
-    let service = |name: &str| record(2, record(1, [record(1, name), record(3, "shop"), record(6, "7")].concat()));
-    let proto = envelope("v1", "ServiceList", &[record(1, record(2, "9")), service("web"), service("db")].concat());
+    let service = |name: &str| {
+        record(2, record(1, [record(1, name), record(3, "shop"), record(6, "7")].concat()))
+    };
+    let proto = envelope(
+        "v1",
+        "ServiceList",
+        &[record(1, record(2, "9")), service("web"), service("db")].concat(),
+    );
     let json = br#"{"kind":"ServiceList","apiVersion":"v1","metadata":{"resourceVersion":"9"},"items":[{"metadata":{"name":"web","namespace":"shop"}}]}"#;
-    for (body, content_type, end) in
-        [(&json[..], "application/json", json.len()), (&proto[..], "application/vnd.kubernetes.protobuf", proto.len() - 4)]
-    {
+    for (body, content_type, end) in [
+        (&json[..], "application/json", json.len()),
+        (&proto[..], "application/vnd.kubernetes.protobuf", proto.len() - 4),
+    ] {
         let lacks_services = |cut: usize| {
             let cluster = Cluster::new(Config::openyurt()).unwrap();
-            let mut feed = cluster.feed(&Request::get("/api/v1/services"), &Head::ok(content_type)).unwrap();
+            let mut feed =
+                cluster.feed(&Request::get("/api/v1/services"), &Head::ok(content_type)).unwrap();
             for chunk in body[..cut].chunks(3) {
                 feed.push(chunk).unwrap();
             }
@@ -248,8 +328,14 @@ fn a_list_of_facts_that_is_cut_teaches_nothing() {
 fn garbage_is_refused_at_its_first_byte() {
     for kind in KINDS {
         for form in FORMS {
-            let expected = if form == Form::List { "expected a list, which is an object" } else { "expected an object" };
-            for body in ["garbage", "<html></html>", "[]", "null", "\"text\"", "5", "\u{feff}{}", "}", "\0"] {
+            let expected = if form == Form::List {
+                "expected a list, which is an object"
+            } else {
+                "expected an object"
+            };
+            for body in
+                ["garbage", "<html></html>", "[]", "null", "\"text\"", "5", "\u{feff}{}", "}", "\0"]
+            {
                 let error = refused(&view(), kind, form, false, format!(" \n{body}"));
                 assert_eq!(error, malformed("JSON", 2, None, expected), "{kind:?} {form:?} {body}");
             }
@@ -257,7 +343,9 @@ fn garbage_is_refused_at_its_first_byte() {
                 let error = refused(&view(), kind, form, true, body);
                 let expected = match form {
                     Form::List => malformed("protobuf", 0, None, "expected `k8s\\0` before a list"),
-                    Form::Get => malformed("protobuf", 0, None, "expected `k8s\\0` before an object"),
+                    Form::Get => {
+                        malformed("protobuf", 0, None, "expected `k8s\\0` before an object")
+                    }
                     // The first four bytes are a length.
                     Form::Watch => too_large("a watch event", 0, 16 << 20, "frameBytes"),
                 };
@@ -271,8 +359,14 @@ fn garbage_is_refused_at_its_first_byte() {
         assert_eq!(refused(&view(), Kind::Slice, Form::Get, false, body), truncated("an object"));
         assert_eq!(passed(&view(), Kind::Slice, Form::Watch, false, body), body.as_bytes());
     }
-    assert_eq!(refused(&view(), Kind::Slice, Form::List, true, ""), Error::Truncated { offset: 0, inside: "a list" });
-    assert_eq!(refused(&view(), Kind::Slice, Form::Get, true, ""), Error::Truncated { offset: 0, inside: "an object" });
+    assert_eq!(
+        refused(&view(), Kind::Slice, Form::List, true, ""),
+        Error::Truncated { offset: 0, inside: "a list" }
+    );
+    assert_eq!(
+        refused(&view(), Kind::Slice, Form::Get, true, ""),
+        Error::Truncated { offset: 0, inside: "an object" }
+    );
     assert_eq!(passed(&view(), Kind::Slice, Form::Watch, true, ""), b"");
 }
 
@@ -282,19 +376,40 @@ fn what_is_neither_json_nor_protobuf_nor_plain_is_refused_before_its_first_byte(
     for kind in KINDS {
         for form in FORMS {
             let request = kind.recording(form, false, Vec::new()).request;
-            for content_type in ["application/cbor", "application/yaml", "text/plain", "application/json-seq", "json", "", ";"] {
-                let expected = Error::ContentType { target: request.target.as_str().into(), content_type: content_type.into() };
+            for content_type in [
+                "application/cbor",
+                "application/yaml",
+                "text/plain",
+                "application/json-seq",
+                "json",
+                "",
+                ";",
+            ] {
+                let expected = Error::ContentType {
+                    target: request.target.as_str().into(),
+                    content_type: content_type.into(),
+                };
                 assert_eq!(view.open(&request, &Head::ok(content_type)).unwrap_err(), expected);
             }
-            let expected = Error::ContentType { target: request.target.as_str().into(), content_type: "".into() };
+            let expected = Error::ContentType {
+                target: request.target.as_str().into(),
+                content_type: "".into(),
+            };
             assert_eq!(view.open(&request, &Head::new(200)).unwrap_err(), expected);
             for encoding in ["gzip", "br", "deflate", "identity, gzip", "x"] {
                 let head = Head::ok("application/json").header("content-encoding", encoding);
-                assert_eq!(view.open_alone(&request, &head).unwrap_err(), Error::ContentEncoding(encoding.into()));
+                assert_eq!(
+                    view.open_alone(&request, &head).unwrap_err(),
+                    Error::ContentEncoding(encoding.into())
+                );
             }
             for encoding in ["identity", "Identity", ""] {
-                let head = Head::ok("Application/JSON;charset=utf-8").header("Content-Encoding", encoding);
-                assert!(matches!(view.open_alone(&request, &head), Ok(Opened::Rewrite(_))), "{encoding:?}");
+                let head =
+                    Head::ok("Application/JSON;charset=utf-8").header("Content-Encoding", encoding);
+                assert!(
+                    matches!(view.open_alone(&request, &head), Ok(Opened::Rewrite(_))),
+                    "{encoding:?}"
+                );
             }
             // What is not to be rewritten may be anything.
             let head = Head::new(404).header("Content-Encoding", "gzip");
@@ -303,9 +418,18 @@ fn what_is_neither_json_nor_protobuf_nor_plain_is_refused_before_its_first_byte(
     }
     let services = Request::get("/api/v1/services");
     let gzip = Head::ok("application/json").header("Content-Encoding", "gzip");
-    assert_eq!(view.cluster().feed(&services, &gzip).unwrap_err(), Error::ContentEncoding("gzip".into()));
-    let expected = Error::ContentType { target: "/api/v1/services".into(), content_type: "application/cbor".into() };
-    assert_eq!(view.cluster().feed(&services, &Head::ok("application/cbor")).unwrap_err(), expected);
+    assert_eq!(
+        view.cluster().feed(&services, &gzip).unwrap_err(),
+        Error::ContentEncoding("gzip".into())
+    );
+    let expected = Error::ContentType {
+        target: "/api/v1/services".into(),
+        content_type: "application/cbor".into(),
+    };
+    assert_eq!(
+        view.cluster().feed(&services, &Head::ok("application/cbor")).unwrap_err(),
+        expected
+    );
     assert_eq!(view.open(&services, &gzip).unwrap_err(), Error::ContentEncoding("gzip".into()));
 }
 
@@ -342,7 +466,10 @@ fn what_is_over_a_limit_is_refused_before_it_comes() {
     let bookmark = event("BOOKMARK", &envelope(V1, "EndpointSlice", b""));
     assert!(bookmark.len() < small.len());
     let body = [bookmark.clone(), small.clone()].concat();
-    assert_eq!(refused_after(&frames(size - 1), Form::Watch, true, &body), (bookmark.len() + 4, expected(bookmark.len() as u64)));
+    assert_eq!(
+        refused_after(&frames(size - 1), Form::Watch, true, &body),
+        (bookmark.len() + 4, expected(bookmark.len() as u64))
+    );
     let huge = [small, vec![0xff; 4]].concat();
     let expected = too_large("a watch event", size as u64 + 4, 16 << 20, "frameBytes");
     assert_eq!(refused_after(&view(), Form::Watch, true, &huge), (huge.len(), expected));
@@ -352,23 +479,39 @@ fn what_is_over_a_limit_is_refused_before_it_comes() {
     let body = line.repeat(2);
     assert_eq!(passed(&frames(size), Kind::Slice, Form::Watch, false, &body), body.as_bytes());
     let expected = too_large("a watch event", 0, size as u64 - 1, "frameBytes");
-    assert_eq!(refused_after(&frames(size - 1), Form::Watch, false, body.as_bytes()), (size, expected));
+    assert_eq!(
+        refused_after(&frames(size - 1), Form::Watch, false, body.as_bytes()),
+        (size, expected)
+    );
     let body = format!("{} {line}", json_event("{}"));
     let start = body.find(' ').unwrap() + 1;
     let expected = too_large("a watch event", start as u64, size as u64 - 1, "frameBytes");
-    assert_eq!(refused_after(&frames(size - 1), Form::Watch, false, body.as_bytes()), (start + size, expected));
+    assert_eq!(
+        refused_after(&frames(size - 1), Form::Watch, false, body.as_bytes()),
+        (start + size, expected)
+    );
 
     let items = |limit: usize| limited(|config| config.limits.item_bytes = limit);
     // Lists in protobuf: at the length of the item.
-    let body = envelope(V1, "EndpointSliceList", &[record(2, slice(&[])), record(2, &long), record(2, slice(&[]))].concat());
+    let body = envelope(
+        V1,
+        "EndpointSliceList",
+        &[record(2, slice(&[])), record(2, &long), record(2, slice(&[]))].concat(),
+    );
     let start = place(&body, &record(2, &long)[..4]);
     assert_eq!(passed(&items(long.len()), Kind::Slice, Form::List, true, &body), body);
     let expected = too_large("a list item", start as u64, long.len() as u64 - 1, "itemBytes");
-    assert_eq!(refused_after(&items(long.len() - 1), Form::List, true, &body), (start + 3, expected));
+    assert_eq!(
+        refused_after(&items(long.len() - 1), Form::List, true, &body),
+        (start + 3, expected)
+    );
     // Any field is held while it comes, in the list and around it.
     let meta = record(1, [record(1, V1), record(2, "EndpointSliceList")].concat());
     let huge_list = [0x12, 0xff, 0xff, 0xff, 0xff, 0x0f];
-    for (head, tags) in [([b"k8s\0", &*meta].concat(), [0x0a, 0x1a, 0x62]), ([b"k8s\0", &*meta, &huge_list].concat(), [0x0a, 0x12, 0x62])] {
+    for (head, tags) in [
+        ([b"k8s\0", &*meta].concat(), [0x0a, 0x1a, 0x62]),
+        ([b"k8s\0", &*meta, &huge_list].concat(), [0x0a, 0x12, 0x62]),
+    ] {
         for tag in tags {
             let body = [&*head, &[tag, 0x80, 0x80, 0x80, 0x09]].concat();
             let expected = too_large("a list item", head.len() as u64, 16 << 20, "itemBytes");
@@ -380,8 +523,12 @@ fn what_is_over_a_limit_is_refused_before_it_comes() {
     let body = format!("{{\"items\":[{item},{item}]}}");
     assert_eq!(passed(&items(item.len()), Kind::Slice, Form::List, false, &body), body.as_bytes());
     let expected = too_large("a list item", 10, item.len() as u64 - 1, "itemBytes");
-    assert_eq!(refused_after(&items(item.len() - 1), Form::List, false, body.as_bytes()), (10 + item.len(), expected));
-    let (text, number, array) = ("t".repeat(299), "1".repeat(301), format!("[{}1]", "1,".repeat(149)));
+    assert_eq!(
+        refused_after(&items(item.len() - 1), Form::List, false, body.as_bytes()),
+        (10 + item.len(), expected)
+    );
+    let (text, number, array) =
+        ("t".repeat(299), "1".repeat(301), format!("[{}1]", "1,".repeat(149)));
     for body in [
         format!("{{\"x\":§\"{text}\",\"items\":[]}}"),
         format!("{{§\"{text}\":1,\"items\":[]}}"),
@@ -391,19 +538,32 @@ fn what_is_over_a_limit_is_refused_before_it_comes() {
         let (body, offset) = marked(&body);
         assert_eq!(passed(&items(301), Kind::Slice, Form::List, false, &body), body.as_bytes());
         let expected = too_large("a list item", offset as u64, 300, "itemBytes");
-        assert_eq!(refused_after(&items(300), Form::List, false, body.as_bytes()), (offset + 301, expected), "{body}");
+        assert_eq!(
+            refused_after(&items(300), Form::List, false, body.as_bytes()),
+            (offset + 301, expected),
+            "{body}"
+        );
     }
-    // What stands between items waits with them where they may be left out: no longer than an item may be.
-    let services = limited(|config| (config.node_port_isolation, config.limits.item_bytes) = (true, 500));
+    // What stands between items waits with them where they may be left out: no longer than an item
+    // may be.
+    let services =
+        limited(|config| (config.node_port_isolation, config.limits.item_bytes) = (true, 500));
     let request = Request::get("/api/v1/services");
     for (blanks, fits) in [(500, true), (501, false)] {
         let body = format!("{{\"items\":[{}{{}}]}}", " ".repeat(blanks));
         for size in [1, 7, 4096] {
-            let Ok(Opened::Rewrite(stream)) = services.open(&request, &Head::ok("application/json")) else { panic!("it is rewritten") };
+            let Ok(Opened::Rewrite(stream)) =
+                services.open(&request, &Head::ok("application/json"))
+            else {
+                panic!("it is rewritten")
+            };
             let outcome = push(stream, body.as_bytes(), size);
             match outcome.result {
                 Ok(()) => assert!(fits && outcome.out == body.as_bytes()),
-                Err(error) => assert!(!fits && matches!(error, Error::TooLarge { limit: 500, key: "itemBytes", .. }), "{error:?}"),
+                Err(error) => assert!(
+                    !fits && matches!(error, Error::TooLarge { limit: 500, key: "itemBytes", .. }),
+                    "{error:?}"
+                ),
             }
         }
     }
@@ -411,7 +571,10 @@ fn what_is_over_a_limit_is_refused_before_it_comes() {
     for (protobuf, body) in [(false, json_slice("[]").into_bytes()), (true, object)] {
         assert_eq!(passed(&items(body.len()), Kind::Slice, Form::Get, protobuf, &body), body);
         let expected = too_large("an object", 0, body.len() as u64 - 1, "itemBytes");
-        assert_eq!(refused_after(&items(body.len() - 1), Form::Get, protobuf, &body), (body.len(), expected));
+        assert_eq!(
+            refused_after(&items(body.len() - 1), Form::Get, protobuf, &body),
+            (body.len(), expected)
+        );
     }
 }
 
@@ -457,11 +620,18 @@ fn a_million_brackets_are_no_more_than_that() {
         for form in [Form::Get, Form::List] {
             let recording = Kind::Slice.recording(form, false, body.clone().into_bytes());
             let deep = limited(|config| config.limits.depth = COUNT + 1);
-            assert!(run(recording.open(&deep), body.as_bytes(), random_chunks(3, 5000)).unwrap() == body.as_bytes());
-            let error = run(recording.open(&view()), body.as_bytes(), random_chunks(3, 5000)).unwrap_err();
+            assert!(
+                run(recording.open(&deep), body.as_bytes(), random_chunks(3, 5000)).unwrap()
+                    == body.as_bytes()
+            );
+            let error =
+                run(recording.open(&view()), body.as_bytes(), random_chunks(3, 5000)).unwrap_err();
             // The single object is the first level itself.
             let levels = if form == Form::Get { 511 } else { 512 };
-            assert_eq!(error, Error::TooDeep { offset: (5 + levels * open.len()) as u64, limit: 512 });
+            assert_eq!(
+                error,
+                Error::TooDeep { offset: (5 + levels * open.len()) as u64, limit: 512 }
+            );
         }
     }
 }
@@ -470,9 +640,14 @@ fn a_million_brackets_are_no_more_than_that() {
 fn broken_json_is_refused_at_the_byte_that_cannot_be() {
     let of = |form: Form, text: &str, what: &'static str| {
         let (body, offset) = marked(text);
-        assert_eq!(refused(&view(), Kind::Slice, form, false, &body), malformed("JSON", offset, None, what), "{text}");
+        assert_eq!(
+            refused(&view(), Kind::Slice, form, false, &body),
+            malformed("JSON", offset, None, what),
+            "{text}"
+        );
     };
-    let (key, colon, value) = ("expected a key in double quotes", "expected a colon after a key", "expected a value");
+    let (key, colon, value) =
+        ("expected a key in double quotes", "expected a colon after a key", "expected a value");
     let item = "expected an item, which is an object";
     for (text, what) in [
         ("{§items:[]}", key),
@@ -540,37 +715,97 @@ fn members_that_decide_must_be_what_they_are() {
             r#"{{"metadata":{{"name":"pool","namespace":"shop"}},"subsets":[{{"notReadyAddresses":[{{"ip":"1","nodeName":{text}}}]}}]}}"#
         )
     };
-    let subsets = |text: &str| format!(r#"{{"subsets":{text},"metadata":{{"namespace":"shop","name":"pool"}}}}"#);
+    let subsets = |text: &str| {
+        format!(r#"{{"subsets":{text},"metadata":{{"namespace":"shop","name":"pool"}}}}"#)
+    };
     let cases = [
         (Kind::Slice, json_slice("[{\"nodeName\":§5}]"), Some("shop/pool-1"), string),
-        (Kind::Slice, json_slice("[{\"nodeName\":\"me\"},{\"nodeName\":§true}]"), Some("shop/pool-1"), string),
+        (
+            Kind::Slice,
+            json_slice("[{\"nodeName\":\"me\"},{\"nodeName\":§true}]"),
+            Some("shop/pool-1"),
+            string,
+        ),
         (Kind::Slice, json_slice("[{\"nodeName\":§{\"a\":\"me\"}}]"), Some("shop/pool-1"), string),
-        (Kind::Slice, json_slice("[{\"nodeName\":§[\"me\"],\"nodeName\":\"me\"}]"), Some("shop/pool-1"), string),
+        (
+            Kind::Slice,
+            json_slice("[{\"nodeName\":§[\"me\"],\"nodeName\":\"me\"}]"),
+            Some("shop/pool-1"),
+            string,
+        ),
         (Kind::Slice, json_slice("§{}"), Some("shop/pool-1"), "expected an array of endpoints"),
         (Kind::Slice, json_slice("§\"\""), Some("shop/pool-1"), "expected an array of endpoints"),
         (Kind::Slice, json_slice("[§5]"), Some("shop/pool-1"), "expected an object as endpoint"),
-        (Kind::Slice, json_slice("[§[{\"nodeName\":\"me\"}]]"), Some("shop/pool-1"), "expected an object as endpoint"),
+        (
+            Kind::Slice,
+            json_slice("[§[{\"nodeName\":\"me\"}]]"),
+            Some("shop/pool-1"),
+            "expected an object as endpoint",
+        ),
         (Kind::Slice, metadata(",\"namespace\":§5"), None, string),
-        (Kind::Slice, metadata(",\"labels\":{\"kubernetes.io/service-name\":§5}"), Some("shop/pool-1"), string),
-        (Kind::Slice, "{\"kind\":§5,\"metadata\":{\"name\":\"a\\u0062\"}}".to_owned(), Some("/ab"), string),
+        (
+            Kind::Slice,
+            metadata(",\"labels\":{\"kubernetes.io/service-name\":§5}"),
+            Some("shop/pool-1"),
+            string,
+        ),
+        (
+            Kind::Slice,
+            "{\"kind\":§5,\"metadata\":{\"name\":\"a\\u0062\"}}".to_owned(),
+            Some("/ab"),
+            string,
+        ),
         (Kind::Slice, "{\"apiVersion\":§{}}".to_owned(), None, string),
-        (Kind::Beta, "{\"endpoints\":[{\"topology\":§[]}]}".to_owned(), None, "expected an object as topology"),
-        (Kind::Beta, "{\"endpoints\":[{\"topology\":{\"kubernetes.io/hostname\":§0}}]}".to_owned(), None, string),
+        (
+            Kind::Beta,
+            "{\"endpoints\":[{\"topology\":§[]}]}".to_owned(),
+            None,
+            "expected an object as topology",
+        ),
+        (
+            Kind::Beta,
+            "{\"endpoints\":[{\"topology\":{\"kubernetes.io/hostname\":§0}}]}".to_owned(),
+            None,
+            string,
+        ),
         (Kind::Endpoints, address("§5"), Some("shop/pool"), string),
         (Kind::Endpoints, subsets("§{}"), Some("shop/pool"), "expected an array of subsets"),
         (Kind::Endpoints, subsets("[§\"x\"]"), Some("shop/pool"), "expected an object as subset"),
-        (Kind::Endpoints, subsets("[{\"addresses\":§{}}]"), Some("shop/pool"), "expected an array of addresses"),
-        (Kind::Endpoints, subsets("[{\"addresses\":[§1]}]"), Some("shop/pool"), "expected an object as address"),
+        (
+            Kind::Endpoints,
+            subsets("[{\"addresses\":§{}}]"),
+            Some("shop/pool"),
+            "expected an array of addresses",
+        ),
+        (
+            Kind::Endpoints,
+            subsets("[{\"addresses\":[§1]}]"),
+            Some("shop/pool"),
+            "expected an object as address",
+        ),
     ];
     for (kind, text, object, what) in cases {
         let list = format!("{{\"items\":[{{}}, {text}]}}");
-        for (form, text) in [(Form::Get, text.clone()), (Form::List, list), (Form::Watch, json_event(&text))] {
+        for (form, text) in
+            [(Form::Get, text.clone()), (Form::List, list), (Form::Watch, json_event(&text))]
+        {
             let (body, offset) = marked(&text);
-            assert_eq!(refused(&view(), kind, form, false, &body), malformed("JSON", offset, object, what), "{text}");
+            assert_eq!(
+                refused(&view(), kind, form, false, &body),
+                malformed("JSON", offset, object, what),
+                "{text}"
+            );
         }
     }
     assert_eq!(
-        refused(&view(), Kind::Slice, Form::Get, false, marked(&json_slice("[{\"nodeName\":§5}]")).0).to_string(),
+        refused(
+            &view(),
+            Kind::Slice,
+            Form::Get,
+            false,
+            marked(&json_slice("[{\"nodeName\":§5}]")).0
+        )
+        .to_string(),
         "malformed JSON at byte 179 in shop/pool-1: expected a string or null"
     );
 }
@@ -578,22 +813,40 @@ fn members_that_decide_must_be_what_they_are() {
 #[test]
 fn null_is_nothing_wherever_it_may_stand() {
     let pass = |kind, body: &str, expected: &str| {
-        assert_eq!(String::from_utf8(passed(&view(), kind, Form::Get, false, body)).unwrap(), expected);
+        assert_eq!(
+            String::from_utf8(passed(&view(), kind, Form::Get, false, body)).unwrap(),
+            expected
+        );
     };
     let whole = |kind, body: &str| pass(kind, body, body);
-    pass(Kind::Slice, &json_slice("[null,{\"nodeName\":\"me\"},{\"nodeName\":null}]"), &json_slice("[{\"nodeName\":\"me\"}]"));
+    pass(
+        Kind::Slice,
+        &json_slice("[null,{\"nodeName\":\"me\"},{\"nodeName\":null}]"),
+        &json_slice("[{\"nodeName\":\"me\"}]"),
+    );
     whole(Kind::Slice, &json_slice("null"));
     whole(Kind::Slice, r#"{"kind":null,"apiVersion":null,"metadata":null,"endpoints":null}"#);
-    whole(Kind::Slice, r#"{"metadata":{"name":null,"namespace":null,"labels":null},"endpoints":[null]}"#);
-    let endpoints = |subsets: &str| format!(r#"{{"metadata":{{"name":"pool","namespace":"shop"}},"subsets":{subsets}}}"#);
+    whole(
+        Kind::Slice,
+        r#"{"metadata":{"name":null,"namespace":null,"labels":null},"endpoints":[null]}"#,
+    );
+    let endpoints = |subsets: &str| {
+        format!(r#"{{"metadata":{{"name":"pool","namespace":"shop"}},"subsets":{subsets}}}"#)
+    };
     whole(Kind::Endpoints, &endpoints("null"));
     pass(
         Kind::Endpoints,
         &endpoints("[null, {\"addresses\":null}, {\"addresses\":[null,{\"nodeName\":\"me\"}]}]"),
         &endpoints("[{\"addresses\":[{\"nodeName\":\"me\"}]}]"),
     );
-    assert_eq!(passed(&view(), Kind::Slice, Form::List, false, "{\"items\":null}"), b"{\"items\":null}");
-    assert_eq!(passed(&view(), Kind::Slice, Form::Watch, false, json_event("null")), json_event("null").as_bytes());
+    assert_eq!(
+        passed(&view(), Kind::Slice, Form::List, false, "{\"items\":null}"),
+        b"{\"items\":null}"
+    );
+    assert_eq!(
+        passed(&view(), Kind::Slice, Form::Watch, false, json_event("null")),
+        json_event("null").as_bytes()
+    );
 }
 
 #[test]
@@ -602,19 +855,55 @@ fn texts_that_are_not_utf_8_name_no_node() {
         let text = json_slice("[{\"hostname\":\"H\",\"nodeName\":\"me\"},{\"nodeName\":\"N\"}]");
         let (before, after) = text.split_once("\"H\"").unwrap();
         let (between, after) = after.split_once("\"N\"").unwrap();
-        [before.as_bytes(), b"\"", hostname, b"\"", between.as_bytes(), b"\"", node, b"\"", after.as_bytes()].concat()
+        [
+            before.as_bytes(),
+            b"\"",
+            hostname,
+            b"\"",
+            between.as_bytes(),
+            b"\"",
+            node,
+            b"\"",
+            after.as_bytes(),
+        ]
+        .concat()
     };
     let left = |hostname: &[u8]| {
         let whole = body(b"", hostname);
         [&whole[..place(&whole, b",{\"nodeName\":\"\"}")], b"]}"].concat()
     };
-    for hostname in [&b"\xff\xfe"[..], b"\xc3", b"\xed\xa0\x80", b"\\ud800", b"\\uD83D\\u0020", b"\0\x1f", b"\\q\\u12"] {
+    for hostname in [
+        &b"\xff\xfe"[..],
+        b"\xc3",
+        b"\xed\xa0\x80",
+        b"\\ud800",
+        b"\\uD83D\\u0020",
+        b"\0\x1f",
+        b"\\q\\u12",
+    ] {
         // Off the path such a text passes as it is; on it, it is a node that no pool has.
-        assert_eq!(passed(&view(), Kind::Slice, Form::Get, false, body(b"friend", hostname)), body(b"friend", hostname));
-        assert_eq!(passed(&view(), Kind::Slice, Form::Get, false, body(b"other", hostname)), left(hostname));
-        assert_eq!(passed(&view(), Kind::Slice, Form::Get, false, body(hostname, b"h")), left(b"h"));
-        for node in [[b"me", hostname].concat(), [b"m\\u0065", hostname].concat(), [hostname, b"me"].concat()] {
-            assert_eq!(passed(&view(), Kind::Slice, Form::Get, false, body(&node, b"h")), left(b"h"), "{node:?}");
+        assert_eq!(
+            passed(&view(), Kind::Slice, Form::Get, false, body(b"friend", hostname)),
+            body(b"friend", hostname)
+        );
+        assert_eq!(
+            passed(&view(), Kind::Slice, Form::Get, false, body(b"other", hostname)),
+            left(hostname)
+        );
+        assert_eq!(
+            passed(&view(), Kind::Slice, Form::Get, false, body(hostname, b"h")),
+            left(b"h")
+        );
+        for node in [
+            [b"me", hostname].concat(),
+            [b"m\\u0065", hostname].concat(),
+            [hostname, b"me"].concat(),
+        ] {
+            assert_eq!(
+                passed(&view(), Kind::Slice, Form::Get, false, body(&node, b"h")),
+                left(b"h"),
+                "{node:?}"
+            );
         }
     }
     // The same node, written otherwise.
@@ -623,24 +912,45 @@ fn texts_that_are_not_utf_8_name_no_node() {
     // Protobuf names are bytes.
     let object = slice(&[&on("me"), &record(6, b"me\xff"), &record(6, b"\xff")]);
     let left = envelope(V1, "EndpointSlice", &slice(&[&on("me")]));
-    assert_eq!(passed(&view(), Kind::Slice, Form::Get, true, envelope(V1, "EndpointSlice", &object)), left);
+    assert_eq!(
+        passed(&view(), Kind::Slice, Form::Get, true, envelope(V1, "EndpointSlice", &object)),
+        left
+    );
 }
 
 #[test]
 fn events_of_any_type_are_filtered() {
     let (before, after) = (json_slice("[{\"nodeName\":\"other\"}]"), json_slice("[]"));
-    for kind in ["\"ADDED\"", "\"MODIFIED\"", "\"DELETED\"", "\"\\u0041DDED\"", "\"added\"", "\"\"", "5", "null", "{}"] {
+    for kind in [
+        "\"ADDED\"",
+        "\"MODIFIED\"",
+        "\"DELETED\"",
+        "\"\\u0041DDED\"",
+        "\"added\"",
+        "\"\"",
+        "5",
+        "null",
+        "{}",
+    ] {
         let event = |object: &str| format!("{{\"object\":{object},\"type\":{kind}}}");
-        assert_eq!(passed(&view(), Kind::Slice, Form::Watch, false, event(&before)), event(&after).as_bytes());
+        assert_eq!(
+            passed(&view(), Kind::Slice, Form::Watch, false, event(&before)),
+            event(&after).as_bytes()
+        );
     }
     for kind in ["ADDED", "MODIFIED", "DELETED", "added", "", "\u{0}"] {
-        let object = |endpoints: &[&[u8]]| event(kind, &envelope(V1, "EndpointSlice", &slice(endpoints)));
-        assert_eq!(passed(&view(), Kind::Slice, Form::Watch, true, object(&[&on("other")])), object(&[]));
+        let object =
+            |endpoints: &[&[u8]]| event(kind, &envelope(V1, "EndpointSlice", &slice(endpoints)));
+        assert_eq!(
+            passed(&view(), Kind::Slice, Form::Watch, true, object(&[&on("other")])),
+            object(&[])
+        );
     }
     // Bookmarks and errors carry no endpoints, however their type is written.
     let bookmark = format!("{{\"object\":{before},\"type\":\"BOOKMAR\\u004b\"}}");
     assert_eq!(passed(&view(), Kind::Slice, Form::Watch, false, &bookmark), bookmark.as_bytes());
-    // Items twice: Go's decoder puts the second array over the first, slot by slot, and what the second does not say stays.
+    // Items twice: Go's decoder puts the second array over the first, slot by slot, and what the
+    // second does not say stays.
     for second in [format!("[{before}]"), "[{}]".to_owned(), "[]".to_owned(), "null".to_owned()] {
         for key in ["items", "\\u0069tems"] {
             let twice = format!("{{\"items\":[{before}],\"{key}\":{second}}}");
@@ -660,23 +970,42 @@ fn objects_of_another_kind_are_refused() {
         ("EndpointSlice", "v1"),
         ("endpointslice", V1),
     ] {
-        let object = format!(r#"§{{"kind":"{kind}","metadata":{{"name":"x"}},"apiVersion":"{api_version}","endpoints":[{{}}]}}"#);
+        let object = format!(
+            r#"§{{"kind":"{kind}","metadata":{{"name":"x"}},"apiVersion":"{api_version}","endpoints":[{{}}]}}"#
+        );
         let list = format!("{{\"kind\":\"EndpointSliceList\",\"items\":[{object}]}}");
-        for (form, text) in [(Form::Get, object.clone()), (Form::List, list), (Form::Watch, json_event(&object))] {
+        for (form, text) in
+            [(Form::Get, object.clone()), (Form::List, list), (Form::Watch, json_event(&object))]
+        {
             let (body, offset) = marked(&text);
-            assert_eq!(refused(&view(), Kind::Slice, form, false, &body), malformed("JSON", offset, Some("/x"), OTHER_KIND), "{text}");
+            assert_eq!(
+                refused(&view(), Kind::Slice, form, false, &body),
+                malformed("JSON", offset, Some("/x"), OTHER_KIND),
+                "{text}"
+            );
         }
         let object = envelope(api_version, kind, &slice(&[]));
         let at = |body: &[u8]| place(body, &slice(&[]));
-        assert_eq!(refused(&view(), Kind::Slice, Form::Get, true, &object), malformed("protobuf", at(&object), None, OTHER_KIND));
+        assert_eq!(
+            refused(&view(), Kind::Slice, Form::Get, true, &object),
+            malformed("protobuf", at(&object), None, OTHER_KIND)
+        );
         let event = event("MODIFIED", &object);
-        assert_eq!(refused(&view(), Kind::Slice, Form::Watch, true, &event), malformed("protobuf", at(&event), None, OTHER_KIND));
+        assert_eq!(
+            refused(&view(), Kind::Slice, Form::Watch, true, &event),
+            malformed("protobuf", at(&event), None, OTHER_KIND)
+        );
         if kind != "EndpointSliceList" {
             let list = envelope(api_version, &format!("{kind}List"), &record(2, slice(&[])));
             // The list says its kind before its items, its apiVersion is that of the items.
             let expected = match kind {
                 "EndpointSlice" => malformed("protobuf", at(&list), None, OTHER_KIND),
-                _ => malformed("protobuf", 4, None, "a list of another kind than the request asked for"),
+                _ => malformed(
+                    "protobuf",
+                    4,
+                    None,
+                    "a list of another kind than the request asked for",
+                ),
             };
             assert_eq!(refused(&view(), Kind::Slice, Form::List, true, &list), expected);
         }
@@ -684,10 +1013,16 @@ fn objects_of_another_kind_are_refused() {
     // Slices asked for in one version and answered in the other would be read wrongly.
     let v1 = envelope(V1, "EndpointSlice", &slice(&[&on("me")]));
     let at = place(&v1, &slice(&[&on("me")]));
-    assert_eq!(refused(&view(), Kind::Beta, Form::Get, true, &v1), malformed("protobuf", at, None, OTHER_KIND));
+    assert_eq!(
+        refused(&view(), Kind::Beta, Form::Get, true, &v1),
+        malformed("protobuf", at, None, OTHER_KIND)
+    );
     // The last kind counts, as in every decoder.
     let last = json_slice_with("", "\"kind\":\"Pod\"");
-    assert_eq!(refused(&view(), Kind::Slice, Form::Get, false, last), malformed("JSON", 0, Some("shop/pool-1"), OTHER_KIND));
+    assert_eq!(
+        refused(&view(), Kind::Slice, Form::Get, false, last),
+        malformed("JSON", 0, Some("shop/pool-1"), OTHER_KIND)
+    );
 }
 
 /// Pieces of a protobuf body and where among them the fault is.
@@ -710,9 +1045,21 @@ const BAD_FIELDS: [(&[u8], usize, &str); 10] = [
     (&[0x64], 0, GROUP),
     (&[0x66, 0x00], 0, GROUP),
     (&[0x67, 0x00], 0, GROUP),
-    (&[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00], 0, "a varint holds more than 64 bits"),
-    (&[0x62, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02, 0x00], 1, "a varint holds more than 64 bits"),
-    (&[0x60, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f], 1, "a varint holds more than 64 bits"),
+    (
+        &[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00],
+        0,
+        "a varint holds more than 64 bits",
+    ),
+    (
+        &[0x62, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02, 0x00],
+        1,
+        "a varint holds more than 64 bits",
+    ),
+    (
+        &[0x60, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+        1,
+        "a varint holds more than 64 bits",
+    ),
 ];
 
 /// Makes a body around a field.
@@ -742,12 +1089,18 @@ fn fields_that_cannot_be_are_refused_wherever_they_stand() {
         for (at, (form, body)) in places.into_iter().enumerate() {
             let (body, offset) = (body(bytes), place(&body(&mark), &mark) + into);
             let error = refused(&view, Kind::Slice, form, true, &body);
-            assert_eq!(error, malformed("protobuf", offset, None, what), "{bytes:x?} at place {at}: {body:x?}");
+            assert_eq!(
+                error,
+                malformed("protobuf", offset, None, what),
+                "{bytes:x?} at place {at}: {body:x?}"
+            );
         }
         let address = |bad: &[u8]| envelope("v1", "Endpoints", &record(2, record(2, bad)));
         let expected = malformed("protobuf", place(&address(&mark), &mark) + into, None, what);
         assert_eq!(refused(&view, Kind::Endpoints, Form::Get, true, address(bytes)), expected);
-        let topology = |bad: &[u8]| envelope("discovery.k8s.io/v1beta1", "EndpointSlice", &record(2, record(5, bad)));
+        let topology = |bad: &[u8]| {
+            envelope("discovery.k8s.io/v1beta1", "EndpointSlice", &record(2, record(5, bad)))
+        };
         let expected = malformed("protobuf", place(&topology(&mark), &mark) + into, None, what);
         assert_eq!(refused(&view, Kind::Beta, Form::Get, true, topology(bytes)), expected);
     }
@@ -778,7 +1131,11 @@ fn fields_of_the_wrong_wire_type_are_refused() {
         (Form::Watch, vec![&[0, 0, 0, 4, 0x12, 2]], number),
     ] {
         let Broken { body, offset } = broken(&before, fault);
-        assert_eq!(refused(&view(), Kind::Slice, form, true, &body), malformed("protobuf", offset, None, WIRE_TYPE), "{body:x?}");
+        assert_eq!(
+            refused(&view(), Kind::Slice, form, true, &body),
+            malformed("protobuf", offset, None, WIRE_TYPE),
+            "{body:x?}"
+        );
     }
     // A fault in an object whose name was read names it.
     let bad = slice(&[&on("me"), &[0x30, 7]]);
@@ -787,7 +1144,8 @@ fn fields_of_the_wrong_wire_type_are_refused() {
         (Form::List, list_of(std::slice::from_ref(&bad))),
         (Form::Watch, event("ADDED", &envelope(V1, "EndpointSlice", &bad))),
     ] {
-        let expected = malformed("protobuf", place(&body, &[0x30, 7]), Some("shop/pool-1"), WIRE_TYPE);
+        let expected =
+            malformed("protobuf", place(&body, &[0x30, 7]), Some("shop/pool-1"), WIRE_TYPE);
         assert_eq!(refused(&view(), Kind::Slice, form, true, &body), expected);
     }
     let subset = record(2, record(1, [0x20, 7]));
@@ -796,7 +1154,8 @@ fn fields_of_the_wrong_wire_type_are_refused() {
     assert_eq!(refused(&view(), Kind::Endpoints, Form::Get, true, &body), expected);
     // Where no reader looks, any wire type will do.
     let odd = slice(&[&[&on("me")[..], &[0x08, 1, 0x3d, 1, 2, 3, 4]].concat()]);
-    let body = envelope(V1, "EndpointSlice", &[odd, vec![0x18, 1, 0x21, 1, 2, 3, 4, 5, 6, 7, 8]].concat());
+    let body =
+        envelope(V1, "EndpointSlice", &[odd, vec![0x18, 1, 0x21, 1, 2, 3, 4, 5, 6, 7, 8]].concat());
     assert_eq!(passed(&view(), Kind::Slice, Form::Get, true, &body), body);
 }
 
@@ -811,12 +1170,22 @@ fn lengths_past_the_end_are_refused() {
         (Form::List, vec![magic, meta, &[0x12, 1]], &[0x12, 0, 0x1a, 0], list),
         (Form::List, vec![magic, meta, &[0x12, 1]], &[0x80, 0x80, 0x1a, 0], list),
         (Form::List, vec![magic, meta, &[0x12, 3]], &[0x6d, 0, 0, 0, 0], list),
-        (Form::List, vec![magic, meta, &[0x12, 2]], &[0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1], list),
+        (
+            Form::List,
+            vec![magic, meta, &[0x12, 2]],
+            &[0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
+            list,
+        ),
         (Form::List, vec![magic, meta, &[0x12, 4, 0x12, 2]], &[0x0a, 1], message),
         (Form::List, vec![magic, meta, &[0x12, 6, 0x12, 4, 0x12, 2]], &[0x32, 1], message),
         (Form::List, vec![magic, meta, &[0x12, 8, 0x12, 6, 0x12, 2, 0x32, 0]], &[0x12, 1], message),
         (Form::Get, vec![magic, &[0x12, 2]], &[0x12, 1, 0x1a, 0], message),
-        (Form::Get, vec![magic, &[0x12, 11]], &[0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1], message),
+        (
+            Form::Get,
+            vec![magic, &[0x12, 11]],
+            &[0x12, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
+            message,
+        ),
         (Form::Get, vec![magic, &[0x12, 4]], &[0x6d, 1, 2, 3], message),
         (Form::Watch, vec![&[0, 0, 0, 2]], &[0x0a, 1], message),
         (Form::Watch, vec![&[0, 0, 0, 2]], &[0x12, 0xff], message),
@@ -852,7 +1221,11 @@ fn what_is_given_twice_or_out_of_order_is_refused() {
             "the object is encoded once more inside its envelope",
         ),
     ] {
-        assert_eq!(refused(&view(), Kind::Slice, form, true, &body), malformed("protobuf", offset, None, what), "{body:x?}");
+        assert_eq!(
+            refused(&view(), Kind::Slice, form, true, &body),
+            malformed("protobuf", offset, None, what),
+            "{body:x?}"
+        );
     }
     let object = json_slice("[]");
     let twice = format!("{{\"object\":{object},\"type\":\"ADDED\",\"object\":null}}");
@@ -869,7 +1242,10 @@ fn what_is_given_twice_or_out_of_order_is_refused() {
         ([list, &[0x1a, 1, b'x']].concat(), "the object is encoded once more inside its envelope"),
         ([list, &[0x0b]].concat(), GROUP),
     ] {
-        assert_eq!(refused(&view(), Kind::Slice, Form::List, true, &body), malformed("protobuf", list.len(), None, what));
+        assert_eq!(
+            refused(&view(), Kind::Slice, Form::List, true, &body),
+            malformed("protobuf", list.len(), None, what)
+        );
     }
     let late = [magic, items, meta].concat();
     assert_eq!(
@@ -892,7 +1268,15 @@ fn a_frame_of_no_bytes_is_refused() {
         let body = [&*good.repeat(before), &[0; 4], &*good].concat();
         let recording = Kind::Slice.recording(Form::Watch, true, body);
         let Outcome { out, result, .. } = outcome(&view(), &recording);
-        assert_eq!(result, Err(malformed("protobuf", before * good.len(), None, "a frame of no bytes, which clients refuse")));
+        assert_eq!(
+            result,
+            Err(malformed(
+                "protobuf",
+                before * good.len(),
+                None,
+                "a frame of no bytes, which clients refuse"
+            ))
+        );
         assert_eq!(out, left.repeat(before), "the whole events before it came out");
     }
 }
@@ -949,7 +1333,12 @@ impl Numbers {
                 1 => body[at] = self.below(256) as u8,
                 2 => body[at] = b"{}[]\",:\\0n \n\x00\x0a\x12\x0b\x80\xff"[self.below(18)],
                 3 => drop(body.drain(at..at + len)),
-                4 => drop(body.splice(at..at, (0..len).map(|_| self.below(256) as u8).collect::<Vec<_>>())),
+                4 => {
+                    drop(body.splice(
+                        at..at,
+                        (0..len).map(|_| self.below(256) as u8).collect::<Vec<_>>(),
+                    ))
+                }
                 5 => {
                     let piece = body[at..at + len].to_vec();
                     let to = self.below(body.len());
@@ -965,16 +1354,27 @@ impl Numbers {
     }
 }
 
-/// Pushes a body whole and in chunks: the same comes of both, and once filtered it stays as it is. True if it passed.
+/// Pushes a body whole and in chunks: the same comes of both, and once filtered it stays as it is.
+/// True if it passed.
 fn survives(view: &NodeView, recording: &Recording, seed: usize) -> bool {
     let whole = push(recording.open(view), &recording.body, usize::MAX);
     let chunked = push(recording.open(view), &recording.body, 1 + seed % 300);
-    assert!(chunked == whole, "{} {seed}: {:?}, {:?}", recording.name, whole.result, chunked.result);
+    assert!(
+        chunked == whole,
+        "{} {seed}: {:?}, {:?}",
+        recording.name,
+        whole.result,
+        chunked.result
+    );
     if whole.result.is_err() {
         return false;
     }
     let twice = push(recording.open(view), &whole.out, usize::MAX);
-    assert!(twice.result.is_ok() && twice.out == whole.out, "{} {seed}: filtering twice is different", recording.name);
+    assert!(
+        twice.result.is_ok() && twice.out == whole.out,
+        "{} {seed}: filtering twice is different",
+        recording.name
+    );
     true
 }
 
@@ -982,7 +1382,8 @@ fn survives(view: &NodeView, recording: &Recording, seed: usize) -> bool {
 fn no_mutation_of_a_recording_makes_it_panic_or_depend_on_chunks() {
     let mut compact = Config::openyurt();
     compact.protobuf_lists = ProtobufLists::Compact;
-    let views = [cluster("list"), cluster_with("list", compact)].map(|cluster| cluster.node("hz-edge-1"));
+    let views =
+        [cluster("list"), cluster_with("list", compact)].map(|cluster| cluster.node("hz-edge-1"));
     let mut numbers = Numbers(0x5eed);
     for suffix in ["json.json", "proto.pb"] {
         let bodies = [
@@ -1011,12 +1412,17 @@ fn no_mutation_of_a_random_body_makes_it_panic_or_depend_on_chunks() {
     for protobuf in [false, true] {
         let mut passed = 0;
         for seed in 0..2000 {
-            let choices: Vec<u16> = (0..numbers.below(600)).map(|_| numbers.below(1 << 16) as u16).collect();
+            let choices: Vec<u16> =
+                (0..numbers.below(600)).map(|_| numbers.below(1 << 16) as u16).collect();
             let draw = &mut Draw::new(&choices);
             let (kind, form) = (draw.of(&KINDS), draw.of(&FORMS));
             // Left out for now: a frame of another kind after a longer one of slices.
             let world = World::draw(draw);
-            let mut body = if protobuf { draw.protobuf(kind, form) } else { text_of(&draw.json(kind, form)).into_bytes() };
+            let mut body = if protobuf {
+                draw.protobuf(kind, form)
+            } else {
+                text_of(&draw.json(kind, form)).into_bytes()
+            };
             numbers.mutate(&mut body);
             let view = if seed % 2 == 0 { &world.view } else { &world.compact };
             passed += usize::from(survives(view, &kind.recording(form, protobuf, body), seed));
@@ -1028,9 +1434,18 @@ fn no_mutation_of_a_random_body_makes_it_panic_or_depend_on_chunks() {
 #[test]
 fn no_mutation_of_facts_makes_it_panic() {
     let mut numbers = Numbers(0xfac7);
-    let names =
-        ["list/services-json.json", "list/services-proto.pb", "list/nodes-json.json", "list/nodes-proto.pb", "list/nodepools-json.json"];
-    let names = names.iter().chain(&["watch/services-json.json", "watch/services-proto.pb", "watch/nodepools-json.json"]);
+    let names = [
+        "list/services-json.json",
+        "list/services-proto.pb",
+        "list/nodes-json.json",
+        "list/nodes-proto.pb",
+        "list/nodepools-json.json",
+    ];
+    let names = names.iter().chain(&[
+        "watch/services-json.json",
+        "watch/services-proto.pb",
+        "watch/nodepools-json.json",
+    ]);
     for recording in names.map(|name| Recording::load(name)) {
         let (mut learned, mut failed) = (0, 0);
         for seed in 0..100 {
@@ -1039,11 +1454,19 @@ fn no_mutation_of_facts_makes_it_panic() {
             let cluster = Cluster::new(Config::openyurt()).unwrap();
             let mut feed = cluster.feed(&recording.request, &recording.head).unwrap();
             let size = 1 + 997 * (seed % 7);
-            match body.chunks(size).try_for_each(|chunk| feed.push(chunk)).and_then(|()| feed.finish()) {
+            match body
+                .chunks(size)
+                .try_for_each(|chunk| feed.push(chunk))
+                .and_then(|()| feed.finish())
+            {
                 Ok(()) => learned += 1,
                 Err(error) => {
                     failed += 1;
-                    assert!(matches!(feed.finish(), Err(Error::Closed { .. })), "{}: after {error}", recording.name);
+                    assert!(
+                        matches!(feed.finish(), Err(Error::Closed { .. })),
+                        "{}: after {error}",
+                        recording.name
+                    );
                 }
             }
         }

@@ -1,7 +1,9 @@
-//! The recorded life: 75 seconds of a real cluster, replayed stream by stream into one [`Cluster`] and one client.
+//! The recorded life: 75 seconds of a real cluster, replayed stream by stream into one [`Cluster`]
+//! and one client.
 //!
-//! The recordings of one life are streams of their own, one a kind. Here they are merged again, in the true order and in
-//! others that a network makes of it, while a model client follows what it is given and is compared with the naive filter.
+//! The recordings of one life are streams of their own, one a kind. Here they are merged again, in
+//! the true order and in others that a network makes of it, while a model client follows what it is
+//! given and is compared with the naive filter.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
@@ -50,16 +52,21 @@ fn name(metadata: &schema::ObjectMeta) -> String {
     format!("{}{separator}{}", metadata.namespace, metadata.name)
 }
 
-/// The object without its version, which a refresh may stamp, and without what the quiet rule lets grow old.
+/// The object without its version, which a refresh may stamp, and without what the quiet rule lets
+/// grow old.
 fn plain(mut object: Object, quiet: bool) -> Object {
     const LAST_CHANGE: &str = "endpoints.kubernetes.io/last-change-trigger-time";
     let typed = |metadata: &mut ObjectMeta| {
         metadata.resource_version = None;
         if quiet {
             (metadata.generation, metadata.managed_fields) = (None, None);
-            metadata.annotations.iter_mut().for_each(|annotations| drop(annotations.remove(LAST_CHANGE)));
+            metadata
+                .annotations
+                .iter_mut()
+                .for_each(|annotations| drop(annotations.remove(LAST_CHANGE)));
         }
-        metadata.annotations = metadata.annotations.take().filter(|annotations| !annotations.is_empty());
+        metadata.annotations =
+            metadata.annotations.take().filter(|annotations| !annotations.is_empty());
     };
     let message = |metadata: &mut Option<schema::ObjectMeta>| {
         let metadata = metadata.as_mut().unwrap();
@@ -83,15 +90,22 @@ fn plain(mut object: Object, quiet: bool) -> Object {
 /// The first address of each endpoint.
 fn addresses(object: &Object) -> Vec<String> {
     match object {
-        Object::Slice(slice) => slice.endpoints.iter().map(|endpoint| endpoint.addresses[0].clone()).collect(),
-        Object::ProtobufSlice { slice, .. } => slice.endpoints.iter().map(|endpoint| endpoint.addresses[0].clone()).collect(),
+        Object::Slice(slice) => {
+            slice.endpoints.iter().map(|endpoint| endpoint.addresses[0].clone()).collect()
+        }
+        Object::ProtobufSlice { slice, .. } => {
+            slice.endpoints.iter().map(|endpoint| endpoint.addresses[0].clone()).collect()
+        }
         Object::Endpoints(endpoints) => {
             let subsets = endpoints.subsets.iter().flatten();
             let lists = subsets.flat_map(|subset| [&subset.addresses, &subset.not_ready_addresses]);
             lists.flatten().flatten().map(|address| address.ip.clone()).collect()
         }
         Object::ProtobufEndpoints(endpoints) => {
-            let lists = endpoints.subsets.iter().flat_map(|subset| [&subset.addresses, &subset.not_ready_addresses]);
+            let lists = endpoints
+                .subsets
+                .iter()
+                .flat_map(|subset| [&subset.addresses, &subset.not_ready_addresses]);
             lists.flatten().map(|address| address.ip.clone()).collect()
         }
         other => panic!("{other:?}"),
@@ -116,7 +130,10 @@ impl Event {
             event,
             name: name(&metadata),
             version: metadata.resource_version.parse().unwrap(),
-            ends_initial_events: metadata.annotations.get("k8s.io/initial-events-end").is_some_and(|value| value == "true"),
+            ends_initial_events: metadata
+                .annotations
+                .get("k8s.io/initial-events-end")
+                .is_some_and(|value| value == "true"),
             object,
         }
     }
@@ -149,7 +166,8 @@ fn first_event(bytes: &[u8], protobuf: bool) -> Option<usize> {
 fn events(bytes: &[u8], protobuf: bool) -> Vec<(usize, Event)> {
     let (mut events, mut at) = (Vec::new(), 0);
     while let Some(len) = first_event(&bytes[at..], protobuf) {
-        let (event, object) = Body::decode(&bytes[at..at + len], protobuf, true).objects.pop().unwrap();
+        let (event, object) =
+            Body::decode(&bytes[at..at + len], protobuf, true).objects.pop().unwrap();
         at += len;
         events.push((at, Event::of(event, object)));
     }
@@ -186,7 +204,11 @@ impl Line {
         });
         let chunks = chunks.collect();
         let events = events(&recording.body, recording.is_protobuf());
-        assert_eq!((end, events.last().unwrap().0), (recording.body.len(), recording.body.len()), "{name}");
+        assert_eq!(
+            (end, events.last().unwrap().0),
+            (recording.body.len(), recording.body.len()),
+            "{name}"
+        );
         Line { of, recording, events, chunks }
     }
 
@@ -197,7 +219,9 @@ impl Line {
     /// How many events come first, in the order of their names: the state at the beginning.
     fn initial(&self) -> usize {
         match self.asks("sendInitialEvents=true") {
-            true => 1 + self.events.iter().position(|(_, event)| event.ends_initial_events).unwrap(),
+            true => {
+                1 + self.events.iter().position(|(_, event)| event.ends_initial_events).unwrap()
+            }
             false if self.asks("resourceVersion=242") => 0,
             false => self.events.iter().position(|(_, event)| !event.is("ADDED")).unwrap(),
         }
@@ -217,9 +241,17 @@ struct Form {
 }
 
 impl Form {
-    fn new(name: &'static str, protobuf: bool, lists: &[&str], facts: &str, watch: &str, selects: fn(&schema::ObjectMeta) -> bool) -> Form {
+    fn new(
+        name: &'static str,
+        protobuf: bool,
+        lists: &[&str],
+        facts: &str,
+        watch: &str,
+        selects: fn(&schema::ObjectMeta) -> bool,
+    ) -> Form {
         let suffix = if protobuf { "proto.pb" } else { "json.json" };
-        let lists = lists.iter().map(|list| Recording::load(&format!("list/{list}-{suffix}"))).collect();
+        let lists =
+            lists.iter().map(|list| Recording::load(&format!("list/{list}-{suffix}"))).collect();
         let line = |of, watch: &str| Line::load(of, &format!("{watch}-{suffix}"));
         let lines = vec![
             line(Of::Service, &format!("{facts}/services")),
@@ -231,11 +263,19 @@ impl Form {
     }
 
     fn list_then_watch(protobuf: bool) -> Form {
-        Form::new("list, then watch", protobuf, &["endpointslices"], "watch", "watch/endpointslices", |_| true)
+        Form::new(
+            "list, then watch",
+            protobuf,
+            &["endpointslices"],
+            "watch",
+            "watch/endpointslices",
+            |_| true,
+        )
     }
 
     fn pages_then_watch(protobuf: bool) -> Form {
-        let pages: Vec<String> = (1..=9).map(|page| format!("endpointslices-limit5-p{page:02}")).collect();
+        let pages: Vec<String> =
+            (1..=9).map(|page| format!("endpointslices-limit5-p{page:02}")).collect();
         let pages: Vec<&str> = pages.iter().map(String::as_str).collect();
         Form::new("pages, then watch", protobuf, &pages, "watch", "watch/endpointslices", |_| true)
     }
@@ -245,26 +285,62 @@ impl Form {
     }
 
     fn not_headless() -> [Form; 2] {
-        let selects: fn(&schema::ObjectMeta) -> bool = |metadata| !metadata.labels.contains_key("service.kubernetes.io/headless");
+        let selects: fn(&schema::ObjectMeta) -> bool =
+            |metadata| !metadata.labels.contains_key("service.kubernetes.io/headless");
         let slices = "endpointslices-not-headless";
         [
-            Form::new("selected list, then watch", true, &[slices], "watch", &format!("watch/{slices}"), selects),
-            Form::new("selected watch-list", true, &[], "watchlist", &format!("watchlist/{slices}"), selects),
+            Form::new(
+                "selected list, then watch",
+                true,
+                &[slices],
+                "watch",
+                &format!("watch/{slices}"),
+                selects,
+            ),
+            Form::new(
+                "selected watch-list",
+                true,
+                &[],
+                "watchlist",
+                &format!("watchlist/{slices}"),
+                selects,
+            ),
         ]
     }
 
     /// Watches of one namespace whose initial events nothing announces; without bookmarks, too.
     fn legacy() -> [Form; 4] {
-        [("endpointslices-ns-rv0", false), ("endpointslices-ns-rv0", true), ("endpointslices-ns-no-rv", false), (NO_RV_BOOKMARKS, true)]
-            .map(|(watch, protobuf)| {
-                Form::new(watch, protobuf, &[], "watch", &format!("watch/{watch}"), |metadata| metadata.namespace == "iot")
+        [
+            ("endpointslices-ns-rv0", false),
+            ("endpointslices-ns-rv0", true),
+            ("endpointslices-ns-no-rv", false),
+            (NO_RV_BOOKMARKS, true),
+        ]
+        .map(|(watch, protobuf)| {
+            Form::new(watch, protobuf, &[], "watch", &format!("watch/{watch}"), |metadata| {
+                metadata.namespace == "iot"
             })
+        })
     }
 
     fn endpoints(protobuf: bool) -> [Form; 2] {
         [
-            Form::new("Endpoints: list, then watch", protobuf, &["endpoints"], "watch", "watch/endpoints", |_| true),
-            Form::new("Endpoints: watch-list", protobuf, &[], "watchlist", "watchlist/endpoints", |_| true),
+            Form::new(
+                "Endpoints: list, then watch",
+                protobuf,
+                &["endpoints"],
+                "watch",
+                "watch/endpoints",
+                |_| true,
+            ),
+            Form::new(
+                "Endpoints: watch-list",
+                protobuf,
+                &[],
+                "watchlist",
+                "watchlist/endpoints",
+                |_| true,
+            ),
         ]
     }
 
@@ -305,19 +381,25 @@ fn pieces(lines: &[Line], order: Order) -> Vec<Piece> {
             version = if at < initial { 0 } else { event.version.max(version) };
             (*end, version)
         });
-        let ends: Vec<(usize, u64)> = if order == Order::Arrival { line.chunks.clone() } else { versions.collect() };
+        let ends: Vec<(usize, u64)> =
+            if order == Order::Arrival { line.chunks.clone() } else { versions.collect() };
         let starts = [0].into_iter().chain(ends.iter().map(|&(end, _)| end));
-        let of_line = starts.zip(&ends).map(|(start, &(end, key))| (key, Piece { line: at, bytes: start..end, version: key }));
+        let of_line = starts
+            .zip(&ends)
+            .map(|(start, &(end, key))| (key, Piece { line: at, bytes: start..end, version: key }));
         pieces.extend(of_line);
     }
     // Stable: of what has the same key the facts come first.
     pieces.sort_by_key(|&(key, _)| key);
-    let Order::ServicesShifted(by) = order else { return pieces.into_iter().map(|(_, piece)| piece).collect() };
+    let Order::ServicesShifted(by) = order else {
+        return pieces.into_iter().map(|(_, piece)| piece).collect();
+    };
     let initial = pieces.iter().filter(|(key, _)| *key == 0).count();
     let mut shifted: Vec<(usize, Piece)> = Vec::new();
     for (at, (key, piece)) in pieces.into_iter().enumerate() {
         let is_service = lines[piece.line].of == Of::Service && key > 0;
-        shifted.push((if is_service { at.saturating_add_signed(by).max(initial) } else { at }, piece));
+        shifted
+            .push((if is_service { at.saturating_add_signed(by).max(initial) } else { at }, piece));
     }
     shifted.sort_by_key(|&(at, _)| at);
     shifted.into_iter().map(|(_, piece)| piece).collect()
@@ -352,7 +434,8 @@ impl std::fmt::Display for Said {
         let space = if name.is_empty() { "" } else { " " };
         write!(out, "{added}{event}{space}{name}@{version}")?;
         if event != "BOOKMARK" {
-            let short = addresses.iter().map(|address| address.strip_prefix("10.244.").unwrap_or(address));
+            let short =
+                addresses.iter().map(|address| address.strip_prefix("10.244.").unwrap_or(address));
             write!(out, " [{}]", short.collect::<Vec<_>>().join(" "))?;
         }
         Ok(())
@@ -371,7 +454,8 @@ struct Client {
     /// Where it would go on if the connection broke.
     resumes: u64,
     live: bool,
-    /// Told again under the version that it had, which some clients take for nothing new: to be told once more.
+    /// Told again under the version that it had, which some clients take for nothing new: to be
+    /// told once more.
     again: BTreeSet<String>,
     /// It may be told what it knows: it went on after a cut.
     forgets: bool,
@@ -384,18 +468,26 @@ impl Client {
         for (_, object) in &body.objects {
             let metadata = metadata(object);
             let version = metadata.resource_version.parse().unwrap();
-            let before = self.held.insert(name(&metadata), (version, plain(object.clone(), self.quiet)));
+            let before =
+                self.held.insert(name(&metadata), (version, plain(object.clone(), self.quiet)));
             assert!(before.is_none());
         }
     }
 
-    /// Takes some bytes. `passing` are the events of upstream that were pushed whole and not seen here yet, W was between
-    /// `low` and `high` meanwhile.
-    fn hear(&mut self, bytes: &[u8], passing: &mut VecDeque<Event>, low: u64, high: u64) -> Vec<Said> {
+    /// Takes some bytes. `passing` are the events of upstream that were pushed whole and not seen
+    /// here yet, W was between `low` and `high` meanwhile.
+    fn hear(
+        &mut self,
+        bytes: &[u8],
+        passing: &mut VecDeque<Event>,
+        low: u64,
+        high: u64,
+    ) -> Vec<Said> {
         self.buffer.extend_from_slice(bytes);
         let events = events(&self.buffer, self.protobuf);
         self.buffer.drain(..events.last().map_or(0, |(end, _)| *end));
-        // The event that ends unannounced initial events may itself be left out, where it says nothing new.
+        // The event that ends unannounced initial events may itself be left out, where it says
+        // nothing new.
         self.live |= !self.announced && high > 0;
         let mut said = Vec::new();
         let mut unmarked = false;
@@ -423,7 +515,10 @@ impl Client {
                         }
                         unmarked = self.bookmarks;
                     }
-                    "BOOKMARK" => assert!(std::mem::take(&mut unmarked) || self.forgets, "a bookmark of no use: {event}"),
+                    "BOOKMARK" => assert!(
+                        std::mem::take(&mut unmarked) || self.forgets,
+                        "a bookmark of no use: {event}"
+                    ),
                     _ => panic!("only MODIFIED and BOOKMARK may be added: {event}"),
                 }
             }
@@ -450,7 +545,10 @@ impl Client {
                 let before = self.held.insert(name.clone(), (version, plain(object, self.quiet)));
                 assert_eq!(before.is_some(), event == "MODIFIED", "{event} {name}");
             }
-            "DELETED" => assert!(self.held.remove(&name).is_some(), "DELETED for {name}, which the client never had"),
+            "DELETED" => assert!(
+                self.held.remove(&name).is_some(),
+                "DELETED for {name}, which the client never had"
+            ),
             "BOOKMARK" => {}
             _ => panic!("{event} {object:?}"),
         }
@@ -491,13 +589,17 @@ impl<'a> Life<'a> {
         let mut state = State::default();
         if form.facts_as_lists {
             let suffix = if form.protobuf { "proto.pb" } else { "json.json" };
-            for list in [&format!("services-{suffix}"), &format!("nodes-{suffix}"), "nodepools-json.json"] {
+            for list in
+                [&format!("services-{suffix}"), &format!("nodes-{suffix}"), "nodepools-json.json"]
+            {
                 Recording::load(&format!("list/{list}")).feed(&cluster);
             }
             state = State::recorded("list");
         }
         let facts = form.lines.iter().filter(|line| line.of != Of::Endpoints);
-        let feeds = facts.map(|line| cluster.feed(&line.recording.request, &line.recording.head).unwrap()).collect();
+        let feeds = facts
+            .map(|line| cluster.feed(&line.recording.request, &line.recording.head).unwrap())
+            .collect();
         let line = form.client_line();
         let client = Client {
             protobuf: form.protobuf,
@@ -529,8 +631,11 @@ impl<'a> Life<'a> {
             what: format!("{node}, {}, protobuf: {}", form.name, form.protobuf),
         };
         for list in &form.lists {
-            let Ok(Opened::Rewrite(stream)) = life.view.open(&list.request, &list.head) else { panic!("{}", list.name) };
-            let filtered = run(stream, &list.body, random_chunks(list.body.len() as u64, 3000)).unwrap();
+            let Ok(Opened::Rewrite(stream)) = life.view.open(&list.request, &list.head) else {
+                panic!("{}", list.name)
+            };
+            let filtered =
+                run(stream, &list.body, random_chunks(list.body.len() as u64, 3000)).unwrap();
             life.client.list(&Body::decode(&filtered, form.protobuf, false));
             for (_, object) in Body::decode(&list.body, form.protobuf, false).objects {
                 life.truth.insert(name(&metadata(&object)), plain(object, quiet));
@@ -543,13 +648,15 @@ impl<'a> Life<'a> {
         life
     }
 
-    /// Opens the client's watch, if enough is known. One after a list, or after a cut, goes on where the client stopped: the
-    /// recorder's began one version later, between which and the list nothing of these kinds has happened.
+    /// Opens the client's watch, if enough is known. One after a list, or after a cut, goes on
+    /// where the client stopped: the recorder's began one version later, between which and the
+    /// list nothing of these kinds has happened.
     fn open(&mut self) -> bool {
         let recording = &self.form.client_line().recording;
         let mut request = recording.request.clone();
         if self.client.live {
-            let (asked, initial) = ("resourceVersion=242", "sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
+            let (asked, initial) =
+                ("resourceVersion=242", "sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
             let goes_on = format!("resourceVersion={}", self.client.resumes);
             request.target = request.target.replace(asked, &goes_on).replace(initial, &goes_on);
             assert!(request.target.contains(&goes_on));
@@ -599,18 +706,32 @@ impl<'a> Life<'a> {
         let said = self.client.hear(&out, &mut passing, before, self.high);
         said.iter().for_each(|said| self.may_have_changed(&said.name));
         for left_out in &passing {
-            assert!(self.client.may_be_left_out(left_out), "{}: {left_out} was left out", self.what);
+            assert!(
+                self.client.may_be_left_out(left_out),
+                "{}: {left_out} was left out",
+                self.what
+            );
         }
         if self.high > before {
-            let said_at_once = said.iter().filter(|said| !said.upstream && said.version == self.high);
+            let said_at_once =
+                said.iter().filter(|said| !said.upstream && said.version == self.high);
             let said_at_once: BTreeSet<&str> = said_at_once.map(|said| &*said.name).collect();
             let late = self.client.again.iter().find(|name| !said_at_once.contains(&***name));
             assert!(late.is_none(), "{}: {late:?} was to be told once more", self.what);
         }
         // Whatever was not refreshed: what upstream has just told of is as it should be.
-        if let Some((_, event)) = events.last().filter(|(_, event)| self.client.live && self.truth.contains_key(&event.name)) {
-            let expected = self.filtered(BTreeMap::from([(event.name.clone(), self.truth[&event.name].clone())]));
-            assert!(self.client.held[&event.name].1 == expected[&event.name], "{}: {} after its event", self.what, event.name);
+        if let Some((_, event)) = events
+            .last()
+            .filter(|(_, event)| self.client.live && self.truth.contains_key(&event.name))
+        {
+            let expected = self
+                .filtered(BTreeMap::from([(event.name.clone(), self.truth[&event.name].clone())]));
+            assert!(
+                self.client.held[&event.name].1 == expected[&event.name],
+                "{}: {} after its event",
+                self.what,
+                event.name
+            );
         }
         said
     }
@@ -619,11 +740,15 @@ impl<'a> Life<'a> {
     fn tell(&mut self, event: &Event) {
         self.may_have_changed(&event.name);
         match &*event.event {
-            "ADDED" | "MODIFIED" => drop(self.truth.insert(event.name.clone(), plain(event.object.clone(), self.client.quiet))),
+            "ADDED" | "MODIFIED" => drop(
+                self.truth
+                    .insert(event.name.clone(), plain(event.object.clone(), self.client.quiet)),
+            ),
             "DELETED" => drop(self.truth.remove(&event.name)),
             _ => {}
         }
-        let ends = if self.client.announced { event.ends_initial_events } else { !event.is("ADDED") };
+        let ends =
+            if self.client.announced { event.ends_initial_events } else { !event.is("ADDED") };
         if self.high > 0 || ends {
             self.high = self.high.max(event.version);
         }
@@ -652,7 +777,9 @@ impl<'a> Life<'a> {
     /// Pushes a piece and then refreshes, if there is anything to refresh for.
     fn step(&mut self, piece: &Piece) -> Vec<Said> {
         let mut said = self.push(piece);
-        if self.cluster.generation() != self.refreshed || self.stream.as_ref().is_some_and(Stream::is_behind) {
+        if self.cluster.generation() != self.refreshed
+            || self.stream.as_ref().is_some_and(Stream::is_behind)
+        {
             said.append(&mut self.refresh());
         }
         self.check();
@@ -665,8 +792,8 @@ impl<'a> Life<'a> {
         bytes == if whole == 0 { 0 } else { events[whole - 1].0 }
     }
 
-    /// The client holds exactly what the naive filter shows of what upstream has. Looks at what may have changed since the
-    /// last time.
+    /// The client holds exactly what the naive filter shows of what upstream has. Looks at what may
+    /// have changed since the last time.
     fn check(&mut self) {
         let watches = self.stream.is_some() || self.cluster.generation() == self.refreshed;
         if !self.client.live || !self.at_boundary() || !watches {
@@ -674,11 +801,19 @@ impl<'a> Life<'a> {
         }
         assert!(self.client.held.keys().eq(self.truth.keys()), "{}", self.what);
         let changed = self.changed.replace(BTreeSet::new());
-        let objects = self.truth.iter().filter(|(name, _)| changed.as_ref().is_none_or(|changed| changed.contains(*name)));
+        let objects = self
+            .truth
+            .iter()
+            .filter(|(name, _)| changed.as_ref().is_none_or(|changed| changed.contains(*name)));
         let objects = objects.map(|(name, object)| (name.clone(), object.clone())).collect();
         for (name, expected) in &self.filtered(objects) {
             let held = &self.client.held[name].1;
-            assert!(held == expected, "{} at {}: {name} is {held:?}, should be {expected:?}", self.what, self.high);
+            assert!(
+                held == expected,
+                "{} at {}: {name} is {held:?}, should be {expected:?}",
+                self.what,
+                self.high
+            );
         }
     }
 
@@ -723,8 +858,8 @@ impl<'a> Life<'a> {
         self.check();
     }
 
-    /// The same life, but the connection breaks now and then; of what was on its way a part is lost. The client goes on
-    /// where it is, and upstream says again what came after that.
+    /// The same life, but the connection breaks now and then; of what was on its way a part is
+    /// lost. The client goes on where it is, and upstream says again what came after that.
     fn replay_with_cuts(&mut self, seed: u64) {
         self.what += &format!(", cut, seed {seed}");
         let mut dice = random_chunks(seed, 6);
@@ -743,7 +878,9 @@ impl<'a> Life<'a> {
                 }
                 let line = self.form.client_line();
                 let seen = line.events[..self.pushed[client_line].1].iter().enumerate();
-                let missed = seen.filter(|(at, (_, event))| *at >= line.initial() && event.version > start).map(|(at, _)| at);
+                let missed = seen
+                    .filter(|(at, (_, event))| *at >= line.initial() && event.version > start)
+                    .map(|(at, _)| at);
                 if let Some(first) = missed.min() {
                     let begin = if first == 0 { 0 } else { line.events[first - 1].0 };
                     let (end, _) = std::mem::replace(&mut self.pushed[client_line], (begin, first));
@@ -774,8 +911,13 @@ impl<'a> Life<'a> {
             self.push(piece);
             stream.refresh(&mut out).unwrap();
         }
-        let ends: Vec<usize> = events(&out, self.form.protobuf).into_iter().map(|(end, _)| end).collect();
-        let end = if arrive == 0 { 0 } else { ends.get(arrive - 1).or(ends.last()).copied().unwrap_or(0) };
+        let ends: Vec<usize> =
+            events(&out, self.form.protobuf).into_iter().map(|(end, _)| end).collect();
+        let end = if arrive == 0 {
+            0
+        } else {
+            ends.get(arrive - 1).or(ends.last()).copied().unwrap_or(0)
+        };
         self.client.cut = true;
         self.client.hear(&out[..end], &mut passing, low, self.high);
         self.changed = None;
@@ -788,7 +930,11 @@ impl<'a> Life<'a> {
 }
 
 /// Counts `bytes` of a line as pushed. Returns the events that are whole with them.
-fn whole<'l>(line: &'l Line, pushed: &mut (usize, usize), bytes: &Range<usize>) -> &'l [(usize, Event)] {
+fn whole<'l>(
+    line: &'l Line,
+    pushed: &mut (usize, usize),
+    bytes: &Range<usize>,
+) -> &'l [(usize, Event)] {
     assert_eq!(pushed.0, bytes.start);
     let first = pushed.1;
     let next = line.events[first..].iter().take_while(|(end, _)| *end <= bytes.end).count();
@@ -801,7 +947,10 @@ fn list_version(list: &[u8], protobuf: bool) -> u64 {
         let unknown = schema::Unknown::decode(list.strip_prefix(b"k8s\0").unwrap()).unwrap();
         schema::List::decode(&*unknown.raw).unwrap().metadata.unwrap().resource_version
     } else {
-        serde_json::from_slice::<Value>(list).unwrap()["metadata"]["resourceVersion"].as_str().unwrap().to_owned()
+        serde_json::from_slice::<Value>(list).unwrap()["metadata"]["resourceVersion"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     };
     version.parse().unwrap()
 }
@@ -814,9 +963,13 @@ fn learn(state: &mut State, of: Of, event: &Event) {
     let metadata = metadata(&event.object);
     let gone = event.is("DELETED");
     match of {
-        // A deletion must not open a pool: the last known keys hold for the slices that still stand.
+        // A deletion must not open a pool: the last known keys hold for the slices that still
+        // stand.
         Of::Service if gone => {}
-        Of::Service => drop(state.services.insert(event.name.clone(), metadata.annotations.get("openyurt.io/topologyKeys").cloned())),
+        Of::Service => drop(state.services.insert(
+            event.name.clone(),
+            metadata.annotations.get("openyurt.io/topologyKeys").cloned(),
+        )),
         Of::Node => match metadata.labels.get("apps.openyurt.io/nodepool").filter(|_| !gone) {
             Some(pool) => drop(state.labels.insert(event.name.clone(), pool.clone())),
             None => drop(state.labels.remove(&event.name)),
@@ -824,7 +977,11 @@ fn learn(state: &mut State, of: Of, event: &Event) {
         Of::NodePool if gone => drop(state.pools.remove(&event.name)),
         Of::NodePool => {
             let Object::Json(pool) = &event.object else { panic!("{event:?}") };
-            let nodes = pool["status"]["nodes"].as_array().into_iter().flatten().map(|node| node.as_str().unwrap().to_owned());
+            let nodes = pool["status"]["nodes"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|node| node.as_str().unwrap().to_owned());
             state.pools.insert(event.name.clone(), nodes.collect());
         }
         Of::Endpoints => unreachable!(),
@@ -851,8 +1008,10 @@ impl After {
             (false, false, "endpoints-json.json"),
             (true, false, "endpoints-proto.pb"),
         ] {
-            let body = Body::decode(&Recording::load(&format!("after/{file}")).body, protobuf, false);
-            let named = body.objects.into_iter().map(|(_, object)| (name(&metadata(&object)), object));
+            let body =
+                Body::decode(&Recording::load(&format!("after/{file}")).body, protobuf, false);
+            let named =
+                body.objects.into_iter().map(|(_, object)| (name(&metadata(&object)), object));
             lists.insert((protobuf, slices), named.collect());
         }
         let expected = serde_json::from_str::<Value>(&expected).unwrap()["after"].take();
@@ -865,7 +1024,8 @@ impl After {
         let slices = form.client_line().asks("endpointslices");
         let quiet = life.client.quiet;
         let list = &self.lists[&(form.protobuf, slices)];
-        let selected: BTreeMap<&String, &Object> = list.iter().filter(|(_, object)| (form.selects)(&metadata(object))).collect();
+        let selected: BTreeMap<&String, &Object> =
+            list.iter().filter(|(_, object)| (form.selects)(&metadata(object))).collect();
         assert!(life.client.held.keys().eq(selected.keys().copied()), "{what}");
         assert_eq!(life.state.pools, self.state.pools);
         assert_eq!(life.state.labels, self.state.labels);
@@ -876,11 +1036,14 @@ impl After {
             let held = &life.client.held[name].1;
             let unfiltered = plain(unfiltered.clone(), quiet);
             match kept.filter(|_| slices).map(|kept| kept.get(name)) {
-                Some(Some(kept)) => assert_eq!(Value::from(addresses(held)), *kept, "{what}: {name}"),
+                Some(Some(kept)) => {
+                    assert_eq!(Value::from(addresses(held)), *kept, "{what}: {name}")
+                }
                 Some(None) => assert!(*held == unfiltered, "{what}: {name} is not whole"),
                 None => {}
             }
-            let naive = Body { around: Vec::new(), objects: vec![(String::new(), unfiltered)] }.filtered(&self.state, node);
+            let naive = Body { around: Vec::new(), objects: vec![(String::new(), unfiltered)] }
+                .filtered(&self.state, node);
             assert!(*held == naive.objects[0].1, "{what}: {name}");
         }
     }
@@ -896,7 +1059,8 @@ const ORDERS: [Order; 6] = [
 ];
 const HABITS: [Habit; 3] = [Habit::Always, Habit::AtTheEnd, Habit::Sometimes];
 
-/// Every node lives through every form in every order; the habit is another one from form to form and from node to node.
+/// Every node lives through every form in every order; the habit is another one from form to form
+/// and from node to node.
 fn live(forms: &[Form]) {
     let after = After::load();
     let mut lives = 0;
@@ -959,14 +1123,33 @@ fn cut_connections_change_nothing() {
 
 // ---- the ten steps ----
 
-/// The version at which each of the ten steps is over, by what was written down when they were made.
+/// The version at which each of the ten steps is over, by what was written down when they were
+/// made.
 fn steps() -> [u64; 10] {
     let operations = fs::read_to_string(format!("{DATA}/recorded/changes.ops.jsonl")).unwrap();
-    let operations: Vec<Value> = operations.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let version = |operation: &Value| operation["resourceVersion"].as_str().unwrap().parse::<u64>().ok();
-    // Deletions are written down without a version, and a Node is made in two writes: so by what comes before or after.
-    let after = |note: &str| operations.iter().filter(|operation| operation["note"] == note).filter_map(version).max().unwrap();
-    let before = |note: &str| operations.iter().filter(|operation| operation["note"] == note).filter_map(version).min().unwrap() - 1;
+    let operations: Vec<Value> =
+        operations.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let version =
+        |operation: &Value| operation["resourceVersion"].as_str().unwrap().parse::<u64>().ok();
+    // Deletions are written down without a version, and a Node is made in two writes: so by what
+    // comes before or after.
+    let after = |note: &str| {
+        operations
+            .iter()
+            .filter(|operation| operation["note"] == note)
+            .filter_map(version)
+            .max()
+            .unwrap()
+    };
+    let before = |note: &str| {
+        operations
+            .iter()
+            .filter(|operation| operation["note"] == note)
+            .filter_map(version)
+            .min()
+            .unwrap()
+            - 1
+    };
     [
         after("it is gone"),
         after("no endpoints"),
@@ -981,9 +1164,10 @@ fn steps() -> [u64; 10] {
     ]
 }
 
-/// Lives until `step` is over, with a refresh after every change of facts. Returns what happened during that step, line by
-/// line: facts as `Service MODIFIED shop/cart`, what passed as `MODIFIED shop/cart-1@244 [0.3 0.4]` (without 10.244.), and
-/// after `+` what was said without upstream having said anything.
+/// Lives until `step` is over, with a refresh after every change of facts. Returns what happened
+/// during that step, line by line: facts as `Service MODIFIED shop/cart`, what passed as `MODIFIED
+/// shop/cart-1@244 [0.3 0.4]` (without 10.244.), and after `+` what was said without upstream
+/// having said anything.
 fn through(life: &mut Life<'_>, step: usize) -> Vec<String> {
     let ends = steps();
     let begin = if step == 1 { 243 } else { ends[step - 2] };
@@ -1000,7 +1184,9 @@ fn through(life: &mut Life<'_>, step: usize) -> Vec<String> {
         let line = &life.form.lines[piece.line];
         let facts = line.events[before..].iter().take(if line.of == Of::Endpoints { 0 } else { 1 });
         let facts = facts.filter(|(_, event)| !event.is("BOOKMARK"));
-        happened.extend(facts.map(|(_, event)| format!("{:?} {} {}", line.of, event.event, event.name)));
+        happened.extend(
+            facts.map(|(_, event)| format!("{:?} {} {}", line.of, event.event, event.name)),
+        );
         happened.extend(said.iter().map(Said::to_string));
     }
     happened
@@ -1010,11 +1196,15 @@ fn through(life: &mut Life<'_>, step: usize) -> Vec<String> {
 fn forms() -> &'static [Form] {
     static FORMS: OnceLock<Vec<Form>> = OnceLock::new();
     FORMS.get_or_init(|| {
-        [false, true].into_iter().flat_map(|protobuf| [Form::list_then_watch(protobuf), Form::watch_list(protobuf)]).collect()
+        [false, true]
+            .into_iter()
+            .flat_map(|protobuf| [Form::list_then_watch(protobuf), Form::watch_list(protobuf)])
+            .collect()
     })
 }
 
-/// Lives through a step in every form, and looks at what happened and at what the client holds in the end.
+/// Lives through a step in every form, and looks at what happened and at what the client holds in
+/// the end.
 fn in_step(step: usize, node: &str, look: impl Fn(&Life<'_>, &[&str])) {
     for form in forms() {
         let mut life = Life::begin(form, node, true);
@@ -1033,7 +1223,11 @@ fn expect<'e>(step: usize, node: &str, expected: impl AsRef<[&'e str]>) {
 
 /// What `prefix` begins with, without the addresses.
 fn names<'h>(happened: &[&'h str], prefix: &str) -> Vec<&'h str> {
-    happened.iter().filter_map(|line| line.strip_prefix(prefix)).map(|line| line.split(" [").next().unwrap()).collect()
+    happened
+        .iter()
+        .filter_map(|line| line.strip_prefix(prefix))
+        .map(|line| line.split(" [").next().unwrap())
+        .collect()
 }
 
 #[test]
@@ -1091,7 +1285,8 @@ fn step_3_a_service_gets_a_key_another_and_none() {
             "MODIFIED shop/frontend-jsb9x@254 [0.73]",
             "Service MODIFIED shop/frontend",
             "+ MODIFIED shop/frontend-jsb9x@254 []",
-            // The other slice has hz-edge-1's own endpoint and no other of its pool: nothing to say.
+            // The other slice has hz-edge-1's own endpoint and no other of its pool: nothing to
+            // say.
             "+ BOOKMARK@254",
             "Service MODIFIED shop/frontend",
             "+ MODIFIED shop/frontend-jsb9x@254 [0.70 0.71 0.72 0.73 0.74 0.75]",
@@ -1123,7 +1318,8 @@ fn step_3_a_service_gets_a_key_another_and_none() {
 
 #[test]
 fn step_4_a_node_moves_to_another_pool() {
-    // The pool that it joins is owed its endpoints once the status says so; the label alone does not count for others.
+    // The pool that it joins is owed its endpoints once the status says so; the label alone does
+    // not count for others.
     expect(
         4,
         "hz-edge-1",
@@ -1139,7 +1335,8 @@ fn step_4_a_node_moves_to_another_pool() {
             "+ MODIFIED shop/search-qz4fx@254 [0.65 0.66]",
             "+ BOOKMARK@254",
             "MODIFIED shop/cart-vz8r4@263 [0.10 0.13 0.14 0.15 0.16]",
-            // In step 3 it was told under the version that it had: once more, now that there is a newer one.
+            // In step 3 it was told under the version that it had: once more, now that there is a
+            // newer one.
             "+ MODIFIED shop/frontend-jsb9x@263 [0.70 0.71 0.72 0.73 0.74 0.75]",
             "+ BOOKMARK@263",
         ],
@@ -1165,20 +1362,43 @@ fn step_4_a_node_moves_to_another_pool() {
             "+ BOOKMARK@263",
         ],
     );
-    // The node itself goes by its label: the whole view changes. Until the status follows, it is not in its own pool.
+    // The node itself goes by its label: the whole view changes. Until the status follows, it is
+    // not in its own pool.
     in_step(4, "sh-edge-4", |life, happened| {
         let at = |fact: &str| happened.iter().position(|line| *line == fact).unwrap();
-        let (label, left, joined) = (at("Node MODIFIED sh-edge-4"), at("NodePool MODIFIED shanghai"), at("NodePool MODIFIED hangzhou"));
+        let (label, left, joined) = (
+            at("Node MODIFIED sh-edge-4"),
+            at("NodePool MODIFIED shanghai"),
+            at("NodePool MODIFIED hangzhou"),
+        );
         assert_eq!((label, left + 1), (0, joined), "{happened:#?}");
         let moved = &happened[1..left];
         assert_eq!(moved.last(), Some(&"+ BOOKMARK@254"));
         assert_eq!(names(moved, "+ MODIFIED ").len(), 24);
-        let of_pool = |name: &str| ["iot/collector", "shop/node-cache", "shop/frontend"].iter().all(|other| !name.starts_with(other));
+        let of_pool = |name: &str| {
+            ["iot/collector", "shop/node-cache", "shop/frontend"]
+                .iter()
+                .all(|other| !name.starts_with(other))
+        };
         assert!(names(moved, "+ MODIFIED ").into_iter().all(of_pool));
         assert!(moved.contains(&"+ MODIFIED shop/cart-fhmwb@254 [0.3 0.4 0.5]"));
-        let owed = ["iot/mqtt-jlxpg", "shop/cart-fhmwb", "shop/db-xwxsb", "shop/legacy-db-58xpm", "shop/search-d7qgq", "shop/search-qz4fx"];
-        assert!(names(&happened[joined..joined + 7], "+ MODIFIED ").into_iter().eq(owed.map(|name| format!("{name}@254"))));
-        assert_eq!(life.addresses("shop/cart-fhmwb"), ["3", "4", "5", "8", "9"].map(|last| format!("10.244.0.{last}")));
+        let owed = [
+            "iot/mqtt-jlxpg",
+            "shop/cart-fhmwb",
+            "shop/db-xwxsb",
+            "shop/legacy-db-58xpm",
+            "shop/search-d7qgq",
+            "shop/search-qz4fx",
+        ];
+        assert!(
+            names(&happened[joined..joined + 7], "+ MODIFIED ")
+                .into_iter()
+                .eq(owed.map(|name| format!("{name}@254")))
+        );
+        assert_eq!(
+            life.addresses("shop/cart-fhmwb"),
+            ["3", "4", "5", "8", "9"].map(|last| format!("10.244.0.{last}"))
+        );
         assert_eq!(life.addresses("shop/node-cache-xsg55"), ["10.244.0.97"]);
     });
 }
@@ -1203,10 +1423,19 @@ fn step_5_a_node_comes_without_a_pool_joins_leaves_and_goes() {
         ],
     );
     in_step(5, "hz-edge-9", |life, happened| {
-        // Without a pool it has itself; with one, that pool's endpoints, and its own once the pool names it.
-        assert_eq!(happened[..3], ["Node ADDED hz-edge-9", "Node MODIFIED hz-edge-9", "MODIFIED shop/cart-vz8r4@267 [1.9]"]);
+        // Without a pool it has itself; with one, that pool's endpoints, and its own once the pool
+        // names it.
+        assert_eq!(
+            happened[..3],
+            [
+                "Node ADDED hz-edge-9",
+                "Node MODIFIED hz-edge-9",
+                "MODIFIED shop/cart-vz8r4@267 [1.9]"
+            ]
+        );
         assert!(happened.contains(&"+ MODIFIED shop/cart-fhmwb@267 [0.3 0.4 0.5 0.8 0.9]"));
-        let mine: Vec<&&str> = happened.iter().filter(|line| line.starts_with("+ MODIFIED shop/cart-vz8r4")).collect();
+        let mine: Vec<&&str> =
+            happened.iter().filter(|line| line.starts_with("+ MODIFIED shop/cart-vz8r4")).collect();
         assert_eq!(
             mine,
             [
@@ -1238,7 +1467,11 @@ fn step_6_a_large_slice_comes_changes_and_goes() {
         assert_eq!(happened[0].split(' ').count(), 2 + 114, "endpoints in the pool, of 340");
     });
     in_step(6, "bj-edge-2", |_, happened| {
-        let large = ["ADDED shop/search-large@275", "MODIFIED shop/search-large@276", "DELETED shop/search-large@277"];
+        let large = [
+            "ADDED shop/search-large@275",
+            "MODIFIED shop/search-large@276",
+            "DELETED shop/search-large@277",
+        ];
         assert_eq!(names(happened, ""), large);
         assert!(happened[1].contains(" 2.10 "));
     });
@@ -1247,15 +1480,31 @@ fn step_6_a_large_slice_comes_changes_and_goes() {
 #[test]
 fn step_7_a_slice_becomes_headless_and_back_and_moves_to_another_service() {
     for node in ["hz-edge-1", "bj-edge-4", "cloud-master-0"] {
-        expect(7, node, ["MODIFIED shop/cart-extra@278 []", "MODIFIED shop/cart-extra@279 []", "MODIFIED shop/cart-extra@280 []"]);
+        expect(
+            7,
+            node,
+            [
+                "MODIFIED shop/cart-extra@278 []",
+                "MODIFIED shop/cart-extra@279 []",
+                "MODIFIED shop/cart-extra@280 []",
+            ],
+        );
     }
     // Where headless slices are not selected, it leaves and comes back.
     for form in Form::not_headless() {
         let mut life = Life::begin(&form, "hz-edge-1", true);
         let happened = through(&mut life, 7);
-        assert_eq!(happened, ["DELETED shop/cart-extra@278 []", "ADDED shop/cart-extra@279 []", "MODIFIED shop/cart-extra@280 []"]);
+        assert_eq!(
+            happened,
+            [
+                "DELETED shop/cart-extra@278 []",
+                "ADDED shop/cart-extra@279 []",
+                "MODIFIED shop/cart-extra@280 []"
+            ]
+        );
     }
-    // It is the new Service's now: had that one a key, the slice would be filtered by it, and as it is it passes whole.
+    // It is the new Service's now: had that one a key, the slice would be filtered by it, and as it
+    // is it passes whole.
     in_step(7, "hz-edge-1", |life, _| {
         let metadata = metadata(&life.client.held["shop/cart-extra"].1);
         assert_eq!(metadata.labels["kubernetes.io/service-name"], "frontend");
@@ -1267,12 +1516,21 @@ fn step_8_a_burst_of_changes() {
     // Twenty-two changes, one endpoint each. Those outside the pool tell nothing.
     let expect_versions = |node: &str, versions: &[u64]| {
         in_step(8, node, |_, happened| {
-            let versions: Vec<String> = versions.iter().map(|version| format!("MODIFIED shop/cart-fhmwb@{version}")).collect();
+            let versions: Vec<String> = versions
+                .iter()
+                .map(|version| format!("MODIFIED shop/cart-fhmwb@{version}"))
+                .collect();
             assert_eq!(names(happened, ""), versions, "{node}");
         });
     };
-    expect_versions("hz-edge-1", &[281, 282, 284, 285, 287, 288, 289, 292, 293, 295, 296, 297, 300, 301]);
-    expect_versions("sh-edge-4", &[281, 282, 284, 285, 287, 288, 289, 292, 293, 295, 296, 297, 300, 301]);
+    expect_versions(
+        "hz-edge-1",
+        &[281, 282, 284, 285, 287, 288, 289, 292, 293, 295, 296, 297, 300, 301],
+    );
+    expect_versions(
+        "sh-edge-4",
+        &[281, 282, 284, 285, 287, 288, 289, 292, 293, 295, 296, 297, 300, 301],
+    );
     expect_versions("bj-edge-4", &[283, 290, 291, 298, 299]);
     expect_versions("sh-edge-1", &[]);
 }
@@ -1304,7 +1562,8 @@ fn step_9_a_service_is_deleted_before_its_slices_and_comes_back_without_a_key() 
 fn step_10_a_pool_is_deleted_while_its_nodes_keep_the_label() {
     in_step(10, "hz-edge-1", |life, happened| {
         // For everyone else nothing changes; then some slices do, and a Service gains a key.
-        let shown: Vec<&str> = happened.iter().copied().filter(|line| !line.contains("search-large")).collect();
+        let shown: Vec<&str> =
+            happened.iter().copied().filter(|line| !line.contains("search-large")).collect();
         assert_eq!(
             shown,
             [
@@ -1324,7 +1583,10 @@ fn step_10_a_pool_is_deleted_while_its_nodes_keep_the_label() {
             ]
         );
         let (all, held) = (&life.truth, &life.client.held);
-        assert_eq!((all.len(), all.values().map(|object| addresses(object).len()).sum::<usize>()), (42, 530));
+        assert_eq!(
+            (all.len(), all.values().map(|object| addresses(object).len()).sum::<usize>()),
+            (42, 530)
+        );
         let filtered = all.keys().filter(|name| {
             let metadata = metadata(&all[*name]);
             let service = metadata.labels.get("kubernetes.io/service-name");
@@ -1338,7 +1600,8 @@ fn step_10_a_pool_is_deleted_while_its_nodes_keep_the_label() {
         }
         assert_eq!((slices, endpoints, kept), (28, 483, 177));
     });
-    // Its own nodes do not know who is with them (O9): what asks for the pool passes whole, and is counted.
+    // Its own nodes do not know who is with them (O9): what asks for the pool passes whole, and is
+    // counted.
     in_step(10, "bj-edge-4", |life, happened| {
         assert_eq!(happened[0], "NodePool DELETED beijing");
         assert_eq!(happened[22], "+ BOOKMARK@312");
@@ -1347,7 +1610,11 @@ fn step_10_a_pool_is_deleted_while_its_nodes_keep_the_label() {
         assert!(owed.iter().all(|name| name.ends_with("@312")));
         assert!(life.cluster.counters().passed_unknown_pool >= 21);
         for (name, whole) in &life.truth {
-            let service = metadata(whole).labels.get("kubernetes.io/service-name").cloned().unwrap_or_default();
+            let service = metadata(whole)
+                .labels
+                .get("kubernetes.io/service-name")
+                .cloned()
+                .unwrap_or_default();
             let of_node = ["collector", "node-cache"].contains(&&*service);
             assert!(of_node || life.client.held[name].1 == *whole, "{name}");
         }
@@ -1361,7 +1628,9 @@ fn step_10_a_pool_is_deleted_while_its_nodes_keep_the_label() {
         let mut life = Life::begin(form, "hz-edge-1", true);
         let happened = through(&mut life, 10);
         assert!(
-            happened.iter().any(|line| line == "MODIFIED shop/cart@313 [0.19 0.20 2.104 0.21 0.23 0.26]"),
+            happened
+                .iter()
+                .any(|line| line == "MODIFIED shop/cart@313 [0.19 0.20 2.104 0.21 0.23 0.26]"),
             "{}: {happened:#?}",
             life.what
         );

@@ -1,4 +1,5 @@
-//! Random objects of every kind, in both encodings and every form, in random clusters: what must hold of any of them.
+//! Random objects of every kind, in both encodings and every form, in random clusters: what must
+//! hold of any of them.
 //!
 //! `POOLSCOPE_CASES` says how many of each encoding are tried; 500 where it says nothing.
 
@@ -49,21 +50,28 @@ impl Case {
         body
     }
 
-    /// Filters the body and checks what holds in both encodings. The second answer is of a cluster with compact lists.
+    /// Filters the body and checks what holds in both encodings. The second answer is of a cluster
+    /// with compact lists.
     fn filtered(&self) -> [Vec<u8>; 2] {
         [&self.world.view, &self.world.compact].map(|view| {
             let (recording, body) = (&self.recording, &self.recording.body);
             let filtered = recording.filter(view);
-            let chunked = |sizes: &mut dyn Iterator<Item = usize>| run(recording.open(view), body, sizes).unwrap();
+            let chunked = |sizes: &mut dyn Iterator<Item = usize>| {
+                run(recording.open(view), body, sizes).unwrap()
+            };
             assert!(chunked(&mut std::iter::repeat(1)) == filtered, "byte by byte is different");
-            assert!(chunked(&mut random_chunks(self.seed, 60)) == filtered, "chunks make a difference");
+            assert!(
+                chunked(&mut random_chunks(self.seed, 60)) == filtered,
+                "chunks make a difference"
+            );
             let twice = Recording { body: filtered.clone(), ..recording.clone() }.filter(view);
             assert!(twice == filtered, "filtering twice is different:\n{}", show(&twice));
             if !self.is_null_list() {
                 let before = self.decode(body);
                 let expected = before.clone().filtered(&self.world.state, self.world.node);
                 assert_eq!(self.decode(&filtered), expected, "not what the naive filter leaves");
-                // What duplicates hide from a decoder may have changed alone; the JSON test looks at the bytes.
+                // What duplicates hide from a decoder may have changed alone; the JSON test looks
+                // at the bytes.
                 let told = *body == filtered || !self.recording.is_protobuf();
                 assert!(told || before != expected, "touched without need");
             }
@@ -75,7 +83,8 @@ impl Case {
     fn is_null_list(&self) -> bool {
         self.form == Form::List
             && !self.recording.is_protobuf()
-            && serde_json::from_slice::<serde_json::Value>(&self.recording.body).unwrap()["items"].is_null()
+            && serde_json::from_slice::<serde_json::Value>(&self.recording.body).unwrap()["items"]
+                .is_null()
     }
 
     fn keeps(&self, namespace: &str, service: Option<&str>, on: Option<&str>) -> bool {
@@ -86,18 +95,33 @@ impl Case {
 impl fmt::Debug for Case {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let World { node, state, .. } = &self.world;
-        writeln!(out, "{:?} {:?} seen from {node}, seed {}\n{state:?}\n{}", self.kind, self.form, self.seed, show(&self.recording.body))
+        writeln!(
+            out,
+            "{:?} {:?} seen from {node}, seed {}\n{state:?}\n{}",
+            self.kind,
+            self.form,
+            self.seed,
+            show(&self.recording.body)
+        )
     }
 }
 
 fn show(body: &[u8]) -> String {
-    std::str::from_utf8(body).map_or_else(|_| body.iter().map(|byte| format!("{byte:02x}")).collect(), str::to_owned)
+    std::str::from_utf8(body)
+        .map_or_else(|_| body.iter().map(|byte| format!("{byte:02x}")).collect(), str::to_owned)
 }
 
 fn check(protobuf: bool, property: impl Fn(&Case)) {
-    let cases = std::env::var("POOLSCOPE_CASES").map_or(500, |cases| cases.parse().expect("POOLSCOPE_CASES is a number"));
-    let config = ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 20_000, ..ProptestConfig::default() };
-    let any_case = vec(any::<u16>(), 0..1500).prop_map(move |choices| Case::new(&choices, protobuf));
+    let cases = std::env::var("POOLSCOPE_CASES")
+        .map_or(500, |cases| cases.parse().expect("POOLSCOPE_CASES is a number"));
+    let config = ProptestConfig {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 20_000,
+        ..ProptestConfig::default()
+    };
+    let any_case =
+        vec(any::<u16>(), 0..1500).prop_map(move |choices| Case::new(&choices, protobuf));
     let result = TestRunner::new(config).run(&any_case, |case| {
         property(&case);
         Ok(())
@@ -117,7 +141,10 @@ pub fn check_json(case: &Case) {
     let [filtered, same] = case.filtered();
     assert!(filtered == same, "how protobuf lists are cut makes a difference to JSON");
     let mut rest = case.recording.body.iter();
-    assert!(filtered.iter().all(|byte| rest.any(|other| other == byte)), "bytes that were not there");
+    assert!(
+        filtered.iter().all(|byte| rest.any(|other| other == byte)),
+        "bytes that were not there"
+    );
     let mut tokens = vec![Token::Exact(String::new())];
     expect(case, &case.pieces, &|_| true, true, &mut tokens);
     if let Err(at) = matches(&filtered, &tokens) {
@@ -130,18 +157,27 @@ pub fn check_json(case: &Case) {
 /// What is left of a body.
 enum Token {
     Exact(String),
-    /// White space and commas: which of those between two elements go with a dropped one is not said here.
+    /// White space and commas: which of those between two elements go with a dropped one is not
+    /// said here.
     Gap,
 }
 
-/// The tokens of the pieces where `keeps` says which endpoints are kept and `judged` whether any could be dropped.
-fn expect(case: &Case, pieces: &[Piece], keeps: &dyn Fn(Option<&str>) -> bool, judged: bool, out: &mut Vec<Token>) {
+/// The tokens of the pieces where `keeps` says which endpoints are kept and `judged` whether any
+/// could be dropped.
+fn expect(
+    case: &Case,
+    pieces: &[Piece],
+    keeps: &dyn Fn(Option<&str>) -> bool,
+    judged: bool,
+    out: &mut Vec<Token>,
+) {
     for piece in pieces {
         match piece {
             Piece::Text(text) | Piece::Endpoint { text, .. } => exact(text, out),
             Piece::Subset(pieces) => expect(case, pieces, keeps, judged, out),
             Piece::Object { namespace, service, judged, pieces } => {
-                let keeps = |on: Option<&str>| !judged || case.keeps(namespace, service.as_deref(), on);
+                let keeps =
+                    |on: Option<&str>| !judged || case.keeps(namespace, service.as_deref(), on);
                 // Whatever drops endpoints at all drops those without a node.
                 expect(case, pieces, &keeps, !keeps(None), out);
             }
@@ -173,7 +209,9 @@ fn stays(element: &Piece, keeps: &dyn Fn(Option<&str>) -> bool, judged: bool) ->
         Piece::Endpoint { node, .. } => keeps(node.as_deref()),
         Piece::Subset(pieces) => {
             let holds = |piece: &Piece| match piece {
-                Piece::Array { elements, .. } => elements.iter().any(|(_, element)| stays(element, keeps, judged)),
+                Piece::Array { elements, .. } => {
+                    elements.iter().any(|(_, element)| stays(element, keeps, judged))
+                }
                 _ => false,
             };
             !judged || pieces.iter().any(holds)
@@ -196,7 +234,9 @@ fn matches(body: &[u8], tokens: &[Token]) -> Result<(), usize> {
         match token {
             Token::Exact(text) if body[at..].starts_with(text.as_bytes()) => at += text.len(),
             Token::Exact(_) => return Err(at),
-            Token::Gap => at += body[at..].iter().take_while(|byte| b", \r\n\t".contains(byte)).count(),
+            Token::Gap => {
+                at += body[at..].iter().take_while(|byte| b", \r\n\t".contains(byte)).count()
+            }
         }
     }
     if at == body.len() { Ok(()) } else { Err(at) }
@@ -257,12 +297,15 @@ fn records(mut message: &[u8]) -> Vec<Record<'_>> {
 /// A varint and its width.
 fn varint(bytes: &[u8]) -> (u64, usize) {
     let width = bytes.iter().position(|byte| byte & 0x80 == 0).unwrap() + 1;
-    let value = bytes[..width].iter().rev().fold(0u64, |value, byte| value << 7 | u64::from(byte & 0x7f));
+    let value =
+        bytes[..width].iter().rev().fold(0u64, |value, byte| value << 7 | u64::from(byte & 0x7f));
     (value, width)
 }
 
 fn compare_frames(case: &Case, mut before: &[u8], mut after: &[u8]) {
-    while let (Some((len, rest)), Some((new_len, new_rest))) = (before.split_first_chunk(), after.split_first_chunk()) {
+    while let (Some((len, rest)), Some((new_len, new_rest))) =
+        (before.split_first_chunk(), after.split_first_chunk())
+    {
         let (event, new_event);
         (event, before) = rest.split_at(u32::from_be_bytes(*len) as usize);
         (new_event, after) = new_rest.split_at(u32::from_be_bytes(*new_len) as usize);
@@ -278,13 +321,18 @@ fn compare_frames(case: &Case, mut before: &[u8], mut after: &[u8]) {
 }
 
 fn compare_envelopes(case: &Case, before: &[u8], after: &[u8]) {
-    compare(before.strip_prefix(b"k8s\0").unwrap(), after.strip_prefix(b"k8s\0").unwrap(), 2, |raw, new_raw| {
-        if case.form == Form::List {
-            compare(raw, new_raw, 2, |item, new_item| compare_objects(case, item, new_item));
-        } else {
-            compare_objects(case, raw, new_raw);
-        }
-    });
+    compare(
+        before.strip_prefix(b"k8s\0").unwrap(),
+        after.strip_prefix(b"k8s\0").unwrap(),
+        2,
+        |raw, new_raw| {
+            if case.form == Form::List {
+                compare(raw, new_raw, 2, |item, new_item| compare_objects(case, item, new_item));
+            } else {
+                compare_objects(case, raw, new_raw);
+            }
+        },
+    );
 }
 
 /// Every record is the same, except that those of field `number` are compared by `inside`.
@@ -301,7 +349,8 @@ fn compare(before: &[u8], after: &[u8], number: u64, inside: impl Fn(&[u8], &[u8
     }
 }
 
-/// What is left of an object are its records, less those of dropped endpoints, and a filler where its size had to stay.
+/// What is left of an object are its records, less those of dropped endpoints, and a filler where
+/// its size had to stay.
 fn compare_objects(case: &Case, before: &[u8], after: &[u8]) {
     if before == after {
         return;
@@ -319,7 +368,11 @@ fn compare_objects(case: &Case, before: &[u8], after: &[u8]) {
         let on = if case.kind == Kind::Endpoints {
             schema::EndpointAddress::decode(endpoint.content).unwrap().node_name
         } else if beta {
-            schema::Endpoint::decode(endpoint.content).unwrap().topology.get("kubernetes.io/hostname").cloned()
+            schema::Endpoint::decode(endpoint.content)
+                .unwrap()
+                .topology
+                .get("kubernetes.io/hostname")
+                .cloned()
         } else {
             schema::Endpoint::decode(endpoint.content).unwrap().node_name
         };
@@ -330,7 +383,10 @@ fn compare_objects(case: &Case, before: &[u8], after: &[u8]) {
         match (record.number, case.kind) {
             (2, Kind::Endpoints) => {
                 let members = records(record.content);
-                let kept: Vec<_> = members.into_iter().filter(|member| !matches!(member.number, 1 | 2) || keeps(member)).collect();
+                let kept: Vec<_> = members
+                    .into_iter()
+                    .filter(|member| !matches!(member.number, 1 | 2) || keeps(member))
+                    .collect();
                 if kept.iter().any(|member| matches!(member.number, 1 | 2)) {
                     left.push((record.tag, kept));
                 }
@@ -348,7 +404,12 @@ fn compare_objects(case: &Case, before: &[u8], after: &[u8]) {
         .collect();
     if found.len() > left.len() {
         let (_, filler) = found.pop().unwrap();
-        assert!(case.form == Form::List && filler[0].number == 19000 && filler[0].content.iter().all(|&byte| byte == 0), "{filler:?}");
+        assert!(
+            case.form == Form::List
+                && filler[0].number == 19000
+                && filler[0].content.iter().all(|&byte| byte == 0),
+            "{filler:?}"
+        );
     }
     assert_eq!(found, left);
 }
@@ -364,10 +425,15 @@ fn what_once_failed_holds() {
     }
 }
 
-/// Takes each of the fuzzer's bytes for one choice. A choice of 0 stays one, for it means the plainest.
+/// Takes each of the fuzzer's bytes for one choice. A choice of 0 stays one, for it means the
+/// plainest.
 pub fn look(input: &[u8], protobuf: bool) {
     let low = |at: usize, byte: u8| if byte == 0 { 0 } else { byte ^ (at as u8).wrapping_mul(157) };
-    let choices: Vec<u16> = input.iter().enumerate().map(|(at, &byte)| u16::from_be_bytes([byte, low(at, byte)])).collect();
+    let choices: Vec<u16> = input
+        .iter()
+        .enumerate()
+        .map(|(at, &byte)| u16::from_be_bytes([byte, low(at, byte)]))
+        .collect();
     let case = Case::new(&choices, protobuf);
     if protobuf { check_protobuf(&case) } else { check_json(&case) }
 }

@@ -33,8 +33,11 @@ struct Expected {
 
 #[test]
 fn lists_show_each_node_what_expected_json_says() {
-    let expected = std::fs::read_to_string(format!("{}/recorded/expected.json", poolscope_testkit::DATA)).unwrap();
-    let expected: BTreeMap<String, BTreeMap<String, Expected>> = serde_json::from_str(&expected).unwrap();
+    let expected =
+        std::fs::read_to_string(format!("{}/recorded/expected.json", poolscope_testkit::DATA))
+            .unwrap();
+    let expected: BTreeMap<String, BTreeMap<String, Expected>> =
+        serde_json::from_str(&expected).unwrap();
     for (folder, nodes) in &expected {
         assert_eq!(nodes.len(), 13, "{folder}");
         let cluster = cluster(folder);
@@ -55,15 +58,25 @@ fn lists_show_each_node_what_expected_json_says() {
                 let mut seen = BTreeSet::new();
                 for (name, object) in &after {
                     match expected.slices.get(name) {
-                        Some(addresses) => assert_eq!(&first_addresses(object), addresses, "{folder}/{file}: {node} sees {name}"),
-                        None => assert_eq!(object, &before[name], "{folder}/{file}: {node} sees {name}"),
+                        Some(addresses) => assert_eq!(
+                            &first_addresses(object),
+                            addresses,
+                            "{folder}/{file}: {node} sees {name}"
+                        ),
+                        None => {
+                            assert_eq!(object, &before[name], "{folder}/{file}: {node} sees {name}")
+                        }
                     }
                     seen.insert(name);
                 }
                 assert!(expected.slices.keys().all(|name| seen.contains(name)));
             }
             let in_doubt = cluster.counters().passed_unknown_pool > doubts;
-            assert_eq!(in_doubt, !expected.pool_known && !expected.pool.is_empty(), "{folder}: {node}");
+            assert_eq!(
+                in_doubt,
+                !expected.pool_known && !expected.pool.is_empty(),
+                "{folder}: {node}"
+            );
         }
     }
 }
@@ -73,7 +86,11 @@ fn objects(recording: &Recording, body: &[u8]) -> BTreeMap<String, Object> {
     let body = Body::decode(body, recording.is_protobuf(), recording.is_watch());
     let named = body.objects.into_iter().map(|(_, object)| {
         let name = match &object {
-            Object::Slice(slice) => format!("{}/{}", slice.metadata.namespace.as_ref().unwrap(), slice.metadata.name.as_ref().unwrap()),
+            Object::Slice(slice) => format!(
+                "{}/{}",
+                slice.metadata.namespace.as_ref().unwrap(),
+                slice.metadata.name.as_ref().unwrap()
+            ),
             Object::ProtobufSlice { slice, .. } => {
                 let metadata = slice.metadata.as_ref().unwrap();
                 format!("{}/{}", metadata.namespace, metadata.name)
@@ -87,8 +104,12 @@ fn objects(recording: &Recording, body: &[u8]) -> BTreeMap<String, Object> {
 
 fn first_addresses(object: &Object) -> Vec<String> {
     match object {
-        Object::Slice(slice) => slice.endpoints.iter().map(|endpoint| endpoint.addresses[0].clone()).collect(),
-        Object::ProtobufSlice { slice, .. } => slice.endpoints.iter().map(|endpoint| endpoint.addresses[0].clone()).collect(),
+        Object::Slice(slice) => {
+            slice.endpoints.iter().map(|endpoint| endpoint.addresses[0].clone()).collect()
+        }
+        Object::ProtobufSlice { slice, .. } => {
+            slice.endpoints.iter().map(|endpoint| endpoint.addresses[0].clone()).collect()
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -112,9 +133,17 @@ fn every_body_equals_the_typed_oracle_for_every_node_and_chunking() {
                 let view = stream.node(node);
                 let filtered = recording.filter(&view);
                 let expected = decoded.clone().filtered(&state, node);
-                assert!(Body::decode(&filtered, protobuf, recording.is_watch()) == expected, "{folder}: {} for {node}", recording.name);
+                assert!(
+                    Body::decode(&filtered, protobuf, recording.is_watch()) == expected,
+                    "{folder}: {} for {node}",
+                    recording.name
+                );
                 if expected == decoded {
-                    assert!(filtered == recording.body, "{folder}: {} for {node} is touched", recording.name);
+                    assert!(
+                        filtered == recording.body,
+                        "{folder}: {} for {node} is touched",
+                        recording.name
+                    );
                 } else {
                     cut += 1;
                     assert_only_cut(&recording, &filtered);
@@ -122,21 +151,37 @@ fn every_body_equals_the_typed_oracle_for_every_node_and_chunking() {
                 bodies += 1;
                 // Filtering twice equals filtering once.
                 assert!(
-                    Recording { body: filtered.clone(), ..recording.clone() }.filter(&view) == filtered,
+                    Recording { body: filtered.clone(), ..recording.clone() }.filter(&view)
+                        == filtered,
                     "{} twice for {node}",
                     recording.name
                 );
                 if protobuf {
                     let view = compact.node(node);
                     let compacted = recording.filter(&view);
-                    assert!(Body::decode(&compacted, true, recording.is_watch()) == expected, "{} compact for {node}", recording.name);
-                    assert!(compacted.len() <= filtered.len() && (expected == decoded) == (compacted == recording.body));
-                    assert!(run(recording.open(&view), &recording.body, random_chunks(at as u64, 300)).unwrap() == compacted);
+                    assert!(
+                        Body::decode(&compacted, true, recording.is_watch()) == expected,
+                        "{} compact for {node}",
+                        recording.name
+                    );
+                    assert!(
+                        compacted.len() <= filtered.len()
+                            && (expected == decoded) == (compacted == recording.body)
+                    );
+                    assert!(
+                        run(recording.open(&view), &recording.body, random_chunks(at as u64, 300))
+                            .unwrap()
+                            == compacted
+                    );
                 }
                 // Any chunking gives the same.
-                let mut chunkings: Vec<Box<dyn Iterator<Item = usize>>> =
-                    vec![Box::new(random_chunks(bodies, 100)), Box::new(random_chunks(bodies, 5000))];
-                chunkings.extend([1usize, 7, 64].map(|size| Box::new(std::iter::repeat(size)) as Box<dyn Iterator<Item = usize>>));
+                let mut chunkings: Vec<Box<dyn Iterator<Item = usize>>> = vec![
+                    Box::new(random_chunks(bodies, 100)),
+                    Box::new(random_chunks(bodies, 5000)),
+                ];
+                chunkings.extend([1usize, 7, 64].map(|size| {
+                    Box::new(std::iter::repeat(size)) as Box<dyn Iterator<Item = usize>>
+                }));
                 for chunks in chunkings {
                     assert!(
                         run(recording.open(&view), &recording.body, chunks).unwrap() == filtered,
@@ -155,10 +200,15 @@ fn every_body_equals_the_typed_oracle_for_every_node_and_chunking() {
 fn assert_only_cut(recording: &Recording, filtered: &[u8]) {
     if !recording.is_protobuf() {
         let mut rest = recording.body.iter();
-        assert!(filtered.iter().all(|byte| rest.any(|other| other == byte)), "{} has bytes that were not there", recording.name);
+        assert!(
+            filtered.iter().all(|byte| rest.any(|other| other == byte)),
+            "{} has bytes that were not there",
+            recording.name
+        );
         assert!(filtered.len() < recording.body.len());
     } else if !recording.is_watch()
-        && recording.request.target.contains("endpointslices?") | recording.request.target.ends_with("endpointslices")
+        && recording.request.target.contains("endpointslices?")
+            | recording.request.target.ends_with("endpointslices")
     {
         assert_eq!(filtered.len(), recording.body.len(), "{}", recording.name);
     }
@@ -169,11 +219,19 @@ fn facts_and_everything_else_pass_as_they_are() {
     let cluster = cluster("list");
     let view = cluster.node("hz-edge-1");
     let (mut passed, mut taught, mut refused) = (0, 0, 0);
-    for recording in Recording::all().iter().filter(|recording| !is_subject(recording) || recording.head.status != 200) {
+    for recording in Recording::all()
+        .iter()
+        .filter(|recording| !is_subject(recording) || recording.head.status != 200)
+    {
         match view.open(&recording.request, &recording.head) {
             Ok(Opened::PassThrough) => passed += 1,
             Ok(Opened::Rewrite(stream)) => {
-                assert_eq!(run(stream, &recording.body, random_chunks(7, 900)).unwrap(), recording.body, "{}", recording.name);
+                assert_eq!(
+                    run(stream, &recording.body, random_chunks(7, 900)).unwrap(),
+                    recording.body,
+                    "{}",
+                    recording.name
+                );
                 taught += 1;
             }
             Ok(_) => panic!("{}", recording.name),
@@ -197,9 +255,15 @@ fn what_cannot_be_read_is_refused_not_passed() {
     for name in ["cbor/list.cbor", "cbor/watchlist.cbor", "list/endpointslices-yaml.yaml"] {
         assert!(matches!(error(name), Error::ContentType { .. }), "{name}");
     }
-    for name in ["after/endpointslices-gzip-json.json.gz", "v1.37/watchlist/endpointslices-ns-gzip-proto.pb.gz"] {
+    for name in [
+        "after/endpointslices-gzip-json.json.gz",
+        "v1.37/watchlist/endpointslices-ns-gzip-proto.pb.gz",
+    ] {
         let error = error(name);
-        assert!(matches!(&error, Error::ContentEncoding(encoding) if &**encoding == "gzip"), "{name}");
+        assert!(
+            matches!(&error, Error::ContentEncoding(encoding) if &**encoding == "gzip"),
+            "{name}"
+        );
         assert!(error.to_string().contains("prepare"));
     }
 }
@@ -233,24 +297,32 @@ fn metadata_and_tables_pass_and_are_counted() {
         assert_eq!(cluster.counters().passed_table - before, tables, "{name}");
         // A request that went through `prepare` is not answered by a Table.
         let prepared = view.prepare(recording.request);
-        assert!(prepared.headers.iter().all(|(_, value)| !value.contains("as=Table")), "{prepared:?}");
+        assert!(
+            prepared.headers.iter().all(|(_, value)| !value.contains("as=Table")),
+            "{prepared:?}"
+        );
     }
 }
 
 #[test]
 fn facts_can_be_had_from_every_form_of_every_source() {
     let full = cluster("list");
-    let expected = |node: &str| Recording::load("list/endpointslices-json.json").filter(&full.node(node));
+    let expected =
+        |node: &str| Recording::load("list/endpointslices-json.json").filter(&full.node(node));
     let same = |config: Config, sources: &[&str]| {
         let cluster = poolscope::Cluster::new(config).unwrap();
         for (at, source) in sources.iter().enumerate() {
-            assert!(!cluster.node("hz-edge-1").missing().is_empty(), "ready before {source} at {at}");
+            assert!(
+                !cluster.node("hz-edge-1").missing().is_empty(),
+                "ready before {source} at {at}"
+            );
             Recording::load(source).feed(&cluster);
         }
         assert_eq!(cluster.node("hz-edge-1").missing(), [], "{sources:?}");
         for node in ["hz-edge-1", "sh-edge-4", "cloud-master-0"] {
             assert!(
-                Recording::load("list/endpointslices-json.json").filter(&cluster.node(node)) == expected(node),
+                Recording::load("list/endpointslices-json.json").filter(&cluster.node(node))
+                    == expected(node),
                 "{sources:?} for {node}"
             );
         }
@@ -286,13 +358,20 @@ fn facts_can_be_had_from_every_form_of_every_source() {
         same(Config::openyurt(), &[services, pools, nodes]);
         same(Config::node_label("apps.openyurt.io/nodepool"), &[services, nodes]);
     }
-    for pools in ["list/nodepools-v1beta1-json.json", "list/nodepools-accept-proto-then-json.json"] {
+    for pools in ["list/nodepools-v1beta1-json.json", "list/nodepools-accept-proto-then-json.json"]
+    {
         same(Config::openyurt(), &[services, nodes, pools]);
     }
     let config = |text: &str| Config::from_json(text).unwrap();
-    same(config(r#"{"membership":"nodeBucket"}"#), &[services, nodes, "list/nodebuckets-json.json"]);
+    same(
+        config(r#"{"membership":"nodeBucket"}"#),
+        &[services, nodes, "list/nodebuckets-json.json"],
+    );
     for nodes in ["list/ciliumnodes-json.json", "list/ciliumnodes-accept-proto-then-any.json"] {
-        same(config(r#"{"membership":{"ciliumNodeLabel":"apps.openyurt.io/nodepool"}}"#), &[services, nodes]);
+        same(
+            config(r#"{"membership":{"ciliumNodeLabel":"apps.openyurt.io/nodepool"}}"#),
+            &[services, nodes],
+        );
     }
 }
 
@@ -300,8 +379,16 @@ fn facts_can_be_had_from_every_form_of_every_source() {
 fn a_watch_list_teaches_like_a_list_and_its_watch() {
     let after = cluster("after");
     for (services, nodes, pools) in [
-        (&["watchlist/services-json.json"][..], &["watchlist/nodes-json.json"][..], &["watchlist/nodepools-json.json"][..]),
-        (&["watchlist/services-proto.pb"], &["watchlist/nodes-proto.pb"], &["watchlist/nodepools-json.json"]),
+        (
+            &["watchlist/services-json.json"][..],
+            &["watchlist/nodes-json.json"][..],
+            &["watchlist/nodepools-json.json"][..],
+        ),
+        (
+            &["watchlist/services-proto.pb"],
+            &["watchlist/nodes-proto.pb"],
+            &["watchlist/nodepools-json.json"],
+        ),
         (
             &["list/services-json.json", "watch/services-json.json"],
             &["list/nodes-proto.pb", "watch/nodes-proto.pb"],
@@ -320,7 +407,10 @@ fn a_watch_list_teaches_like_a_list_and_its_watch() {
         for node in NODES {
             let recording = Recording::load("after/endpointslices-json.json");
             // shop/catalog was deleted with keys and came back without: nothing is held.
-            assert!(recording.filter(&cluster.node(node)) == recording.filter(&after.node(node)), "{services:?} for {node}");
+            assert!(
+                recording.filter(&cluster.node(node)) == recording.filter(&after.node(node)),
+                "{services:?} for {node}"
+            );
         }
     }
 }
@@ -330,7 +420,11 @@ fn a_clients_own_streams_teach_as_they_pass() {
     let cluster = poolscope::Cluster::new(Config::openyurt()).unwrap();
     let view: NodeView = cluster.node("hz-edge-1");
     let slices = Recording::load("list/endpointslices-json.json");
-    for (source, missing) in [("list/services-proto.pb", 3), ("list/nodes-one-by-field-json.json", 2), ("list/nodepools-json.json", 1)] {
+    for (source, missing) in [
+        ("list/services-proto.pb", 3),
+        ("list/nodes-one-by-field-json.json", 2),
+        ("list/nodepools-json.json", 1),
+    ] {
         match view.open(&slices.request, &slices.head) {
             Ok(Opened::NotReady(what)) => assert_eq!(what.missing.len(), missing, "{what:?}"),
             _ => panic!("served before {source}"),
@@ -339,7 +433,10 @@ fn a_clients_own_streams_teach_as_they_pass() {
         assert_eq!(recording.filter(&view), recording.body, "{source}");
     }
     // The Node list was selected by name; for another node more is needed.
-    assert_eq!(slices.filter(&view), slices.filter(&poolscope_testkit::cluster("list").node("hz-edge-1")));
+    assert_eq!(
+        slices.filter(&view),
+        slices.filter(&poolscope_testkit::cluster("list").node("hz-edge-1"))
+    );
     let other = cluster.node("sh-edge-1").missing();
     assert_eq!(other.len(), 1);
     assert_eq!(other[0].to_string(), "no Node seen yet (GET /api/v1/nodes/sh-edge-1)");

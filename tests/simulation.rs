@@ -30,7 +30,8 @@ fn streams_keep_what_they_promise() {
         panic!("{violation}");
     }
     // A simulation in which nothing happens would find nothing wrong either.
-    let counts = [sum.refreshed, sum.expired, sum.reconnects, sum.relists, sum.compared, sum.settled];
+    let counts =
+        [sum.refreshed, sum.expired, sum.reconnects, sum.relists, sum.compared, sum.settled];
     assert!(seeds < 60 || counts.iter().all(|&count| count > 0), "{sum:?}");
 }
 
@@ -78,8 +79,11 @@ fn long(events: u64) {
         "violations"
     );
     for (at, (seeds, violations, stats)) in rows.iter().enumerate() {
-        let (retention, encoding) = (RETENTIONS[at % RETENTIONS.len()], ENCODINGS[at / RETENTIONS.len()]);
-        let Stats { pushed, sent, refreshed, expired, reconnects, relists, compared, settled, .. } = stats;
+        let (retention, encoding) =
+            (RETENTIONS[at % RETENTIONS.len()], ENCODINGS[at / RETENTIONS.len()]);
+        let Stats {
+            pushed, sent, refreshed, expired, reconnects, relists, compared, settled, ..
+        } = stats;
         println!(
             "{:<9} {:<8} {seeds:>7} {pushed:>10} {sent:>10} {refreshed:>9} {expired:>8} {reconnects:>10} {relists:>8} {compared:>9} {settled:>8} {violations:>10}",
             format!("{retention:?}"),
@@ -91,7 +95,8 @@ fn long(events: u64) {
     }
 }
 
-/// How many of the setups that are good without it find something wrong with a fault put in, and how many those are.
+/// How many of the setups that are good without it find something wrong with a fault put in, and
+/// how many those are.
 fn found_out(setups: impl Iterator<Item = Setup>, fault: Fault) -> (usize, usize) {
     let good = setups.filter(|setup| run(setup).violation.is_none());
     let found = good.map(|setup| run(&Setup { fault, ..setup }).violation.is_some());
@@ -120,13 +125,21 @@ fn bytes_that_pass_untouched_are_found_out() {
 
 #[test]
 fn lost_refreshes_are_found_out() {
-    // Without originals there is nothing to refresh but by ending the watch, which no client can overlook.
+    // Without originals there is nothing to refresh but by ending the watch, which no client can
+    // overlook.
     let seeds = (0..30).filter(|seed| seed % 3 != 2);
     for subject in [Kind::Slice, Kind::Service] {
         let services_pass = |setup: &Setup| setup.services_pass && subject == Kind::Slice;
         let long = |seed| {
             let setup = Setup::of(seed);
-            Setup { subject, steps: 3000, facts_change: true, ledger_bytes: None, services_pass: services_pass(&setup), ..setup }
+            Setup {
+                subject,
+                steps: 3000,
+                facts_change: true,
+                ledger_bytes: None,
+                services_pass: services_pass(&setup),
+                ..setup
+            }
         };
         // Of Services only a node that changes pools is a reason to refresh.
         let (every, tenths) = if subject == Kind::Slice { (3, 8) } else { (1, 6) };

@@ -28,7 +28,9 @@ fn typed_values_are_filtered_like_their_bytes() {
                             assert_eq!(before - slice.endpoints.len(), out);
                             dropped += out;
                         }
-                        Object::Endpoints(endpoints) => dropped += view.filter_endpoints(endpoints).unwrap(),
+                        Object::Endpoints(endpoints) => {
+                            dropped += view.filter_endpoints(endpoints).unwrap()
+                        }
                         other => panic!("{other:?}"),
                     }
                     object.normalize();

@@ -57,7 +57,8 @@ impl Scenario {
             "off" => "off",
             other => panic!("{other}"),
         };
-        let mut config = Config::from_json(&json!({ "membership": membership }).to_string()).unwrap();
+        let mut config =
+            Config::from_json(&json!({ "membership": membership }).to_string()).unwrap();
         config.pool = self.pool_option.clone();
         let cluster = Cluster::new(config).unwrap();
         for (kind, path, items) in [
@@ -76,7 +77,10 @@ impl Scenario {
 
     fn filter(&self, view: &NodeView, content_type: &str, body: &[u8]) -> Vec<u8> {
         let request = Request::get(self.request.strip_prefix("GET ").unwrap());
-        let Opened::Rewrite(stream) = view.open_alone(&request, &Head::ok(content_type)).unwrap() else { panic!("{}", self.id) };
+        let Opened::Rewrite(stream) = view.open_alone(&request, &Head::ok(content_type)).unwrap()
+        else {
+            panic!("{}", self.id)
+        };
         run(stream, body, std::iter::repeat(97)).unwrap()
     }
 
@@ -89,27 +93,45 @@ impl Scenario {
 fn scenarios() -> Vec<Scenario> {
     let text = std::fs::read_to_string(format!("{DATA}/yurthub/verdicts.jsonl")).unwrap();
     let all = text.lines().map(|line| serde_json::from_str::<Scenario>(line).unwrap());
-    all.filter(|scenario| ["slices-", "beta-", "endpoints-"].iter().any(|prefix| scenario.id.starts_with(prefix))).collect()
+    all.filter(|scenario| {
+        ["slices-", "beta-", "endpoints-"].iter().any(|prefix| scenario.id.starts_with(prefix))
+    })
+    .collect()
 }
 
-/// `addresses[0]` of every endpoint; of Endpoints each ip, `!` before those that are not ready, `|` between subsets.
+/// `addresses[0]` of every endpoint; of Endpoints each ip, `!` before those that are not ready, `|`
+/// between subsets.
 fn kept(object: &Object) -> Vec<String> {
     match object {
-        Object::Slice(slice) => slice.endpoints.iter().map(|endpoint| endpoint.addresses[0].clone()).collect(),
+        Object::Slice(slice) => {
+            slice.endpoints.iter().map(|endpoint| endpoint.addresses[0].clone()).collect()
+        }
         Object::Beta(slice) => slice.0["endpoints"]
             .as_array()
             .into_iter()
             .flatten()
             .map(|endpoint| endpoint["addresses"][0].as_str().unwrap().to_owned())
             .collect(),
-        Object::ProtobufSlice { slice, .. } => slice.endpoints.iter().map(|endpoint| endpoint.addresses[0].clone()).collect(),
+        Object::ProtobufSlice { slice, .. } => {
+            slice.endpoints.iter().map(|endpoint| endpoint.addresses[0].clone()).collect()
+        }
         Object::Endpoints(endpoints) => join(endpoints.subsets.iter().flatten().map(|subset| {
             let ready = subset.addresses.iter().flatten().map(|address| address.ip.clone());
-            ready.chain(subset.not_ready_addresses.iter().flatten().map(|address| format!("!{}", address.ip))).collect()
+            ready
+                .chain(
+                    subset
+                        .not_ready_addresses
+                        .iter()
+                        .flatten()
+                        .map(|address| format!("!{}", address.ip)),
+                )
+                .collect()
         })),
         Object::ProtobufEndpoints(endpoints) => join(endpoints.subsets.iter().map(|subset| {
             let ready = subset.addresses.iter().map(|address| address.ip.clone());
-            ready.chain(subset.not_ready_addresses.iter().map(|address| format!("!{}", address.ip))).collect()
+            ready
+                .chain(subset.not_ready_addresses.iter().map(|address| format!("!{}", address.ip)))
+                .collect()
         })),
         other => panic!("{other:?}"),
     }
@@ -145,7 +167,8 @@ fn verdicts_equal_those_of_openyurts_own_code() {
         let json = if watch {
             scenario.events.iter().map(|event| format!("{event}\n")).collect::<String>()
         } else {
-            let (kind, api_version) = (&scenario.objects[0]["kind"], &scenario.objects[0]["apiVersion"]);
+            let (kind, api_version) =
+                (&scenario.objects[0]["kind"], &scenario.objects[0]["apiVersion"]);
             let kind = format!("{}List", kind.as_str().unwrap());
             json!({"kind": kind, "apiVersion": api_version, "metadata": {}, "items": scenario.objects}).to_string()
         };
@@ -165,7 +188,13 @@ fn verdicts_equal_those_of_openyurts_own_code() {
                     "filtered" => scenario.kept(at).unwrap_or_default(),
                     other => panic!("{}: {other}", scenario.id),
                 };
-                assert_eq!(kept(after), expected, "{} #{at} {content_type} {:?}", scenario.id, scenario.rows);
+                assert_eq!(
+                    kept(after),
+                    expected,
+                    "{} #{at} {content_type} {:?}",
+                    scenario.id,
+                    scenario.rows
+                );
                 equal += 1;
             }
         }
@@ -180,7 +209,9 @@ fn small(pool: Value, body: &str, path: &str) -> String {
         services: vec![
             json!({"metadata": {"name": "web", "namespace": "shop", "annotations": {"openyurt.io/topologyKeys": "openyurt.io/nodepool"}}}),
         ],
-        nodes: vec![json!({"metadata": {"name": "a", "labels": {"apps.openyurt.io/nodepool": "hangzhou"}}})],
+        nodes: vec![
+            json!({"metadata": {"name": "a", "labels": {"apps.openyurt.io/nodepool": "hangzhou"}}}),
+        ],
         node_pools: vec![pool],
         node_buckets: vec![],
     };
@@ -204,7 +235,8 @@ const SLICE: &str = r#"{"kind":"EndpointSlice","apiVersion":"discovery.k8s.io/v1
 
 #[test]
 fn w1_a_pool_named_by_configuration_is_looked_up_by_its_own_name() {
-    // yurthub asks for NodePools by a label that nothing sets, finds none, and lets everything pass.
+    // yurthub asks for NodePools by a label that nothing sets, finds none, and lets everything
+    // pass.
     let mut config = Config::openyurt();
     config.pool = Some("hangzhou".to_owned());
     let cluster = Cluster::new(config).unwrap();
@@ -213,7 +245,10 @@ fn w1_a_pool_named_by_configuration_is_looked_up_by_its_own_name() {
             "/api/v1/services",
             json!([{"metadata": {"name": "web", "namespace": "shop", "annotations": {"openyurt.io/topologyKeys": "openyurt.io/nodepool"}}}]),
         ),
-        ("/apis/apps.openyurt.io/v1beta2/nodepools", json!([{"metadata": {"name": "hangzhou"}, "status": {"nodes": ["b"]}}])),
+        (
+            "/apis/apps.openyurt.io/v1beta2/nodepools",
+            json!([{"metadata": {"name": "hangzhou"}, "status": {"nodes": ["b"]}}]),
+        ),
     ] {
         let mut feed = cluster.feed(&Request::get(path), &Head::ok(JSON)).unwrap();
         feed.push(json!({"metadata": {}, "items": items}).to_string().as_bytes()).unwrap();
@@ -224,7 +259,10 @@ fn w1_a_pool_named_by_configuration_is_looked_up_by_its_own_name() {
     let request = Request::get("/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/web-1");
     let Ok(Opened::Rewrite(stream)) = view.open_alone(&request, &Head::ok(JSON)) else { panic!() };
     let out = run(stream, SLICE.as_bytes(), std::iter::repeat(50)).unwrap();
-    assert_eq!(String::from_utf8(out).unwrap(), SLICE.replace(r#"{"addresses":["1"],"nodeName":"a"},"#, ""));
+    assert_eq!(
+        String::from_utf8(out).unwrap(),
+        SLICE.replace(r#"{"addresses":["1"],"nodeName":"a"},"#, "")
+    );
 }
 
 #[test]
@@ -241,9 +279,15 @@ fn w2_a_pool_without_nodes_empties_endpoints_as_it_empties_slices() {
 fn a_get_shows_what_a_list_shows() {
     // yurthub filters lists and watches only, so that a client's GET disagrees with its LIST.
     let pool = json!({"metadata": {"name": "hangzhou"}, "status": {"nodes": ["a"]}});
-    let out = small(pool.clone(), SLICE, "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/web-1");
+    let out = small(
+        pool.clone(),
+        SLICE,
+        "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/web-1",
+    );
     assert_eq!(out, SLICE.replace(r#",{"addresses":["2"],"nodeName":"b"}"#, ""));
-    let list = format!(r#"{{"kind":"EndpointSliceList","apiVersion":"discovery.k8s.io/v1","metadata":{{}},"items":[{SLICE}]}}"#);
+    let list = format!(
+        r#"{{"kind":"EndpointSliceList","apiVersion":"discovery.k8s.io/v1","metadata":{{}},"items":[{SLICE}]}}"#
+    );
     let listed = small(pool, &list, "/apis/discovery.k8s.io/v1/endpointslices");
     assert!(listed.contains(&out));
 }

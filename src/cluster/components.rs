@@ -9,11 +9,15 @@ use crate::config::rewrites::{Rewrite, Rewrites};
 pub(crate) struct Listed(Vec<(Rewrite, Vec<Box<str>>)>);
 
 impl Listed {
-    /// From the ConfigMap's data: a comma list under the name of each filter, blanks trimmed, case kept (C3). Keys that
-    /// name no rewrite say nothing.
+    /// From the ConfigMap's data: a comma list under the name of each filter, blanks trimmed, case
+    /// kept (C3). Keys that name no rewrite say nothing.
     pub(crate) fn of(data: &HashMap<String, String>) -> Listed {
         let components = |rewrite: Rewrite| {
-            let names = data.get(rewrite.filter())?.split(',').map(str::trim).filter(|name| !name.is_empty());
+            let names = data
+                .get(rewrite.filter())?
+                .split(',')
+                .map(str::trim)
+                .filter(|name| !name.is_empty());
             let mut names: Vec<Box<str>> = names.map(Into::into).collect();
             names.sort_unstable();
             names.dedup();
@@ -24,14 +28,18 @@ impl Listed {
 
     /// What a component gets beside its defaults.
     pub(crate) fn rewrites(&self, component: &str) -> Rewrites {
-        let named = self.0.iter().filter(|(_, names)| names.iter().any(|name| &**name == component));
+        let named =
+            self.0.iter().filter(|(_, names)| names.iter().any(|name| &**name == component));
         named.map(|(rewrite, _)| *rewrite).collect()
     }
 }
 
 /// What a component gets whatever the ConfigMap says (C2).
 pub(crate) fn defaults(component: &str) -> Rewrites {
-    Rewrite::ALL.into_iter().filter(|rewrite| rewrite.default_components().contains(&component)).collect()
+    Rewrite::ALL
+        .into_iter()
+        .filter(|rewrite| rewrite.default_components().contains(&component))
+        .collect()
 }
 
 #[cfg(test)]
@@ -54,7 +62,11 @@ mod tests {
     #[test]
     fn names_are_trimmed_and_otherwise_exact() {
         assert_eq!(rewrites("masterservice", " , a ,b,,", "a"), ["masterService"]);
-        assert_eq!(rewrites("forwardkubesvctraffic", "Cilium-Agent", "cilium-agent"), [""; 0], "C3");
+        assert_eq!(
+            rewrites("forwardkubesvctraffic", "Cilium-Agent", "cilium-agent"),
+            [""; 0],
+            "C3"
+        );
         assert_eq!(rewrites("servicetopology", "*", "cilium-agent"), [""; 0]);
         assert_eq!(rewrites("serviceTopology", "a", "a"), [""; 0], "no filter of that name");
         assert_eq!(rewrites("servicetopology", ",", ""), [""; 0]);
@@ -62,9 +74,19 @@ mod tests {
 
     #[test]
     fn defaults_are_those_of_yurthub() {
-        let of = |component| defaults(component).iter().map(Rewrite::name).collect::<Vec<_>>().join(" ");
-        assert_eq!(of("kube-proxy"), "serviceTopology nodePortIsolation discardCloudService forwardKubernetesService");
-        assert_eq!((of("coredns"), of("nginx-ingress-controller")), ("serviceTopology".to_owned(), "serviceTopology".to_owned()));
-        assert_eq!((of("kubelet"), of("cilium-agent"), of("")), ("masterService".to_owned(), String::new(), String::new()));
+        let of =
+            |component| defaults(component).iter().map(Rewrite::name).collect::<Vec<_>>().join(" ");
+        assert_eq!(
+            of("kube-proxy"),
+            "serviceTopology nodePortIsolation discardCloudService forwardKubernetesService"
+        );
+        assert_eq!(
+            (of("coredns"), of("nginx-ingress-controller")),
+            ("serviceTopology".to_owned(), "serviceTopology".to_owned())
+        );
+        assert_eq!(
+            (of("kubelet"), of("cilium-agent"), of("")),
+            ("masterService".to_owned(), String::new(), String::new())
+        );
     }
 }

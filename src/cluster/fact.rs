@@ -23,7 +23,8 @@ pub(crate) enum Lesson {
     /// The Service asks for this.
     Service(Keys),
     Node(Node),
-    /// The NodePool or NodeBucket says that these nodes are in this pool; `None`: it belongs to no pool.
+    /// The NodePool or NodeBucket says that these nodes are in this pool; `None`: it belongs to no
+    /// pool.
     Pool(Option<Description>),
     /// These clients get these rewrites too.
     Components(Listed),
@@ -38,7 +39,8 @@ pub(crate) struct Node {
     pub(crate) describes: Vec<Box<[u8]>>,
 }
 
-/// The pool of the nodes with this value of a label, where every label makes pools: a key has no `=` in it.
+/// The pool of the nodes with this value of a label, where every label makes pools: a key has no
+/// `=` in it.
 pub(crate) fn label_pool(key: &[u8], value: &[u8]) -> Box<[u8]> {
     [key, b"=", value].concat().into()
 }
@@ -53,7 +55,8 @@ pub(crate) struct Description {
 /// What came of reading an object as a fact.
 pub(crate) enum Read {
     Fact(Fact),
-    /// It is of another kind: a Table, or the metadata of an object whose metadata is not what teaches.
+    /// It is of another kind: a Table, or the metadata of an object whose metadata is not what
+    /// teaches.
     SaysNothing,
     /// An object that nothing is asked of.
     Other,
@@ -63,7 +66,13 @@ pub(crate) enum Read {
 
 impl Fact {
     /// Reads an object. `said` is the kind that a protobuf envelope says it is, if it says one.
-    pub(crate) fn read(kind: FactKind, object: &[u8], encoding: Encoding, said: &[u8], config: &Config) -> Read {
+    pub(crate) fn read(
+        kind: FactKind,
+        object: &[u8],
+        encoding: Encoding,
+        said: &[u8],
+        config: &Config,
+    ) -> Read {
         let Some(metadata) = Metadata::read(object, encoding) else { return Read::Undecodable };
         match metadata.kind.as_deref().map_or(said, str::as_bytes) {
             b"" => {}
@@ -76,43 +85,68 @@ impl Fact {
         }
         let describe = |pool: &str, nodes: Vec<String>| {
             let nodes = nodes.into_iter().map(|node| node.into_bytes().into()).collect();
-            Lesson::Pool(Some(Description { pool: pool.as_bytes().into(), nodes }).filter(|_| !pool.is_empty()))
+            Lesson::Pool(
+                Some(Description { pool: pool.as_bytes().into(), nodes })
+                    .filter(|_| !pool.is_empty()),
+            )
         };
         let lesson = match kind {
             FactKind::Service => {
                 let keys = |value: &String| config.dialect.read(value, config.ladders);
-                Some(Lesson::Service(metadata.annotations.get(config.dialect.annotation()).map_or(Keys::Unset, keys)))
+                Some(Lesson::Service(
+                    metadata.annotations.get(config.dialect.annotation()).map_or(Keys::Unset, keys),
+                ))
             }
             FactKind::Node | FactKind::CiliumNode => {
-                let label = config.membership.own_pool_label().and_then(|key| metadata.labels.get(key));
+                let label =
+                    config.membership.own_pool_label().and_then(|key| metadata.labels.get(key));
                 // An empty label is no pool: "no pool" never equals "no pool" (K8).
-                let pool: Option<Box<[u8]>> = label.filter(|pool| !pool.is_empty()).map(|pool| pool.as_bytes().into());
+                let pool: Option<Box<[u8]>> =
+                    label.filter(|pool| !pool.is_empty()).map(|pool| pool.as_bytes().into());
                 let mut describes: Vec<_> = match config.membership {
-                    Membership::NodeLabel(_) | Membership::CiliumNodeLabel(_) => pool.iter().cloned().collect(),
+                    Membership::NodeLabel(_) | Membership::CiliumNodeLabel(_) => {
+                        pool.iter().cloned().collect()
+                    }
                     Membership::NodeLabels => {
                         let labels = metadata.labels.iter().filter(|(_, value)| !value.is_empty());
-                        labels.map(|(key, value)| label_pool(key.as_bytes(), value.as_bytes())).collect()
+                        labels
+                            .map(|(key, value)| label_pool(key.as_bytes(), value.as_bytes()))
+                            .collect()
                     }
                     Membership::NodePool | Membership::NodeBucket | Membership::Off => Vec::new(),
                 };
                 describes.sort_unstable();
                 Some(Lesson::Node(Node { pool, describes }))
             }
-            FactKind::NodePool => pool::nodes_of_pool(object).map(|nodes| describe(&metadata.name, nodes)),
+            FactKind::NodePool => {
+                pool::nodes_of_pool(object).map(|nodes| describe(&metadata.name, nodes))
+            }
             // A bucket without the label belongs to no pool.
-            FactKind::NodeBucket => pool::nodes_of_bucket(object)
-                .map(|nodes| describe(pool::pool_of_bucket(&metadata.labels).map_or("", String::as_str), nodes)),
-            FactKind::ConfigMap if (&*metadata.namespace, &*metadata.name) != (config_map::NAMESPACE, config_map::NAME) => {
+            FactKind::NodeBucket => pool::nodes_of_bucket(object).map(|nodes| {
+                describe(pool::pool_of_bucket(&metadata.labels).map_or("", String::as_str), nodes)
+            }),
+            FactKind::ConfigMap
+                if (&*metadata.namespace, &*metadata.name)
+                    != (config_map::NAMESPACE, config_map::NAME) =>
+            {
                 return Read::Other;
             }
-            FactKind::ConfigMap => config_map::data(object, encoding).map(|data| Lesson::Components(Listed::of(&data))),
+            FactKind::ConfigMap => {
+                config_map::data(object, encoding).map(|data| Lesson::Components(Listed::of(&data)))
+            }
         };
         let Some(lesson) = lesson else { return Read::Undecodable };
         let key = match kind {
-            FactKind::Service | FactKind::ConfigMap => service_key(metadata.namespace.as_bytes(), metadata.name.as_bytes()),
+            FactKind::Service | FactKind::ConfigMap => {
+                service_key(metadata.namespace.as_bytes(), metadata.name.as_bytes())
+            }
             _ => metadata.name.into_bytes(),
         };
-        Read::Fact(Fact { key: key.into(), version: Version::parse(&metadata.resource_version), lesson })
+        Read::Fact(Fact {
+            key: key.into(),
+            version: Version::parse(&metadata.resource_version),
+            lesson,
+        })
     }
 }
 

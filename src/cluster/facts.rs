@@ -61,8 +61,8 @@ impl Listing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Asked {
     keys: Keys,
-    /// The Service was deleted; which deletion that was. Its keys hold for slices that still stand: a deletion must not open
-    /// a pool.
+    /// The Service was deleted; which deletion that was. Its keys hold for slices that still
+    /// stand: a deletion must not open a pool.
     deleted: Option<u64>,
 }
 
@@ -84,7 +84,8 @@ impl Facts {
         }
     }
 
-    /// What is known of a Service, by the key that [`write_service_key`](super::fact::write_service_key) writes; and whether it was deleted.
+    /// What is known of a Service, by the key that
+    /// [`write_service_key`](super::fact::write_service_key) writes; and whether it was deleted.
     pub(crate) fn service(&self, key: &[u8]) -> (Service, bool) {
         match self.services.get(key) {
             Some(Asked { keys, deleted }) => (Service::Known(keys.clone()), deleted.is_some()),
@@ -111,14 +112,18 @@ impl Facts {
     /// Whether `node` is in that pool by its own label.
     pub(crate) fn is_own_pool(&self, node: &[u8], pool: &str, config: &Config) -> bool {
         match config.membership {
-            Membership::NodeLabels => self.nodes.get(node).is_some_and(|node| node.describes.iter().any(|own| **own == *pool.as_bytes())),
+            Membership::NodeLabels => self
+                .nodes
+                .get(node)
+                .is_some_and(|node| node.describes.iter().any(|own| **own == *pool.as_bytes())),
             _ => self.own_pool_name(node, config) == Some(pool.as_bytes()),
         }
     }
 
     /// What the ConfigMap names, if it is there.
     pub(crate) fn components(&self) -> Option<&Components> {
-        self.components.get(&service_key(config_map::NAMESPACE.as_bytes(), config_map::NAME.as_bytes()))
+        self.components
+            .get(&service_key(config_map::NAMESPACE.as_bytes(), config_map::NAME.as_bytes()))
     }
 
     /// What a client gets of what is on.
@@ -127,7 +132,8 @@ impl Facts {
         match config.components {
             Who::All => on,
             Who::YurtHub => {
-                let listed = self.components().map(|listed| listed.rewrites(component)).unwrap_or_default();
+                let listed =
+                    self.components().map(|listed| listed.rewrites(component)).unwrap_or_default();
                 on.and(defaults(component).or(listed))
             }
         }
@@ -181,21 +187,31 @@ impl Facts {
     }
 
     /// A complete list of `selection` at `version`.
-    pub(super) fn list(&mut self, kind: FactKind, selection: &Selection, version: Version, list: Listing) {
+    pub(super) fn list(
+        &mut self,
+        kind: FactKind,
+        selection: &Selection,
+        version: Version,
+        list: Listing,
+    ) {
         // What else is asked of the one object may be why the list does not have it.
         if selection.is_of_one_name() && !selection.is_by_name_alone() {
             return list.facts.into_values().for_each(|fact| self.single(kind, fact));
         }
-        let (mut changes, listed) = (Vec::new(), self.sources[kind as usize].listed(selection, version));
+        let (mut changes, listed) =
+            (Vec::new(), self.sources[kind as usize].listed(selection, version));
         if listed == Listed::Old && !list.may_be_later {
             return;
         }
-        // What could not be decoded may be any of those that seem absent. An object that is known from before this version was there
-        // at every later one that is known, so that a list without it is newer than all that.
+        // What could not be decoded may be any of those that seem absent. An object that is known
+        // from before this version was there at every later one that is known, so that a
+        // list without it is newer than all that.
         if list.undecodable == 0 && listed != Listed::Covered {
             for key in self.absent_from(kind, selection, version, &list.facts) {
                 let sources = &self.sources[kind as usize];
-                if sources.may_be_gone(selection, &key) && !sources.is_known_better(selection, &key, version) {
+                if sources.may_be_gone(selection, &key)
+                    && !sources.is_known_better(selection, &key, version)
+                {
                     self.forget(kind, &key, version, &mut changes);
                 }
             }
@@ -203,8 +219,13 @@ impl Facts {
         for fact in list.facts.into_values() {
             match &listed {
                 Listed::Replaces(source) => {
-                    let is_old = self.sources[kind as usize].is_known_better(selection, &fact.key, version);
-                    if !is_old && self.held(kind, &fact.key).is_none_or(|held| !fact.version.is_before(held)) {
+                    let is_old =
+                        self.sources[kind as usize].is_known_better(selection, &fact.key, version);
+                    if !is_old
+                        && self
+                            .held(kind, &fact.key)
+                            .is_none_or(|held| !fact.version.is_before(held))
+                    {
                         self.set(fact, Some(source), &mut changes);
                     }
                 }
@@ -216,8 +237,16 @@ impl Facts {
         self.log.note(changes);
     }
 
-    /// ADDED or MODIFIED (`gone` false) or DELETED (`gone` true) on a watch of `selection` that started at `start`.
-    pub(super) fn event(&mut self, kind: FactKind, selection: &Selection, start: Version, fact: Fact, gone: bool) {
+    /// ADDED or MODIFIED (`gone` false) or DELETED (`gone` true) on a watch of `selection` that
+    /// started at `start`.
+    pub(super) fn event(
+        &mut self,
+        kind: FactKind,
+        selection: &Selection,
+        start: Version,
+        fact: Fact,
+        gone: bool,
+    ) {
         let mut changes = Vec::new();
         self.hear(kind, selection, start, fact, gone, &mut changes);
         self.forget_removed(kind);
@@ -235,9 +264,18 @@ impl Facts {
         }
     }
 
-    fn hear(&mut self, kind: FactKind, selection: &Selection, start: Version, fact: Fact, gone: bool, changes: &mut Vec<Change>) {
+    fn hear(
+        &mut self,
+        kind: FactKind,
+        selection: &Selection,
+        start: Version,
+        fact: Fact,
+        gone: bool,
+        changes: &mut Vec<Change>,
+    ) {
         let held = self.held(kind, &fact.key);
-        let news = self.sources[kind as usize].event(selection, start, fact.version, &fact.key, held);
+        let news =
+            self.sources[kind as usize].event(selection, start, fact.version, &fact.key, held);
         if news.is_news && !gone {
             self.set(fact, news.source.as_ref(), changes);
         } else if news.is_news && news.may_be_gone {
@@ -246,7 +284,13 @@ impl Facts {
     }
 
     /// A bookmark on a watch of `selection` that started at `start`.
-    pub(super) fn bookmark(&mut self, kind: FactKind, selection: &Selection, start: Version, version: Version) {
+    pub(super) fn bookmark(
+        &mut self,
+        kind: FactKind,
+        selection: &Selection,
+        start: Version,
+        version: Version,
+    ) {
         self.sources[kind as usize].bookmark(selection, start, version);
     }
 
@@ -268,11 +312,21 @@ impl Facts {
         }
     }
 
-    fn absent_from(&self, kind: FactKind, selection: &Selection, version: Version, list: &HashMap<Box<[u8]>, Fact>) -> Vec<Box<[u8]>> {
+    fn absent_from(
+        &self,
+        kind: FactKind,
+        selection: &Selection,
+        version: Version,
+        list: &HashMap<Box<[u8]>, Fact>,
+    ) -> Vec<Box<[u8]>> {
         match kind {
             FactKind::Service => self.services.absent_from(selection, version, list),
-            FactKind::Node | FactKind::CiliumNode => self.nodes.absent_from(selection, version, list),
-            FactKind::NodePool | FactKind::NodeBucket => self.pools.absent_from(selection, version, list),
+            FactKind::Node | FactKind::CiliumNode => {
+                self.nodes.absent_from(selection, version, list)
+            }
+            FactKind::NodePool | FactKind::NodeBucket => {
+                self.pools.absent_from(selection, version, list)
+            }
             FactKind::ConfigMap => self.components.absent_from(selection, version, list),
         }
     }
@@ -280,7 +334,9 @@ impl Facts {
     fn set(&mut self, fact: Fact, source: Option<&Arc<Selection>>, changes: &mut Vec<Change>) {
         let Fact { key, version, lesson } = fact;
         match lesson {
-            Lesson::Service(keys) => self.set_service(&key, version, source, Asked { keys, deleted: None }, changes),
+            Lesson::Service(keys) => {
+                self.set_service(&key, version, source, Asked { keys, deleted: None }, changes)
+            }
             Lesson::Node(node) => {
                 let before = self.nodes.set(&key, version, source, node.clone());
                 self.node_changed(&key, Some(node), before, changes);
@@ -303,7 +359,8 @@ impl Facts {
             FactKind::Service => match self.services.get(key) {
                 Some(Asked { deleted: Some(_), .. }) => {}
                 None => drop(self.services.remove(key, version)),
-                // Asking for nothing is what an unknown Service comes to, so there is nothing to hold on to.
+                // Asking for nothing is what an unknown Service comes to, so there is nothing to
+                // hold on to.
                 Some(Asked { keys: Keys::Unset, .. }) => {
                     self.services.remove(key, version);
                     changes.push(Change::Service(text(key)));
@@ -327,7 +384,11 @@ impl Facts {
                 self.pool_changed(None, before.flatten(), changes);
             }
             FactKind::ConfigMap => {
-                if self.components.remove(key, version).is_some_and(|before| before != Components::default()) {
+                if self
+                    .components
+                    .remove(key, version)
+                    .is_some_and(|before| before != Components::default())
+                {
                     changes.push(Change::Components(text(key)));
                 }
             }
@@ -346,7 +407,14 @@ impl Facts {
         std::mem::take(&mut self.forgotten)
     }
 
-    fn set_service(&mut self, key: &[u8], version: Version, source: Option<&Arc<Selection>>, asked: Asked, changes: &mut Vec<Change>) {
+    fn set_service(
+        &mut self,
+        key: &[u8],
+        version: Version,
+        source: Option<&Arc<Selection>>,
+        asked: Asked,
+        changes: &mut Vec<Change>,
+    ) {
         let before = self.services.set(key, version, source, asked.clone());
         if let Some(deletion) = before.as_ref().and_then(|before| before.deleted) {
             self.deleted.remove(&deletion);
@@ -356,7 +424,13 @@ impl Facts {
         }
     }
 
-    fn node_changed(&mut self, key: &[u8], after: Option<Node>, before: Option<Node>, changes: &mut Vec<Change>) {
+    fn node_changed(
+        &mut self,
+        key: &[u8],
+        after: Option<Node>,
+        before: Option<Node>,
+        changes: &mut Vec<Change>,
+    ) {
         // A node that was not known and one in no pool are seen alike.
         let (after, before) = (after.unwrap_or_default(), before.unwrap_or_default());
         if after == before {
@@ -364,7 +438,8 @@ impl Facts {
         }
         changes.push(Change::Node(text(key)));
         // Where labels are the membership, the node itself describes its pools; up before down.
-        let description = |pool: &[u8]| Some(Description { pool: pool.into(), nodes: vec![key.into()] });
+        let description =
+            |pool: &[u8]| Some(Description { pool: pool.into(), nodes: vec![key.into()] });
         for pool in after.describes.iter().filter(|pool| !before.describes.contains(pool)) {
             self.pool_changed(description(pool), None, changes);
         }
@@ -374,19 +449,26 @@ impl Facts {
     }
 
     /// One object says `after` of a pool and its nodes, where it said `before`.
-    fn pool_changed(&mut self, after: Option<Description>, before: Option<Description>, changes: &mut Vec<Change>) {
+    fn pool_changed(
+        &mut self,
+        after: Option<Description>,
+        before: Option<Description>,
+        changes: &mut Vec<Change>,
+    ) {
         if after == before {
             return;
         }
         // Up before down, so that a node in both is never seen to leave, nor its pool to go.
         if let Some(Description { pool, nodes }) = after {
-            let member = |node: &[u8]| changes.push(Change::Member { node: text(node), pool: text(&pool) });
+            let member =
+                |node: &[u8]| changes.push(Change::Member { node: text(node), pool: text(&pool) });
             if self.membership.add(&pool, &nodes, member) {
                 changes.push(Change::Pool(text(&pool)));
             }
         }
         if let Some(Description { pool, nodes }) = before {
-            let member = |node: &[u8]| changes.push(Change::Member { node: text(node), pool: text(&pool) });
+            let member =
+                |node: &[u8]| changes.push(Change::Member { node: text(node), pool: text(&pool) });
             if self.membership.remove(&pool, &nodes, member) {
                 changes.push(Change::Pool(text(&pool)));
             }
@@ -423,14 +505,22 @@ impl<'a> OwnPools<'a> for PoolsOf<'a, '_> {
         match &self.config.membership {
             Membership::NodeLabels => {
                 let prefix = label_pool(label.as_bytes(), b"");
-                let own = self.facts.nodes.get(self.node)?.describes.iter().find(|pool| pool.starts_with(&prefix))?;
+                let own = self
+                    .facts
+                    .nodes
+                    .get(self.node)?
+                    .describes
+                    .iter()
+                    .find(|pool| pool.starts_with(&prefix))?;
                 self.facts.membership.members(own)
             }
             // A Service may ask for the one label that makes pools.
-            Membership::NodeLabel(key) | Membership::CiliumNodeLabel(key) if key == label => match self.own() {
-                OwnPool::Members(members) => Some(members),
-                OwnPool::Off | OwnPool::None | OwnPool::Unknown => None,
-            },
+            Membership::NodeLabel(key) | Membership::CiliumNodeLabel(key) if key == label => {
+                match self.own() {
+                    OwnPool::Members(members) => Some(members),
+                    OwnPool::Off | OwnPool::None | OwnPool::Unknown => None,
+                }
+            }
             _ => None,
         }
     }

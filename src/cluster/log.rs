@@ -49,7 +49,8 @@ impl Log {
         self.generation += 1;
         for change in changes {
             if self.changes.len() == CAPACITY {
-                self.forgotten = self.changes.pop_front().map_or(self.forgotten, |(generation, _)| generation);
+                self.forgotten =
+                    self.changes.pop_front().map_or(self.forgotten, |(generation, _)| generation);
             }
             self.changes.push_back((self.generation, change));
         }

@@ -4,8 +4,9 @@ use crate::topology::{Members, Names};
 
 /// Pools by name, each with the nodes that the objects at hand put into it.
 ///
-/// A pool is known as long as one object describes it, even if it names no node. Several objects may describe one pool
-/// (NodeBuckets, or the Nodes themselves), and while a node moves two pools may name it.
+/// A pool is known as long as one object describes it, even if it names no node. Several objects
+/// may describe one pool (NodeBuckets, or the Nodes themselves), and while a node moves two pools
+/// may name it.
 #[derive(Debug, Default)]
 pub(crate) struct Membership {
     pools: Names<Pool>,
@@ -27,12 +28,20 @@ impl Membership {
 
     /// The pools that name a node. A walk over all pools, for explanations.
     pub(crate) fn pools_of<'a>(&'a self, node: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        self.pools.iter().filter(move |(_, pool)| pool.members.contains(node)).map(|(name, _)| &**name)
+        self.pools
+            .iter()
+            .filter(move |(_, pool)| pool.members.contains(node))
+            .map(|(name, _)| &**name)
     }
 
-    /// One more object says that `nodes` are in `pool`. Calls `changed` for each node that is new to the pool; true if
-    /// the pool itself is.
-    pub(crate) fn add(&mut self, pool: &[u8], nodes: &[Box<[u8]>], mut changed: impl FnMut(&[u8])) -> bool {
+    /// One more object says that `nodes` are in `pool`. Calls `changed` for each node that is new
+    /// to the pool; true if the pool itself is.
+    pub(crate) fn add(
+        &mut self,
+        pool: &[u8],
+        nodes: &[Box<[u8]>],
+        mut changed: impl FnMut(&[u8]),
+    ) -> bool {
         let entry = self.pools.entry(pool.into()).or_default();
         entry.described_by += 1;
         self.revision += 1;
@@ -45,8 +54,14 @@ impl Membership {
         entry.described_by == 1
     }
 
-    /// One object no longer says so. Calls `changed` for each node that left the pool; true if the pool itself is gone.
-    pub(crate) fn remove(&mut self, pool: &[u8], nodes: &[Box<[u8]>], mut changed: impl FnMut(&[u8])) -> bool {
+    /// One object no longer says so. Calls `changed` for each node that left the pool; true if the
+    /// pool itself is gone.
+    pub(crate) fn remove(
+        &mut self,
+        pool: &[u8],
+        nodes: &[Box<[u8]>],
+        mut changed: impl FnMut(&[u8]),
+    ) -> bool {
         let Some(entry) = self.pools.get_mut(pool) else { return false };
         self.revision += 1;
         entry.members.set_revision(self.revision);

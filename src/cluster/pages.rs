@@ -1,4 +1,5 @@
-//! Lists that come in pages: what the pages read so far taught, until the last one completes the list.
+//! Lists that come in pages: what the pages read so far taught, until the last one completes the
+//! list.
 
 use super::Listing;
 
@@ -6,7 +7,8 @@ use crate::object::FactKind;
 use crate::object::selection::Selection;
 use crate::object::version::Version;
 
-/// How many lists may be half-read at a time; the oldest is given up, and its reader starts over as after a 410.
+/// How many lists may be half-read at a time; the oldest is given up, and its reader starts over as
+/// after a 410.
 const CAPACITY: usize = 16;
 
 /// Half-read lists.
@@ -37,7 +39,12 @@ impl Pages {
     }
 
     /// What the pages before the one that `token` asks for taught; `None` if they were not seen.
-    pub(crate) fn resume(&mut self, kind: FactKind, selection: &Selection, token: &str) -> Option<Page> {
+    pub(crate) fn resume(
+        &mut self,
+        kind: FactKind,
+        selection: &Selection,
+        token: &str,
+    ) -> Option<Page> {
         let at = self.begun.iter().position(|page| page.is(kind, selection, token))?;
         Some(self.begun.remove(at))
     }

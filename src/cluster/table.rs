@@ -12,9 +12,11 @@ use crate::topology::Names;
 #[derive(Debug)]
 pub(super) struct Table<V> {
     entries: Names<Entry<V>>,
-    /// At which version objects were removed: what a slower stream says of an older one is no news.
+    /// At which version objects were removed: what a slower stream says of an older one is no
+    /// news.
     removed: Names<Version>,
-    /// The same in the order of the removals. One that has returned since is not in `removed` under that version.
+    /// The same in the order of the removals. One that has returned since is not in `removed`
+    /// under that version.
     order: VecDeque<(Box<[u8]>, Version)>,
 }
 
@@ -46,7 +48,13 @@ impl<V> Table<V> {
     }
 
     /// Puts an object in and returns what was there. `source`: the one whose list or watch has it.
-    pub(super) fn set(&mut self, key: &[u8], version: Version, source: Option<&Arc<Selection>>, value: V) -> Option<V> {
+    pub(super) fn set(
+        &mut self,
+        key: &[u8],
+        version: Version,
+        source: Option<&Arc<Selection>>,
+        value: V,
+    ) -> Option<V> {
         self.removed.remove(key);
         let source = source.or_else(|| self.entries.get(key)?.source.as_ref()).cloned();
         self.entries.insert(key.into(), Entry { version, source, value }).map(|entry| entry.value)
@@ -63,11 +71,13 @@ impl<V> Table<V> {
         self.entries.remove(key).map(|entry| entry.value)
     }
 
-    /// Forgets the oldest removals, if there are many. `is_past`: every source has come to that version.
+    /// Forgets the oldest removals, if there are many. `is_past`: every source has come to that
+    /// version.
     pub(super) fn forget_removed(&mut self, is_past: impl Fn(Version) -> bool) {
         while let Some((key, version)) = self.order.front() {
             let is_stale = self.removed.get(key) != Some(version);
-            let goes = self.order.len() > REMOVED.1 || self.order.len() > REMOVED.0 && is_past(*version);
+            let goes =
+                self.order.len() > REMOVED.1 || self.order.len() > REMOVED.0 && is_past(*version);
             if !is_stale && !goes {
                 return;
             }
@@ -78,14 +88,25 @@ impl<V> Table<V> {
         }
     }
 
-    /// Keys that a complete list of `selection` at `version` does not have and would have if their objects were there,
-    /// unless they were seen later than it.
-    pub(super) fn absent_from(&self, selection: &Selection, version: Version, list: &HashMap<Box<[u8]>, Fact>) -> Vec<Box<[u8]>> {
+    /// Keys that a complete list of `selection` at `version` does not have and would have if their
+    /// objects were there, unless they were seen later than it.
+    pub(super) fn absent_from(
+        &self,
+        selection: &Selection,
+        version: Version,
+        list: &HashMap<Box<[u8]>, Fact>,
+    ) -> Vec<Box<[u8]>> {
         let absent = |key: &[u8], entry: &Entry<V>| {
             let listed = entry.source.as_ref().is_some_and(|source| selection.covers(source));
-            (listed || selection.must_have(key)) && !list.contains_key(key) && !version.is_before(entry.version)
+            (listed || selection.must_have(key))
+                && !list.contains_key(key)
+                && !version.is_before(entry.version)
         };
-        self.entries.iter().filter(|(key, entry)| absent(key, entry)).map(|(key, _)| key.clone()).collect()
+        self.entries
+            .iter()
+            .filter(|(key, entry)| absent(key, entry))
+            .map(|(key, _)| key.clone())
+            .collect()
     }
 
     /// Forgets when things were seen, not what: whatever comes next is newer.
@@ -131,7 +152,10 @@ mod tests {
         };
         remove(&mut table, 0..REMOVED.0 + 100, 50);
         // A source has come to 50 only.
-        assert_eq!((table.removed.len(), table.version(b"49"), table.version(b"50")), (REMOVED.0 + 50, None, Some(at(51))));
+        assert_eq!(
+            (table.removed.len(), table.version(b"49"), table.version(b"50")),
+            (REMOVED.0 + 50, None, Some(at(51)))
+        );
         remove(&mut table, REMOVED.0 + 100..REMOVED.1 + 200, 50);
         assert_eq!((table.removed.len(), table.order.len()), (REMOVED.1, REMOVED.1));
         table.forget_versions();

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Components, Config, Dialect, Doubt, Hub, InDoubt, Membership, ProtobufLists, Retention};
+use super::{
+    Components, Config, Dialect, Doubt, Hub, InDoubt, Membership, ProtobufLists, Retention,
+};
 use crate::error::{Error, Result};
 
 /// The document as it is written.
@@ -93,10 +95,14 @@ struct LimitsDocument {
 impl Document {
     pub(super) fn config(self) -> Result<Config> {
         let known = |dialect: &str| Dialect::ALL.into_iter().find(|known| known.name() == dialect);
-        let unknown = |key: &str, value: &str, known: &str| Error::Config(format!("`{key}` is {value:?}; it must be {known}"));
+        let unknown = |key: &str, value: &str, known: &str| {
+            Error::Config(format!("`{key}` is {value:?}; it must be {known}"))
+        };
         let dialect = match self.dialect.as_deref() {
             None => Dialect::default(),
-            Some(name) => known(name).ok_or_else(|| unknown("dialect", name, "openyurt, kubeedge, superedge or poolscope"))?,
+            Some(name) => known(name).ok_or_else(|| {
+                unknown("dialect", name, "openyurt, kubeedge, superedge or poolscope")
+            })?,
         };
         let mut config = Config::of(dialect);
         config.ladders = self.ladders.unwrap_or(config.ladders);
@@ -119,7 +125,9 @@ impl Document {
                 "nodePortIsolation" => config.node_port_isolation = switch(&name, value)?,
                 "discardCloudService" => config.discard_cloud_service = switch(&name, value)?,
                 "masterService" => config.master_service = hub(&name, value)?,
-                "forwardKubernetesService" => config.forward_kubernetes_service = hub(&name, value)?,
+                "forwardKubernetesService" => {
+                    config.forward_kubernetes_service = hub(&name, value)?
+                }
                 _ => return Err(Error::Config(format!("unknown rewrite `{name}`"))),
             }
         }
@@ -154,7 +162,8 @@ impl Document {
             config.limits.endpoints = limits.endpoints.unwrap_or(config.limits.endpoints);
             config.limits.depth = limits.depth.unwrap_or(config.limits.depth);
             config.limits.ledger_bytes = limits.ledger_bytes.unwrap_or(config.limits.ledger_bytes);
-            config.limits.deleted_services = limits.deleted_services.unwrap_or(config.limits.deleted_services);
+            config.limits.deleted_services =
+                limits.deleted_services.unwrap_or(config.limits.deleted_services);
         }
         config.check()?;
         Ok(config)
@@ -171,16 +180,23 @@ impl From<DoubtDocument> for Doubt {
 }
 
 fn switch(rewrite: &str, value: Value) -> Result<bool> {
-    let wrong = || Error::Config(format!("`rewrites.{rewrite}` is {value}; it must be true or false"));
+    let wrong =
+        || Error::Config(format!("`rewrites.{rewrite}` is {value}; it must be true or false"));
     value.as_bool().ok_or_else(wrong)
 }
 
 fn hub(rewrite: &str, value: Value) -> Result<Option<Hub>> {
     let refuse = |why: String| Error::Config(format!("`rewrites.{rewrite}`: {why}"));
-    let Some(HubDocument { host, port }) = serde_json::from_value(value).map_err(|error| refuse(error.to_string()))? else {
+    let Some(HubDocument { host, port }) =
+        serde_json::from_value(value).map_err(|error| refuse(error.to_string()))?
+    else {
         return Ok(None);
     };
-    let host = host.parse().map_err(|_| refuse(format!("`host` is {host:?}; it must be an IP address")))?;
-    let port = port.try_into().map_err(|_| refuse(format!("`port` is {port}; it must be between 1 and 65535")))?;
+    let host = host
+        .parse()
+        .map_err(|_| refuse(format!("`host` is {host:?}; it must be an IP address")))?;
+    let port = port
+        .try_into()
+        .map_err(|_| refuse(format!("`port` is {port}; it must be between 1 and 65535")))?;
     Ok(Some(Hub { host, port }))
 }

@@ -52,7 +52,9 @@ impl Rewrite {
     pub(crate) const fn default_components(self) -> &'static [&'static str] {
         match self {
             Rewrite::ServiceTopology => &["kube-proxy", "coredns", "nginx-ingress-controller"],
-            Rewrite::NodePortIsolation | Rewrite::DiscardCloudService | Rewrite::ForwardKubernetesService => &["kube-proxy"],
+            Rewrite::NodePortIsolation
+            | Rewrite::DiscardCloudService
+            | Rewrite::ForwardKubernetesService => &["kube-proxy"],
             Rewrite::MasterService => &["kubelet"],
         }
     }
@@ -114,16 +116,29 @@ mod tests {
 
     #[test]
     fn sets_hold_what_was_put_in() {
-        let set: Rewrites = [Rewrite::MasterService, Rewrite::ServiceTopology].into_iter().collect();
-        assert_eq!(set.iter().map(Rewrite::name).collect::<Vec<_>>(), ["serviceTopology", "masterService"]);
-        assert!(!set.has(Rewrite::NodePortIsolation) && set.and(Rewrites::default().with(Rewrite::DiscardCloudService)).is_empty());
+        let set: Rewrites =
+            [Rewrite::MasterService, Rewrite::ServiceTopology].into_iter().collect();
+        assert_eq!(
+            set.iter().map(Rewrite::name).collect::<Vec<_>>(),
+            ["serviceTopology", "masterService"]
+        );
+        assert!(
+            !set.has(Rewrite::NodePortIsolation)
+                && set.and(Rewrites::default().with(Rewrite::DiscardCloudService)).is_empty()
+        );
     }
 
     #[test]
     fn names_never_change() {
         let all = |name: fn(Rewrite) -> &'static str| Rewrite::ALL.map(name).join(" ");
-        assert_eq!(all(Rewrite::name), "serviceTopology nodePortIsolation discardCloudService masterService forwardKubernetesService");
-        assert_eq!(all(Rewrite::filter), "servicetopology nodeportisolation discardcloudservice masterservice forwardkubesvctraffic");
+        assert_eq!(
+            all(Rewrite::name),
+            "serviceTopology nodePortIsolation discardCloudService masterService forwardKubernetesService"
+        );
+        assert_eq!(
+            all(Rewrite::filter),
+            "servicetopology nodeportisolation discardcloudservice masterservice forwardkubesvctraffic"
+        );
         for rewrite in Rewrite::ALL {
             assert_eq!(serde_json::to_value(rewrite).unwrap(), rewrite.name());
         }

@@ -54,11 +54,13 @@ impl Content {
     fn name(&self) -> String {
         let (namespace, name) = match self {
             Content::Json(value) => {
-                let text = |key: &str| value["metadata"][key].as_str().unwrap_or_default().to_owned();
+                let text =
+                    |key: &str| value["metadata"][key].as_str().unwrap_or_default().to_owned();
                 (text("namespace"), text("name"))
             }
             Content::Protobuf(bytes) => {
-                let metadata = PbObject::decode(&**bytes).unwrap_or_default().metadata.unwrap_or_default();
+                let metadata =
+                    PbObject::decode(&**bytes).unwrap_or_default().metadata.unwrap_or_default();
                 (metadata.namespace, metadata.name)
             }
         };
@@ -67,7 +69,8 @@ impl Content {
 }
 
 impl Headline {
-    /// Reads a whole body, JSON or protobuf: a list or a single object. Errors: [`Error::Malformed`].
+    /// Reads a whole body, JSON or protobuf: a list or a single object. Errors:
+    /// [`Error::Malformed`].
     pub fn of(body: &[u8]) -> Result<Headline> {
         Ok(Body::read(body)?.headline)
     }
@@ -79,16 +82,21 @@ impl Inventory {
         Inventory::default()
     }
 
-    /// Adds what a whole body has: a list (kubectl's `List` of several kinds too) or a single object, JSON or protobuf.
-    /// Objects that are there already are replaced, but not by a single object that is no newer than a list that was
-    /// loaded. Returns how many were of a kind that matters.
+    /// Adds what a whole body has: a list (kubectl's `List` of several kinds too) or a single
+    /// object, JSON or protobuf. Objects that are there already are replaced, but not by a
+    /// single object that is no newer than a list that was loaded. Returns how many were of a
+    /// kind that matters.
     ///
-    /// Errors: [`Error::Malformed`] for a body that cannot be decoded, [`Error::Undecodable`] for an object in it.
+    /// Errors: [`Error::Malformed`] for a body that cannot be decoded, [`Error::Undecodable`] for
+    /// an object in it.
     pub fn load(&mut self, body: &[u8]) -> Result<usize> {
         let body = Body::read(body)?;
         let version = body.headline.resource_version.parse().unwrap_or(u64::MAX);
-        let kind = body.headline.kind.strip_suffix("List").unwrap_or(&body.headline.kind).to_owned();
-        if body.headline.items.is_none() && self.listed_at.get(&kind).is_some_and(|&listed_at| version <= listed_at) {
+        let kind =
+            body.headline.kind.strip_suffix("List").unwrap_or(&body.headline.kind).to_owned();
+        if body.headline.items.is_none()
+            && self.listed_at.get(&kind).is_some_and(|&listed_at| version <= listed_at)
+        {
             return Ok(0);
         }
         let mut loaded = 0;
@@ -96,15 +104,28 @@ impl Inventory {
             let name = content.name();
             let (object, encoding) = match content {
                 Content::Json(value) => (Object::of_json(&kind, &api_version, value), "JSON"),
-                Content::Protobuf(bytes) => (Object::of_protobuf(&kind, &api_version, &bytes), "protobuf"),
+                Content::Protobuf(bytes) => {
+                    (Object::of_protobuf(&kind, &api_version, &bytes), "protobuf")
+                }
             };
             let Some(object) = object else { continue };
-            let object = object.map_err(|why| Error::Undecodable { encoding, object: format!("{kind} {name}").into(), why: why.into() })?;
+            let object = object.map_err(|why| Error::Undecodable {
+                encoding,
+                object: format!("{kind} {name}").into(),
+                why: why.into(),
+            })?;
             loaded += 1;
             match object {
-                Object::Service(service) => drop(self.services.insert((service.namespace.clone(), service.name.clone()), service)),
-                Object::Slice(slice) => drop(self.slices.insert((slice.namespace.clone(), slice.name.clone()), slice)),
-                Object::Endpoints { namespace, name, subsets } => drop(self.endpoints.insert((namespace, name), subsets)),
+                Object::Service(service) => drop(
+                    self.services
+                        .insert((service.namespace.clone(), service.name.clone()), service),
+                ),
+                Object::Slice(slice) => {
+                    drop(self.slices.insert((slice.namespace.clone(), slice.name.clone()), slice))
+                }
+                Object::Endpoints { namespace, name, subsets } => {
+                    drop(self.endpoints.insert((namespace, name), subsets))
+                }
             }
         }
         if loaded > 0 && body.headline.items.is_some() && version != u64::MAX {
@@ -114,7 +135,8 @@ impl Inventory {
         Ok(loaded)
     }
 
-    /// Every Service that is there, or that a slice names. Endpoints alone make no Service: leader election has them too.
+    /// Every Service that is there, or that a slice names. Endpoints alone make no Service: leader
+    /// election has them too.
     pub(super) fn names(&self) -> BTreeSet<(String, String)> {
         let named = self.slices.values().filter(|slice| !slice.service.is_empty());
         let named = named.map(|slice| (slice.namespace.clone(), slice.service.clone()));
@@ -124,7 +146,8 @@ impl Inventory {
     /// Whether [`Inventory::names`] has it.
     pub(super) fn has(&self, namespace: &str, name: &str) -> bool {
         let named = |slice: &Slice| slice.namespace == namespace && slice.service == name;
-        self.service_named(namespace, name).is_some() || !name.is_empty() && self.slices.values().any(named)
+        self.service_named(namespace, name).is_some()
+            || !name.is_empty() && self.slices.values().any(named)
     }
 
     pub(super) fn service_named(&self, namespace: &str, name: &str) -> Option<&Service> {
@@ -132,9 +155,20 @@ impl Inventory {
     }
 
     /// The slices of a Service; its Endpoints only where no slice was loaded at all.
-    pub(super) fn slices_of<'a>(&'a self, namespace: &'a str, name: &'a str) -> impl Iterator<Item = &'a Slice> {
-        let slices = self.slices.values().filter(move |slice| slice.namespace == namespace && slice.service == name);
-        let endpoints = if self.slices.is_empty() { self.endpoints.get(&(namespace.to_owned(), name.to_owned())) } else { None };
+    pub(super) fn slices_of<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> impl Iterator<Item = &'a Slice> {
+        let slices = self
+            .slices
+            .values()
+            .filter(move |slice| slice.namespace == namespace && slice.service == name);
+        let endpoints = if self.slices.is_empty() {
+            self.endpoints.get(&(namespace.to_owned(), name.to_owned()))
+        } else {
+            None
+        };
         slices.chain(endpoints.into_iter().flatten())
     }
 }
@@ -148,8 +182,10 @@ impl Body {
     }
 
     fn json(body: &[u8]) -> Result<Body> {
-        let refuse = |offset, what| Error::Malformed { encoding: "JSON", offset, object: None, what };
-        let mut value: Value = serde_json::from_slice(body).map_err(|error| refuse(offset_of(body, &error), "not a JSON document"))?;
+        let refuse =
+            |offset, what| Error::Malformed { encoding: "JSON", offset, object: None, what };
+        let mut value: Value = serde_json::from_slice(body)
+            .map_err(|error| refuse(offset_of(body, &error), "not a JSON document"))?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let metadata = |key: &str| text(&value["metadata"][key]);
         let headline = Headline {
@@ -166,10 +202,16 @@ impl Body {
         let objects = match value.get_mut("items").map(Value::take) {
             Some(Value::Array(items)) => {
                 let item_kind = headline.kind.strip_suffix("List").unwrap_or_default();
-                let or = |said: String, default: &str| if said.is_empty() { default.to_owned() } else { said };
+                let or = |said: String, default: &str| {
+                    if said.is_empty() { default.to_owned() } else { said }
+                };
                 let object = |item: Value| {
                     let (kind, api_version) = (text(&item["kind"]), text(&item["apiVersion"]));
-                    (or(kind, item_kind), or(api_version, &headline.api_version), Content::Json(item))
+                    (
+                        or(kind, item_kind),
+                        or(api_version, &headline.api_version),
+                        Content::Json(item),
+                    )
                 };
                 items.into_iter().map(object).collect()
             }
@@ -179,26 +221,44 @@ impl Body {
     }
 
     fn protobuf(envelope: &[u8]) -> Result<Body> {
-        let refuse = |_| Error::Malformed { encoding: "protobuf", offset: 0, object: None, what: "not an object in its envelope" };
+        let refuse = |_| Error::Malformed {
+            encoding: "protobuf",
+            offset: 0,
+            object: None,
+            what: "not an object in its envelope",
+        };
         let unknown = PbUnknown::decode(envelope).map_err(refuse)?;
         let PbTypeMeta { api_version, kind } = unknown.type_meta.unwrap_or_default();
-        let mut headline =
-            Headline { kind, api_version, namespace: String::new(), name: String::new(), resource_version: String::new(), items: None };
+        let mut headline = Headline {
+            kind,
+            api_version,
+            namespace: String::new(),
+            name: String::new(),
+            resource_version: String::new(),
+            items: None,
+        };
         let objects = match headline.kind.strip_suffix("List") {
             Some(item_kind) => {
                 let list = PbList::decode(&*unknown.raw).map_err(refuse)?;
                 let metadata = list.metadata.unwrap_or_default();
                 headline.resource_version = metadata.resource_version;
                 headline.items = Some(list.items.len());
-                let object = |item| (item_kind.to_owned(), headline.api_version.clone(), Content::Protobuf(item));
+                let object = |item| {
+                    (item_kind.to_owned(), headline.api_version.clone(), Content::Protobuf(item))
+                };
                 list.items.into_iter().map(object).collect()
             }
             None => {
-                let metadata = PbObject::decode(&*unknown.raw).map_err(refuse)?.metadata.unwrap_or_default();
+                let metadata =
+                    PbObject::decode(&*unknown.raw).map_err(refuse)?.metadata.unwrap_or_default();
                 headline.namespace = metadata.namespace;
                 headline.name = metadata.name;
                 headline.resource_version = metadata.resource_version;
-                vec![(headline.kind.clone(), headline.api_version.clone(), Content::Protobuf(unknown.raw))]
+                vec![(
+                    headline.kind.clone(),
+                    headline.api_version.clone(),
+                    Content::Protobuf(unknown.raw),
+                )]
             }
         };
         Ok(Body { headline, objects })
@@ -207,7 +267,11 @@ impl Body {
 
 /// The offset of a fault that serde_json names by line and column.
 fn offset_of(body: &[u8], error: &serde_json::Error) -> u64 {
-    let before: usize = body.split_inclusive(|&byte| byte == b'\n').take(error.line().saturating_sub(1)).map(<[u8]>::len).sum();
+    let before: usize = body
+        .split_inclusive(|&byte| byte == b'\n')
+        .take(error.line().saturating_sub(1))
+        .map(<[u8]>::len)
+        .sum();
     (before + error.column().saturating_sub(1)) as u64
 }
 

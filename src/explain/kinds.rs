@@ -1,5 +1,5 @@
-//! The kinds that people look at, decoded by type: this is not a hot path. JSON by serde, protobuf by prost, each with
-//! the few fields that are shown.
+//! The kinds that people look at, decoded by type: this is not a hot path. JSON by serde, protobuf
+//! by prost, each with the few fields that are shown.
 
 use std::collections::HashMap;
 
@@ -66,11 +66,19 @@ impl Service {
             for ip in &self.cluster_ips {
                 match ip.as_str() {
                     "None" => add("None".to_owned(), "Headless", false),
-                    ip => add(format!("{}/{}", host_port(ip, port.port), port.protocol), "ClusterIP", ip.contains(':')),
+                    ip => add(
+                        format!("{}/{}", host_port(ip, port.port), port.protocol),
+                        "ClusterIP",
+                        ip.contains(':'),
+                    ),
                 }
             }
             for ip in &self.external_ips {
-                add(format!("{}/{}", host_port(ip, port.port), port.protocol), "ExternalIP", ip.contains(':'));
+                add(
+                    format!("{}/{}", host_port(ip, port.port), port.protocol),
+                    "ExternalIP",
+                    ip.contains(':'),
+                );
             }
             if port.node_port != 0 {
                 add(format!("*:{}/{}", port.node_port, port.protocol), "NodePort", false);
@@ -114,11 +122,18 @@ pub(super) enum Object {
 
 impl Object {
     /// Decodes an object; `None` if the kind is not shown. Errors: what a decoder says.
-    pub(super) fn of_json(kind: &str, api_version: &str, value: serde_json::Value) -> Option<Result<Object, String>> {
+    pub(super) fn of_json(
+        kind: &str,
+        api_version: &str,
+        value: serde_json::Value,
+    ) -> Option<Result<Object, String>> {
         Some(match (kind, api_version) {
-            ("Service", "v1") => typed::<JsonService>(value).map(|service| Object::Service(service.into())),
+            ("Service", "v1") => {
+                typed::<JsonService>(value).map(|service| Object::Service(service.into()))
+            }
             ("EndpointSlice", "discovery.k8s.io/v1" | "discovery.k8s.io/v1beta1") => {
-                typed::<JsonSlice>(value).map(|slice| Object::Slice(slice.slice(api_version.ends_with("beta1"))))
+                typed::<JsonSlice>(value)
+                    .map(|slice| Object::Slice(slice.slice(api_version.ends_with("beta1"))))
             }
             ("Endpoints", "v1") => typed::<JsonEndpoints>(value).map(JsonEndpoints::object),
             _ => return None,
@@ -126,11 +141,18 @@ impl Object {
     }
 
     /// The same from protobuf.
-    pub(super) fn of_protobuf(kind: &str, api_version: &str, bytes: &[u8]) -> Option<Result<Object, String>> {
+    pub(super) fn of_protobuf(
+        kind: &str,
+        api_version: &str,
+        bytes: &[u8],
+    ) -> Option<Result<Object, String>> {
         Some(match (kind, api_version) {
-            ("Service", "v1") => decode::<PbService>(bytes).map(|service| Object::Service(service.into())),
+            ("Service", "v1") => {
+                decode::<PbService>(bytes).map(|service| Object::Service(service.into()))
+            }
             ("EndpointSlice", "discovery.k8s.io/v1" | "discovery.k8s.io/v1beta1") => {
-                decode::<PbSlice>(bytes).map(|slice| Object::Slice(slice.slice(api_version.ends_with("beta1"))))
+                decode::<PbSlice>(bytes)
+                    .map(|slice| Object::Slice(slice.slice(api_version.ends_with("beta1"))))
             }
             ("Endpoints", "v1") => decode::<PbEndpoints>(bytes).map(PbEndpoints::object),
             _ => return None,
@@ -204,11 +226,16 @@ struct JsonServicePort {
 
 impl From<JsonService> for Service {
     fn from(service: JsonService) -> Service {
-        let (namespace, name) = (service.metadata.namespace.unwrap_or_default(), service.metadata.name.unwrap_or_default());
+        let (namespace, name) = (
+            service.metadata.namespace.unwrap_or_default(),
+            service.metadata.name.unwrap_or_default(),
+        );
         let mut annotations = service.metadata.annotations.unwrap_or_default();
         let mut annotation = |key: &str| annotations.remove(key).map(Option::unwrap_or_default);
         let (listen, discard) = (annotation(LISTEN_ANNOTATION), annotation(DISCARD_ANNOTATION));
-        let Some(spec) = service.spec else { return Service { namespace, name, listen, discard, ..Service::default() } };
+        let Some(spec) = service.spec else {
+            return Service { namespace, name, listen, discard, ..Service::default() };
+        };
         let ports = spec.ports.unwrap_or_default().into_iter().map(|port| ServicePort {
             name: port.name.unwrap_or_default(),
             protocol: port.protocol.unwrap_or_else(|| "TCP".to_owned()),
@@ -220,7 +247,9 @@ impl From<JsonService> for Service {
             name,
             r#type: spec.r#type.unwrap_or_default(),
             // Objects written before dual stack have the one address only.
-            cluster_ips: spec.cluster_ips.unwrap_or_else(|| spec.cluster_ip.filter(|ip| !ip.is_empty()).into_iter().collect()),
+            cluster_ips: spec.cluster_ips.unwrap_or_else(|| {
+                spec.cluster_ip.filter(|ip| !ip.is_empty()).into_iter().collect()
+            }),
             external_ips: spec.external_ips.unwrap_or_default(),
             ports: ports.collect(),
             listen,
@@ -277,14 +306,23 @@ impl JsonSlice {
             let conditions = endpoint.conditions.unwrap_or_default();
             Endpoint {
                 addresses: endpoint.addresses.unwrap_or_default(),
-                node: if beta { endpoint.topology.and_then(|mut topology| topology.remove(HOSTNAME)) } else { endpoint.node_name },
-                state: Condition::of(conditions.ready, conditions.serving, conditions.terminating).into(),
+                node: if beta {
+                    endpoint.topology.and_then(|mut topology| topology.remove(HOSTNAME))
+                } else {
+                    endpoint.node_name
+                },
+                state: Condition::of(conditions.ready, conditions.serving, conditions.terminating)
+                    .into(),
             }
         };
         Slice {
             namespace: self.metadata.namespace.unwrap_or_default(),
             name: self.metadata.name.unwrap_or_default(),
-            service: self.metadata.labels.and_then(|mut labels| labels.remove(SERVICE_NAME_LABEL)?).unwrap_or_default(),
+            service: self
+                .metadata
+                .labels
+                .and_then(|mut labels| labels.remove(SERVICE_NAME_LABEL)?)
+                .unwrap_or_default(),
             address_type: self.address_type.unwrap_or_default(),
             ports: self.ports.unwrap_or_default().into_iter().map(Port::from).collect(),
             endpoints: self.endpoints.unwrap_or_default().into_iter().map(endpoint).collect(),
@@ -315,12 +353,24 @@ struct JsonAddress {
 
 impl JsonEndpoints {
     fn object(self) -> Object {
-        let (name, namespace) = (self.metadata.name.unwrap_or_default(), self.metadata.namespace.unwrap_or_default());
+        let (name, namespace) =
+            (self.metadata.name.unwrap_or_default(), self.metadata.namespace.unwrap_or_default());
         let subsets = self.subsets.unwrap_or_default().into_iter().map(|subset| {
-            let endpoint =
-                |address: JsonAddress, state| Endpoint { addresses: address.ip.into_iter().collect(), node: address.node_name, state };
-            let ready = subset.addresses.unwrap_or_default().into_iter().map(|address| endpoint(address, State::Active));
-            let others = subset.not_ready_addresses.unwrap_or_default().into_iter().map(|address| endpoint(address, State::NotReady));
+            let endpoint = |address: JsonAddress, state| Endpoint {
+                addresses: address.ip.into_iter().collect(),
+                node: address.node_name,
+                state,
+            };
+            let ready = subset
+                .addresses
+                .unwrap_or_default()
+                .into_iter()
+                .map(|address| endpoint(address, State::Active));
+            let others = subset
+                .not_ready_addresses
+                .unwrap_or_default()
+                .into_iter()
+                .map(|address| endpoint(address, State::NotReady));
             Slice {
                 namespace: namespace.clone(),
                 name: name.clone(),
@@ -385,7 +435,8 @@ impl From<PbService> for Service {
     fn from(service: PbService) -> Service {
         let mut metadata = service.metadata.unwrap_or_default();
         let spec = service.spec.unwrap_or_default();
-        let alone = Some(spec.cluster_ip).filter(|ip| !ip.is_empty() && spec.cluster_ips.is_empty());
+        let alone =
+            Some(spec.cluster_ip).filter(|ip| !ip.is_empty() && spec.cluster_ips.is_empty());
         Service {
             namespace: metadata.namespace,
             name: metadata.name,
@@ -395,7 +446,12 @@ impl From<PbService> for Service {
             ports: spec
                 .ports
                 .into_iter()
-                .map(|PbServicePort { name, protocol, port, node_port }| ServicePort { name, protocol, port, node_port })
+                .map(|PbServicePort { name, protocol, port, node_port }| ServicePort {
+                    name,
+                    protocol,
+                    port,
+                    node_port,
+                })
                 .collect(),
             listen: metadata.annotations.remove(LISTEN_ANNOTATION),
             discard: metadata.annotations.remove(DISCARD_ANNOTATION),
@@ -455,7 +511,8 @@ impl PbSlice {
             Endpoint {
                 addresses: endpoint.addresses,
                 node: if beta { endpoint.topology.remove(HOSTNAME) } else { endpoint.node_name },
-                state: Condition::of(conditions.ready, conditions.serving, conditions.terminating).into(),
+                state: Condition::of(conditions.ready, conditions.serving, conditions.terminating)
+                    .into(),
             }
         };
         Slice {
@@ -463,7 +520,11 @@ impl PbSlice {
             name: metadata.name,
             service: metadata.labels.remove(SERVICE_NAME_LABEL).unwrap_or_default(),
             address_type: self.address_type,
-            ports: self.ports.into_iter().map(|PbPort { name, protocol, port }| Port { name, port, protocol }).collect(),
+            ports: self
+                .ports
+                .into_iter()
+                .map(|PbPort { name, protocol, port }| Port { name, port, protocol })
+                .collect(),
             endpoints: self.endpoints.into_iter().map(endpoint).collect(),
         }
     }
@@ -510,15 +571,27 @@ impl PbEndpoints {
     fn object(self) -> Object {
         let PbMetadata { name, namespace, .. } = self.metadata.unwrap_or_default();
         let subsets = self.subsets.into_iter().map(|subset| {
-            let endpoint = |address: PbAddress, state| Endpoint { addresses: vec![address.ip], node: address.node_name, state };
-            let ready = subset.addresses.into_iter().map(|address| endpoint(address, State::Active));
-            let others = subset.not_ready_addresses.into_iter().map(|address| endpoint(address, State::NotReady));
+            let endpoint = |address: PbAddress, state| Endpoint {
+                addresses: vec![address.ip],
+                node: address.node_name,
+                state,
+            };
+            let ready =
+                subset.addresses.into_iter().map(|address| endpoint(address, State::Active));
+            let others = subset
+                .not_ready_addresses
+                .into_iter()
+                .map(|address| endpoint(address, State::NotReady));
             Slice {
                 namespace: namespace.clone(),
                 name: name.clone(),
                 service: name.clone(),
                 address_type: String::new(),
-                ports: subset.ports.into_iter().map(|PbEndpointsPort { name, port, protocol }| Port { name, port, protocol }).collect(),
+                ports: subset
+                    .ports
+                    .into_iter()
+                    .map(|PbEndpointsPort { name, port, protocol }| Port { name, port, protocol })
+                    .collect(),
                 endpoints: ready.chain(others).collect(),
             }
         });

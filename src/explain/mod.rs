@@ -1,7 +1,7 @@
 //! What a node sees and why, for people: Services with their endpoints, each with its verdict.
 //!
-//! An [`Inventory`] holds what there is, loaded from whole bodies; a [`NodeView`] says what of it the node may use. The
-//! verdicts are those of the streams, one function for both.
+//! An [`Inventory`] holds what there is, loaded from whole bodies; a [`NodeView`] says what of it
+//! the node may use. The verdicts are those of the streams, one function for both.
 
 mod inventory;
 mod kinds;
@@ -30,11 +30,14 @@ pub struct ServiceView {
     pub name: String,
     /// `ClusterIP`, `NodePort`, ...; empty where only endpoints are known.
     pub r#type: String,
-    /// What its topology keys ask for: `any`, `node`, `pool`, `labels` or `ladder`; `None`: the Service is not known.
+    /// What its topology keys ask for: `any`, `node`, `pool`, `labels` or `ladder`; `None`: the
+    /// Service is not known.
     pub topology: Option<&'static str>,
-    /// Whether this node's proxy sees the Service at all. True for one that is not known: what hides it stands in it.
+    /// Whether this node's proxy sees the Service at all. True for one that is not known: what
+    /// hides it stands in it.
     pub shown: bool,
-    /// The rewrite that says so, or that changes it: see [`Rewrite::name`](crate::Rewrite::name). `None`: none has anything to say.
+    /// The rewrite that says so, or that changes it: see [`Rewrite::name`](crate::Rewrite::name).
+    /// `None`: none has anything to say.
     pub rewrite: Option<&'static str>,
     /// Why: see [`ServiceReason::name`].
     pub reason: &'static str,
@@ -53,7 +56,8 @@ pub struct ServiceView {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Frontend {
-    /// `10.96.57.90:80/TCP`, `[fd00::1]:80/TCP`; a node port is `*:30080/TCP`, a headless Service `None`.
+    /// `10.96.57.90:80/TCP`, `[fd00::1]:80/TCP`; a node port is `*:30080/TCP`, a headless Service
+    /// `None`.
     pub address: String,
     /// `ClusterIP`, `NodePort`, `ExternalIP`, `LoadBalancer` or `Headless`.
     pub r#type: &'static str,
@@ -82,7 +86,8 @@ pub struct EndpointView {
     pub state: State,
     /// Whether this node's proxy sees it.
     pub kept: bool,
-    /// The rewrite that decides: `serviceTopology` or `forwardKubernetesService`; `None`: it is off, or not for this client.
+    /// The rewrite that decides: `serviceTopology` or `forwardKubernetesService`; `None`: it is
+    /// off, or not for this client.
     pub rewrite: Option<&'static str>,
     /// Why: see [`Reason::name`].
     pub reason: &'static str,
@@ -129,17 +134,23 @@ impl State {
 }
 
 impl ServiceView {
-    /// What this node's proxy sends to from one frontend of a Service that it sees: endpoints that it sees, of the frontend's family and at the port
-    /// of its name; the active ones, or those terminating if there are none. Proxies take addresses only, no names
-    /// (addressType FQDN).
+    /// What this node's proxy sends to from one frontend of a Service that it sees: endpoints that
+    /// it sees, of the frontend's family and at the port of its name; the active ones, or those
+    /// terminating if there are none. Proxies take addresses only, no names (addressType FQDN).
     pub fn backends(&self, frontend: &Frontend) -> Vec<(&EndpointView, &Port)> {
         let any_family = matches!(frontend.r#type, "NodePort" | "Headless");
         let seen = self.endpoints.iter().filter(|endpoint| {
             let family = endpoint.address.parse().map(|address: IpAddr| address.is_ipv6());
-            self.shown && endpoint.kept && family.is_ok_and(|ipv6| any_family || ipv6 == frontend.ipv6)
+            self.shown
+                && endpoint.kept
+                && family.is_ok_and(|ipv6| any_family || ipv6 == frontend.ipv6)
         });
-        let port = |endpoint: &'_ EndpointView| endpoint.ports.iter().position(|port| port.name == frontend.port_name);
-        let at_port: Vec<_> = seen.filter_map(|endpoint| Some((endpoint, &endpoint.ports[port(endpoint)?]))).collect();
+        let port = |endpoint: &'_ EndpointView| {
+            endpoint.ports.iter().position(|port| port.name == frontend.port_name)
+        };
+        let at_port: Vec<_> = seen
+            .filter_map(|endpoint| Some((endpoint, &endpoint.ports[port(endpoint)?])))
+            .collect();
         let active = at_port.iter().any(|(endpoint, _)| endpoint.state == State::Active);
         let wanted = if active { State::Active } else { State::Terminating };
         at_port.into_iter().filter(|(endpoint, _)| endpoint.state == wanted).collect()
@@ -154,7 +165,10 @@ impl ServiceView {
 impl Inventory {
     /// Every Service, sorted, as `node` sees it.
     pub fn view(&self, node: &NodeView) -> Vec<ServiceView> {
-        self.names().into_iter().map(|(namespace, name)| self.service(node, &namespace, &name)).collect()
+        self.names()
+            .into_iter()
+            .map(|(namespace, name)| self.service(node, &namespace, &name))
+            .collect()
     }
 
     /// One Service as `node` sees it; `None` if there are neither it nor endpoints of it.
@@ -174,21 +188,38 @@ impl Inventory {
                 forwards && is_it && slice.address_type == forward_kubernetes_service::family(hub)
             });
             // A ladder is decided over all slices of one family.
-            let siblings = || self.slices_of(namespace, name).filter(|sibling| sibling.address_type == slice.address_type);
+            let siblings = || {
+                self.slices_of(namespace, name)
+                    .filter(|sibling| sibling.address_type == slice.address_type)
+            };
             let usable = |members: Option<&Members>| {
-                siblings().flat_map(|sibling| &sibling.endpoints).fold(Usable::default(), |usable, endpoint| {
-                    let on = endpoint.node.as_deref().map(str::as_bytes);
-                    usable | Usable::of(endpoint.state.condition(), on, node.name().as_bytes(), members)
-                })
+                siblings().flat_map(|sibling| &sibling.endpoints).fold(
+                    Usable::default(),
+                    |usable, endpoint| {
+                        let on = endpoint.node.as_deref().map(str::as_bytes);
+                        usable
+                            | Usable::of(
+                                endpoint.state.condition(),
+                                on,
+                                node.name().as_bytes(),
+                                members,
+                            )
+                    },
+                )
             };
             for endpoint in &slice.endpoints {
                 let reason = match hub {
                     Some(_) => Reason::Forwarded,
-                    None => node.judge_among(namespace, Some(name), endpoint.node.as_deref(), usable),
+                    None => {
+                        node.judge_among(namespace, Some(name), endpoint.node.as_deref(), usable)
+                    }
                 };
-                let mut pools = endpoint.node.as_deref().map(|name| node.pools_of(name)).unwrap_or_default();
+                let mut pools =
+                    endpoint.node.as_deref().map(|name| node.pools_of(name)).unwrap_or_default();
                 // Of the pools that labels make only those matter that the Service asks for.
-                pools.retain(|pool| labels.is_empty() || labels.iter().any(|label| is_of_label(pool, label)));
+                pools.retain(|pool| {
+                    labels.is_empty() || labels.iter().any(|label| is_of_label(pool, label))
+                });
                 endpoints.push(EndpointView {
                     address: endpoint.addresses.first().cloned().unwrap_or_default(),
                     object: format!("{}/{}", slice.namespace, slice.name),
@@ -207,7 +238,8 @@ impl Inventory {
                 endpoints.push(forwarded(slice, hub, node));
             }
         }
-        let judged = service.map_or(ServiceReason::NoRule, |service| node.judge_service(&service.traits()));
+        let judged =
+            service.map_or(ServiceReason::NoRule, |service| node.judge_service(&service.traits()));
         let led = config.master_service.filter(|_| judged == ServiceReason::Redirected);
         let frontends = |service: &kinds::Service| match led {
             Some(hub) => service.redirected(hub).frontends(),
@@ -222,7 +254,11 @@ impl Inventory {
             rewrite: judged.rewrite().map(Rewrite::name),
             reason: judged.name(),
             rule: judged.rule(),
-            why: service_sentence(judged, node, service.and_then(|service| service.listen.as_deref())),
+            why: service_sentence(
+                judged,
+                node,
+                service.and_then(|service| service.listen.as_deref()),
+            ),
             frontends: service.map(frontends).unwrap_or_default(),
             endpoints,
         }
@@ -269,16 +305,27 @@ fn service_sentence(reason: ServiceReason, view: &NodeView, listen: Option<&str>
     let own = own_pool.as_deref().unwrap_or("no pool");
     let listen = format!("{LISTEN_ANNOTATION}: {:?}", listen.unwrap_or_default());
     match reason {
-        ServiceReason::NoRule => "no rewrite that this client gets has anything to say of it".to_owned(),
+        ServiceReason::NoRule => {
+            "no rewrite that this client gets has anything to say of it".to_owned()
+        }
         ServiceReason::NodeInNoPool => format!("{listen}, and {} is in no pool", view.name()),
         ServiceReason::PoolNamed => format!("{listen} names pool {own}"),
-        ServiceReason::AnyPool => format!("{listen} is for every pool that it does not exclude, so for {own}"),
+        ServiceReason::AnyPool => {
+            format!("{listen} is for every pool that it does not exclude, so for {own}")
+        }
         ServiceReason::PoolExcluded => format!("{listen} excludes pool {own}"),
         ServiceReason::PoolNotNamed => format!("{listen} does not name pool {own}"),
         ServiceReason::NoPoolNamed => format!("{listen} names no pool at all"),
-        ServiceReason::Discarded => format!("type LoadBalancer, and {DISCARD_ANNOTATION}: \"true\""),
-        ServiceReason::CloudTunnel => "it is OpenYurt's tunnel to the cloud, known by its name".to_owned(),
-        ServiceReason::Redirected => "it stands for the API server, and leads to the address that the configuration names".to_owned(),
+        ServiceReason::Discarded => {
+            format!("type LoadBalancer, and {DISCARD_ANNOTATION}: \"true\"")
+        }
+        ServiceReason::CloudTunnel => {
+            "it is OpenYurt's tunnel to the cloud, known by its name".to_owned()
+        }
+        ServiceReason::Redirected => {
+            "it stands for the API server, and leads to the address that the configuration names"
+                .to_owned()
+        }
     }
 }
 
@@ -289,21 +336,29 @@ fn sentence(reason: Reason, view: &NodeView, on: Option<&str>, pools: &[String])
     let on = on.unwrap_or("none");
     match reason {
         Reason::NoTopologyKeys => "the Service has no topology keys that are known".to_owned(),
-        Reason::ServiceTopologyOff => "rewrites.serviceTopology is off, or not for this client".to_owned(),
+        Reason::ServiceTopologyOff => {
+            "rewrites.serviceTopology is off, or not for this client".to_owned()
+        }
         Reason::NoService => "the slice names no Service".to_owned(),
         Reason::UnknownService => "in doubt: the Service is not known".to_owned(),
         Reason::UnknownPool => format!("in doubt: no list of the nodes in pool {own}"),
         Reason::PoolTopologyOff => "pool topology is off in the configuration".to_owned(),
         Reason::Forward => "it stands for the API server on this node".to_owned(),
-        Reason::Forwarded => "rewrites.forwardKubernetesService puts an address on this node in its place".to_owned(),
+        Reason::Forwarded => {
+            "rewrites.forwardKubernetesService puts an address on this node in its place".to_owned()
+        }
         Reason::AnyRung => "no key before `*` has a usable endpoint".to_owned(),
         Reason::OwnNode => "on this node".to_owned(),
         Reason::OwnPool => format!("{on} is in pool {own}"),
         Reason::OtherNode => format!("only {} itself counts", view.name()),
         Reason::NoNode => "it names no node".to_owned(),
-        Reason::OutsidePool if pools.is_empty() => format!("{on} is in no known pool, not in {own}"),
+        Reason::OutsidePool if pools.is_empty() => {
+            format!("{on} is in no known pool, not in {own}")
+        }
         Reason::OutsidePool => format!("{on} is in {}, not in {own}", pools.join(", ")),
-        Reason::HiddenNoService => "the slice names no Service, and inDoubt.noService is `hide`".to_owned(),
+        Reason::HiddenNoService => {
+            "the slice names no Service, and inDoubt.noService is `hide`".to_owned()
+        }
         Reason::HiddenUnknownService => "hidden in doubt: the Service is not known".to_owned(),
         Reason::HiddenUnknownPool => format!("hidden in doubt: no list of the nodes in pool {own}"),
     }

@@ -54,8 +54,9 @@ pub(crate) struct Entry {
     pub(crate) original: Option<Arc<[u8]>>,
 }
 
-/// The forms in which an object was emitted under one resourceVersion. An informer that has the object under that version
-/// already does not tell all of its handlers when another form of it comes under the same version (wire 4.3).
+/// The forms in which an object was emitted under one resourceVersion. An informer that has the
+/// object under that version already does not tell all of its handlers when another form of it
+/// comes under the same version (wire 4.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Forms {
     /// It was not emitted under that version.
@@ -134,13 +135,15 @@ impl Entry {
         }
     }
 
-    /// The digest of the form that the client has, if it is known of one whose watch begins at `start`.
+    /// The digest of the form that the client has, if it is known of one whose watch begins at
+    /// `start`.
     ///
-    /// Events reach a client in their order, so that a client at `start` has everything that went before an event of that
-    /// version. What was said at `start` itself by a refresh went after it, and what is newer did not arrive, or not
-    /// whole.
+    /// Events reach a client in their order, so that a client at `start` has everything that went
+    /// before an event of that version. What was said at `start` itself by a refresh went after
+    /// it, and what is newer did not arrive, or not whole.
     pub(super) fn known_at(&self, start: Version) -> Option<Form> {
-        let arrived = self.version.is_covered_by(start) && (!self.synthetic || self.stamp.is_before(start));
+        let arrived =
+            self.version.is_covered_by(start) && (!self.synthetic || self.stamp.is_before(start));
         self.sent.filter(|_| arrived)
     }
 
@@ -171,7 +174,8 @@ impl Entry {
     }
 }
 
-/// The node that an endpoint is on, and its condition in the lowest two bits: there is one for each endpoint of the cluster.
+/// The node that an endpoint is on, and its condition in the lowest two bits: there is one for each
+/// endpoint of the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place(u32);
 

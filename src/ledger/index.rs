@@ -16,8 +16,8 @@ struct Mentioned {
     by: Objects,
 }
 
-/// A set of objects: most names are mentioned by few, and some by all. Objects that go are taken out together, so that each costs
-/// little however many there are.
+/// A set of objects: most names are mentioned by few, and some by all. Objects that go are taken
+/// out together, so that each costs little however many there are.
 #[derive(Debug, Clone, Default)]
 struct Objects {
     all: Vec<u32>,
@@ -80,7 +80,8 @@ impl Index {
         self.slots[id as usize].by.objects()
     }
 
-    /// The number under which `name` is kept; made if it has none. It stays while an object mentions the name.
+    /// The number under which `name` is kept; made if it has none. It stays while an object
+    /// mentions the name.
     pub(super) fn intern(&mut self, name: &[u8]) -> u32 {
         if let Some(&id) = self.ids.get(name) {
             return id;
@@ -114,7 +115,8 @@ impl Index {
         self.slots[id as usize].by.insert(object);
     }
 
-    /// `object` no longer mentions the name. Returns whether it was the last that did: the number is free then.
+    /// `object` no longer mentions the name. Returns whether it was the last that did: the number
+    /// is free then.
     pub(super) fn unlink(&mut self, id: u32, object: u32) -> bool {
         let slot = &mut self.slots[id as usize];
         slot.by.remove(object);

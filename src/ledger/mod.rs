@@ -1,5 +1,5 @@
-//! What one client has been told: of each object its original, a digest of what was sent, and at which version the client
-//! has it. Kept across a list, its watch and the reconnects.
+//! What one client has been told: of each object its original, a digest of what was sent, and at
+//! which version the client has it. Kept across a list, its watch and the reconnects.
 
 mod entry;
 mod index;
@@ -28,7 +28,8 @@ pub(crate) struct Ledger {
     vacant: Vec<u32>,
     names: Names<u32>,
     services: Index,
-    /// Only of objects whose Service asks for the pool, and with ladders of all: for no other the node matters later.
+    /// Only of objects whose Service asks for the pool, and with ladders of all: for no other the
+    /// node matters later.
     nodes: Index,
     /// With ladders: what the objects of each Service, by its number, have usable in each family.
     groups: HashMap<(u32, u8), Group>,
@@ -40,8 +41,8 @@ pub(crate) struct Ledger {
     digests: Digests,
     /// The client's past is known from here on: no watch that begins before can be continued.
     pub(crate) floor: Version,
-    /// Everything up to here was given to the client, or would have told it nothing: W of wire 4.5. Unknown until the
-    /// initial phase is over.
+    /// Everything up to here was given to the client, or would have told it nothing: W of wire
+    /// 4.5. Unknown until the initial phase is over.
     pub(crate) high: Version,
     /// It knows of several clients that were told to list again, whose versions may leave gaps.
     pub(crate) is_merged: bool,
@@ -51,17 +52,18 @@ pub(crate) struct Ledger {
     pub(crate) generation: u64,
     /// Objects of which the client may hold another form than it should.
     pub(crate) owed: BTreeSet<u32>,
-    /// Objects that were said again under the version at which the client had them, which some clients take for nothing
-    /// new: they are said once more when `high` moves (wire 4.5).
+    /// Objects that were said again under the version at which the client had them, which some
+    /// clients take for nothing new: they are said once more when `high` moves (wire 4.5).
     pub(crate) repeat: BTreeSet<u32>,
     /// Objects that are owed and whose originals have to be asked for.
     pub(crate) missing: BTreeSet<u32>,
-    /// Objects that were said by a refresh at `recent_at`, whose originals are kept until `high` moves: the connection may break
-    /// before they arrive, and the watch that goes on from there owes them again.
+    /// Objects that were said by a refresh at `recent_at`, whose originals are kept until `high`
+    /// moves: the connection may break before they arrive, and the watch that goes on from
+    /// there owes them again.
     recent: BTreeSet<u32>,
     recent_at: Version,
-    /// Objects of a kind that may be hidden which are gone and were given: a client that goes on from before may have them,
-    /// and is sent their events again.
+    /// Objects of a kind that may be hidden which are gone and were given: a client that goes on
+    /// from before may have them, and is sent their events again.
     gone: HashSet<Box<[u8]>>,
 }
 
@@ -175,26 +177,46 @@ impl Ledger {
     /// What an object has usable on the rungs of a node `own` whose pool has `members`.
     fn usable(&self, id: u32, own: &[u8], members: Option<&Members>) -> Usable {
         let entry = self.entry(id);
-        let places = entry.places.iter().map(|place| (Some(self.nodes.name(place.node())), place.conditions()));
+        let places = entry
+            .places
+            .iter()
+            .map(|place| (Some(self.nodes.name(place.node())), place.conditions()));
         let all = std::iter::once((None, entry.conditions)).chain(places);
         all.fold(Usable::default(), |usable, (node, conditions)| {
             let of = |bit: u8, condition| {
-                if conditions & bit == 0 { Usable::default() } else { Usable::of(condition, node, own, members) }
+                if conditions & bit == 0 {
+                    Usable::default()
+                } else {
+                    Usable::of(condition, node, own, members)
+                }
             };
             usable | of(READY, Condition::Ready) | of(TERMINATING, Condition::Terminating)
         })
     }
 
-    /// What the objects of a Service in one family have usable together, `but` for one. `own` is always the same node.
+    /// What the objects of a Service in one family have usable together, `but` for one. `own` is
+    /// always the same node.
     ///
-    /// Each object is counted once, and anew when it or the pool changes, so that asking for every object of a Service takes
-    /// time in the number of objects.
-    pub(crate) fn usable_of(&mut self, service: &[u8], family: u8, but: Option<u32>, own: &[u8], members: Option<&Members>) -> Usable {
+    /// Each object is counted once, and anew when it or the pool changes, so that asking for every
+    /// object of a Service takes time in the number of objects.
+    pub(crate) fn usable_of(
+        &mut self,
+        service: &[u8],
+        family: u8,
+        but: Option<u32>,
+        own: &[u8],
+        members: Option<&Members>,
+    ) -> Usable {
         let Some(service) = self.services.id(service) else { return Usable::default() };
         let mut group = self.groups.remove(&(service, family)).unwrap_or_default();
         let revision = Some(members.map(Members::revision));
         if group.revision != revision {
-            group = Group { revision, later: self.services.objects(service).to_vec(), lens: group.lens, ..Group::default() };
+            group = Group {
+                revision,
+                later: self.services.objects(service).to_vec(),
+                lens: group.lens,
+                ..Group::default()
+            };
             for &id in &group.later {
                 if self.entries[id as usize].family == family {
                     self.entries[id as usize].counted = Counted::Later;
@@ -203,7 +225,9 @@ impl Ledger {
         }
         for id in std::mem::take(&mut group.later) {
             let entry = self.entry(id);
-            if (entry.service, entry.family, entry.counted) == (Some(service), family, Counted::Later) {
+            if (entry.service, entry.family, entry.counted)
+                == (Some(service), family, Counted::Later)
+            {
                 let usable = self.usable(id, own, members);
                 group.tally.add(usable);
                 self.entry_mut(id).counted = Counted::As(usable);
@@ -234,7 +258,11 @@ impl Ledger {
     /// Puts an object into its group, to be counted when somebody asks.
     fn count_later(&mut self, id: u32) {
         let entry = &mut self.entries[id as usize];
-        let Some(group) = entry.service.and_then(|service| self.groups.get_mut(&(service, entry.family))) else { return };
+        let Some(group) =
+            entry.service.and_then(|service| self.groups.get_mut(&(service, entry.family)))
+        else {
+            return;
+        };
         // Who asks where nothing was counted counts everything.
         if group.revision.is_none() {
             return;
@@ -251,19 +279,23 @@ impl Ledger {
         self.groups.get(&(self.services.id(service)?, family))?.lens
     }
 
-    /// An object was judged, and is seen so. If its siblings are seen otherwise, facts have changed in between: how the group
-    /// is seen is not known until every one of them was looked at.
+    /// An object was judged, and is seen so. If its siblings are seen otherwise, facts have changed
+    /// in between: how the group is seen is not known until every one of them was looked at.
     pub(crate) fn set_lens(&mut self, id: u32, lens: Lens) {
         let entry = &mut self.entries[id as usize];
         entry.lens = lens;
-        if let Some(group) = entry.service.and_then(|service| self.groups.get_mut(&(service, entry.family))) {
+        if let Some(group) =
+            entry.service.and_then(|service| self.groups.get_mut(&(service, entry.family)))
+        {
             group.lens = group.lens.filter(|known| *known == lens);
         }
     }
 
-    /// From now on every object of a Service in one family is seen so, or owed; `None`: that is not kept.
+    /// From now on every object of a Service in one family is seen so, or owed; `None`: that is not
+    /// kept.
     pub(crate) fn set_lens_of(&mut self, service: &[u8], family: u8, lens: Option<Lens>) {
-        let group = self.services.id(service).and_then(|service| self.groups.get_mut(&(service, family)));
+        let group =
+            self.services.id(service).and_then(|service| self.groups.get_mut(&(service, family)));
         if let Some(group) = group {
             group.lens = lens;
         }
@@ -280,19 +312,22 @@ impl Ledger {
     pub(crate) fn forms_under(&self, name: &[u8], version: Version) -> Forms {
         match self.find(name) {
             Some(id) => self.entry(id).forms_under(version),
-            // It knew of everything that there was up to `high`, so that this object was there and went, and the list that has
-            // it is older.
+            // It knew of everything that there was up to `high`, so that this object was there and
+            // went, and the list that has it is older.
             None if version.is_covered_by(self.high) => Forms::Any,
             None => Forms::None,
         }
     }
 
-    /// The form in which the object of that name was given last, if it certainly arrived before a watch that goes on from here.
+    /// The form in which the object of that name was given last, if it certainly arrived before a
+    /// watch that goes on from here.
     pub(crate) fn last_form_of(&self, name: &[u8]) -> Forms {
         match self.find(name).map(|id| self.entry(id)) {
             None if self.gone.contains(name) => Forms::Any,
             None => Forms::None,
-            Some(Entry { sent: Some(Form::Digest(digest)), synthetic: false, .. }) => Forms::One(*digest),
+            Some(Entry { sent: Some(Form::Digest(digest)), synthetic: false, .. }) => {
+                Forms::One(*digest)
+            }
             Some(_) => Forms::Any,
         }
     }
@@ -300,11 +335,18 @@ impl Ledger {
     /// Up to which version its client may have come.
     pub(crate) fn reach(&self) -> Version {
         let versions = self.names.values().map(|&id| self.entry(id).version);
-        if self.high == Version::default() { versions.fold(self.high, Version::later) } else { self.high }
+        if self.high == Version::default() {
+            versions.fold(self.high, Version::later)
+        } else {
+            self.high
+        }
     }
 
     /// Notes what upstream says of an object, but not what is kept of it. Returns its number.
-    pub(crate) fn see<'a>(&mut self, seen: Seen<'a, impl Iterator<Item = (Option<Cow<'a, [u8]>>, Condition)>>) -> u32 {
+    pub(crate) fn see<'a>(
+        &mut self,
+        seen: Seen<'a, impl Iterator<Item = (Option<Cow<'a, [u8]>>, Condition)>>,
+    ) -> u32 {
         let id = match self.find(seen.name) {
             Some(id) => id,
             None => self.add(seen.name),
@@ -328,8 +370,10 @@ impl Ledger {
             let bit = bit(condition);
             conditions |= bit;
             if let Some(node) = node {
-                // Most endpoints stand where they stood, or one place on where another was: looking there is cheaper than by name.
-                let stood = (at..before.len().min(at + 2)).find(|&at| self.nodes.name(before[at].node()) == &*node);
+                // Most endpoints stand where they stood, or one place on where another was: looking
+                // there is cheaper than by name.
+                let stood = (at..before.len().min(at + 2))
+                    .find(|&at| self.nodes.name(before[at].node()) == &*node);
                 let number = stood.map_or_else(|| self.nodes.intern(&node), |at| before[at].node());
                 at = stood.map_or(at, |stood| stood + 1);
                 places.push(Place::new(number, bit));
@@ -367,10 +411,12 @@ impl Ledger {
         }
     }
 
-    /// Lets the originals go that nothing is to be said from when its client comes back. Returns the bytes of the others.
+    /// Lets the originals go that nothing is to be said from when its client comes back. Returns
+    /// the bytes of the others.
     pub(crate) fn keep_what_is_due(&mut self) -> usize {
         let due: BTreeSet<u32> = self.owed.union(&self.repeat).copied().collect();
-        let kept = |id: &u32| self.entries[*id as usize].original.take().map(|original| (*id, original));
+        let kept =
+            |id: &u32| self.entries[*id as usize].original.take().map(|original| (*id, original));
         let originals: Vec<_> = due.iter().filter_map(kept).collect();
         self.keep_no_originals();
         for (id, original) in originals {
@@ -409,8 +455,9 @@ impl Ledger {
         self.vacant.push(id);
     }
 
-    /// Puts what the client of an older ledger may hold beside what this one's may. Nothing goes on from either. Returns
-    /// whether something had to be forgotten, so that nothing is known of clients up to [`Ledger::reach`].
+    /// Puts what the client of an older ledger may hold beside what this one's may. Nothing goes on
+    /// from either. Returns whether something had to be forgotten, so that nothing is known of
+    /// clients up to [`Ledger::reach`].
     pub(crate) fn merge(&mut self, older: &Ledger) -> bool {
         self.agree(older, self.high);
         self.is_merged = true;
@@ -427,7 +474,8 @@ impl Ledger {
         self.names.len()
     }
 
-    /// Forgets what is gone if it has become too much: of a client from before it is not known any more what it has.
+    /// Forgets what is gone if it has become too much: of a client from before it is not known any
+    /// more what it has.
     fn bound_gone(&mut self) {
         if self.gone.len() > MAX_GONE {
             self.gone.clear();
@@ -471,8 +519,8 @@ impl Ledger {
         self.groups.values_mut().for_each(|group| group.lens = None);
     }
 
-    /// A watch begins at `start`. What the client may not have got is not known of it any more; if it will not come again
-    /// from upstream it is owed.
+    /// A watch begins at `start`. What the client may not have got is not known of it any more; if
+    /// it will not come again from upstream it is owed.
     pub(crate) fn resume_at(&mut self, start: Version) {
         for id in self.names.values() {
             let entry = &mut self.entries[*id as usize];
@@ -498,8 +546,8 @@ impl Ledger {
         }
     }
 
-    /// The client of a watch that begins at `start` may be that of `other`. On what the two do not agree is not known, and
-    /// owed unless upstream is going to bring it.
+    /// The client of a watch that begins at `start` may be that of `other`. On what the two do not
+    /// agree is not known, and owed unless upstream is going to bring it.
     pub(crate) fn agree(&mut self, other: &Ledger, start: Version) {
         self.forget_lenses();
         self.gone.extend(other.gone.iter().cloned());
@@ -507,7 +555,8 @@ impl Ledger {
             let entry = &mut self.entries[id as usize];
             let their_id = other.find(name);
             let theirs = their_id.map(|id| other.entry(id));
-            entry.under_own_version = entry.under_own_version.and(other.forms_under(name, entry.version));
+            entry.under_own_version =
+                entry.under_own_version.and(other.forms_under(name, entry.version));
             if their_id.is_some_and(|id| other.repeat.contains(&id)) {
                 self.repeat.insert(id);
             }
@@ -581,22 +630,33 @@ mod tests {
     }
 
     fn see(ledger: &mut Ledger, version: u64, endpoints: &[(Option<&str>, Condition)]) -> u32 {
-        let endpoints = endpoints.iter().map(|(node, condition)| (node.map(|node| Cow::Borrowed(node.as_bytes())), *condition));
-        ledger.see(Seen { name: b"shop/cart-1", service: b"shop/cart", family: 4, version: at(version), endpoints })
+        let endpoints = endpoints
+            .iter()
+            .map(|(node, condition)| (node.map(|node| Cow::Borrowed(node.as_bytes())), *condition));
+        ledger.see(Seen {
+            name: b"shop/cart-1",
+            service: b"shop/cart",
+            family: 4,
+            version: at(version),
+            endpoints,
+        })
     }
 
     #[test]
     fn an_endpoint_that_names_no_node_is_usable_too() {
         let mut ledger = Ledger::new(Digests::default(), 0, true);
         see(&mut ledger, 1, &[(None, Condition::Ready), (Some("hz-1"), Condition::Terminating)]);
-        let of = |condition, node: Option<&str>| Usable::of(condition, node.map(str::as_bytes), b"hz-1", None);
+        let of = |condition, node: Option<&str>| {
+            Usable::of(condition, node.map(str::as_bytes), b"hz-1", None)
+        };
         let expected = of(Condition::Ready, None) | of(Condition::Terminating, Some("hz-1"));
         assert_eq!(ledger.usable_of(b"shop/cart", 4, None, b"hz-1", None), expected);
     }
 
     #[test]
     fn what_changed_since_for_another_client_is_not_owed_to_this_one() {
-        let (mut ours, mut theirs) = (Ledger::new(Digests::default(), 0, true), Ledger::new(Digests::default(), 0, true));
+        let (mut ours, mut theirs) =
+            (Ledger::new(Digests::default(), 0, true), Ledger::new(Digests::default(), 0, true));
         for (ledger, version) in [(&mut ours, 5), (&mut theirs, 8)] {
             let id = see(ledger, version, &[]);
             ledger.entry_mut(id).said(Form::Digest(17), at(version), false);
@@ -619,7 +679,8 @@ mod tests {
                 _ => {}
             }
             let names: Vec<String> = on.iter().map(|node| format!("node-{node}")).collect();
-            let endpoints: Vec<_> = names.iter().map(|name| (Some(name.as_str()), Condition::Ready)).collect();
+            let endpoints: Vec<_> =
+                names.iter().map(|name| (Some(name.as_str()), Condition::Ready)).collect();
             let id = see(&mut ledger, version, &endpoints);
             for node in 0..12 {
                 let expected: &[u32] = if on.contains(&node) { &[id] } else { &[] };
@@ -632,7 +693,9 @@ mod tests {
     fn what_is_gone_is_bounded_even_where_two_pasts_came_together() {
         let gone = |from: usize| {
             let mut ledger = Ledger::new(Digests::default(), 0, true);
-            ledger.gone.extend((from..from + MAX_GONE).map(|number| format!("shop/{number}").into_bytes().into()));
+            ledger.gone.extend(
+                (from..from + MAX_GONE).map(|number| format!("shop/{number}").into_bytes().into()),
+            );
             ledger
         };
         let mut ledger = gone(0);
@@ -651,7 +714,10 @@ mod tests {
         let mut ledger = Ledger::new(Digests::default(), 0, true);
         let id = see(&mut ledger, 1, &[]);
         ledger.keep(id, Some((b"he", b"ad")));
-        assert_eq!((ledger.retained(), ledger.entry(id).original.as_deref()), (4, Some(&b"head"[..])));
+        assert_eq!(
+            (ledger.retained(), ledger.entry(id).original.as_deref()),
+            (4, Some(&b"head"[..]))
+        );
         ledger.keep_no_originals();
         assert_eq!((ledger.retained(), ledger.entry(id).original.as_deref()), (0, None));
     }

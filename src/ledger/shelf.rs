@@ -1,7 +1,9 @@
-//! Ledgers between two responses: where the watch that follows a list, or a watch that broke off, finds its own.
+//! Ledgers between two responses: where the watch that follows a list, or a watch that broke off,
+//! finds its own.
 //!
-//! A stream holds its ledger by a [`Lease`], and gives it back by dropping that. Ledgers are found by their key, so that opening a
-//! stream does not look at the streams of other keys, and at no more than [`MAX_COMPARED`] of its own.
+//! A stream holds its ledger by a [`Lease`], and gives it back by dropping that. Ledgers are found
+//! by their key, so that opening a stream does not look at the streams of other keys, and at no
+//! more than [`MAX_COMPARED`] of its own.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -15,7 +17,8 @@ use crate::wire::encoding::Encoding;
 /// A ledger in use by one stream, or by none.
 pub(crate) type Shared = Arc<Mutex<Ledger>>;
 
-/// Nothing in the room panics half-way through a change, so a poisoned lock still holds a whole ledger.
+/// Nothing in the room panics half-way through a change, so a poisoned lock still holds a whole
+/// ledger.
 pub(crate) fn lock(ledger: &Shared) -> MutexGuard<'_, Ledger> {
     ledger.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -40,22 +43,22 @@ pub(crate) struct Key {
     pub(crate) client: Box<str>,
 }
 
-/// How many unused ledgers of each stage may be for one key. A client that lists and does not watch leaves one behind each
-/// time.
+/// How many unused ledgers of each stage may be for one key. A client that lists and does not watch
+/// leaves one behind each time.
 const PER_KEY: usize = 4;
 
 /// How many unused ledgers may be at all, and how many keys whose clients are in doubt.
 const CAPACITY: usize = 1024;
 
-/// How many ledgers of one key that are in use are looked at. Where more are, nothing is taken for known of a client that
-/// cannot be told from theirs.
+/// How many ledgers of one key that are in use are looked at. Where more are, nothing is taken for
+/// known of a client that cannot be told from theirs.
 const MAX_COMPARED: usize = 16;
 
 /// Up to how many objects the ledger of a list is copied from page to page.
 const MAX_COPIED: usize = 4096;
 
-/// Bytes of originals that unused ledgers may keep, whatever the limit, of objects that are due to their clients when these
-/// come back.
+/// Bytes of originals that unused ledgers may keep, whatever the limit, of objects that are due to
+/// their clients when these come back.
 const MAX_DUE: usize = 64 << 20;
 
 /// What a ledger on the shelf is good for.
@@ -65,9 +68,11 @@ pub(crate) enum Stage {
     Ready,
     /// The list goes on with the page that this token asks for.
     Page(String),
-    /// The initial events of a watch that nothing announces the end of: its client keeps them one by one.
+    /// The initial events of a watch that nothing announces the end of: its client keeps them one
+    /// by one.
     Initial,
-    /// Its client was told to list again. What that client holds is still worth knowing until it has.
+    /// Its client was told to list again. What that client holds is still worth knowing until it
+    /// has.
     Past,
 }
 
@@ -83,7 +88,8 @@ pub(crate) struct Shelf {
     retained: usize,
     /// Counts ledgers, and whatever else comes one after the other.
     next: u64,
-    /// Up to which version clients may have come of which nothing is known, by key; and the same in the order of the last doubt.
+    /// Up to which version clients may have come of which nothing is known, by key; and the same
+    /// in the order of the last doubt.
     doubts: HashMap<Arc<Key>, Doubt>,
     doubted: BTreeMap<u64, Arc<Key>>,
     /// The same for all keys that are no longer there.
@@ -104,7 +110,8 @@ struct Doubt {
     lists: usize,
 }
 
-/// How many lists a doubt lasts for each reason for it. One would do if it were certain whose list it is.
+/// How many lists a doubt lasts for each reason for it. One would do if it were certain whose list
+/// it is.
 const LISTS_IN_DOUBT: usize = 4;
 
 /// How many it lasts at most.
@@ -196,8 +203,8 @@ pub(crate) struct Before {
 }
 
 impl Before {
-    /// What the client may have of an object. Ledgers are locked one by one: two at once could be taken the other way round
-    /// elsewhere, so ask with none locked.
+    /// What the client may have of an object. Ledgers are locked one by one: two at once could be
+    /// taken the other way round elsewhere, so ask with none locked.
     pub(crate) fn look(&self, name: &[u8], version: Version) -> Earlier {
         if self.anything || version.is_covered_by(self.doubt) {
             return Earlier { under_version: Forms::Any, last: Forms::Any };
@@ -245,7 +252,10 @@ impl Shelf {
     /// Puts a ledger on the shelf that a stream uses.
     fn add(&mut self, key: &Key, stage: Stage, ledger: Shared) -> u64 {
         let id = self.number();
-        let key = self.keys.get_key_value(key).map_or_else(|| Arc::new(key.clone()), |(key, _)| key.clone());
+        let key = self
+            .keys
+            .get_key_value(key)
+            .map_or_else(|| Arc::new(key.clone()), |(key, _)| key.clone());
         self.keys.entry(key.clone()).or_default().used.insert(id);
         self.slots.insert(id, Slot { key, stage, ledger, unused: None, is_trimmed: false });
         id
@@ -273,22 +283,30 @@ impl Shelf {
         self.unused.insert((order, id));
         self.retained += retained;
         let (key, stage) = (slot.key.clone(), std::mem::discriminant(&slot.stage));
-        let is_alike = |other: &u64| self.slots.get(other).is_some_and(|slot| std::mem::discriminant(&slot.stage) == stage);
-        let mut alike: Vec<u64> =
-            self.keys.get(&key).map(|of_key| of_key.unused.iter().copied().filter(is_alike).collect()).unwrap_or_default();
+        let is_alike = |other: &u64| {
+            self.slots.get(other).is_some_and(|slot| std::mem::discriminant(&slot.stage) == stage)
+        };
+        let mut alike: Vec<u64> = self
+            .keys
+            .get(&key)
+            .map(|of_key| of_key.unused.iter().copied().filter(is_alike).collect())
+            .unwrap_or_default();
         alike.sort_unstable_by_key(|id| self.slots.get(id).and_then(|slot| slot.unused));
         let oldest_of_key = alike.first().copied().filter(|_| alike.len() > PER_KEY);
-        let oldest = self.unused.first().map(|(_, id)| *id).filter(|_| self.unused.len() > CAPACITY);
+        let oldest =
+            self.unused.first().map(|(_, id)| *id).filter(|_| self.unused.len() > CAPACITY);
         match (oldest_of_key, alike.get(1)) {
-            (Some(older), Some(&newer)) if stage == std::mem::discriminant(&Stage::Past) => self.merge(older, newer),
+            (Some(older), Some(&newer)) if stage == std::mem::discriminant(&Stage::Past) => {
+                self.merge(older, newer)
+            }
             (Some(id), _) => self.throw(id),
             (None, _) => oldest.into_iter().for_each(|id| self.throw(id)),
         }
         self.bound_retained();
     }
 
-    /// Puts what the clients of two ledgers may hold into one. Their clients were told to list again, so that no watch goes on
-    /// from either.
+    /// Puts what the clients of two ledgers may hold into one. Their clients were told to list
+    /// again, so that no watch goes on from either.
     fn merge(&mut self, older: u64, newer: u64) {
         let Some(into) = self.slots.get(&newer).map(|slot| slot.ledger.clone()) else { return };
         let Some(from) = self.slots.get(&older).map(|slot| slot.ledger.clone()) else { return };
@@ -317,12 +335,14 @@ impl Shelf {
         for (_, id) in self.unused.iter().rev() {
             let Some(slot) = self.slots.get_mut(id) else { continue };
             let Some((_, retained)) = &mut slot.unused else { continue };
-            // The one that was given back last is kept whatever its size: its client is about to come.
+            // The one that was given back last is kept whatever its size: its client is about to
+            // come.
             if !slot.is_trimmed && (kept + due == 0 || kept + *retained <= self.max_retained) {
                 kept += *retained;
                 continue;
             }
-            // Without what is due its client would be told to list again, and find others in its way once more.
+            // Without what is due its client would be told to list again, and find others in its
+            // way once more.
             if !slot.is_trimmed {
                 *retained = lock(&slot.ledger).keep_what_is_due();
                 slot.is_trimmed = true;
@@ -338,7 +358,10 @@ impl Shelf {
 
     /// Takes a ledger that no stream uses off the list of these.
     fn take_unused(&mut self, id: u64) {
-        let Some((order, retained)) = self.slots.get_mut(&id).and_then(|slot| slot.unused.take()) else { return };
+        let Some((order, retained)) = self.slots.get_mut(&id).and_then(|slot| slot.unused.take())
+        else {
+            return;
+        };
         self.unused.remove(&(order, id));
         self.retained -= retained;
         if let Some(of_key) = self.of_key(id) {
@@ -354,7 +377,11 @@ impl Shelf {
             let reach = lock(&ledger).reach();
             self.doubt(key.clone(), reach);
         }
-        if self.keys.get(&key).is_some_and(|of_key| of_key.used.is_empty() && of_key.unused.is_empty()) {
+        if self
+            .keys
+            .get(&key)
+            .is_some_and(|of_key| of_key.used.is_empty() && of_key.unused.is_empty())
+        {
             self.keys.remove(&key);
         }
     }
@@ -389,8 +416,8 @@ impl Shelf {
         }
     }
 
-    /// A client is told to list again because no ledger was found for its watch from `start` on. Unless it is one that was told
-    /// so before, it may hold anything.
+    /// A client is told to list again because no ledger was found for its watch from `start` on.
+    /// Unless it is one that was told so before, it may hold anything.
     pub(crate) fn expired(&mut self, key: &Key, start: Version) {
         let (ledgers, _) = self.compared(key);
         let is_known = ledgers.iter().any(|(slot, _)| {
@@ -407,7 +434,8 @@ impl Shelf {
         self.doubts.get(key).map_or(self.doubt_of_any, |doubt| doubt.version)
     }
 
-    /// The ledgers of a key, the latest last: all that no stream uses, and of those in use the latest. True: there are more.
+    /// The ledgers of a key, the latest last: all that no stream uses, and of those in use the
+    /// latest. True: there are more.
     fn compared(&self, key: &Key) -> (Vec<(&Slot, u64)>, bool) {
         let Some(of_key) = self.keys.get(key) else { return (Vec::new(), false) };
         let used = of_key.used.iter().rev().take(MAX_COMPARED);
@@ -421,20 +449,27 @@ impl Shelf {
     pub(crate) fn before(&self, key: &Key) -> Before {
         let (slots, anything) = self.compared(key);
         // The pages of a list are nothing to a client before the last one.
-        let ledgers = slots.iter().filter(|(slot, _)| !matches!(slot.stage, Stage::Page(_))).map(|(slot, _)| slot.ledger.clone());
+        let ledgers = slots
+            .iter()
+            .filter(|(slot, _)| !matches!(slot.stage, Stage::Page(_)))
+            .map(|(slot, _)| slot.ledger.clone());
         let is_new = !self.keys.contains_key(key);
         Before { ledgers: ledgers.collect(), doubt: self.doubt_of(key), anything, is_new }
     }
 
-    /// The ledger of the pages before the one that `token` asks for. A page may be asked for again, so that it is a copy, unless
-    /// the list is so long that copies would take more time than its items. Where another client reads the same pages a copy
-    /// knows only what the two agree on.
+    /// The ledger of the pages before the one that `token` asks for. A page may be asked for again,
+    /// so that it is a copy, unless the list is so long that copies would take more time than
+    /// its items. Where another client reads the same pages a copy knows only what the two
+    /// agree on.
     pub(crate) fn page(shelf: &Arc<Mutex<Shelf>>, key: &Key, token: &str) -> Option<Lease> {
         let mut guard = lock_shelf(shelf);
         let (slots, _) = guard.compared(key);
         let is_it = |slot: &Slot| matches!(&slot.stage, Stage::Page(own) if own == token);
-        let found: Vec<(Shared, u64, bool)> =
-            slots.into_iter().filter(|(slot, _)| is_it(slot)).map(|(slot, id)| (slot.ledger.clone(), id, slot.unused.is_some())).collect();
+        let found: Vec<(Shared, u64, bool)> = slots
+            .into_iter()
+            .filter(|(slot, _)| is_it(slot))
+            .map(|(slot, id)| (slot.ledger.clone(), id, slot.unused.is_some()))
+            .collect();
         let ((ledger, id, is_unused), others) = found.split_last()?;
         if others.is_empty() && *is_unused && lock(ledger).len() > MAX_COPIED {
             guard.take_unused(*id);
@@ -454,26 +489,37 @@ impl Shelf {
 
     /// The ledger for a watch that begins at `start`, if its past was seen.
     ///
-    /// Several clients may have the same past, and which of them this is cannot be told. If only one ledger fits it is the
-    /// one. If several do, a copy is made that knows only what they agree on, and each stays for its own client. Where the
-    /// client's own ledger may be one that was thrown away, or the only one that fits is in use, nothing is known.
+    /// Several clients may have the same past, and which of them this is cannot be told. If only
+    /// one ledger fits it is the one. If several do, a copy is made that knows only what they
+    /// agree on, and each stays for its own client. Where the client's own ledger may be one
+    /// that was thrown away, or the only one that fits is in use, nothing is known.
     ///
-    /// Of the other ledgers those count too whose clients were told to list again: one that has not heard it comes back.
+    /// Of the other ledgers those count too whose clients were told to list again: one that has not
+    /// heard it comes back.
     pub(crate) fn resume(shelf: &Arc<Mutex<Shelf>>, key: &Key, start: Version) -> Option<Lease> {
         let mut guard = lock_shelf(shelf);
         let (slots, are_more) = guard.compared(key);
         let fits = |slot: &Slot| {
             let ledger = lock(&slot.ledger);
-            matches!(slot.stage, Stage::Ready | Stage::Past) && ledger.floor.is_covered_by(start) && start.is_covered_by(ledger.high)
+            matches!(slot.stage, Stage::Ready | Stage::Past)
+                && ledger.floor.is_covered_by(start)
+                && start.is_covered_by(ledger.high)
         };
-        // One whose initial events never ended keeps what it was given, and may come back at any of these versions.
-        let is_unfinished = |slot: &Slot| slot.stage == Stage::Initial && start.is_covered_by(lock(&slot.ledger).reach());
+        // One whose initial events never ended keeps what it was given, and may come back at any of
+        // these versions.
+        let is_unfinished = |slot: &Slot| {
+            slot.stage == Stage::Initial && start.is_covered_by(lock(&slot.ledger).reach())
+        };
         let are_unfinished = slots.iter().any(|(slot, _)| is_unfinished(slot));
-        let candidates: Vec<(&Slot, u64)> = slots.into_iter().filter(|(slot, _)| fits(slot)).collect();
+        let candidates: Vec<(&Slot, u64)> =
+            slots.into_iter().filter(|(slot, _)| fits(slot)).collect();
         let mut ready = candidates.iter().rev().filter(|(slot, _)| slot.stage == Stage::Ready);
         let unused = ready.clone().find(|(slot, _)| slot.unused.is_some());
         let &(own, id) = unused.or_else(|| ready.next())?;
-        let is_doubtful = unused.is_none() || are_more || are_unfinished || start.is_covered_by(guard.doubt_of(key));
+        let is_doubtful = unused.is_none()
+            || are_more
+            || are_unfinished
+            || start.is_covered_by(guard.doubt_of(key));
         let ledger = own.ledger.clone();
         let began_in_doubt = std::mem::take(&mut lock(&ledger).began_in_doubt);
         if candidates.len() == 1 && !is_doubtful {

@@ -36,7 +36,9 @@ pub(crate) fn data(object: &[u8], encoding: Encoding) -> Option<HashMap<String, 
             let map: JsonConfigMap = read_json(object)?;
             Some(map.data)
         }
-        Encoding::Protobuf => Some(entries(<ProtobufConfigMap as prost::Message>::decode(object).ok()?.data)),
+        Encoding::Protobuf => {
+            Some(entries(<ProtobufConfigMap as prost::Message>::decode(object).ok()?.data))
+        }
     }
 }
 
@@ -56,9 +58,18 @@ mod tests {
     fn only_requests_that_may_show_it_matter() {
         let of = |namespace: Option<&str>, field: &str| {
             let fields = [field.to_owned()].into_iter().filter(|field| !field.is_empty()).collect();
-            may_be_in(&Selection { namespace: namespace.map(str::to_owned), fields, ..Selection::default() })
+            may_be_in(&Selection {
+                namespace: namespace.map(str::to_owned),
+                fields,
+                ..Selection::default()
+            })
         };
-        assert!(of(None, "") && of(Some("kube-system"), "") && of(None, "metadata.name=yurt-hub-cfg") && may_be_in(&selection()));
+        assert!(
+            of(None, "")
+                && of(Some("kube-system"), "")
+                && of(None, "metadata.name=yurt-hub-cfg")
+                && may_be_in(&selection())
+        );
         assert!(!of(Some("shop"), "") && !of(Some("kube-system"), "metadata.name=kube-proxy"));
     }
 }

@@ -1,7 +1,8 @@
 //! EndpointSlice, `discovery.k8s.io` v1 and v1beta1.
 //!
-//! Protobuf numbers (wire 2): EndpointSlice 1 metadata, 2 endpoints, 4 addressType; Endpoint v1: 2 conditions
-//! {1 ready, 2 serving, 3 terminating}, 6 nodeName, 7 zone; v1beta1: 5 topology, 7 hints. The meaning of 7 and the place of the node depend on the version, never on the bytes.
+//! Protobuf numbers (wire 2): EndpointSlice 1 metadata, 2 endpoints, 4 addressType; Endpoint v1: 2
+//! conditions {1 ready, 2 serving, 3 terminating}, 6 nodeName, 7 zone; v1beta1: 5 topology, 7
+//! hints. The meaning of 7 and the place of the node depend on the version, never on the bytes.
 
 use super::SubjectKind;
 use super::metadata::{is_map_entry_for, outline_metadata};
@@ -16,30 +17,38 @@ use crate::wire::protobuf::{Fields, last_string};
 pub(crate) const HOSTNAME: &str = "kubernetes.io/hostname";
 
 const ENDPOINT: Shape = Shape::object(id::ENDPOINT, &[("nodeName", Shape::leaf(id::NODE))]);
-const ENDPOINT_BETA: Shape =
-    Shape::object(id::ENDPOINT, &[("topology", Shape::object(id::TOPOLOGY, &[(HOSTNAME, Shape::leaf(id::NODE))]))]);
+const ENDPOINT_BETA: Shape = Shape::object(
+    id::ENDPOINT,
+    &[("topology", Shape::object(id::TOPOLOGY, &[(HOSTNAME, Shape::leaf(id::NODE))]))],
+);
 
 pub(super) const SHAPE: Shape = object!("endpoints": Shape::array(id::ENDPOINTS, &ENDPOINT));
-pub(super) const SHAPE_BETA: Shape = object!("endpoints": Shape::array(id::ENDPOINTS, &ENDPOINT_BETA));
+pub(super) const SHAPE_BETA: Shape =
+    object!("endpoints": Shape::array(id::ENDPOINTS, &ENDPOINT_BETA));
 
 /// The same with what ladders ask for.
 const CONDITIONS: (&str, Shape) = (
     "conditions",
     Shape::object(
         id::CONDITIONS,
-        &[("ready", Shape::leaf(id::READY)), ("serving", Shape::leaf(id::SERVING)), ("terminating", Shape::leaf(id::TERMINATING))],
+        &[
+            ("ready", Shape::leaf(id::READY)),
+            ("serving", Shape::leaf(id::SERVING)),
+            ("terminating", Shape::leaf(id::TERMINATING)),
+        ],
     ),
 );
-const JUDGED: Shape = Shape::object(id::ENDPOINT, &[("nodeName", Shape::leaf(id::NODE)), CONDITIONS]);
-const JUDGED_BETA: Shape =
-    Shape::object(id::ENDPOINT, &[("topology", Shape::object(id::TOPOLOGY, &[(HOSTNAME, Shape::leaf(id::NODE))])), CONDITIONS]);
-pub(super) const LADDER_SHAPE: Shape =
-    object!("addressType": Shape::leaf(id::ADDRESS_TYPE), "endpoints": Shape::array(id::ENDPOINTS, &JUDGED));
-pub(super) const LADDER_SHAPE_BETA: Shape =
-    object!("addressType": Shape::leaf(id::ADDRESS_TYPE), "endpoints": Shape::array(id::ENDPOINTS, &JUDGED_BETA));
+const JUDGED: Shape =
+    Shape::object(id::ENDPOINT, &[("nodeName", Shape::leaf(id::NODE)), CONDITIONS]);
+const JUDGED_BETA: Shape = Shape::object(
+    id::ENDPOINT,
+    &[("topology", Shape::object(id::TOPOLOGY, &[(HOSTNAME, Shape::leaf(id::NODE))])), CONDITIONS],
+);
+pub(super) const LADDER_SHAPE: Shape = object!("addressType": Shape::leaf(id::ADDRESS_TYPE), "endpoints": Shape::array(id::ENDPOINTS, &JUDGED));
+pub(super) const LADDER_SHAPE_BETA: Shape = object!("addressType": Shape::leaf(id::ADDRESS_TYPE), "endpoints": Shape::array(id::ENDPOINTS, &JUDGED_BETA));
 
-/// Reads the marks of a JSON slice. Every array under a repeated `endpoints` key is read, since which of them counts
-/// depends on the decoder.
+/// Reads the marks of a JSON slice. Every array under a repeated `endpoints` key is read, since
+/// which of them counts depends on the decoder.
 pub(crate) fn outline_json(buf: &[u8], marks: &[Mark], outline: &mut Outline) -> Result<(), Fault> {
     let mut node = None;
     let mut conditions = [None; 3];
@@ -55,7 +64,9 @@ pub(crate) fn outline_json(buf: &[u8], marks: &[Mark], outline: &mut Outline) ->
                 outline.push(mark.span, node.take(), Condition::of(ready, serving, terminating))?;
             }
             id::CONDITIONS => expect(buf, mark.span, b'{', "expected an object as conditions")?,
-            id::READY | id::SERVING | id::TERMINATING => conditions[usize::from(mark.id - id::READY)] = truth(buf, mark.span),
+            id::READY | id::SERVING | id::TERMINATING => {
+                conditions[usize::from(mark.id - id::READY)] = truth(buf, mark.span)
+            }
             id::ENDPOINTS => {
                 expect(buf, mark.span, b'[', "expected an array of endpoints")?;
                 outline.arrays.push((array, outline.endpoints.len()));
@@ -68,7 +79,12 @@ pub(crate) fn outline_json(buf: &[u8], marks: &[Mark], outline: &mut Outline) ->
 }
 
 /// Reads a protobuf slice that lies at `object` in `buf`.
-pub(crate) fn outline_protobuf(buf: &[u8], object: Span, kind: SubjectKind, outline: &mut Outline) -> Result<(), Fault> {
+pub(crate) fn outline_protobuf(
+    buf: &[u8],
+    object: Span,
+    kind: SubjectKind,
+    outline: &mut Outline,
+) -> Result<(), Fault> {
     let beta = kind == SubjectKind::EndpointSliceBeta;
     let mut fields = Fields::new(buf, object);
     loop {
@@ -91,8 +107,10 @@ pub(crate) fn outline_protobuf(buf: &[u8], object: Span, kind: SubjectKind, outl
                 }
             }
         };
-        let node = if beta { node_of_topology(buf, content)? } else { last_string(buf, content, 6)? };
-        let condition = if outline.wants_conditions() { condition(buf, content)? } else { Condition::Ready };
+        let node =
+            if beta { node_of_topology(buf, content)? } else { last_string(buf, content, 6)? };
+        let condition =
+            if outline.wants_conditions() { condition(buf, content)? } else { Condition::Ready };
         outline.push(record, node, condition)?;
     }
     outline.arrays.push((0, outline.endpoints.len()));

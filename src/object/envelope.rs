@@ -1,4 +1,5 @@
-//! What stands around a protobuf object: `k8s\0` and runtime.Unknown, and in a watch the event around that (wire 1.2, 2).
+//! What stands around a protobuf object: `k8s\0` and runtime.Unknown, and in a watch the event
+//! around that (wire 1.2, 2).
 
 use crate::error::Fault;
 use crate::wire::Span;
@@ -16,7 +17,8 @@ pub(crate) struct TypeMeta {
 }
 
 impl TypeMeta {
-    /// Reads runtime.TypeMeta: 1 apiVersion, 2 kind. One that is given again is merged into the first.
+    /// Reads runtime.TypeMeta: 1 apiVersion, 2 kind. One that is given again is merged into the
+    /// first.
     pub(crate) fn read(mut self, buf: &[u8], content: Span) -> Result<TypeMeta, Fault> {
         let mut fields = Fields::new(buf, content);
         while let Some(field) = fields.next()? {
@@ -86,7 +88,13 @@ impl Enveloped {
 
     fn empty() -> Enveloped {
         let nowhere = Enclosure { length: Span::default(), body: Span::default(), fixed: false };
-        Enveloped { event: Span::default(), type_meta: TypeMeta::default(), object: Span::default(), around: [nowhere; 4], depth: 0 }
+        Enveloped {
+            event: Span::default(),
+            type_meta: TypeMeta::default(),
+            object: Span::default(),
+            around: [nowhere; 4],
+            depth: 0,
+        }
     }
 
     fn enclose(&mut self, length: Span, body: Span, fixed: bool) {
@@ -117,7 +125,8 @@ impl Enveloped {
     }
 }
 
-/// Remembers a field that carries the object. A second one would win in some decoders and be merged in others.
+/// Remembers a field that carries the object. A second one would win in some decoders and be merged
+/// in others.
 fn once(place: &mut Option<Field>, field: Field) -> Result<(), Fault> {
     field.len_delimited()?;
     if place.replace(field).is_some() {

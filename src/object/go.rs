@@ -1,5 +1,6 @@
-//! Facts in JSON, read as Go reads them: what is given twice is merged field by field, a null leaves a string or a struct as
-//! it was and empties a map or a slice, keys are case-sensitive, and what is wrong with UTF-8 becomes U+FFFD.
+//! Facts in JSON, read as Go reads them: what is given twice is merged field by field, a null
+//! leaves a string or a struct as it was and empties a map or a slice, keys are case-sensitive, and
+//! what is wrong with UTF-8 becomes U+FFFD.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,7 +23,9 @@ pub(super) fn read_json<T: Go>(object: &[u8]) -> Option<T> {
         value.read(&mut json).and_then(|()| json.end()).ok().map(|()| value)
     };
     match std::str::from_utf8(object) {
-        Ok(text) => read(text.as_bytes()).or_else(|| read(without_lone_surrogates(text)?.as_bytes())),
+        Ok(text) => {
+            read(text.as_bytes()).or_else(|| read(without_lone_surrogates(text)?.as_bytes()))
+        }
         Err(_) => {
             let text = String::from_utf8_lossy(object);
             read(text.as_bytes()).or_else(|| read(without_lone_surrogates(&text)?.as_bytes()))
@@ -54,7 +57,8 @@ impl Go for String {
 impl Go for HashMap<String, String> {
     fn read<'de, D: Deserializer<'de>>(&mut self, json: D) -> Result<(), D::Error> {
         match Option::<HashMap<String, Option<String>>>::deserialize(json)? {
-            Some(entries) => self.extend(entries.into_iter().map(|(key, value)| (key, value.unwrap_or_default()))),
+            Some(entries) => self
+                .extend(entries.into_iter().map(|(key, value)| (key, value.unwrap_or_default()))),
             None => self.clear(),
         }
         Ok(())
@@ -176,7 +180,11 @@ mod tests {
         assert_eq!(outer.inner.text, "a");
         let mut map: Vec<_> = outer.inner.map.into_iter().collect();
         map.sort();
-        assert_eq!(map, [("x", "1"), ("y", "3"), ("z", "")].map(|(key, value)| (key.to_owned(), value.to_owned())));
+        assert_eq!(
+            map,
+            [("x", "1"), ("y", "3"), ("z", "")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        );
         assert!(outer.given.is_none());
     }
 
@@ -191,11 +199,21 @@ mod tests {
 
     #[test]
     fn other_types_are_refused_and_other_keys_are_not_looked_at() {
-        for text in [r#"{"inner":[]}"#, r#"{"inner":{"text":1}}"#, r#"{"inner":{"map":{"x":1}}}"#, r#"{"list":{}}"#, "[]", "{", "{} x"] {
+        for text in [
+            r#"{"inner":[]}"#,
+            r#"{"inner":{"text":1}}"#,
+            r#"{"inner":{"map":{"x":1}}}"#,
+            r#"{"list":{}}"#,
+            "[]",
+            "{",
+            "{} x",
+        ] {
             assert!(read(text).is_none(), "{text}");
         }
         assert_eq!(read(r#"{"Inner":{"text":"a"},"inner":{"TEXT":"b"}}"#).unwrap().inner.text, "");
-        let surrogate = |text: &str| read(&format!(r#"{{"inner":{{"text":"{text}"}}}}"#)).map(|outer| outer.inner.text);
+        let surrogate = |text: &str| {
+            read(&format!(r#"{{"inner":{{"text":"{text}"}}}}"#)).map(|outer| outer.inner.text)
+        };
         for (text, expected) in [
             (r"a\ud800b", "a\u{fffd}b"),
             (r"\udc00", "\u{fffd}"),

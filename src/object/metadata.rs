@@ -1,7 +1,7 @@
 //! ObjectMeta: as spans for what is rewritten, as values for facts.
 //!
-//! Protobuf numbers (wire 2): 1 name, 3 namespace, 6 resourceVersion, 7 generation, 11 labels, 12 annotations,
-//! 17 managedFields. Maps are repeated entries {1 key, 2 value}.
+//! Protobuf numbers (wire 2): 1 name, 3 namespace, 6 resourceVersion, 7 generation, 11 labels, 12
+//! annotations, 17 managedFields. Maps are repeated entries {1 key, 2 value}.
 
 use std::collections::HashMap;
 
@@ -12,8 +12,13 @@ use crate::wire::Span;
 use crate::wire::encoding::Encoding;
 use crate::wire::protobuf::{Field, Fields};
 
-/// Reads the metadata that is `metadata` into `outline`. Called again for a repeated field, as decoders merge the two.
-pub(super) fn outline_metadata(buf: &[u8], metadata: &Field, outline: &mut Outline) -> Result<(), Fault> {
+/// Reads the metadata that is `metadata` into `outline`. Called again for a repeated field, as
+/// decoders merge the two.
+pub(super) fn outline_metadata(
+    buf: &[u8],
+    metadata: &Field,
+    outline: &mut Outline,
+) -> Result<(), Fault> {
     let content = metadata.len_delimited()?;
     outline.silent.push(metadata.length());
     let mut fields = Fields::new(buf, content);
@@ -23,16 +28,27 @@ pub(super) fn outline_metadata(buf: &[u8], metadata: &Field, outline: &mut Outli
             3 => outline.namespace = Some(field.len_delimited()?),
             6 => {
                 let text = field.len_delimited()?;
-                outline.version = Some(VersionPlace { text, lengths: Some((field.length(), metadata.length(), content)) });
+                outline.version = Some(VersionPlace {
+                    text,
+                    lengths: Some((field.length(), metadata.length(), content)),
+                });
                 outline.silent.push(field.record());
             }
             7 | 17 => outline.silent.push(field.record()),
             11 => {
-                if let Some(value) = is_map_entry_for(buf, field.len_delimited()?, SERVICE_NAME_LABEL.as_bytes())? {
+                if let Some(value) =
+                    is_map_entry_for(buf, field.len_delimited()?, SERVICE_NAME_LABEL.as_bytes())?
+                {
                     outline.service_name = Some(value);
                 }
             }
-            12 if is_map_entry_for(buf, field.len_delimited()?, LAST_CHANGE_ANNOTATION.as_bytes())?.is_some() => {
+            12 if is_map_entry_for(
+                buf,
+                field.len_delimited()?,
+                LAST_CHANGE_ANNOTATION.as_bytes(),
+            )?
+            .is_some() =>
+            {
                 outline.silent.push(field.record());
             }
             _ => {}
@@ -74,8 +90,16 @@ impl Metadata {
         match encoding {
             Encoding::Json => {
                 let object: JsonObject = read_json(object)?;
-                let JsonMetadata { name, namespace, resource_version, labels, annotations } = object.metadata?;
-                Some(Metadata { name, namespace, resource_version, labels, annotations, kind: object.kind })
+                let JsonMetadata { name, namespace, resource_version, labels, annotations } =
+                    object.metadata?;
+                Some(Metadata {
+                    name,
+                    namespace,
+                    resource_version,
+                    labels,
+                    annotations,
+                    kind: object.kind,
+                })
             }
             Encoding::Protobuf => {
                 let metadata = <ProtobufObject as prost::Message>::decode(object).ok()?.metadata?;
@@ -110,8 +134,8 @@ struct ProtobufObject {
     metadata: Option<ProtobufMetadata>,
 }
 
-/// Strings as bytes: the API server's decoder does not look at UTF-8, and a text that is wrong there must not hide the
-/// rest.
+/// Strings as bytes: the API server's decoder does not look at UTF-8, and a text that is wrong
+/// there must not hide the rest.
 #[derive(prost::Message)]
 struct ProtobufMetadata {
     #[prost(bytes = "vec", tag = "1")]
@@ -135,7 +159,8 @@ pub(super) struct Entry {
 }
 
 fn text(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 pub(super) fn entries(entries: Vec<Entry>) -> HashMap<String, String> {

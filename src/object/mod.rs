@@ -82,17 +82,26 @@ impl SubjectKind {
     /// What to find in one JSON watch event of the kind.
     pub(crate) const fn event_shape(self, ladders: bool) -> Shape {
         match (self, ladders) {
-            (SubjectKind::EndpointSlice, false) => Shape::object(0, outline::event![endpoint_slice::SHAPE]),
-            (SubjectKind::EndpointSlice, true) => Shape::object(0, outline::event![endpoint_slice::LADDER_SHAPE]),
-            (SubjectKind::EndpointSliceBeta, false) => Shape::object(0, outline::event![endpoint_slice::SHAPE_BETA]),
-            (SubjectKind::EndpointSliceBeta, true) => Shape::object(0, outline::event![endpoint_slice::LADDER_SHAPE_BETA]),
+            (SubjectKind::EndpointSlice, false) => {
+                Shape::object(0, outline::event![endpoint_slice::SHAPE])
+            }
+            (SubjectKind::EndpointSlice, true) => {
+                Shape::object(0, outline::event![endpoint_slice::LADDER_SHAPE])
+            }
+            (SubjectKind::EndpointSliceBeta, false) => {
+                Shape::object(0, outline::event![endpoint_slice::SHAPE_BETA])
+            }
+            (SubjectKind::EndpointSliceBeta, true) => {
+                Shape::object(0, outline::event![endpoint_slice::LADDER_SHAPE_BETA])
+            }
             (SubjectKind::Endpoints, _) => Shape::object(0, outline::event![endpoints::SHAPE]),
             (SubjectKind::Service, _) => Shape::object(0, outline::event![service::SHAPE]),
         }
     }
 }
 
-/// Reads one whole object, as it stands in a list or an event, into `outline`. `scanner` is one for the kind's shape.
+/// Reads one whole object, as it stands in a list or an event, into `outline`. `scanner` is one for
+/// the kind's shape.
 pub(crate) fn outline_object(
     kind: SubjectKind,
     scanner: &mut Scanner,
@@ -112,25 +121,41 @@ pub(crate) fn outline_object(
 }
 
 /// Reads the marks of a JSON object into `outline`.
-pub(crate) fn outline_json(kind: SubjectKind, buf: &[u8], marks: &[Mark], outline: &mut Outline) -> Result<(), Fault> {
+pub(crate) fn outline_json(
+    kind: SubjectKind,
+    buf: &[u8],
+    marks: &[Mark],
+    outline: &mut Outline,
+) -> Result<(), Fault> {
     match kind {
-        SubjectKind::EndpointSlice | SubjectKind::EndpointSliceBeta => endpoint_slice::outline_json(buf, marks, outline),
+        SubjectKind::EndpointSlice | SubjectKind::EndpointSliceBeta => {
+            endpoint_slice::outline_json(buf, marks, outline)
+        }
         SubjectKind::Endpoints => endpoints::outline_json(buf, marks, outline),
         SubjectKind::Service => service::outline_json(buf, marks, outline),
     }
 }
 
 /// Reads the protobuf object that lies at `object` in `buf` into `outline`.
-pub(crate) fn outline_protobuf(kind: SubjectKind, buf: &[u8], object: Span, outline: &mut Outline) -> Result<(), Fault> {
+pub(crate) fn outline_protobuf(
+    kind: SubjectKind,
+    buf: &[u8],
+    object: Span,
+    outline: &mut Outline,
+) -> Result<(), Fault> {
     match kind {
-        SubjectKind::EndpointSlice | SubjectKind::EndpointSliceBeta => endpoint_slice::outline_protobuf(buf, object, kind, outline),
+        SubjectKind::EndpointSlice | SubjectKind::EndpointSliceBeta => {
+            endpoint_slice::outline_protobuf(buf, object, kind, outline)
+        }
         SubjectKind::Endpoints => endpoints::outline_protobuf(buf, object, outline),
         SubjectKind::Service => service::outline_protobuf(buf, object, outline),
     }
 }
 
 /// The kinds that teach the [`Cluster`](crate::Cluster) something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[non_exhaustive]
 pub enum FactKind {
     /// core `v1`: its topology annotation.
@@ -143,13 +168,20 @@ pub enum FactKind {
     NodePool,
     /// `apps.openyurt.io`, any version: `.nodes[].name`, its pool in label `openyurt.io/pool-name`.
     NodeBucket,
-    /// core `v1`: only `kube-system/yurt-hub-cfg`, whose `data` says which clients get which rewrites.
+    /// core `v1`: only `kube-system/yurt-hub-cfg`, whose `data` says which clients get which
+    /// rewrites.
     ConfigMap,
 }
 
 impl FactKind {
-    pub(crate) const ALL: [FactKind; 6] =
-        [FactKind::Service, FactKind::Node, FactKind::CiliumNode, FactKind::NodePool, FactKind::NodeBucket, FactKind::ConfigMap];
+    pub(crate) const ALL: [FactKind; 6] = [
+        FactKind::Service,
+        FactKind::Node,
+        FactKind::CiliumNode,
+        FactKind::NodePool,
+        FactKind::NodeBucket,
+        FactKind::ConfigMap,
+    ];
 
     /// The kind as its objects say it.
     pub const fn kind(self) -> &'static str {
@@ -172,7 +204,9 @@ impl FactKind {
             FactKind::NodePool => "/apis/apps.openyurt.io/v1beta2/nodepools",
             FactKind::NodeBucket => "/apis/apps.openyurt.io/v1alpha1/nodebuckets",
             // A list, so that an answer says too that there is none.
-            FactKind::ConfigMap => "/api/v1/namespaces/kube-system/configmaps?fieldSelector=metadata.name%3Dyurt-hub-cfg",
+            FactKind::ConfigMap => {
+                "/api/v1/namespaces/kube-system/configmaps?fieldSelector=metadata.name%3Dyurt-hub-cfg"
+            }
         }
     }
 

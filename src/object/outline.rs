@@ -8,7 +8,8 @@ use crate::wire::Span;
 use crate::wire::json::{Mark, Shape};
 use crate::wire::text::{has_backslash, unescape};
 
-/// Numbers under which the shapes of this room report values. [`Outline::header_mark`] reads those of the header.
+/// Numbers under which the shapes of this room report values. [`Outline::header_mark`] reads those
+/// of the header.
 pub(super) mod id {
     pub(crate) const EVENT_TYPE: u8 = 1;
     pub(crate) const OBJECT: u8 = 2;
@@ -52,7 +53,8 @@ pub(crate) fn name_in(buf: &[u8], marks: &[Mark]) -> Option<Box<str>> {
 /// The members of a JSON watch event whose object has the given shape.
 macro_rules! event {
     ($object:expr) => {{
-        const MEMBERS: &[(&str, $crate::wire::json::Shape)] = &[("type", $crate::object::outline::EVENT_TYPE), ("object", $object)];
+        const MEMBERS: &[(&str, $crate::wire::json::Shape)] =
+            &[("type", $crate::object::outline::EVENT_TYPE), ("object", $object)];
         MEMBERS
     }};
 }
@@ -74,11 +76,12 @@ pub(crate) const EVENT_TYPE: Shape = Shape::leaf(id::EVENT_TYPE);
 pub(crate) const EVENT_SHAPE: Shape = Shape::object(0, event![OBJECT]);
 const OBJECT: Shape = Shape::leaf(id::OBJECT);
 
-/// Type and object of the watch event in `buf`, read by [`EVENT_SHAPE`] or a subject's event shape. Of two types the last
-/// counts, but a null leaves the one before; of two objects one decoder takes the last and another both, so that they are
-/// refused, as in protobuf.
+/// Type and object of the watch event in `buf`, read by [`EVENT_SHAPE`] or a subject's event shape.
+/// Of two types the last counts, but a null leaves the one before; of two objects one decoder takes
+/// the last and another both, so that they are refused, as in protobuf.
 pub(crate) fn event_parts(buf: &[u8], marks: &[Mark]) -> Result<(Span, Span), Fault> {
-    let given = |wanted: u8| marks.iter().rev().filter(move |mark| mark.id == wanted).map(|mark| mark.span);
+    let given =
+        |wanted: u8| marks.iter().rev().filter(move |mark| mark.id == wanted).map(|mark| mark.span);
     let (mut types, mut objects) = (given(id::EVENT_TYPE), given(id::OBJECT));
     let event = types.clone().find(|&span| !is_null(buf, span)).or(types.next());
     let (Some(event), Some(object)) = (event, objects.next()) else {
@@ -121,7 +124,8 @@ pub(crate) struct Subset {
     pub(crate) arrays: (usize, usize),
 }
 
-/// Where things are in one object. Reused from object to object, so that reading one allocates nothing.
+/// Where things are in one object. Reused from object to object, so that reading one allocates
+/// nothing.
 #[derive(Debug)]
 pub(crate) struct Outline {
     json: bool,
@@ -142,8 +146,9 @@ pub(crate) struct Outline {
     pub(crate) listen: Option<Span>,
     /// Its annotation `svc.openyurt.io/discard`.
     pub(crate) discard: Option<Span>,
-    /// Parts that say nothing to a proxy, in the order they stand: resourceVersion, generation, managedFields, the time of
-    /// the last change that led to it. In protobuf also the length of the metadata they are in.
+    /// Parts that say nothing to a proxy, in the order they stand: resourceVersion, generation,
+    /// managedFields, the time of the last change that led to it. In protobuf also the length
+    /// of the metadata they are in.
     pub(crate) silent: Vec<Span>,
     /// All endpoints, in the order they stand.
     pub(crate) endpoints: Vec<Endpoint>,
@@ -156,7 +161,8 @@ pub(crate) struct Outline {
 }
 
 impl Outline {
-    /// An outline for objects of at most so many endpoints and subsets, with their conditions or without.
+    /// An outline for objects of at most so many endpoints and subsets, with their conditions or
+    /// without.
     pub(crate) fn new(max_endpoints: usize, conditions: bool) -> Outline {
         Outline {
             json: false,
@@ -182,7 +188,12 @@ impl Outline {
 
     /// One more endpoint.
     #[inline(always)]
-    pub(super) fn push(&mut self, span: Span, node: Option<Span>, condition: Condition) -> Result<(), Fault> {
+    pub(super) fn push(
+        &mut self,
+        span: Span,
+        node: Option<Span>,
+        condition: Condition,
+    ) -> Result<(), Fault> {
         self.check_count(span)?;
         self.endpoints.push(Endpoint { span, node, condition });
         Ok(())
@@ -198,7 +209,11 @@ impl Outline {
     #[inline(always)]
     fn check_count(&self, next: Span) -> Result<(), Fault> {
         let count = self.endpoints.len() + self.subsets.len();
-        if count < self.max_endpoints { Ok(()) } else { Err(Fault::too_many(next.start, self.max_endpoints)) }
+        if count < self.max_endpoints {
+            Ok(())
+        } else {
+            Err(Fault::too_many(next.start, self.max_endpoints))
+        }
     }
 
     /// Forgets the object before.
@@ -228,8 +243,8 @@ impl Outline {
         self.conditions
     }
 
-    /// The text at `span`. JSON escapes are resolved; of a text that cannot be resolved Go makes one with U+FFFD in it,
-    /// which names nothing either.
+    /// The text at `span`. JSON escapes are resolved; of a text that cannot be resolved Go makes
+    /// one with U+FFFD in it, which names nothing either.
     #[inline(always)]
     pub(crate) fn text<'a>(&self, buf: &'a [u8], span: Span) -> Cow<'a, [u8]> {
         let text = span.of(buf);
@@ -249,19 +264,24 @@ impl Outline {
     pub(crate) fn object_name(&self, buf: &[u8]) -> Option<Box<str>> {
         let name = self.text(buf, self.name?);
         let namespace = self.optional_text(buf, self.namespace);
-        Some(format!("{}/{}", String::from_utf8_lossy(&namespace), String::from_utf8_lossy(&name)).into())
+        Some(
+            format!("{}/{}", String::from_utf8_lossy(&namespace), String::from_utf8_lossy(&name))
+                .into(),
+        )
     }
 
     /// Whether a subset has neither ready nor other addresses.
     pub(crate) fn has_empty_subset(&self) -> bool {
-        let empty = |subset: &Subset| self.arrays[subset.arrays.0..subset.arrays.1].iter().all(|(first, end)| first == end);
+        let empty = |subset: &Subset| {
+            self.arrays[subset.arrays.0..subset.arrays.1].iter().all(|(first, end)| first == end)
+        };
         self.subsets.iter().any(empty)
     }
 
     /// Reads a mark of the object's header; any other mark says nothing here.
     ///
-    /// Duplicates are read as Go reads them: members of a later `metadata` win one by one; a later `null` leaves a
-    /// string as it was and empties a map.
+    /// Duplicates are read as Go reads them: members of a later `metadata` win one by one; a later
+    /// `null` leaves a string as it was and empties a map.
     pub(super) fn header_mark(&mut self, buf: &[u8], mark: Mark) -> Result<(), Fault> {
         let place = match mark.id {
             id::KIND => &mut self.kind,
@@ -307,7 +327,10 @@ pub(super) const METADATA: (&str, Shape) = (
         &[
             ("name", Shape::leaf(id::NAME)),
             ("namespace", Shape::leaf(id::NAMESPACE)),
-            ("labels", Shape::object(id::LABELS, &[(SERVICE_NAME_LABEL, Shape::leaf(id::SERVICE_NAME))])),
+            (
+                "labels",
+                Shape::object(id::LABELS, &[(SERVICE_NAME_LABEL, Shape::leaf(id::SERVICE_NAME))]),
+            ),
             ("resourceVersion", Shape::leaf(id::RESOURCE_VERSION)),
             ("generation", Shape::leaf(id::SILENT)),
             ("managedFields", Shape::leaf(id::SILENT)),
@@ -346,5 +369,9 @@ pub(super) fn truth(buf: &[u8], value: Span) -> Option<bool> {
 
 /// Checks that a value is of the wanted type, which its first byte tells, or `null`.
 pub(super) fn expect(buf: &[u8], value: Span, first: u8, what: &'static str) -> Result<(), Fault> {
-    if buf[value.start] == first || is_null(buf, value) { Ok(()) } else { Err(Fault::json(value.start, what)) }
+    if buf[value.start] == first || is_null(buf, value) {
+        Ok(())
+    } else {
+        Err(Fault::json(value.start, what))
+    }
 }

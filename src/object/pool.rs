@@ -5,7 +5,8 @@ use super::go::{go_struct, read_json};
 /// Label of a NodeBucket that names its pool. A pool may have several buckets.
 const POOL_NAME_LABEL: &str = "openyurt.io/pool-name";
 
-/// `.status.nodes` of a NodePool, v1alpha1 to v1beta2 alike. `None` if the object cannot be decoded.
+/// `.status.nodes` of a NodePool, v1alpha1 to v1beta2 alike. `None` if the object cannot be
+/// decoded.
 pub(crate) fn nodes_of_pool(object: &[u8]) -> Option<Vec<String>> {
     let pool: NodePool = read_json(object)?;
     // A null is an empty string to Go, and no node has that name.
@@ -19,7 +20,9 @@ pub(crate) fn nodes_of_bucket(object: &[u8]) -> Option<Vec<String>> {
 }
 
 /// The pool that a NodeBucket belongs to.
-pub(crate) fn pool_of_bucket(labels: &std::collections::HashMap<String, String>) -> Option<&String> {
+pub(crate) fn pool_of_bucket(
+    labels: &std::collections::HashMap<String, String>,
+) -> Option<&String> {
     labels.get(POOL_NAME_LABEL).filter(|pool| !pool.is_empty())
 }
 

@@ -15,8 +15,10 @@ pub(crate) const LISTEN_ANNOTATION: &str = "nodeport.openyurt.io/listen";
 /// Says of a load balancer that it is for the cloud alone.
 pub(crate) const DISCARD_ANNOTATION: &str = "svc.openyurt.io/discard";
 
-const ANNOTATIONS: Shape =
-    Shape::object(id::ANNOTATIONS, &[(LISTEN_ANNOTATION, Shape::leaf(id::LISTEN)), (DISCARD_ANNOTATION, Shape::leaf(id::DISCARD))]);
+const ANNOTATIONS: Shape = Shape::object(
+    id::ANNOTATIONS,
+    &[(LISTEN_ANNOTATION, Shape::leaf(id::LISTEN)), (DISCARD_ANNOTATION, Shape::leaf(id::DISCARD))],
+);
 
 const METADATA: Shape = Shape::object(
     0,
@@ -32,18 +34,23 @@ const METADATA: Shape = Shape::object(
 
 const SPEC: Shape = Shape::object(id::SPEC, &[("type", Shape::leaf(id::SERVICE_TYPE))]);
 
-pub(super) const SHAPE: Shape = Shape::object(id::OBJECT, &[KIND, API_VERSION, ("metadata", METADATA), ("spec", SPEC)]);
+pub(super) const SHAPE: Shape =
+    Shape::object(id::OBJECT, &[KIND, API_VERSION, ("metadata", METADATA), ("spec", SPEC)]);
 
 /// Reads the marks of a JSON Service.
 pub(crate) fn outline_json(buf: &[u8], marks: &[Mark], outline: &mut Outline) -> Result<(), Fault> {
     for &mark in marks {
         match mark.id {
-            id::ANNOTATIONS if is_null(buf, mark.span) => (outline.listen, outline.discard) = (None, None),
+            id::ANNOTATIONS if is_null(buf, mark.span) => {
+                (outline.listen, outline.discard) = (None, None)
+            }
             id::ANNOTATIONS => expect(buf, mark.span, b'{', "expected an object as annotations")?,
             // A null in a map of strings is an empty string.
             id::LISTEN => outline.listen = Some(string(buf, mark.span)?.unwrap_or_default()),
             id::DISCARD => outline.discard = Some(string(buf, mark.span)?.unwrap_or_default()),
-            id::SERVICE_TYPE => outline.service_type = string(buf, mark.span)?.or(outline.service_type),
+            id::SERVICE_TYPE => {
+                outline.service_type = string(buf, mark.span)?.or(outline.service_type)
+            }
             id::SPEC => expect(buf, mark.span, b'{', "expected an object as spec")?,
             _ => outline.header_mark(buf, mark)?,
         }
@@ -52,7 +59,11 @@ pub(crate) fn outline_json(buf: &[u8], marks: &[Mark], outline: &mut Outline) ->
 }
 
 /// Reads a protobuf Service that lies at `object` in `buf`.
-pub(crate) fn outline_protobuf(buf: &[u8], object: Span, outline: &mut Outline) -> Result<(), Fault> {
+pub(crate) fn outline_protobuf(
+    buf: &[u8],
+    object: Span,
+    outline: &mut Outline,
+) -> Result<(), Fault> {
     let mut fields = Fields::new(buf, object);
     while let Some(field) = fields.next()? {
         match field.number {
@@ -62,8 +73,12 @@ pub(crate) fn outline_protobuf(buf: &[u8], object: Span, outline: &mut Outline) 
                 while let Some(entry) = metadata.next()? {
                     if entry.number == 12 {
                         let entry = entry.len_delimited()?;
-                        outline.listen = is_map_entry_for(buf, entry, LISTEN_ANNOTATION.as_bytes())?.or(outline.listen);
-                        outline.discard = is_map_entry_for(buf, entry, DISCARD_ANNOTATION.as_bytes())?.or(outline.discard);
+                        outline.listen =
+                            is_map_entry_for(buf, entry, LISTEN_ANNOTATION.as_bytes())?
+                                .or(outline.listen);
+                        outline.discard =
+                            is_map_entry_for(buf, entry, DISCARD_ANNOTATION.as_bytes())?
+                                .or(outline.discard);
                     }
                 }
             }

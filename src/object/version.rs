@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// A resourceVersion. Servers promise decimal integers that can be compared (KEP-5504); anything else is never older.
+/// A resourceVersion. Servers promise decimal integers that can be compared (KEP-5504); anything
+/// else is never older.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Version(pub(crate) Option<u64>);
 
@@ -42,6 +43,9 @@ mod tests {
         let nine = Version::parse("9");
         assert!(!Version::parse("abc").is_covered_by(nine));
         assert!(!nine.is_covered_by(Version::parse("")));
-        assert_eq!((nine.to_string(), Version::default().to_string()), ("9".to_owned(), String::new()));
+        assert_eq!(
+            (nine.to_string(), Version::default().to_string()),
+            ("9".to_owned(), String::new())
+        );
     }
 }

@@ -6,8 +6,8 @@ use crate::wire::splice::{Edit, json_element};
 
 /// Cuts the endpoints of which `keep` says no. `keep` has one entry for each endpoint of `outline`.
 ///
-/// A slice with nothing left stays, empty (O11). A subset of core/v1 Endpoints with no address left goes; the object
-/// stays (O12).
+/// A slice with nothing left stays, empty (O11). A subset of core/v1 Endpoints with no address left
+/// goes; the object stays (O12).
 pub(super) fn cut(outline: &Outline, keep: &[bool], edit: &mut Edit) {
     edit.clear();
     if outline.subset_arrays.is_empty() {
@@ -29,7 +29,10 @@ pub(super) fn cut(outline: &Outline, keep: &[bool], edit: &mut Edit) {
                     let before = edit.grown();
                     let reserved = edit.reserve_length(length);
                     cut_arrays(outline, arrays_of(outline, subset), keep, edit);
-                    edit.set_length(reserved, content.len().saturating_add_signed(edit.grown() - before));
+                    edit.set_length(
+                        reserved,
+                        content.len().saturating_add_signed(edit.grown() - before),
+                    );
                 }
             }
         }
@@ -59,7 +62,13 @@ fn cut_arrays(outline: &Outline, arrays: &[(usize, usize)], keep: &[bool], edit:
 }
 
 /// What goes with the element `at` of one array: in JSON a comma too, in protobuf nothing else.
-fn element<T>(outline: &Outline, elements: &[T], at: usize, kept_before: bool, span: impl Fn(&T) -> Span) -> Span {
+fn element<T>(
+    outline: &Outline,
+    elements: &[T],
+    at: usize,
+    kept_before: bool,
+    span: impl Fn(&T) -> Span,
+) -> Span {
     let own = span(&elements[at]);
     if !outline.is_json() {
         return own;

@@ -1,6 +1,7 @@
 //! The slice default/kubernetes leads to an address on the node (F1).
 //!
-//! Protobuf numbers (wire 2): EndpointSlice 2 endpoints, 3 ports, 4 addressType; Endpoint 1 addresses, 2 conditions {1 ready}.
+//! Protobuf numbers (wire 2): EndpointSlice 2 endpoints, 3 ports, 4 addressType; Endpoint 1
+//! addresses, 2 conditions {1 ready}.
 
 use std::net::IpAddr;
 
@@ -16,8 +17,14 @@ use crate::wire::text::string;
 
 const ADDRESS_TYPE: u8 = FREE;
 const ENDPOINTS: u8 = FREE + 1;
-const SHAPE: Shape =
-    Shape::object(0, &[("addressType", Shape::leaf(ADDRESS_TYPE)), ("endpoints", Shape::leaf(ENDPOINTS)), ("ports", PORTS_SHAPE)]);
+const SHAPE: Shape = Shape::object(
+    0,
+    &[
+        ("addressType", Shape::leaf(ADDRESS_TYPE)),
+        ("endpoints", Shape::leaf(ENDPOINTS)),
+        ("ports", PORTS_SHAPE),
+    ],
+);
 
 /// The addressType of slices that may lead to the address.
 pub(crate) fn family(hub: &Hub) -> &'static str {
@@ -28,18 +35,35 @@ pub(crate) fn family(hub: &Hub) -> &'static str {
 }
 
 /// Edits the slice at `object` in `buf`, if it is of the address's family; whether it is.
-pub(super) fn lead(buf: &[u8], object: Span, encoding: Encoding, hub: Hub, limits: &Limits, edit: &mut Edit) -> Result<bool, Fault> {
+pub(super) fn lead(
+    buf: &[u8],
+    object: Span,
+    encoding: Encoding,
+    hub: Hub,
+    limits: &Limits,
+    edit: &mut Edit,
+) -> Result<bool, Fault> {
     match encoding {
-        Encoding::Json => lead_json(object.of(buf), object.start, hub, limits, edit).map_err(|fault| fault.after(object.start)),
+        Encoding::Json => lead_json(object.of(buf), object.start, hub, limits, edit)
+            .map_err(|fault| fault.after(object.start)),
         Encoding::Protobuf => lead_protobuf(buf, object, hub, edit),
     }
 }
 
-fn lead_json(object: &[u8], start: usize, hub: Hub, limits: &Limits, edit: &mut Edit) -> Result<bool, Fault> {
+fn lead_json(
+    object: &[u8],
+    start: usize,
+    hub: Hub,
+    limits: &Limits,
+    edit: &mut Edit,
+) -> Result<bool, Fault> {
     let mut scanner = Scanner::new(SHAPE, limits.depth, limits.endpoints);
     scanner.scan(object)?;
     let marks = || scanner.marks().iter().copied();
-    let address_type = marks().filter(|mark| mark.id == ADDRESS_TYPE).filter_map(|mark| string(mark.span.of(object))).next_back();
+    let address_type = marks()
+        .filter(|mark| mark.id == ADDRESS_TYPE)
+        .filter_map(|mark| string(mark.span.of(object)))
+        .next_back();
     if address_type.is_none_or(|found| *found != *family(&hub).as_bytes()) {
         return Ok(false);
     }
@@ -56,7 +80,10 @@ fn lead_json(object: &[u8], start: usize, hub: Hub, limits: &Limits, edit: &mut 
     }
     if !has_endpoints {
         // The object has its addressType at least.
-        edit.replace(Span::new(0, 1).inside().after(start), format!(r#""endpoints":{endpoints},"#).as_bytes());
+        edit.replace(
+            Span::new(0, 1).inside().after(start),
+            format!(r#""endpoints":{endpoints},"#).as_bytes(),
+        );
     }
     Ok(true)
 }

@@ -18,20 +18,41 @@ const SHAPE: Shape = Shape::object(
     0,
     &[(
         "spec",
-        Shape::object(SPEC, &[("clusterIP", Shape::leaf(CLUSTER_IP)), ("clusterIPs", Shape::leaf(CLUSTER_IPS)), ("ports", PORTS_SHAPE)]),
+        Shape::object(
+            SPEC,
+            &[
+                ("clusterIP", Shape::leaf(CLUSTER_IP)),
+                ("clusterIPs", Shape::leaf(CLUSTER_IPS)),
+                ("ports", PORTS_SHAPE),
+            ],
+        ),
     )],
 );
 
-/// Edits the Service at `object` in `buf`. There is one in a cluster, so it is read once more rather than all others with
-/// more care. One without a spec has no address to replace.
-pub(super) fn lead(buf: &[u8], object: Span, encoding: Encoding, hub: Hub, limits: &Limits, edit: &mut Edit) -> Result<(), Fault> {
+/// Edits the Service at `object` in `buf`. There is one in a cluster, so it is read once more
+/// rather than all others with more care. One without a spec has no address to replace.
+pub(super) fn lead(
+    buf: &[u8],
+    object: Span,
+    encoding: Encoding,
+    hub: Hub,
+    limits: &Limits,
+    edit: &mut Edit,
+) -> Result<(), Fault> {
     match encoding {
-        Encoding::Json => lead_json(object.of(buf), object.start, hub, limits, edit).map_err(|fault| fault.after(object.start)),
+        Encoding::Json => lead_json(object.of(buf), object.start, hub, limits, edit)
+            .map_err(|fault| fault.after(object.start)),
         Encoding::Protobuf => lead_protobuf(buf, object, hub, edit),
     }
 }
 
-fn lead_json(object: &[u8], start: usize, hub: Hub, limits: &Limits, edit: &mut Edit) -> Result<(), Fault> {
+fn lead_json(
+    object: &[u8],
+    start: usize,
+    hub: Hub,
+    limits: &Limits,
+    edit: &mut Edit,
+) -> Result<(), Fault> {
     let mut scanner = Scanner::new(SHAPE, limits.depth, limits.endpoints);
     scanner.scan(object)?;
     let (ip, ips) = (format!("\"{}\"", hub.host), format!("[\"{}\"]", hub.host));
@@ -55,8 +76,11 @@ fn lead_json(object: &[u8], start: usize, hub: Hub, limits: &Limits, edit: &mut 
         }
     }
     let Some(spec) = spec else { return Ok(()) };
-    let missing = [(has_ip, "clusterIP", ip), (has_ips, "clusterIPs", ips)].into_iter().filter(|(has, ..)| !has);
-    let mut missing = missing.map(|(_, key, value)| format!("\"{key}\":{value}")).collect::<Vec<_>>().join(",");
+    let missing = [(has_ip, "clusterIP", ip), (has_ips, "clusterIPs", ips)]
+        .into_iter()
+        .filter(|(has, ..)| !has);
+    let mut missing =
+        missing.map(|(_, key, value)| format!("\"{key}\":{value}")).collect::<Vec<_>>().join(",");
     if !missing.is_empty() {
         let is_empty = object[spec.start + 1..spec.end - 1].trim_ascii().is_empty();
         missing += if is_empty { "" } else { "," };
@@ -87,7 +111,8 @@ fn lead_protobuf(buf: &[u8], object: Span, hub: Hub, edit: &mut Edit) -> Result<
                 _ => {}
             }
         }
-        // Of a spec that comes in parts the first will do: they are merged, and no other has an address any more.
+        // Of a spec that comes in parts the first will do: they are merged, and no other has an
+        // address any more.
         edit.replace(Span::new(content.end, content.end), &std::mem::take(&mut addresses));
         edit.set_length(reserved, content.len().saturating_add_signed(edit.grown() - before));
     }

@@ -6,7 +6,8 @@
 //! | EndpointSlice v1 | [`forward_kubernetes_service`]; a slice that it changes has no endpoints left to judge. Then [`service_topology`] |
 //! | EndpointSlice v1beta1, Endpoints | [`service_topology`] |
 //!
-//! The order is fixed: an address on the node stands for the API server whatever the Service default/kubernetes asks for.
+//! The order is fixed: an address on the node stands for the API server whatever the Service
+//! default/kubernetes asks for.
 
 mod cut;
 mod discard_cloud_service;
@@ -36,13 +37,21 @@ use crate::wire::splice::Edit;
 pub(crate) const fn rewrites_of(kind: SubjectKind) -> Rewrites {
     const NONE: Rewrites = Rewrites::NONE;
     match kind {
-        SubjectKind::EndpointSlice => NONE.with(Rewrite::ServiceTopology).with(Rewrite::ForwardKubernetesService),
-        SubjectKind::EndpointSliceBeta | SubjectKind::Endpoints => NONE.with(Rewrite::ServiceTopology),
-        SubjectKind::Service => NONE.with(Rewrite::NodePortIsolation).with(Rewrite::DiscardCloudService).with(Rewrite::MasterService),
+        SubjectKind::EndpointSlice => {
+            NONE.with(Rewrite::ServiceTopology).with(Rewrite::ForwardKubernetesService)
+        }
+        SubjectKind::EndpointSliceBeta | SubjectKind::Endpoints => {
+            NONE.with(Rewrite::ServiceTopology)
+        }
+        SubjectKind::Service => NONE
+            .with(Rewrite::NodePortIsolation)
+            .with(Rewrite::DiscardCloudService)
+            .with(Rewrite::MasterService),
     }
 }
 
-/// The key of the Service that stands for the API server, as [`write_service_key`] writes it; its slice is named likewise.
+/// The key of the Service that stands for the API server, as [`write_service_key`] writes it; its
+/// slice is named likewise.
 pub(crate) const KUBERNETES: &[u8] = b"default/kubernetes";
 
 /// Why a Service is shown or hidden.
@@ -83,7 +92,9 @@ impl ServiceReason {
         use ServiceReason::*;
         match self {
             NoRule => None,
-            NodeInNoPool | PoolNamed | AnyPool | PoolExcluded | PoolNotNamed | NoPoolNamed => Some(Rewrite::NodePortIsolation),
+            NodeInNoPool | PoolNamed | AnyPool | PoolExcluded | PoolNotNamed | NoPoolNamed => {
+                Some(Rewrite::NodePortIsolation)
+            }
             Discarded | CloudTunnel => Some(Rewrite::DiscardCloudService),
             Redirected => Some(Rewrite::MasterService),
         }
@@ -135,13 +146,21 @@ pub(crate) struct Traits<'a> {
 }
 
 /// Judges a Service for a node in `pool` whose client gets `rewrites`.
-pub(crate) fn judge_service(service: &Traits<'_>, pool: Option<&[u8]>, rewrites: Rewrites) -> ServiceReason {
+pub(crate) fn judge_service(
+    service: &Traits<'_>,
+    pool: Option<&[u8]>,
+    rewrites: Rewrites,
+) -> ServiceReason {
     let Traits { namespace, name, r#type, listen, discard } = *service;
     let discarded = rewrites
         .has(Rewrite::DiscardCloudService)
         .then(|| discard_cloud_service::judge(namespace, name, r#type, discard))
         .filter(|reason| reason.hides());
-    let isolated = || rewrites.has(Rewrite::NodePortIsolation).then(|| node_port_isolation::judge(r#type, listen, pool));
+    let isolated = || {
+        rewrites
+            .has(Rewrite::NodePortIsolation)
+            .then(|| node_port_isolation::judge(r#type, listen, pool))
+    };
     let reason = discarded.or_else(isolated).unwrap_or(ServiceReason::NoRule);
     let redirects = rewrites.has(Rewrite::MasterService) && is_kubernetes(namespace, name);
     if redirects && !reason.hides() { ServiceReason::Redirected } else { reason }
@@ -151,7 +170,8 @@ fn is_kubernetes(namespace: &[u8], name: &[u8]) -> bool {
     (namespace, name) == (b"default", b"kubernetes")
 }
 
-/// The rules for objects of one kind, one node and one client. Buffers are kept from object to object.
+/// The rules for objects of one kind, one node and one client. Buffers are kept from object to
+/// object.
 pub(crate) struct Rules {
     cluster: Cluster,
     node: Box<[u8]>,
@@ -168,7 +188,13 @@ pub(crate) struct Rules {
 
 impl Rules {
     /// `namespace` is the only one that objects come from, if there is but one.
-    pub(crate) fn new(cluster: Cluster, node: &str, kind: SubjectKind, component: String, namespace: Option<&str>) -> Rules {
+    pub(crate) fn new(
+        cluster: Cluster,
+        node: &str,
+        kind: SubjectKind,
+        component: String,
+        namespace: Option<&str>,
+    ) -> Rules {
         let (rewrites, generation) = (Rewrites::NONE, None);
         let mut rules = Rules {
             cluster,
@@ -198,8 +224,8 @@ impl Rules {
         self.kind
     }
 
-    /// The key of the Service that the object judged last belongs to or is, as [`write_service_key`] writes it; empty if it
-    /// names none.
+    /// The key of the Service that the object judged last belongs to or is, as
+    /// [`write_service_key`] writes it; empty if it names none.
     pub(crate) fn service_key(&self) -> &[u8] {
         &self.service_key
     }
@@ -209,9 +235,11 @@ impl Rules {
         !self.rewrites.is_empty()
     }
 
-    /// Whether an object that is yet to come may become larger than it was: in a list the one that leads elsewhere, once.
+    /// Whether an object that is yet to come may become larger than it was: in a list the one that
+    /// leads elsewhere, once.
     pub(crate) fn may_grow(&self) -> bool {
-        let redirects = Rewrites::NONE.with(Rewrite::MasterService).with(Rewrite::ForwardKubernetesService);
+        let redirects =
+            Rewrites::NONE.with(Rewrite::MasterService).with(Rewrite::ForwardKubernetesService);
         self.may_redirect && !self.rewrites.and(redirects).is_empty()
     }
 
@@ -226,27 +254,36 @@ impl Rules {
     /// The same as these facts have it.
     pub(crate) fn choose_by(&mut self, facts: &Facts) {
         if self.may_choose_otherwise(facts.generation()) {
-            self.rewrites = facts.rewrites_of(&self.component, self.cluster.config()).and(rewrites_of(self.kind));
+            self.rewrites = facts
+                .rewrites_of(&self.component, self.cluster.config())
+                .and(rewrites_of(self.kind));
             self.generation = Some(facts.generation());
         }
     }
 
     fn may_choose_otherwise(&self, generation: u64) -> bool {
         // Only the ConfigMap chooses otherwise later.
-        let settled = self.generation.is_some() && self.cluster.config().components == Components::All;
+        let settled =
+            self.generation.is_some() && self.cluster.config().components == Components::All;
         !settled && self.generation != Some(generation)
     }
 
     /// What this node's client may see of an object whose Service is `service`.
-    pub(crate) fn view<'a>(&'a self, facts: &'a Facts, service: Service, usable: impl FnOnce(Option<&Members>) -> Usable) -> View<'a> {
+    pub(crate) fn view<'a>(
+        &'a self,
+        facts: &'a Facts,
+        service: Service,
+        usable: impl FnOnce(Option<&Members>) -> Usable,
+    ) -> View<'a> {
         match self.rewrites.has(Rewrite::ServiceTopology) {
             true => facts.view(service, &self.node, self.cluster.config(), usable),
             false => View::Whole(Reason::ServiceTopologyOff),
         }
     }
 
-    /// Judges the object at `object` in `buf`, whose outline is given. `siblings` tells for the Service, this node and the
-    /// members of its pool what the other objects of a ladder's Service have usable.
+    /// Judges the object at `object` in `buf`, whose outline is given. `siblings` tells for the
+    /// Service, this node and the members of its pool what the other objects of a ladder's
+    /// Service have usable.
     pub(crate) fn judge(
         &mut self,
         buf: &[u8],
@@ -266,25 +303,45 @@ impl Rules {
         }
     }
 
-    fn judge_service(&mut self, buf: &[u8], object: Span, outline: &Outline, edit: &mut Edit) -> Result<Judged, Fault> {
+    fn judge_service(
+        &mut self,
+        buf: &[u8],
+        object: Span,
+        outline: &Outline,
+        edit: &mut Edit,
+    ) -> Result<Judged, Fault> {
         let text = |span| outline.optional_text(buf, span);
-        let (namespace, name, r#type) = (text(outline.namespace), text(outline.name), text(outline.service_type));
-        let (listen, discard) = (outline.listen.map(|span| outline.text(buf, span)), outline.discard.map(|span| outline.text(buf, span)));
-        let service =
-            Traits { namespace: &namespace, name: &name, r#type: &r#type, listen: listen.as_deref(), discard: discard.as_deref() };
+        let (namespace, name, r#type) =
+            (text(outline.namespace), text(outline.name), text(outline.service_type));
+        let (listen, discard) = (
+            outline.listen.map(|span| outline.text(buf, span)),
+            outline.discard.map(|span| outline.text(buf, span)),
+        );
+        let service = Traits {
+            namespace: &namespace,
+            name: &name,
+            r#type: &r#type,
+            listen: listen.as_deref(),
+            discard: discard.as_deref(),
+        };
         write_service_key(&mut self.service_key, &namespace, &name);
         let config = self.cluster.config();
         let on = config.rewrites().and(rewrites_of(self.kind));
         // What the facts may change: the own pool, and which client gets what.
         let depends = match config.components {
             Components::All => {
-                let hides = on.and(Rewrites::NONE.with(Rewrite::DiscardCloudService).with(Rewrite::NodePortIsolation));
+                let hides = on.and(
+                    Rewrites::NONE
+                        .with(Rewrite::DiscardCloudService)
+                        .with(Rewrite::NodePortIsolation),
+                );
                 judge_service(&service, None, hides) == ServiceReason::NodeInNoPool
             }
             Components::YurtHub => judge_service(&service, None, on) != ServiceReason::NoRule,
         };
         let facts = self.cluster.read();
-        let reason = judge_service(&service, facts.own_pool_name(&self.node, config), self.rewrites);
+        let reason =
+            judge_service(&service, facts.own_pool_name(&self.node, config), self.rewrites);
         drop(facts);
         if let (ServiceReason::Redirected, Some(hub)) = (reason, config.master_service) {
             master_service::lead(buf, object, encoding(outline), hub, &config.limits, edit)?;
@@ -300,9 +357,18 @@ impl Rules {
     }
 
     /// The slice default/kubernetes, if it leads elsewhere.
-    fn forward(&mut self, buf: &[u8], object: Span, outline: &Outline, edit: &mut Edit) -> Result<Option<Judged>, Fault> {
+    fn forward(
+        &mut self,
+        buf: &[u8],
+        object: Span,
+        outline: &Outline,
+        edit: &mut Edit,
+    ) -> Result<Option<Judged>, Fault> {
         let config = self.cluster.config();
-        let Some(hub) = config.forward_kubernetes_service.filter(|_| self.rewrites.has(Rewrite::ForwardKubernetesService)) else {
+        let Some(hub) = config
+            .forward_kubernetes_service
+            .filter(|_| self.rewrites.has(Rewrite::ForwardKubernetesService))
+        else {
             return Ok(None);
         };
         let text = |span| outline.optional_text(buf, span);
@@ -311,10 +377,21 @@ impl Rules {
         }
         // There is no other of that name, whether this one leads elsewhere or not.
         self.may_redirect = false;
-        if !forward_kubernetes_service::lead(buf, object, encoding(outline), hub, &config.limits, edit)? {
+        if !forward_kubernetes_service::lead(
+            buf,
+            object,
+            encoding(outline),
+            hub,
+            &config.limits,
+            edit,
+        )? {
             return Ok(None);
         }
-        write_service_key(&mut self.service_key, &text(outline.namespace), &text(outline.service_name));
+        write_service_key(
+            &mut self.service_key,
+            &text(outline.namespace),
+            &text(outline.service_name),
+        );
         if outline.service_name.is_none() {
             self.service_key.clear();
         }
@@ -322,7 +399,13 @@ impl Rules {
             Service::Known(keys) => keys,
             Service::Unknown | Service::None => Keys::Unset,
         };
-        Ok(Some(Judged { changes: true, hidden: false, lens: Lens::Forwarded, keys, counts: Counts::Forwarded }))
+        Ok(Some(Judged {
+            changes: true,
+            hidden: false,
+            lens: Lens::Forwarded,
+            keys,
+            counts: Counts::Forwarded,
+        }))
     }
 
     /// Counts an object that was judged and is given, or would be if it were not hidden.
@@ -388,11 +471,25 @@ mod tests {
 
     #[test]
     fn names_never_change() {
-        let all = [NoRule, NodeInNoPool, PoolNamed, AnyPool, Redirected, PoolExcluded, PoolNotNamed, NoPoolNamed, Discarded, CloudTunnel];
+        let all = [
+            NoRule,
+            NodeInNoPool,
+            PoolNamed,
+            AnyPool,
+            Redirected,
+            PoolExcluded,
+            PoolNotNamed,
+            NoPoolNamed,
+            Discarded,
+            CloudTunnel,
+        ];
         let names = "noRule nodeInNoPool poolNamed anyPool redirected poolExcluded poolNotNamed noPoolNamed discarded cloudTunnel";
         assert_eq!(all.map(ServiceReason::name).join(" "), names);
         assert_eq!(all.map(ServiceReason::rule).join(" "), "N1 N2 N3 N5 M1 N4 N6 N7 D1 D2");
-        assert_eq!(all.map(ServiceReason::hides), [false, false, false, false, false, true, true, true, true, true]);
+        assert_eq!(
+            all.map(ServiceReason::hides),
+            [false, false, false, false, false, true, true, true, true, true]
+        );
     }
 
     #[test]
@@ -409,13 +506,28 @@ mod tests {
             judge_service(&service, Some(b"hangzhou"), rewrites)
         };
         assert_eq!(of("shop", "lb", Some("-hangzhou"), all), Discarded);
-        let without = |rewrite: Rewrite| all.iter().filter(|&other| other != rewrite).collect::<Rewrites>();
-        assert_eq!(of("shop", "lb", Some("-hangzhou"), without(Rewrite::DiscardCloudService)), PoolExcluded);
-        assert_eq!(of("default", "kubernetes", None, without(Rewrite::DiscardCloudService)), Redirected);
-        assert_eq!(of("default", "kubernetes", None, all), Discarded, "hidden objects are not changed");
+        let without =
+            |rewrite: Rewrite| all.iter().filter(|&other| other != rewrite).collect::<Rewrites>();
+        assert_eq!(
+            of("shop", "lb", Some("-hangzhou"), without(Rewrite::DiscardCloudService)),
+            PoolExcluded
+        );
+        assert_eq!(
+            of("default", "kubernetes", None, without(Rewrite::DiscardCloudService)),
+            Redirected
+        );
+        assert_eq!(
+            of("default", "kubernetes", None, all),
+            Discarded,
+            "hidden objects are not changed"
+        );
         let kept = without(Rewrite::DiscardCloudService);
         for listen in ["hangzhou", "*", "-shanghai,*"] {
-            assert_eq!(of("default", "kubernetes", Some(listen), kept), Redirected, "visible for a reason: {listen}");
+            assert_eq!(
+                of("default", "kubernetes", Some(listen), kept),
+                Redirected,
+                "visible for a reason: {listen}"
+            );
         }
         assert_eq!(of("default", "kubernetes", Some("-hangzhou"), kept), PoolExcluded);
         assert_eq!(of("shop", "lb", Some("-hangzhou"), Rewrites::NONE), NoRule);

@@ -4,7 +4,9 @@ use super::ServiceReason;
 
 /// Judges a Service of a type, with its annotation if it has one, for a node in `pool`.
 pub(crate) fn judge(r#type: &[u8], listen: Option<&[u8]>, pool: Option<&[u8]>) -> ServiceReason {
-    let Some(listen) = listen.filter(|_| matches!(r#type, b"NodePort" | b"LoadBalancer")) else { return ServiceReason::NoRule };
+    let Some(listen) = listen.filter(|_| matches!(r#type, b"NodePort" | b"LoadBalancer")) else {
+        return ServiceReason::NoRule;
+    };
     let Some(pool) = pool else { return ServiceReason::NodeInNoPool };
     // Go trims all white space of Unicode, and names with bytes that are no UTF-8 name no pool.
     let listen = String::from_utf8_lossy(listen);
@@ -42,7 +44,11 @@ mod tests {
         assert_eq!(judge(b"", Some(b"shanghai"), Some(b"hangzhou")), NoRule, "N1");
         assert_eq!(judge(b"NodePort", None, Some(b"hangzhou")), NoRule, "N1");
         assert_eq!(judge(b"NodePort", Some(b""), None), NodeInNoPool, "N2");
-        assert_eq!(judge(b"LoadBalancer", Some(b"shanghai, hangzhou"), Some(b"hangzhou")), PoolNamed, "N3");
+        assert_eq!(
+            judge(b"LoadBalancer", Some(b"shanghai, hangzhou"), Some(b"hangzhou")),
+            PoolNamed,
+            "N3"
+        );
         assert_eq!(listens("*,-hangzhou"), PoolExcluded, "N4");
         assert_eq!(listens("-shanghai,*"), AnyPool, "N5");
         assert_eq!(
@@ -55,9 +61,18 @@ mod tests {
 
     #[test]
     fn the_first_mention_counts_and_blanks_do_not() {
-        assert_eq!((listens("-hangzhou,hangzhou"), listens("hangzhou,-hangzhou")), (PoolExcluded, PoolNamed));
-        assert_eq!((listens("-*,*"), listens("*,-*"), listens("-*")), (PoolNotNamed, AnyPool, PoolNotNamed));
-        assert_eq!((listens("hangzhou\n"), listens(" \thangzhou , -shanghai ")), (PoolNamed, PoolNamed));
+        assert_eq!(
+            (listens("-hangzhou,hangzhou"), listens("hangzhou,-hangzhou")),
+            (PoolExcluded, PoolNamed)
+        );
+        assert_eq!(
+            (listens("-*,*"), listens("*,-*"), listens("-*")),
+            (PoolNotNamed, AnyPool, PoolNotNamed)
+        );
+        assert_eq!(
+            (listens("hangzhou\n"), listens(" \thangzhou , -shanghai ")),
+            (PoolNamed, PoolNamed)
+        );
         assert_eq!((listens("--hangzhou"), listens("- hangzhou")), (PoolNotNamed, PoolNotNamed));
     }
 }

@@ -26,9 +26,14 @@ impl Rules {
     ) -> Judged {
         let namespace = outline.optional_text(buf, outline.namespace);
         let name = match self.kind {
-            // Not by owner and not by its own name: the label is what ties a slice to its Service (wire 5).
-            SubjectKind::EndpointSlice | SubjectKind::EndpointSliceBeta => outline.optional_text(buf, outline.service_name),
-            SubjectKind::Endpoints | SubjectKind::Service => outline.optional_text(buf, outline.name),
+            // Not by owner and not by its own name: the label is what ties a slice to its Service
+            // (wire 5).
+            SubjectKind::EndpointSlice | SubjectKind::EndpointSliceBeta => {
+                outline.optional_text(buf, outline.service_name)
+            }
+            SubjectKind::Endpoints | SubjectKind::Service => {
+                outline.optional_text(buf, outline.name)
+            }
         };
         let mut keep = std::mem::take(&mut self.keep);
         let facts = self.cluster.read();
@@ -41,10 +46,13 @@ impl Rules {
         };
         let keys = if let Service::Known(keys) = &service { keys.clone() } else { Keys::Unset };
         let view = self.view(&facts, service, |members| {
-            outline.endpoints.iter().fold(siblings(&self.service_key, &self.node, members), |usable, endpoint| {
-                let node = endpoint.node.map(|node| outline.text(buf, node));
-                usable | Usable::of(endpoint.condition, node.as_deref(), &self.node, members)
-            })
+            outline.endpoints.iter().fold(
+                siblings(&self.service_key, &self.node, members),
+                |usable, endpoint| {
+                    let node = endpoint.node.map(|node| outline.text(buf, node));
+                    usable | Usable::of(endpoint.condition, node.as_deref(), &self.node, members)
+                },
+            )
         });
         keep.clear();
         let mut kept = 0;

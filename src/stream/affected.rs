@@ -43,7 +43,9 @@ pub(super) fn collect(ledger: &mut Ledger, rule: &mut Rules) {
             Change::Node(node) => everything |= node.as_bytes() == own,
             Change::Pool(pool) => everything |= is_own_pool(&pool),
             Change::Components(_) => everything = true,
-            Change::Member { node, pool } if is_own_pool(&pool) => touched.extend(ledger.on_node(node.as_bytes())),
+            Change::Member { node, pool } if is_own_pool(&pool) => {
+                touched.extend(ledger.on_node(node.as_bytes()))
+            }
             Change::Member { .. } => {}
         }
     }
@@ -61,15 +63,23 @@ pub(super) fn collect(ledger: &mut Ledger, rule: &mut Rules) {
     ledger.owed.append(&mut touched);
 }
 
-/// Looks how the objects of a Service are seen now. Those that were sent as seen otherwise are owed; with `pool_changed`
-/// also those seen through the pool.
-pub(super) fn relook(ledger: &mut Ledger, service: &[u8], facts: &Facts, rule: &Rules, pool_changed: bool) {
+/// Looks how the objects of a Service are seen now. Those that were sent as seen otherwise are
+/// owed; with `pool_changed` also those seen through the pool.
+pub(super) fn relook(
+    ledger: &mut Ledger,
+    service: &[u8],
+    facts: &Facts,
+    rule: &Rules,
+    pool_changed: bool,
+) {
     let (keys, _) = facts.service(service);
     // Of a ladder's siblings it is known how they are seen together.
     let is_ladder = matches!(keys, Service::Known(Keys::Ladder(_)));
     let mut objects = None;
     for family in FAMILIES {
-        let usable = |members: Option<&Members>| ledger.usable_of(service, family, None, rule.node(), members);
+        let usable = |members: Option<&Members>| {
+            ledger.usable_of(service, family, None, rule.node(), members)
+        };
         let lens = rule.view(facts, keys.clone(), usable).lens();
         if is_ladder && !pool_changed && ledger.lens_of(service, family) == Some(lens) {
             continue;
@@ -79,12 +89,14 @@ pub(super) fn relook(ledger: &mut Ledger, service: &[u8], facts: &Facts, rule: &
             if entry.family != family {
                 continue;
             }
-            // What else is forwarded than the Kubernetes slice, which is looked at by itself, is nothing.
+            // What else is forwarded than the Kubernetes slice, which is looked at by itself, is
+            // nothing.
             let same = entry.lens == lens && lens != Lens::Pools || entry.lens == Lens::Forwarded;
             if !same || entry.sent.is_none() || pool_changed && lens.is_of_pool() {
                 ledger.owed.insert(id);
             } else if !lens.is_of_pool() {
-                // It is seen again as it was when it was sent. Through the pool a member may have changed since.
+                // It is seen again as it was when it was sent. Through the pool a member may have
+                // changed since.
                 ledger.missing.remove(&id);
             }
         }

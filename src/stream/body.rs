@@ -14,29 +14,42 @@ use crate::wire::text::peek;
 /// The walk over one form of body.
 pub(super) trait Walk: Send {
     /// Deals with as much of `data` as is whole. The next call's `data` begins with the rest.
-    fn walk(&mut self, data: &[u8], cursor: &mut Cursor, context: &mut Context<'_>, out: &mut Output<'_>) -> Result<()>;
+    fn walk(
+        &mut self,
+        data: &[u8],
+        cursor: &mut Cursor,
+        context: &mut Context<'_>,
+        out: &mut Output<'_>,
+    ) -> Result<()>;
 
     /// How many bytes more are worth another look, where `rest` begins a unit that is not whole.
     fn wants(&self, rest: &[u8]) -> usize;
 
     /// The body is over; `held` is what the last walk left.
-    fn finish(&mut self, held: &[u8], context: &mut Context<'_>, out: &mut Output<'_>) -> Result<()>;
+    fn finish(
+        &mut self,
+        held: &[u8],
+        context: &mut Context<'_>,
+        out: &mut Output<'_>,
+    ) -> Result<()>;
 }
 
-/// Where a unit's end is only known when it is seen: little enough that not much is copied behind it, and enough that the
-/// unit is not looked at too often.
+/// Where a unit's end is only known when it is seen: little enough that not much is copied behind
+/// it, and enough that the unit is not looked at too often.
 pub(super) const PIECE: usize = 16 << 10;
 
-/// What is wrong with an item of a list that would become an event or a reply. No rule does that; if one did, the item must
-/// not pass as it came.
+/// What is wrong with an item of a list that would become an event or a reply. No rule does that;
+/// if one did, the item must not pass as it came.
 pub(super) const NO_ITEM: &str = "an item of a list would become something else";
 
-/// How far a walk came in the data at hand. After an error too: everything before the unit at fault was dealt with.
+/// How far a walk came in the data at hand. After an error too: everything before the unit at fault
+/// was dealt with.
 #[derive(Debug, Default)]
 pub(super) struct Cursor {
     /// Everything before was dealt with.
     pub(super) pos: usize,
-    /// Everything before was written; what lies between here and `pos` stays as it is and is yet to be.
+    /// Everything before was written; what lies between here and `pos` stays as it is and is yet
+    /// to be.
     pub(super) given: usize,
 }
 
@@ -95,13 +108,19 @@ impl Context<'_> {
         }
     }
 
-    /// Refuses a unit that starts at `start` of the data at hand and has `len` bytes, or at least that many.
+    /// Refuses a unit that starts at `start` of the data at hand and has `len` bytes, or at least
+    /// that many.
     pub(super) fn check_size(&self, start: usize, len: u64) -> Result<()> {
         let (limit, key) = self.limit();
         if len <= limit as u64 {
             return Ok(());
         }
-        Err(Error::TooLarge { what: self.form.unit(), offset: self.base + start as u64, limit: limit as u64, key })
+        Err(Error::TooLarge {
+            what: self.form.unit(),
+            offset: self.base + start as u64,
+            limit: limit as u64,
+            key,
+        })
     }
 
     /// Refuses to hold back a list that starts at `start` of the data at hand and has `len` bytes.
@@ -110,12 +129,24 @@ impl Context<'_> {
         if len <= limit {
             return Ok(());
         }
-        Err(Error::TooLarge { what: "a list", offset: self.base + start as u64, limit, key: "listBytes" })
+        Err(Error::TooLarge {
+            what: "a list",
+            offset: self.base + start as u64,
+            limit,
+            key: "listBytes",
+        })
     }
 
-    /// Takes the unit that begins at the cursor and ends at `end` of `data`, and writes it if it changes. False: it is not
-    /// given.
-    pub(super) fn take(&mut self, data: &[u8], end: usize, unit: &Unit<'_>, cursor: &mut Cursor, out: &mut Output<'_>) -> Result<bool> {
+    /// Takes the unit that begins at the cursor and ends at `end` of `data`, and writes it if it
+    /// changes. False: it is not given.
+    pub(super) fn take(
+        &mut self,
+        data: &[u8],
+        end: usize,
+        unit: &Unit<'_>,
+        cursor: &mut Cursor,
+        out: &mut Output<'_>,
+    ) -> Result<bool> {
         self.take_after(b"", data, end, unit, cursor, out)
     }
 
@@ -182,9 +213,15 @@ impl Context<'_> {
         Ok(given)
     }
 
-    /// Scans the value that starts at `start` of `data`; `None` if it is not whole. Never looks further than the limit,
-    /// so that the same byte is at fault however the body comes in pieces.
-    pub(super) fn scan(&self, scanner: &mut Scanner, data: &[u8], start: usize) -> Result<Option<usize>> {
+    /// Scans the value that starts at `start` of `data`; `None` if it is not whole. Never looks
+    /// further than the limit, so that the same byte is at fault however the body comes in
+    /// pieces.
+    pub(super) fn scan(
+        &self,
+        scanner: &mut Scanner,
+        data: &[u8],
+        start: usize,
+    ) -> Result<Option<usize>> {
         let (limit, _) = self.limit();
         let value = &data[start..];
         // One byte more: what follows a number ends it.

@@ -1,4 +1,5 @@
-//! Following one client: what it is told goes into its ledger, and what would tell it nothing new is not sent.
+//! Following one client: what it is told goes into its ledger, and what would tell it nothing new
+//! is not sent.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -103,9 +104,16 @@ pub(super) enum Told {
 }
 
 impl Follow {
-    /// Follows the client of a response from here on; `None`: there is nothing to follow. A watch goes on from what the
-    /// client was told before; where that was not seen, or goes back too far, the error is the answer.
-    pub(super) fn open(rule: &Rules, encoding: Encoding, target: &Target, client: Box<str>, alone: bool) -> Result<Option<Follow>, Answer> {
+    /// Follows the client of a response from here on; `None`: there is nothing to follow. A watch
+    /// goes on from what the client was told before; where that was not seen, or goes back too
+    /// far, the error is the answer.
+    pub(super) fn open(
+        rule: &Rules,
+        encoding: Encoding,
+        target: &Target,
+        client: Box<str>,
+        alone: bool,
+    ) -> Result<Option<Follow>, Answer> {
         let (cluster, kind) = (rule.cluster(), rule.kind());
         let config = cluster.config();
         // Services have no endpoints, and no siblings.
@@ -126,23 +134,32 @@ impl Follow {
                 let whole = page.is_some();
                 (page.unwrap_or_else(begin), Phase::List { first: false, whole })
             }
-            (Verb::Watch { initial: Initial::Announced }, _) => (begin(), Phase::Initial { announced: true }),
-            (Verb::Watch { initial: Initial::Legacy }, _) => (begin(), Phase::Initial { announced: false }),
+            (Verb::Watch { initial: Initial::Announced }, _) => {
+                (begin(), Phase::Initial { announced: true })
+            }
+            (Verb::Watch { initial: Initial::Legacy }, _) => {
+                (begin(), Phase::Initial { announced: false })
+            }
             // Without a version it goes on from nothing: its client holds nothing.
-            (Verb::Watch { initial: Initial::Live }, _) if alone || target.is_from_now() => (begin(), Phase::Live),
-            (Verb::Watch { initial: Initial::Live }, _) => match Shelf::resume(shelf, &key, target.start()) {
-                Some(lease) => (lease, Phase::Live),
-                None => {
-                    lock_shelf(shelf).expired(&key, target.start());
-                    count(&cluster.tally().streams_expired, 1);
-                    return Err(Answer::expired(encoding));
+            (Verb::Watch { initial: Initial::Live }, _) if alone || target.is_from_now() => {
+                (begin(), Phase::Live)
+            }
+            (Verb::Watch { initial: Initial::Live }, _) => {
+                match Shelf::resume(shelf, &key, target.start()) {
+                    Some(lease) => (lease, Phase::Live),
+                    None => {
+                        lock_shelf(shelf).expired(&key, target.start());
+                        count(&cluster.tally().streams_expired, 1);
+                        return Err(Answer::expired(encoding));
+                    }
                 }
-            },
+            }
         };
         let mut before = Before::default();
         if phase != Phase::Live && !alone {
             before = lock_shelf(shelf).before(&key);
-            // Who asks for no older state than one that it has seen has seen one, through another process.
+            // Who asks for no older state than one that it has seen has seen one, through another
+            // process.
             if before.is_new && !target.is_from_now() {
                 let mut guard = lock_shelf(shelf);
                 guard.doubt(Arc::new(key.clone()), target.start());
@@ -150,7 +167,8 @@ impl Follow {
             }
             lock(lease.ledger()).began_in_doubt |= before.is_in_doubt();
         }
-        // What its client keeps of these it keeps at once, and it may come back before it can be gone on from.
+        // What its client keeps of these it keeps at once, and it may come back before it can be
+        // gone on from.
         let is_from_now = phase == Phase::Live && target.is_from_now();
         if !alone && (phase == (Phase::Initial { announced: false }) || is_from_now) {
             lease.put(shelf, &key, Stage::Initial);
@@ -167,7 +185,8 @@ impl Follow {
             expired: false,
             repeat_at: Version::default(),
             ladders,
-            // Of a body by itself every event is wanted, and of a Service everything says something.
+            // Of a body by itself every event is wanted, and of a Service everything says
+            // something.
             quiet: config.quiet && !alone && kind != SubjectKind::Service,
             retention: config.retention,
             max_retained: config.limits.ledger_bytes,
@@ -176,18 +195,32 @@ impl Follow {
             held_at: HashMap::new(),
             held_bytes: 0,
             max_held: config.limits.list_bytes,
-            scanner: Scanner::new(kind.shape(ladders), config.limits.depth, config.limits.endpoints),
+            scanner: Scanner::new(
+                kind.shape(ladders),
+                config.limits.depth,
+                config.limits.endpoints,
+            ),
             name: Vec::new(),
             form: Vec::new(),
         }))
     }
 
     /// Takes an object from upstream, whose outline is given, and judges it.
-    pub(super) fn object(&mut self, rule: &mut Rules, outline: &Outline, edit: &mut Edit, unit: &Unit<'_>) -> Result<Told, Fault> {
+    pub(super) fn object(
+        &mut self,
+        rule: &mut Rules,
+        outline: &Outline,
+        edit: &mut Edit,
+        unit: &Unit<'_>,
+    ) -> Result<Told, Fault> {
         let version = version_of(outline, unit.buf);
         self.passed(unit.event, version, rule.cluster());
         let name = outline.optional_text(unit.buf, outline.name);
-        write_service_key(&mut self.name, &outline.optional_text(unit.buf, outline.namespace), &name);
+        write_service_key(
+            &mut self.name,
+            &outline.optional_text(unit.buf, outline.namespace),
+            &name,
+        );
         // Locked by themselves, before the own ledger is.
         let earlier = self.before.look(&self.name, version);
         let mut ledger = lock(self.lease.ledger());
@@ -230,15 +263,32 @@ impl Follow {
                 told => told,
             });
         }
-        let id = see(&mut ledger, &self.name, rule, outline, unit.buf, family, version, &judged, self.ladders);
+        let id = see(
+            &mut ledger,
+            &self.name,
+            rule,
+            outline,
+            unit.buf,
+            family,
+            version,
+            &judged,
+            self.ladders,
+        );
         let object = Normal::of(self.kind, self.encoding, unit.object_bytes(), outline);
         let digest = digest(&ledger, &mut self.form, &object, unit, outline, edit);
-        // What the client may have otherwise under the same version is said once more when it watches: some informers take what
-        // the list says for nothing new.
+        // What the client may have otherwise under the same version is said once more when it
+        // watches: some informers take what the list says for nothing new.
         let repeats = !judged.hidden && earlier.under_version.may_differ(digest);
-        // The watch that goes on from the list may be that of a client which has something else, and owes it this then.
-        let checks = if judged.hidden { earlier.last != Forms::None } else { earlier.last.may_differ(digest) };
-        let keeps = repeats || checks || self.keeps(&ledger, id, object.head.len() + object.tail.len(), &judged.keys);
+        // The watch that goes on from the list may be that of a client which has something else,
+        // and owes it this then.
+        let checks = if judged.hidden {
+            earlier.last != Forms::None
+        } else {
+            earlier.last.may_differ(digest)
+        };
+        let keeps = repeats
+            || checks
+            || self.keeps(&ledger, id, object.head.len() + object.tail.len(), &judged.keys);
         ledger.keep(id, keeps.then_some((&*object.head, object.tail)));
         ledger.missing.remove(&id);
         if self.holds_back() && matches!(judged.keys, Keys::Ladder(_)) {
@@ -262,13 +312,14 @@ impl Follow {
             if checks {
                 ledger.owed.insert(id);
             }
-            // What it has for certain goes at once, among the initial events too, as upstream's own DELETED would. Lists have no
-            // word for it.
+            // What it has for certain goes at once, among the initial events too, as upstream's own
+            // DELETED would. Lists have no word for it.
             let goes = unit.event != Event::None && (has == Has::Yes || live && has == Has::Maybe);
             return Ok(if goes { Told::Says(Tells::Deleted) } else { Told::Not });
         }
         // Who gets no rewrite gets every event.
-        let quiet = self.quiet && live && rule.applies() && entry.sent == Some(Form::Digest(digest));
+        let quiet =
+            self.quiet && live && rule.applies() && entry.sent == Some(Form::Digest(digest));
         if quiet {
             // What the client has is still what it should have.
             ledger.owed.remove(&id);
@@ -302,7 +353,9 @@ impl Follow {
                 let mut ledger = lock(self.lease.ledger());
                 ledger.high = ledger.high.later(version);
             }
-            Phase::Initial { announced: false } if event != Event::Added => self.begin(version, cluster),
+            Phase::Initial { announced: false } if event != Event::Added => {
+                self.begin(version, cluster)
+            }
             _ => {}
         }
     }
@@ -311,7 +364,9 @@ impl Follow {
     pub(super) fn bookmark(&mut self, unit: &Unit<'_>, cluster: &Cluster) {
         let Some(bookmark) = unit.bookmark() else { return };
         match self.phase {
-            Phase::Initial { announced: true } if bookmark.ends_initial_events => self.begin(bookmark.version, cluster),
+            Phase::Initial { announced: true } if bookmark.ends_initial_events => {
+                self.begin(bookmark.version, cluster)
+            }
             _ => self.passed(unit.event, bookmark.version, cluster),
         }
     }
@@ -353,7 +408,10 @@ impl Follow {
             services.iter().for_each(|service| self.regroup(&mut ledger, service, rule));
         }
         drop(ledger);
-        self.shelve(if continues.is_empty() { Stage::Ready } else { Stage::Page(continues.to_owned()) }, rule.cluster());
+        self.shelve(
+            if continues.is_empty() { Stage::Ready } else { Stage::Page(continues.to_owned()) },
+            rule.cluster(),
+        );
         self.let_go(rule.cluster());
     }
 
@@ -373,7 +431,8 @@ impl Follow {
 
     /// Whether objects of ladders' Services are held back until all of their slices are there.
     pub(super) fn holds_back(&self) -> bool {
-        self.ladders && matches!(self.phase, Phase::List { .. } | Phase::Initial { announced: true })
+        self.ladders
+            && matches!(self.phase, Phase::List { .. } | Phase::Initial { announced: true })
     }
 
     /// Whether objects are held back.
@@ -388,7 +447,8 @@ impl Follow {
             return Vec::new();
         }
         let ledger = lock(self.lease.ledger());
-        let services: BTreeSet<&[u8]> = ledger.missing.iter().map(|&id| ledger.service_of(id)).collect();
+        let services: BTreeSet<&[u8]> =
+            ledger.missing.iter().map(|&id| ledger.service_of(id)).collect();
         services.into_iter().map(|key| Wanted::of(self.kind, key)).collect()
     }
 
@@ -409,7 +469,8 @@ impl Follow {
             let unit = Unit::stored(&object, self.encoding);
             outline_object(self.kind, &mut self.scanner, unit.buf, self.encoding, outline)?;
             let family = ledger.entry(id).family;
-            let judged = judge(rule, outline, edit, &object, unit.object, &mut ledger, Some(id), family)?;
+            let judged =
+                judge(rule, outline, edit, &object, unit.object, &mut ledger, Some(id), family)?;
             rule.tell(&judged);
             let normal = Normal::of(self.kind, self.encoding, &object, outline);
             let digest = digest(&ledger, &mut self.form, &normal, &unit, outline, edit);
@@ -424,7 +485,8 @@ impl Follow {
         Ok(())
     }
 
-    /// Looks which objects of a ladder's Service are seen as the rung that counts now has it; the others are owed.
+    /// Looks which objects of a ladder's Service are seen as the rung that counts now has it; the
+    /// others are owed.
     fn regroup(&self, ledger: &mut Ledger, service: &[u8], rule: &Rules) {
         if !self.ladders || service.is_empty() {
             return;
@@ -435,12 +497,13 @@ impl Follow {
         }
     }
 
-    /// Whether the configuration wants the original of an object kept, and there is room for `len` bytes.
+    /// Whether the configuration wants the original of an object kept, and there is room for `len`
+    /// bytes.
     pub(super) fn keeps(&self, ledger: &Ledger, id: u32, len: usize, keys: &Keys) -> bool {
         let kept = ledger.entry(id).original.as_ref().map_or(0, |kept| kept.len());
         let room = ledger.retained() - kept + len <= self.max_retained;
-        // What a sibling on a ladder shows can change with any event: without its original its client would list again and
-        // again.
+        // What a sibling on a ladder shows can change with any event: without its original its
+        // client would list again and again.
         if matches!(keys, Keys::Ladder(_)) {
             return true;
         }
@@ -451,20 +514,26 @@ impl Follow {
                 Retention::Topology => *keys != Keys::Unset,
                 Retention::None => false,
             };
-        // What is to be said once more will be: without its original its client would be told to list again, and might meet the
-        // same doubt once more.
+        // What is to be said once more will be: without its original its client would be told to
+        // list again, and might meet the same doubt once more.
         ledger.repeat.contains(&id) || wanted && room
     }
 }
 
-/// An object as it stands in a watch event: items of lists leave out what they are (wire 3), so it is put before.
+/// An object as it stands in a watch event: items of lists leave out what they are (wire 3), so it
+/// is put before.
 pub(super) struct Normal<'a> {
     head: Cow<'static, [u8]>,
     tail: &'a [u8],
 }
 
 impl<'a> Normal<'a> {
-    pub(super) fn of(kind: SubjectKind, encoding: Encoding, object: &'a [u8], outline: &Outline) -> Normal<'a> {
+    pub(super) fn of(
+        kind: SubjectKind,
+        encoding: Encoding,
+        object: &'a [u8],
+        outline: &Outline,
+    ) -> Normal<'a> {
         let mut head = String::new();
         if encoding == Encoding::Json {
             if outline.kind.is_none() {
@@ -486,9 +555,16 @@ impl<'a> Normal<'a> {
     }
 }
 
-/// A digest of the form that `edit` gives the object: the object after the cuts, without what tells a proxy nothing
-/// ([`Outline::silent`]). `form` is a buffer.
-pub(super) fn digest(ledger: &Ledger, form: &mut Vec<u8>, object: &Normal<'_>, unit: &Unit<'_>, outline: &Outline, edit: &Edit) -> u64 {
+/// A digest of the form that `edit` gives the object: the object after the cuts, without what tells
+/// a proxy nothing ([`Outline::silent`]). `form` is a buffer.
+pub(super) fn digest(
+    ledger: &Ledger,
+    form: &mut Vec<u8>,
+    object: &Normal<'_>,
+    unit: &Unit<'_>,
+    outline: &Outline,
+    edit: &Edit,
+) -> u64 {
     form.clear();
     form.extend_from_slice(&object.head);
     let tail = Span::new(unit.object.end - object.tail.len(), unit.object.end);
@@ -508,7 +584,9 @@ pub(super) fn judge(
     known: Option<u32>,
     family: u8,
 ) -> Result<Judged, Fault> {
-    rule.judge(buf, object, outline, edit, |service, own, members| ledger.usable_of(service, family, known, own, members))
+    rule.judge(buf, object, outline, edit, |service, own, members| {
+        ledger.usable_of(service, family, known, own, members)
+    })
 }
 
 /// Notes an object that was judged in the ledger.
@@ -527,7 +605,8 @@ pub(super) fn see(
     // Where nodes cannot matter they are not noted.
     let placed = ladders || judged.keys.asks_for_pool();
     let endpoints = outline.endpoints.iter().filter(|_| placed);
-    let endpoints = endpoints.map(|endpoint| (endpoint.node.map(|node| outline.text(buf, node)), endpoint.condition));
+    let endpoints = endpoints
+        .map(|endpoint| (endpoint.node.map(|node| outline.text(buf, node)), endpoint.condition));
     ledger.see(Seen { name, service: rule.service_key(), family, version, endpoints })
 }
 

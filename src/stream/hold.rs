@@ -27,9 +27,14 @@ impl Hold {
         &self.bytes
     }
 
-    /// Shows `walk` what is held followed by `chunk`, and holds what it does not use. Only what belongs to a unit that comes in
-    /// pieces is copied, and little more: what follows is shown where it is.
-    pub(super) fn with(&mut self, mut chunk: &[u8], mut walk: impl FnMut(&[u8]) -> Result<Walked>) -> Result<()> {
+    /// Shows `walk` what is held followed by `chunk`, and holds what it does not use. Only what
+    /// belongs to a unit that comes in pieces is copied, and little more: what follows is shown
+    /// where it is.
+    pub(super) fn with(
+        &mut self,
+        mut chunk: &[u8],
+        mut walk: impl FnMut(&[u8]) -> Result<Walked>,
+    ) -> Result<()> {
         while !self.bytes.is_empty() && !chunk.is_empty() {
             let held = self.bytes.len();
             let piece = self.wants.clamp(1, chunk.len());
@@ -58,8 +63,8 @@ mod tests {
     use super::*;
     use crate::error::Error;
 
-    /// Units of one byte that says how long they are, and so many bytes; what is dealt with is noted. `exact`: the walk says how much
-    /// it wants, else it guesses.
+    /// Units of one byte that says how long they are, and so many bytes; what is dealt with is
+    /// noted. `exact`: the walk says how much it wants, else it guesses.
     struct Units {
         exact: bool,
         dealt_with: Vec<u8>,
@@ -89,19 +94,33 @@ mod tests {
 
     #[test]
     fn every_unit_is_seen_whole_and_once_however_it_comes() {
-        let body: Vec<u8> =
-            (0..400u32).flat_map(|number| [(number * 37 % 61) as u8].into_iter().chain((0..number * 37 % 61).map(|at| at as u8))).collect();
+        let body: Vec<u8> = (0..400u32)
+            .flat_map(|number| {
+                [(number * 37 % 61) as u8]
+                    .into_iter()
+                    .chain((0..number * 37 % 61).map(|at| at as u8))
+            })
+            .collect();
         for exact in [true, false] {
             for size in 1..200 {
-                let (mut hold, mut units) = (Hold::default(), Units { exact, dealt_with: Vec::new(), looks: 0 });
+                let (mut hold, mut units) =
+                    (Hold::default(), Units { exact, dealt_with: Vec::new(), looks: 0 });
                 for (at, chunk) in body.chunks(size).enumerate() {
                     hold.with(chunk, |data| units.walk(data)).unwrap();
                     let taken = (at * size + chunk.len()).min(body.len());
-                    assert_eq!([&units.dealt_with, hold.bytes()].concat(), &body[..taken], "{exact} {size}");
+                    assert_eq!(
+                        [&units.dealt_with, hold.bytes()].concat(),
+                        &body[..taken],
+                        "{exact} {size}"
+                    );
                     assert!(hold.len() <= 61);
                 }
                 // One look completes a unit that is held, and one sees what follows it.
-                assert!(!exact || units.looks <= 2 * body.len().div_ceil(size), "{} looks by {size}", units.looks);
+                assert!(
+                    !exact || units.looks <= 2 * body.len().div_ceil(size),
+                    "{} looks by {size}",
+                    units.looks
+                );
             }
         }
     }

@@ -1,7 +1,8 @@
 //! A JSON list, item by item: one item is held back at most.
 //!
-//! Built-in lists say their kind first; lists of custom resources have their keys sorted, so that the items come before
-//! the list's kind and metadata (wire 3). What an item is must therefore be known from the request.
+//! Built-in lists say their kind first; lists of custom resources have their keys sorted, so that
+//! the items come before the list's kind and metadata (wire 3). What an item is must therefore be
+//! known from the request.
 
 use super::body::{Context, Cursor, PIECE, Walk};
 use super::role::Role;
@@ -39,7 +40,10 @@ enum Member {
 
 const RESOURCE_VERSION: u8 = 1;
 const CONTINUE: u8 = 2;
-const LIST_METADATA: Shape = Shape::object(0, &[("resourceVersion", Shape::leaf(RESOURCE_VERSION)), ("continue", Shape::leaf(CONTINUE))]);
+const LIST_METADATA: Shape = Shape::object(
+    0,
+    &[("resourceVersion", Shape::leaf(RESOURCE_VERSION)), ("continue", Shape::leaf(CONTINUE))],
+);
 
 /// The walk over a JSON list.
 pub(super) struct JsonList {
@@ -92,7 +96,8 @@ impl JsonList {
         }
     }
 
-    /// Holds back what stands before an item or the end of the items, as long as it is no longer than an item may be.
+    /// Holds back what stands before an item or the end of the items, as long as it is no longer
+    /// than an item may be.
     fn defer(&mut self, data: &[u8], cursor: &mut Cursor, context: &Context<'_>) -> Result<()> {
         if let Some(defers) = &mut self.defers
             && matches!(self.expect, Expect::FirstItem | Expect::Item | Expect::NextItem)
@@ -118,7 +123,8 @@ impl JsonList {
         Ok(())
     }
 
-    /// One byte of punctuation: what may come after it, or what is wrong with it. `None`: a value begins here.
+    /// One byte of punctuation: what may come after it, or what is wrong with it. `None`: a value
+    /// begins here.
     fn punctuation(&self, byte: u8) -> Option<std::result::Result<Expect, &'static str>> {
         Some(match (self.expect, byte) {
             (Expect::Start, b'{') => Ok(Expect::FirstKey),
@@ -130,7 +136,9 @@ impl JsonList {
             (Expect::Colon, _) => Err("expected a colon after a key"),
             (Expect::Value, b'[') if self.member == Member::Items => Ok(Expect::FirstItem),
             (Expect::Value, b'n') => return None,
-            (Expect::Value, _) if self.member == Member::Items => Err("expected `items` to be an array"),
+            (Expect::Value, _) if self.member == Member::Items => {
+                Err("expected `items` to be an array")
+            }
             (Expect::Next, b',') => Ok(Expect::Key),
             (Expect::Next, _) => Err("expected a comma or the end of the list"),
             (Expect::FirstItem, b']') | (Expect::NextItem, b']') => Ok(Expect::Next),
@@ -153,13 +161,15 @@ impl JsonList {
     }
 
     fn end(&self) -> ListEnd<'_> {
-        let (kind, resource_version, continues) = (self.kind.as_deref(), &*self.resource_version, &*self.continues);
+        let (kind, resource_version, continues) =
+            (self.kind.as_deref(), &*self.resource_version, &*self.continues);
         ListEnd { kind, resource_version, continues, has_items: self.has_items }
     }
 
     /// A key or a value other than an item is whole.
     ///
-    /// Go merges the elements of an array that is given twice, slot by slot: no item of such a list is what it seems.
+    /// Go merges the elements of an array that is given twice, slot by slot: no item of such a list
+    /// is what it seems.
     fn member_read(&mut self, value: &[u8]) -> std::result::Result<(), &'static str> {
         if matches!(self.expect, Expect::FirstKey | Expect::Key) {
             self.member = match &*string(value).unwrap_or_default() {
@@ -176,7 +186,9 @@ impl JsonList {
         }
         match self.member {
             // A later null leaves a string as it was.
-            Member::Kind => self.kind = string(value).map(|kind| kind.into_owned()).or(self.kind.take()),
+            Member::Kind => {
+                self.kind = string(value).map(|kind| kind.into_owned()).or(self.kind.take())
+            }
             Member::Metadata => {
                 for &Mark { id, span } in self.scanner.marks() {
                     let Some(text) = string(span.of(value)) else { continue };
@@ -195,7 +207,13 @@ impl JsonList {
 }
 
 impl Walk for JsonList {
-    fn walk(&mut self, data: &[u8], cursor: &mut Cursor, context: &mut Context<'_>, out: &mut Output<'_>) -> Result<()> {
+    fn walk(
+        &mut self,
+        data: &[u8],
+        cursor: &mut Cursor,
+        context: &mut Context<'_>,
+        out: &mut Output<'_>,
+    ) -> Result<()> {
         loop {
             if !self.inside {
                 let byte = cursor.next_token(data);
@@ -205,11 +223,17 @@ impl Walk for JsonList {
                     Some(Ok(next)) => {
                         if next == Expect::End {
                             let ended = context.role.list_ended(&self.end());
-                            ended.map_err(|what| context.fault(Fault::json(cursor.pos, what), None))?;
+                            ended.map_err(|what| {
+                                context.fault(Fault::json(cursor.pos, what), None)
+                            })?;
                         }
-                        if matches!(self.expect, Expect::FirstItem | Expect::NextItem) && next == Expect::Next {
+                        if matches!(self.expect, Expect::FirstItem | Expect::NextItem)
+                            && next == Expect::Next
+                        {
                             let released = self.release(context.role, out);
-                            released.map_err(|fault| context.fault(Fault { offset: cursor.pos, ..fault }, None))?;
+                            released.map_err(|fault| {
+                                context.fault(Fault { offset: cursor.pos, ..fault }, None)
+                            })?;
                         }
                         cursor.pos += 1;
                         if next == Expect::FirstItem {
@@ -220,14 +244,18 @@ impl Walk for JsonList {
                         self.expect = next;
                         continue;
                     }
-                    Some(Err(what)) => return Err(context.fault(Fault::json(cursor.pos, what), None)),
+                    Some(Err(what)) => {
+                        return Err(context.fault(Fault::json(cursor.pos, what), None));
+                    }
                     None => {
                         self.scanner.reset_to(self.shape());
                         self.inside = true;
                     }
                 }
             }
-            let Some(end) = context.scan(&mut self.scanner, data, cursor.pos)? else { return Ok(()) };
+            let Some(end) = context.scan(&mut self.scanner, data, cursor.pos)? else {
+                return Ok(());
+            };
             let value = &data[cursor.pos..end];
             if matches!(self.expect, Expect::FirstItem | Expect::Item) {
                 let unit = Unit::json_object(value, self.scanner.marks());
@@ -239,7 +267,8 @@ impl Walk for JsonList {
                 }
                 self.expect = Expect::NextItem;
             } else {
-                self.member_read(value).map_err(|what| context.fault(Fault::json(cursor.pos, what), None))?;
+                self.member_read(value)
+                    .map_err(|what| context.fault(Fault::json(cursor.pos, what), None))?;
                 cursor.pos = end;
             }
             self.inside = false;
@@ -250,11 +279,20 @@ impl Walk for JsonList {
         PIECE
     }
 
-    fn finish(&mut self, held: &[u8], context: &mut Context<'_>, _out: &mut Output<'_>) -> Result<()> {
+    fn finish(
+        &mut self,
+        held: &[u8],
+        context: &mut Context<'_>,
+        _out: &mut Output<'_>,
+    ) -> Result<()> {
         if self.expect == Expect::End {
             return Ok(());
         }
-        let inside = if self.inside && matches!(self.expect, Expect::FirstItem | Expect::Item) { context.form.unit() } else { "a list" };
+        let inside = if self.inside && matches!(self.expect, Expect::FirstItem | Expect::Item) {
+            context.form.unit()
+        } else {
+            "a list"
+        };
         Err(Error::Truncated { offset: context.base + held.len() as u64, inside })
     }
 }

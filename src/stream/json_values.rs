@@ -1,7 +1,7 @@
 //! JSON values one after the other: the events of a watch, or one single object.
 //!
-//! A server writes one event a line, but nothing here depends on lines: an event ends with its closing brace, and white
-//! space between events passes as it is (wire 1.1).
+//! A server writes one event a line, but nothing here depends on lines: an event ends with its
+//! closing brace, and white space between events passes as it is (wire 1.1).
 
 use super::body::{Context, Cursor, PIECE, Walk};
 use super::role::Role;
@@ -38,7 +38,13 @@ impl JsonValues {
 }
 
 impl Walk for JsonValues {
-    fn walk(&mut self, data: &[u8], cursor: &mut Cursor, context: &mut Context<'_>, out: &mut Output<'_>) -> Result<()> {
+    fn walk(
+        &mut self,
+        data: &[u8],
+        cursor: &mut Cursor,
+        context: &mut Context<'_>,
+        out: &mut Output<'_>,
+    ) -> Result<()> {
         loop {
             if !self.inside {
                 let byte = cursor.next_token(data);
@@ -54,9 +60,15 @@ impl Walk for JsonValues {
                 }
                 self.scanner.reset();
             }
-            let Some(end) = context.scan(&mut self.scanner, data, cursor.pos)? else { return Ok(()) };
+            let Some(end) = context.scan(&mut self.scanner, data, cursor.pos)? else {
+                return Ok(());
+            };
             let (value, marks) = (&data[cursor.pos..end], self.scanner.marks());
-            let unit = if self.single { Ok(Unit::json_object(value, marks)) } else { Unit::json_event(value, marks) };
+            let unit = if self.single {
+                Ok(Unit::json_object(value, marks))
+            } else {
+                Unit::json_event(value, marks)
+            };
             let unit = unit.map_err(|fault| context.fault(fault.after(cursor.pos), None))?;
             self.dropped = !context.take(data, end, &unit, cursor, out)?;
             self.inside = false;
@@ -68,9 +80,17 @@ impl Walk for JsonValues {
         PIECE
     }
 
-    fn finish(&mut self, held: &[u8], context: &mut Context<'_>, _out: &mut Output<'_>) -> Result<()> {
+    fn finish(
+        &mut self,
+        held: &[u8],
+        context: &mut Context<'_>,
+        _out: &mut Output<'_>,
+    ) -> Result<()> {
         if self.inside || self.single && !self.over {
-            return Err(Error::Truncated { offset: context.base + held.len() as u64, inside: context.form.unit() });
+            return Err(Error::Truncated {
+                offset: context.base + held.len() as u64,
+                inside: context.form.unit(),
+            });
         }
         Ok(())
     }

@@ -33,7 +33,8 @@ enum Phase {
     },
     /// Live events of a watch that started at this version.
     Live(Version),
-    /// Nothing more is learned: an error event came, or the kind does not matter under this configuration.
+    /// Nothing more is learned: an error event came, or the kind does not matter under this
+    /// configuration.
     Over,
 }
 
@@ -47,7 +48,14 @@ impl Learner {
             Verb::Watch { initial: Initial::Live } => Phase::Live(target.start()),
             Verb::Watch { initial } => Phase::Initial { announced: initial == Initial::Announced },
         };
-        Learner { cluster, kind, selection: target.selection.clone(), phase, listing: Listing::default(), incomplete: false }
+        Learner {
+            cluster,
+            kind,
+            selection: target.selection.clone(),
+            phase,
+            listing: Listing::default(),
+            incomplete: false,
+        }
     }
 
     pub(super) fn kind(&self) -> FactKind {
@@ -72,18 +80,30 @@ impl Learner {
 
     fn learn(&mut self, fact: Fact, event: Event) {
         if matches!(self.phase, Phase::Initial { announced: false }) && event != Event::Added {
-            // A legacy watch ends its initial events by the first event of another type (wire 4.5, rule 5).
+            // A legacy watch ends its initial events by the first event of another type (wire 4.5,
+            // rule 5).
             let seen = self.listing.facts.values();
-            let version = seen.fold(Version::default(), |version, fact| version.later(fact.version));
+            let version =
+                seen.fold(Version::default(), |version, fact| version.later(fact.version));
             self.listing.may_be_later = true;
             self.initial_events_ended(version);
         }
         match self.phase {
             Phase::Single => self.cluster.learn_single(self.kind, fact),
             // Live events may come before the initial ones are announced to be over.
-            Phase::Initial { .. } if event == Event::Deleted => drop(self.listing.facts.remove(&fact.key)),
-            Phase::List(_) | Phase::Initial { .. } => drop(self.listing.facts.insert(fact.key.clone(), fact)),
-            Phase::Live(start) => self.cluster.learn_event(self.kind, &self.selection, start, fact, event == Event::Deleted),
+            Phase::Initial { .. } if event == Event::Deleted => {
+                drop(self.listing.facts.remove(&fact.key))
+            }
+            Phase::List(_) | Phase::Initial { .. } => {
+                drop(self.listing.facts.insert(fact.key.clone(), fact))
+            }
+            Phase::Live(start) => self.cluster.learn_event(
+                self.kind,
+                &self.selection,
+                start,
+                fact,
+                event == Event::Deleted,
+            ),
             Phase::Over => {}
         }
     }
@@ -96,7 +116,9 @@ impl Learner {
                     self.initial_events_ended(version);
                 }
             }
-            Phase::Live(start) => self.cluster.learn_bookmark(self.kind, &self.selection, start, version),
+            Phase::Live(start) => {
+                self.cluster.learn_bookmark(self.kind, &self.selection, start, version)
+            }
             Phase::Single | Phase::List(_) | Phase::Over => {}
         }
     }
@@ -114,7 +136,8 @@ impl Learner {
         let Phase::List(asked) = &mut self.phase else { return };
         let (mut listing, asked) = (std::mem::take(&mut self.listing), asked.take());
         let version = Version::parse(end.resource_version);
-        // A body without items lists nothing, which is not the same as listing that there is nothing.
+        // A body without items lists nothing, which is not the same as listing that there is
+        // nothing.
         if self.incomplete || !end.has_items || !end.kind.is_none_or(|kind| self.is_list(kind)) {
             return;
         }
@@ -122,7 +145,8 @@ impl Learner {
         if let Some(token) = asked {
             match pages.resume(self.kind, &self.selection, &token) {
                 Some(page) if page.version == version => listing.come_after(page.listing),
-                // The first pages went another way, or belong to another state than this one: no whole list.
+                // The first pages went another way, or belong to another state than this one: no
+                // whole list.
                 _ => return,
             }
         }
@@ -135,17 +159,26 @@ impl Learner {
         }
     }
 
-    /// Whether the list's own kind is one that lists what is wanted. A Table or a Status lists nothing.
+    /// Whether the list's own kind is one that lists what is wanted. A Table or a Status lists
+    /// nothing.
     fn is_list(&self, kind: &[u8]) -> bool {
         match kind.strip_suffix(b"List") {
-            Some(item) if item == PARTIAL_OBJECT_METADATA.as_bytes() => self.kind.taught_by_metadata(),
+            Some(item) if item == PARTIAL_OBJECT_METADATA.as_bytes() => {
+                self.kind.taught_by_metadata()
+            }
             Some(item) => item == self.kind.kind().as_bytes(),
             None => false,
         }
     }
 
     fn fact(&mut self, unit: &Unit<'_>) -> Option<Fact> {
-        match Fact::read(self.kind, unit.object_bytes(), unit.encoding, unit.kind, self.cluster.config()) {
+        match Fact::read(
+            self.kind,
+            unit.object_bytes(),
+            unit.encoding,
+            unit.kind,
+            self.cluster.config(),
+        ) {
             Read::Fact(fact) => return Some(fact),
             Read::SaysNothing => self.incomplete = true,
             Read::Other => {}

@@ -54,14 +54,16 @@ pub enum Opened {
     PassThrough,
     /// Push its body through this stream.
     Rewrite(Stream),
-    /// Facts are not known yet. Give this answer (503 and Retry-After), or wait for the facts and ask again: a body that
-    /// was served unfiltered cannot be called back.
+    /// Facts are not known yet. Give this answer (503 and Retry-After), or wait for the facts and
+    /// ask again: a body that was served unfiltered cannot be called back.
     NotReady(NotReady),
-    /// Give this answer (410 Gone): a watch whose past this process has not seen. The client lists again.
+    /// Give this answer (410 Gone): a watch whose past this process has not seen. The client lists
+    /// again.
     Expired(Answer),
 }
 
-/// Objects of a Service whose originals a stream needs and does not have ([`Retention::Topology`](crate::Retention)).
+/// Objects of a Service whose originals a stream needs and does not have
+/// ([`Retention::Topology`](crate::Retention)).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[non_exhaustive]
 pub struct Wanted {
@@ -77,16 +79,22 @@ impl Wanted {
     fn of(kind: SubjectKind, service_key: &[u8]) -> Wanted {
         let key = String::from_utf8_lossy(service_key);
         let (namespace, service) = key.split_once('/').unwrap_or_default();
-        let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let encoded =
+            |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
         let (in_namespace, name) = (encoded(namespace), encoded(service));
         let target = match kind {
             SubjectKind::Endpoints | SubjectKind::Service => {
-                format!("/api/v1/namespaces/{in_namespace}/{}?fieldSelector=metadata.name%3D{name}", kind.plural())
+                format!(
+                    "/api/v1/namespaces/{in_namespace}/{}?fieldSelector=metadata.name%3D{name}",
+                    kind.plural()
+                )
             }
             SubjectKind::EndpointSlice | SubjectKind::EndpointSliceBeta => {
                 let label = encoded(SERVICE_NAME_LABEL);
                 let version = kind.api_version();
-                format!("/apis/{version}/namespaces/{in_namespace}/endpointslices?labelSelector={label}%3D{name}")
+                format!(
+                    "/apis/{version}/namespaces/{in_namespace}/endpointslices?labelSelector={label}%3D{name}"
+                )
             }
         };
         Wanted { namespace: namespace.to_owned(), service: service.to_owned(), target }
@@ -95,8 +103,9 @@ impl Wanted {
 
 /// One response body being rewritten: a list, a watch or a single object. It belongs to one caller.
 ///
-/// Push every chunk of the body as it comes, write out what was appended, and call [`Stream::finish`] where the body
-/// ends. How the body is cut into chunks makes no difference to what comes out, only to when.
+/// Push every chunk of the body as it comes, write out what was appended, and call
+/// [`Stream::finish`] where the body ends. How the body is cut into chunks makes no difference to
+/// what comes out, only to when.
 ///
 /// The answer's `Content-Length`, if it has one, no longer holds; leave it out.
 pub struct Stream {
@@ -117,8 +126,8 @@ pub struct Stream {
 impl Stream {
     /// Takes the next chunk of the body and appends to `out` what becomes of it.
     ///
-    /// An error closes the stream: `out` then ends where the last whole object before the fault ends. End the response
-    /// towards the client there.
+    /// An error closes the stream: `out` then ends where the last whole object before the fault
+    /// ends. End the response towards the client there.
     pub fn push(&mut self, chunk: &[u8], out: &mut BytesMut) -> Result<()> {
         let before = out.len();
         let result = self.take(chunk, &mut Output::to(out));
@@ -137,9 +146,11 @@ impl Stream {
         result
     }
 
-    /// Appends the events that changes of facts owe this client: MODIFIED for each object whose filtered form is another
-    /// now, ADDED or DELETED for each Service that is shown now or no longer, then a BOOKMARK if the client allows them. Call it whenever [`Cluster::generation`] moved. What cannot be said
-    /// yet (inside an event, before the initial events are over) is said by the `push` that makes it possible.
+    /// Appends the events that changes of facts owe this client: MODIFIED for each object whose
+    /// filtered form is another now, ADDED or DELETED for each Service that is shown now or no
+    /// longer, then a BOOKMARK if the client allows them. Call it whenever [`Cluster::generation`]
+    /// moved. What cannot be said yet (inside an event, before the initial events are over) is
+    /// said by the `push` that makes it possible.
     ///
     /// Of a list or a single object nothing is owed.
     pub fn refresh(&mut self, out: &mut BytesMut) -> Result<()> {
@@ -151,38 +162,51 @@ impl Stream {
         Ok(())
     }
 
-    /// Whether [`Stream::refresh`] may have something to say. Cheap; also true right after a watch was continued whose
-    /// client may not have got everything.
+    /// Whether [`Stream::refresh`] may have something to say. Cheap; also true right after a watch
+    /// was continued whose client may not have got everything.
     pub fn is_behind(&self) -> bool {
         match &self.role {
-            Role::Filter(filter) => filter.follow.as_ref().is_some_and(|follow| follow.is_behind(filter.rule.cluster())),
+            Role::Filter(filter) => {
+                filter.follow.as_ref().is_some_and(|follow| follow.is_behind(filter.rule.cluster()))
+            }
             Role::Learn(_) | Role::Collect(_) => false,
         }
     }
 
-    /// What to list, so that the client can be told of Services that gained topology keys. Empty unless
-    /// [`Retention::Topology`](crate::Retention) is configured.
+    /// What to list, so that the client can be told of Services that gained topology keys. Empty
+    /// unless [`Retention::Topology`](crate::Retention) is configured.
     pub fn wanted(&self) -> Vec<Wanted> {
         self.role.follow().map(Follow::wanted).unwrap_or_default()
     }
 
-    /// Takes the whole answer to the request for [`Wanted::target`], asked for in the encoding of this stream, and appends
-    /// the events that it makes possible. An object counts only at the resourceVersion that this stream has seen of it;
-    /// what is newer is on its way in the watch, what is older has to be asked for again.
+    /// Takes the whole answer to the request for [`Wanted::target`], asked for in the encoding of
+    /// this stream, and appends the events that it makes possible. An object counts only at the
+    /// resourceVersion that this stream has seen of it; what is newer is on its way in the
+    /// watch, what is older has to be asked for again.
     ///
     /// Errors: what is wrong with the answer. The stream goes on as if it had not come.
     pub fn supply(&mut self, head: &Head, body: &[u8], out: &mut BytesMut) -> Result<()> {
         self.check_open()?;
-        let Some(Filter { rule, outline, follow: Some(follow), .. }) = self.role.filter() else { return Ok(()) };
+        let Some(Filter { rule, outline, follow: Some(follow), .. }) = self.role.filter() else {
+            return Ok(());
+        };
         let request = Request::get("the answer to a request for `Wanted::target`");
         if head.status != 200 {
             return Err(Error::Status { target: request.target.into(), status: head.status });
         }
         let content_type = || head.values("content-type").next().unwrap_or_default().into();
         if encoding(&request, head)? != self.encoding {
-            return Err(Error::ContentType { content_type: content_type(), target: request.target.into() });
+            return Err(Error::ContentType {
+                content_type: content_type(),
+                target: request.target.into(),
+            });
         }
-        let mut list = Stream::new(Verb::List, self.encoding, Role::Collect(Vec::new()), rule.cluster().config());
+        let mut list = Stream::new(
+            Verb::List,
+            self.encoding,
+            Role::Collect(Vec::new()),
+            rule.cluster().config(),
+        );
         list.take(body, &mut Output::nowhere())?;
         list.end(&mut Output::nowhere())?;
         if let Role::Collect(objects) = list.role {
@@ -192,7 +216,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Whether the stream has ended itself: it said ERROR. End the response; whatever still comes is swallowed.
+    /// Whether the stream has ended itself: it said ERROR. End the response; whatever still comes
+    /// is swallowed.
     pub fn is_over(&self) -> bool {
         self.role.is_expired()
     }
@@ -215,8 +240,8 @@ impl Stream {
         }
     }
 
-    /// Says what is due, where an event may stand (wire 4.5, rule 6). A client that reads lines must not find two events on
-    /// one.
+    /// Says what is due, where an event may stand (wire 4.5, rule 6). A client that reads lines
+    /// must not find two events on one.
     fn speak(&mut self, out: &mut BytesMut) {
         if !self.mid_line && self.role.due(None) {
             let before = out.len();
@@ -252,7 +277,12 @@ impl Stream {
         let result = if self.role.is_expired() {
             Ok(())
         } else {
-            let mut context = Context { role: &mut self.role, limits: self.limits, base: self.walked, form: self.form };
+            let mut context = Context {
+                role: &mut self.role,
+                limits: self.limits,
+                base: self.walked,
+                form: self.form,
+            };
             self.walk.finish(self.hold.bytes(), &mut context, out)
         };
         self.close();
@@ -270,7 +300,11 @@ impl Stream {
     }
 
     fn check_open(&self) -> Result<()> {
-        if self.closed { Err(Error::Closed { taken: self.walked, given: self.given }) } else { Ok(()) }
+        if self.closed {
+            Err(Error::Closed { taken: self.walked, given: self.given })
+        } else {
+            Ok(())
+        }
     }
 
     fn new(verb: Verb, encoding: Encoding, role: Role, config: &Config) -> Stream {
@@ -288,7 +322,18 @@ impl Stream {
             Verb::List => Form::List,
             Verb::Get => Form::Object,
         };
-        Stream { walk, role, hold: Hold::default(), limits, form, encoding, walked: 0, given: 0, mid_line: false, closed: false }
+        Stream {
+            walk,
+            role,
+            hold: Hold::default(),
+            limits,
+            form,
+            encoding,
+            walked: 0,
+            given: 0,
+            mid_line: false,
+            closed: false,
+        }
     }
 }
 
@@ -304,15 +349,26 @@ impl std::fmt::Debug for Stream {
     }
 }
 
-/// Opens the stream for a response to `node`'s client, which is `agent` if its request does not say; `alone`: for one body of
-/// which nothing is remembered.
-pub(crate) fn open(cluster: &Cluster, node: &str, agent: Option<&str>, request: &Request, head: &Head, alone: bool) -> Result<Opened> {
+/// Opens the stream for a response to `node`'s client, which is `agent` if its request does not
+/// say; `alone`: for one body of which nothing is remembered.
+pub(crate) fn open(
+    cluster: &Cluster,
+    node: &str,
+    agent: Option<&str>,
+    request: &Request,
+    head: &Head,
+    alone: bool,
+) -> Result<Opened> {
     let config = cluster.config();
     let is_rewritten = |kind: SubjectKind| !config.rewrites().and(rewrites_of(kind)).is_empty();
     let Some(target) = Target::of(request) else {
         match Unread::of(request) {
-            Some(Unread::Path(kind)) if is_rewritten(kind) => count(&cluster.tally().passed_unknown_path, 1),
-            Some(Unread::Version(kind)) if is_rewritten(kind) => count(&cluster.tally().passed_unknown_version, 1),
+            Some(Unread::Path(kind)) if is_rewritten(kind) => {
+                count(&cluster.tally().passed_unknown_path, 1)
+            }
+            Some(Unread::Version(kind)) if is_rewritten(kind) => {
+                count(&cluster.tally().passed_unknown_version, 1)
+            }
             _ => {}
         }
         return Ok(Opened::PassThrough);
@@ -327,7 +383,9 @@ pub(crate) fn open(cluster: &Cluster, node: &str, agent: Option<&str>, request: 
         // A part of a body, or a WebSocket, would carry objects where they cannot be found.
         let has_content = head.status == 101 || (201..300).contains(&head.status);
         return match subject {
-            Some(_) if has_content => Err(Error::Status { target: request.target.as_str().into(), status: head.status }),
+            Some(_) if has_content => {
+                Err(Error::Status { target: request.target.as_str().into(), status: head.status })
+            }
             _ => Ok(Opened::PassThrough),
         };
     }
@@ -340,22 +398,42 @@ pub(crate) fn open(cluster: &Cluster, node: &str, agent: Option<&str>, request: 
     };
     let Some(kind) = subject else {
         let Some(learner) = learner else { return Ok(Opened::PassThrough) };
-        return Ok(Opened::Rewrite(Stream::new(target.verb, encoding(request, head)?, Role::Learn(Box::new(learner)), config)));
+        return Ok(Opened::Rewrite(Stream::new(
+            target.verb,
+            encoding(request, head)?,
+            Role::Learn(Box::new(learner)),
+            config,
+        )));
     };
     let agent = request.values("user-agent").next().or(agent).unwrap_or_default();
     // Where every client gets the same it does not matter who it is.
     let who = (config.components == Components::YurtHub).then(|| component(agent));
-    let missing = cluster.missing_for(node, &target.selection, rewrites_of(kind), Some(who.as_deref().unwrap_or_default()));
+    let missing = cluster.missing_for(
+        node,
+        &target.selection,
+        rewrites_of(kind),
+        Some(who.as_deref().unwrap_or_default()),
+    );
     if !missing.is_empty() {
-        return Ok(Opened::NotReady(NotReady::of(missing, encoding(request, head).unwrap_or(Encoding::Json))));
+        return Ok(Opened::NotReady(NotReady::of(
+            missing,
+            encoding(request, head).unwrap_or(Encoding::Json),
+        )));
     }
     let encoding = encoding(request, head)?;
-    let rules = Rules::new(cluster.clone(), node, kind, who.unwrap_or_default(), target.selection.namespace.as_deref());
+    let rules = Rules::new(
+        cluster.clone(),
+        node,
+        kind,
+        who.unwrap_or_default(),
+        target.selection.namespace.as_deref(),
+    );
     let follow = match Follow::open(&rules, encoding, &target, agent.into(), alone) {
         Ok(follow) => follow,
         Err(expired) => return Ok(Opened::Expired(expired)),
     };
-    let role = Role::Filter(Box::new(Filter::new(rules, target.verb == Verb::Get, learner, follow)));
+    let role =
+        Role::Filter(Box::new(Filter::new(rules, target.verb == Verb::Get, learner, follow)));
     Ok(Opened::Rewrite(Stream::new(target.verb, encoding, role, config)))
 }
 
@@ -365,6 +443,8 @@ fn encoding(request: &Request, head: &Head) -> Result<Encoding> {
         return Err(Error::ContentEncoding(value.into()));
     }
     let content_type = head.values("content-type").next().unwrap_or_default();
-    Encoding::of_content_type(content_type)
-        .ok_or_else(|| Error::ContentType { target: request.target.as_str().into(), content_type: content_type.into() })
+    Encoding::of_content_type(content_type).ok_or_else(|| Error::ContentType {
+        target: request.target.as_str().into(),
+        content_type: content_type.into(),
+    })
 }

@@ -1,5 +1,5 @@
-//! A protobuf watch: frames of four length bytes and one event (wire 1.2). A frame is held until it is whole, since the
-//! lengths of everything in it come first.
+//! A protobuf watch: frames of four length bytes and one event (wire 1.2). A frame is held until it
+//! is whole, since the lengths of everything in it come first.
 
 use super::body::{Context, Cursor, Walk};
 use super::unit::Unit;
@@ -13,16 +13,26 @@ pub(super) struct ProtobufFrames;
 const PREFIX: usize = 4;
 
 impl Walk for ProtobufFrames {
-    fn walk(&mut self, data: &[u8], cursor: &mut Cursor, context: &mut Context<'_>, out: &mut Output<'_>) -> Result<()> {
+    fn walk(
+        &mut self,
+        data: &[u8],
+        cursor: &mut Cursor,
+        context: &mut Context<'_>,
+        out: &mut Output<'_>,
+    ) -> Result<()> {
         while let Some(prefix) = data[cursor.pos..].first_chunk::<PREFIX>() {
             let (pos, len) = (cursor.pos, u32::from_be_bytes(*prefix));
             if len == 0 {
-                return Err(context.fault(Fault::protobuf(pos, "a frame of no bytes, which clients refuse"), None));
+                return Err(context.fault(
+                    Fault::protobuf(pos, "a frame of no bytes, which clients refuse"),
+                    None,
+                ));
             }
             context.check_size(pos, u64::from(len))?;
             let end = pos + PREFIX + len as usize;
             let Some(frame) = data.get(pos..end) else { break };
-            let enveloped = Enveloped::read_frame(frame).map_err(|fault| context.fault(fault.after(pos), None))?;
+            let enveloped = Enveloped::read_frame(frame)
+                .map_err(|fault| context.fault(fault.after(pos), None))?;
             context.take(data, end, &Unit::enveloped(frame, &enveloped), cursor, out)?;
         }
         Ok(())
@@ -33,10 +43,18 @@ impl Walk for ProtobufFrames {
         (PREFIX + len).saturating_sub(rest.len())
     }
 
-    fn finish(&mut self, held: &[u8], context: &mut Context<'_>, _out: &mut Output<'_>) -> Result<()> {
+    fn finish(
+        &mut self,
+        held: &[u8],
+        context: &mut Context<'_>,
+        _out: &mut Output<'_>,
+    ) -> Result<()> {
         if held.is_empty() {
             return Ok(());
         }
-        Err(Error::Truncated { offset: context.base + held.len() as u64, inside: context.form.unit() })
+        Err(Error::Truncated {
+            offset: context.base + held.len() as u64,
+            inside: context.form.unit(),
+        })
     }
 }

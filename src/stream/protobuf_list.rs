@@ -1,8 +1,9 @@
 //! A protobuf list, item by item.
 //!
-//! `k8s\0`, then runtime.Unknown: 1 typeMeta, 2 the list {1 ListMeta, 2 item ...}. The length of the list is written
-//! before its items, so an item that loses bytes either keeps its size by an unknown field at its end, and one that is left
-//! out gives way to an unknown field of the list ([`ProtobufLists::Stream`]), or the whole list is held back until its new length is known
+//! `k8s\0`, then runtime.Unknown: 1 typeMeta, 2 the list {1 ListMeta, 2 item ...}. The length of
+//! the list is written before its items, so an item that loses bytes either keeps its size by an
+//! unknown field at its end, and one that is left out gives way to an unknown field of the list
+//! ([`ProtobufLists::Stream`]), or the whole list is held back until its new length is known
 //! ([`ProtobufLists::Compact`]).
 
 use bytes::BytesMut;
@@ -15,7 +16,9 @@ use crate::error::{Error, Fault, Result};
 use crate::object::envelope::{MAGIC, TypeMeta, plain};
 use crate::object::metadata::PARTIAL_OBJECT_METADATA;
 use crate::wire::Span;
-use crate::wire::protobuf::{Field, Fields, LEN, MAX_VARINT, MIN_FILLER, encode_varint_wide, filler, read_head};
+use crate::wire::protobuf::{
+    Field, Fields, LEN, MAX_VARINT, MIN_FILLER, encode_varint_wide, filler, read_head,
+};
 use crate::wire::splice::{Edit, Enclosure, Output, write_enclosed};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +45,8 @@ pub(super) struct ProtobufList {
     continues: String,
     /// ListMeta or an item was there: the server writes ListMeta even into an empty list.
     has_items: bool,
-    /// What is held back of the list, when it is to be compact: its tag and length as they stood, and its content.
+    /// What is held back of the list, when it is to be compact: its tag and length as they stood,
+    /// and its content.
     compact: Option<Held>,
     /// It is held back only until the item has come that may become larger.
     waits: bool,
@@ -77,9 +81,11 @@ impl ProtobufList {
     pub(super) fn new(role: &Role, config: &Config) -> ProtobufList {
         // What only teaches is never cut, so there is nothing to hold back for.
         // Items that are held back to the end leave no room for themselves where they stood.
-        let compact = config.protobuf_lists == ProtobufLists::Compact && matches!(role, Role::Filter(_)) || role.holds_back();
-        // Room for what becomes larger can be made only before the length is given. It is one item of the cluster; every
-        // other keeps its size.
+        let compact = config.protobuf_lists == ProtobufLists::Compact
+            && matches!(role, Role::Filter(_))
+            || role.holds_back();
+        // Room for what becomes larger can be made only before the length is given. It is one item
+        // of the cluster; every other keeps its size.
         let waits = !compact && role.may_grow();
         ProtobufList {
             expect: Expect::Magic,
@@ -96,19 +102,31 @@ impl ProtobufList {
     }
 
     /// A field of the envelope other than the list is whole.
-    fn envelope_field(&mut self, data: &[u8], field: &Field, role: &Role) -> std::result::Result<(), Fault> {
+    fn envelope_field(
+        &mut self,
+        data: &[u8],
+        field: &Field,
+        role: &Role,
+    ) -> std::result::Result<(), Fault> {
         match field.number {
-            1 if self.listed => return Err(Fault::protobuf(field.start, "the list's kind comes after its items")),
+            1 if self.listed => {
+                return Err(Fault::protobuf(field.start, "the list's kind comes after its items"));
+            }
             1 => {
                 let meta = TypeMeta::default().read(data, field.len_delimited()?)?;
                 if meta.kind.len() > 0 && !role.expects_list(meta.kind.of(data)) {
-                    return Err(Fault::protobuf(field.start, "a list of another kind than the request asked for"));
+                    return Err(Fault::protobuf(
+                        field.start,
+                        "a list of another kind than the request asked for",
+                    ));
                 }
                 self.kind = meta.kind.of(data).to_vec();
                 self.item_kind = self.kind.strip_suffix(b"List").unwrap_or(&self.kind).to_vec();
-                // The parts of a list are of its own version; metadata-only items are of another group than their kind.
+                // The parts of a list are of its own version; metadata-only items are of another
+                // group than their kind.
                 let whole = self.item_kind != PARTIAL_OBJECT_METADATA.as_bytes();
-                self.api_version = if whole { meta.api_version.of(data).to_vec() } else { Vec::new() };
+                self.api_version =
+                    if whole { meta.api_version.of(data).to_vec() } else { Vec::new() };
             }
             3 => plain(field)?,
             _ => {}
@@ -131,7 +149,12 @@ impl ProtobufList {
     }
 
     /// The last byte of the list was taken.
-    fn list_over(&mut self, at: usize, context: &mut Context<'_>, out: &mut Output<'_>) -> Result<()> {
+    fn list_over(
+        &mut self,
+        at: usize,
+        context: &mut Context<'_>,
+        out: &mut Output<'_>,
+    ) -> Result<()> {
         self.expect = Expect::Envelope;
         if let Some(mut held) = self.compact.replace(Held::default()) {
             let released = context.role.release(|object, edit| {
@@ -176,7 +199,14 @@ impl ProtobufList {
     }
 
     /// Takes an item, and writes it if it changes.
-    fn item(&mut self, data: &[u8], field: &Field, cursor: &mut Cursor, context: &mut Context<'_>, out: &mut Output<'_>) -> Result<()> {
+    fn item(
+        &mut self,
+        data: &[u8],
+        field: &Field,
+        cursor: &mut Cursor,
+        context: &mut Context<'_>,
+        out: &mut Output<'_>,
+    ) -> Result<()> {
         let object = field.len_delimited().map_err(|fault| context.fault(fault, None))?;
         let unit = Unit::item(data, object, &self.item_kind, &self.api_version);
         let edit = match context.role.take(&unit) {
@@ -192,13 +222,21 @@ impl ProtobufList {
                 return Ok(());
             }
             Ok(Taken::Says(..) | Taken::Answers(_)) => {
-                return Err(context.fault(Fault::protobuf(field.start, NO_ITEM), context.role.name_of(&unit)));
+                return Err(context
+                    .fault(Fault::protobuf(field.start, NO_ITEM), context.role.name_of(&unit)));
             }
             Err(fault) => return Err(context.fault(fault, context.role.name_of(&unit))),
         };
         if let Some(held) = &mut self.compact {
             let around = [Enclosure { length: field.length(), body: object, fixed: false }];
-            write_enclosed(data, field.record(), &around, object, edit, &mut Output::to(&mut held.content));
+            write_enclosed(
+                data,
+                field.record(),
+                &around,
+                object,
+                edit,
+                &mut Output::to(&mut held.content),
+            );
         } else {
             cursor.flush(data, out);
             let written = write_in_place(data, field, edit, out);
@@ -209,11 +247,15 @@ impl ProtobufList {
     }
 }
 
-/// Writes an unknown field of the list in place of an item that is left out, of the same size: the list's length was given.
+/// Writes an unknown field of the list in place of an item that is left out, of the same size: the
+/// list's length was given.
 fn write_nothing(field: &Field, out: &mut Output<'_>) -> std::result::Result<(), Fault> {
     let size = field.record().len();
     if size < MIN_FILLER {
-        return Err(Fault::protobuf(field.start, "an item is too small for anything to stand in its place"));
+        return Err(Fault::protobuf(
+            field.start,
+            "an item is too small for anything to stand in its place",
+        ));
     }
     let (head, width, content) = filler(size);
     out.put(&head[..width]);
@@ -221,11 +263,22 @@ fn write_nothing(field: &Field, out: &mut Output<'_>) -> std::result::Result<(),
     Ok(())
 }
 
-/// Writes an edited item in as many bytes as it had: an unknown field at the end of the object takes up what was cut.
-fn write_in_place(data: &[u8], field: &Field, edit: &Edit, out: &mut Output<'_>) -> std::result::Result<(), Fault> {
+/// Writes an edited item in as many bytes as it had: an unknown field at the end of the object
+/// takes up what was cut.
+fn write_in_place(
+    data: &[u8],
+    field: &Field,
+    edit: &Edit,
+    out: &mut Output<'_>,
+) -> std::result::Result<(), Fault> {
     let object = field.value;
     // Only where the client came to get more rewrites while its list was under way.
-    let grew = || Fault::protobuf(field.start, "an item became larger after the list's length was given: ask again");
+    let grew = || {
+        Fault::protobuf(
+            field.start,
+            "an item became larger after the list's length was given: ask again",
+        )
+    };
     let spare = object.len().checked_sub(edit.resized(object.len())).ok_or_else(grew)?;
     if spare >= MIN_FILLER {
         let (head, width, content) = filler(spare);
@@ -235,10 +288,14 @@ fn write_in_place(data: &[u8], field: &Field, edit: &Edit, out: &mut Output<'_>)
         out.put_zeros(content);
         return Ok(());
     }
-    // Only an endpoint without an address is so short. The item's own length is written that much wider instead.
+    // Only an endpoint without an address is so short. The item's own length is written that much
+    // wider instead.
     let width = field.length().len() + spare;
     if width > MAX_VARINT {
-        return Err(Fault::protobuf(field.start, "an item's length is written too wide to keep the item's size"));
+        return Err(Fault::protobuf(
+            field.start,
+            "an item's length is written too wide to keep the item's size",
+        ));
     }
     let mut length = [0; MAX_VARINT];
     encode_varint_wide((object.len() - spare) as u64, width, &mut length);
@@ -249,24 +306,38 @@ fn write_in_place(data: &[u8], field: &Field, edit: &Edit, out: &mut Output<'_>)
 }
 
 impl Walk for ProtobufList {
-    fn walk(&mut self, data: &[u8], cursor: &mut Cursor, context: &mut Context<'_>, out: &mut Output<'_>) -> Result<()> {
+    fn walk(
+        &mut self,
+        data: &[u8],
+        cursor: &mut Cursor,
+        context: &mut Context<'_>,
+        out: &mut Output<'_>,
+    ) -> Result<()> {
         loop {
             let pos = cursor.pos;
             match self.expect {
                 Expect::Magic => {
                     let Some(magic) = data.first_chunk::<4>() else { return Ok(()) };
                     if magic != MAGIC {
-                        return Err(context.fault(Fault::protobuf(0, "expected `k8s\\0` before a list"), None));
+                        return Err(context
+                            .fault(Fault::protobuf(0, "expected `k8s\\0` before a list"), None));
                     }
                     cursor.pos = MAGIC.len();
                     self.expect = Expect::Envelope;
                 }
                 Expect::Envelope => {
-                    let Some((head, len)) = read_head(data, pos).map_err(|fault| context.fault(fault, None))? else { return Ok(()) };
+                    let Some((head, len)) =
+                        read_head(data, pos).map_err(|fault| context.fault(fault, None))?
+                    else {
+                        return Ok(());
+                    };
                     if head.number == 2 {
                         head.len_delimited().map_err(|fault| context.fault(fault, None))?;
                         if std::mem::replace(&mut self.listed, true) {
-                            return Err(context.fault(Fault::protobuf(pos, "the list is given twice in one envelope"), None));
+                            return Err(context.fault(
+                                Fault::protobuf(pos, "the list is given twice in one envelope"),
+                                None,
+                            ));
                         }
                         if let Some(held) = &mut self.compact {
                             context.check_held(pos, len)?;
@@ -281,17 +352,34 @@ impl Walk for ProtobufList {
                         continue;
                     }
                     let Some(field) = whole(head, len, data, context)? else { return Ok(()) };
-                    self.envelope_field(data, &field, context.role).map_err(|fault| context.fault(fault, None))?;
+                    self.envelope_field(data, &field, context.role)
+                        .map_err(|fault| context.fault(fault, None))?;
                     cursor.pos = field.value.end;
                 }
                 Expect::List { left: 0 } => self.list_over(pos, context, out)?,
                 Expect::List { left } => {
-                    let too_long = || context.fault(Fault::protobuf(pos, "a field is longer than the list it is in"), None);
-                    let list = &data[..data.len().min(pos.saturating_add(usize::try_from(left).unwrap_or(usize::MAX)))];
-                    let Some((head, len)) = read_head(list, pos).map_err(|fault| context.fault(fault, None))? else {
-                        return if (list.len() - pos) as u64 == left { Err(too_long()) } else { Ok(()) };
+                    let too_long = || {
+                        context.fault(
+                            Fault::protobuf(pos, "a field is longer than the list it is in"),
+                            None,
+                        )
                     };
-                    if len.checked_add((head.value.start - pos) as u64).is_none_or(|size| size > left) {
+                    let list = &data[..data
+                        .len()
+                        .min(pos.saturating_add(usize::try_from(left).unwrap_or(usize::MAX)))];
+                    let Some((head, len)) =
+                        read_head(list, pos).map_err(|fault| context.fault(fault, None))?
+                    else {
+                        return if (list.len() - pos) as u64 == left {
+                            Err(too_long())
+                        } else {
+                            Ok(())
+                        };
+                    };
+                    if len
+                        .checked_add((head.value.start - pos) as u64)
+                        .is_none_or(|size| size > left)
+                    {
                         return Err(too_long());
                     }
                     let Some(field) = whole(head, len, data, context)? else { return Ok(()) };
@@ -309,19 +397,27 @@ impl Walk for ProtobufList {
 
     fn wants(&self, rest: &[u8]) -> usize {
         match read_head(rest, 0) {
-            Ok(Some((head, len))) if self.expect != Expect::Magic => {
-                usize::try_from(len).map_or(usize::MAX, |len| (head.value.start.saturating_add(len)).saturating_sub(rest.len()))
-            }
+            Ok(Some((head, len))) if self.expect != Expect::Magic => usize::try_from(len)
+                .map_or(usize::MAX, |len| {
+                    (head.value.start.saturating_add(len)).saturating_sub(rest.len())
+                }),
             // The head itself is not whole: it is some bytes.
             _ => 1,
         }
     }
 
-    fn finish(&mut self, held: &[u8], context: &mut Context<'_>, _out: &mut Output<'_>) -> Result<()> {
+    fn finish(
+        &mut self,
+        held: &[u8],
+        context: &mut Context<'_>,
+        _out: &mut Output<'_>,
+    ) -> Result<()> {
         let offset = context.base + held.len() as u64;
         match self.expect {
             Expect::Envelope if held.is_empty() && self.listed => Ok(()),
-            Expect::List { .. } if !held.is_empty() => Err(Error::Truncated { offset, inside: context.form.unit() }),
+            Expect::List { .. } if !held.is_empty() => {
+                Err(Error::Truncated { offset, inside: context.form.unit() })
+            }
             _ => Err(Error::Truncated { offset, inside: "a list" }),
         }
     }
@@ -331,6 +427,7 @@ impl Walk for ProtobufList {
 fn whole(head: Field, len: u64, data: &[u8], context: &Context<'_>) -> Result<Option<Field>> {
     context.check_size(head.start, len)?;
     // Within the limits, so a small number.
-    let field = Field { value: Span::new(head.value.start, head.value.start + len as usize), ..head };
+    let field =
+        Field { value: Span::new(head.value.start, head.value.start + len as usize), ..head };
     Ok((field.value.end <= data.len()).then_some(field))
 }

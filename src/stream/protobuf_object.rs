@@ -11,7 +11,13 @@ use crate::wire::splice::Output;
 pub(super) struct ProtobufObject;
 
 impl Walk for ProtobufObject {
-    fn walk(&mut self, data: &[u8], _cursor: &mut Cursor, context: &mut Context<'_>, _out: &mut Output<'_>) -> Result<()> {
+    fn walk(
+        &mut self,
+        data: &[u8],
+        _cursor: &mut Cursor,
+        context: &mut Context<'_>,
+        _out: &mut Output<'_>,
+    ) -> Result<()> {
         context.check_size(0, data.len() as u64)
     }
 
@@ -19,8 +25,16 @@ impl Walk for ProtobufObject {
         usize::MAX
     }
 
-    fn finish(&mut self, held: &[u8], context: &mut Context<'_>, out: &mut Output<'_>) -> Result<()> {
-        let cut = Error::Truncated { offset: context.base + held.len() as u64, inside: context.form.unit() };
+    fn finish(
+        &mut self,
+        held: &[u8],
+        context: &mut Context<'_>,
+        out: &mut Output<'_>,
+    ) -> Result<()> {
+        let cut = Error::Truncated {
+            offset: context.base + held.len() as u64,
+            inside: context.form.unit(),
+        };
         let begins = held.starts_with(MAGIC) || MAGIC.starts_with(held);
         if begins && !is_whole(held).map_err(|fault| context.fault(fault, None))? {
             return Err(cut);

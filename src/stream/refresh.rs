@@ -28,12 +28,15 @@ struct NotKept;
 impl Follow {
     /// A refresh is wanted as soon as it can be done.
     pub(super) fn ask(&mut self) {
-        self.asked = self.key.is_some() && matches!(self.phase, Phase::Initial { .. } | Phase::Live);
+        self.asked =
+            self.key.is_some() && matches!(self.phase, Phase::Initial { .. } | Phase::Live);
     }
 
     /// Whether a refresh would have something to look at.
     pub(super) fn is_behind(&self, cluster: &Cluster) -> bool {
-        self.key.is_some() && self.phase == Phase::Live && (self.due(None) || lock(self.lease.ledger()).generation != cluster.generation())
+        self.key.is_some()
+            && self.phase == Phase::Live
+            && (self.due(None) || lock(self.lease.ledger()).generation != cluster.generation())
     }
 
     /// Whether something is to be said before `next` passes, or now if nothing comes.
@@ -41,12 +44,16 @@ impl Follow {
         match self.phase {
             Phase::Live => {
                 let ledger = lock(self.lease.ledger());
-                self.asked || !ledger.owed.is_empty() || !ledger.repeat.is_empty() && ledger.high != self.repeat_at
+                self.asked
+                    || !ledger.owed.is_empty()
+                    || !ledger.repeat.is_empty() && ledger.high != self.repeat_at
             }
             // Siblings on a ladder cannot wait for an end that may never be seen.
             Phase::Initial { announced: false } => !lock(self.lease.ledger()).owed.is_empty(),
             Phase::Initial { announced: true } => {
-                let bookmark = next.filter(|unit| self.holds() && unit.event == Event::Bookmark).and_then(Unit::bookmark);
+                let bookmark = next
+                    .filter(|unit| self.holds() && unit.event == Event::Bookmark)
+                    .and_then(Unit::bookmark);
                 bookmark.is_some_and(|bookmark| bookmark.ends_initial_events)
             }
             Phase::List { .. } | Phase::Over => false,
@@ -54,11 +61,25 @@ impl Follow {
     }
 
     /// Says what is due.
-    pub(super) fn speak(&mut self, rule: &mut Rules, outline: &mut Outline, edit: &mut Edit, out: &mut Output<'_>) {
+    pub(super) fn speak(
+        &mut self,
+        rule: &mut Rules,
+        outline: &mut Outline,
+        edit: &mut Edit,
+        out: &mut Output<'_>,
+    ) {
         if self.phase == (Phase::Initial { announced: true }) {
             let (kind, encoding) = (self.kind, self.encoding);
             let released = self.release(rule, outline, edit, |object, edit| {
-                write_object(Tells::Added, kind, encoding, object, Span::new(0, object.len()), edit, out);
+                write_object(
+                    Tells::Added,
+                    kind,
+                    encoding,
+                    object,
+                    Span::new(0, object.len()),
+                    edit,
+                    out,
+                );
             });
             if released.is_err() {
                 self.expire(rule, out);
@@ -82,7 +103,13 @@ impl Follow {
         self.lease.is_past();
     }
 
-    fn say_owed(&mut self, rule: &mut Rules, outline: &mut Outline, edit: &mut Edit, out: &mut Output<'_>) -> Result<(), NotKept> {
+    fn say_owed(
+        &mut self,
+        rule: &mut Rules,
+        outline: &mut Outline,
+        edit: &mut Edit,
+        out: &mut Output<'_>,
+    ) -> Result<(), NotKept> {
         let shared = self.lease.ledger().clone();
         let mut ledger = lock(&shared);
         ledger.drop_recent();
@@ -94,10 +121,22 @@ impl Follow {
         owed.append(&mut again.clone());
         let mut said = 0;
         for id in owed {
-            said += u64::from(self.say(&mut ledger, id, again.contains(&id), rule, outline, edit, out)?);
+            said += u64::from(self.say(
+                &mut ledger,
+                id,
+                again.contains(&id),
+                rule,
+                outline,
+                edit,
+                out,
+            )?);
         }
         count(&rule.cluster().tally().events_refreshed, said);
-        if said > 0 && self.bookmarks && self.phase == Phase::Live && ledger.high != Version::default() {
+        if said > 0
+            && self.bookmarks
+            && self.phase == Phase::Live
+            && ledger.high != Version::default()
+        {
             write_bookmark(self.kind, self.encoding, ledger.high, out);
         }
         Ok(())
@@ -115,13 +154,16 @@ impl Follow {
         edit: &mut Edit,
         out: &mut Output<'_>,
     ) -> Result<bool, NotKept> {
-        // The client went on from before this version: upstream has yet to bring it, to a client that may not have it.
+        // The client went on from before this version: upstream has yet to bring it, to a client
+        // that may not have it.
         if ledger.high.is_before(ledger.entry(id).version) {
             return Ok(false);
         }
         let Some(original) = ledger.entry(id).original.clone() else {
-            // What is not of a Service cannot be asked for by one, and of what has no version it cannot be told whether it came.
-            let can_be_asked_for = !ledger.service_of(id).is_empty() && ledger.entry(id).version != Version::default();
+            // What is not of a Service cannot be asked for by one, and of what has no version it
+            // cannot be told whether it came.
+            let can_be_asked_for =
+                !ledger.service_of(id).is_empty() && ledger.entry(id).version != Version::default();
             if self.retention != Retention::Topology || !can_be_asked_for {
                 return Err(NotKept);
             }
@@ -132,9 +174,11 @@ impl Follow {
             return Ok(false);
         };
         let unit = Unit::stored(&original, self.encoding);
-        outline_object(self.kind, &mut self.scanner, &original, self.encoding, outline).map_err(|_| NotKept)?;
+        outline_object(self.kind, &mut self.scanner, &original, self.encoding, outline)
+            .map_err(|_| NotKept)?;
         let (family, version) = (ledger.entry(id).family, ledger.entry(id).version);
-        let judged = judge(rule, outline, edit, &original, unit.object, ledger, Some(id), family).map_err(|_| NotKept)?;
+        let judged = judge(rule, outline, edit, &original, unit.object, ledger, Some(id), family)
+            .map_err(|_| NotKept)?;
         write_service_key(
             &mut self.name,
             &outline.optional_text(&original, outline.namespace),
@@ -153,15 +197,17 @@ impl Follow {
         // What is hidden from a client that does not have it needs no word.
         let says = entry.sent != Some(form) || again && form != Form::None;
         if says {
-            // Above W the client would miss what it has not seen; without a W only the object's own version is safe.
+            // Above W the client would miss what it has not seen; without a W only the object's own
+            // version is safe.
             let stamp = if live && high != Version::default() { high } else { version };
             if let Some(place) = outline.version.filter(|_| stamp != version) {
                 write_stamp(edit, place, stamp);
             }
             let same = entry.stamp == stamp || entry.stamp == Version::default();
             entry.said(form, stamp, true);
-            // Who has nothing of that name takes any version for news, and who is to drop it too. Before the initial events are
-            // over `high` is not known, so that it moves when they are.
+            // Who has nothing of that name takes any version for news, and who is to drop it too.
+            // Before the initial events are over `high` is not known, so that it moves
+            // when they are.
             if same && has != Has::No && form != Form::None {
                 ledger.repeat.insert(id);
                 self.repeat_at = high;
@@ -176,7 +222,8 @@ impl Follow {
             write_object(tells, self.kind, self.encoding, &original, unit.object, edit, out);
         }
         if !self.keeps(ledger, id, original.len(), &judged.keys) {
-            // Should the connection break before it arrives, the watch that goes on from here owes it once more.
+            // Should the connection break before it arrives, the watch that goes on from here owes
+            // it once more.
             match says && live && high != Version::default() {
                 true => ledger.keep_recent(id),
                 false => ledger.keep(id, None),
@@ -190,9 +237,15 @@ impl Follow {
         if outline_object(self.kind, &mut self.scanner, object, self.encoding, outline).is_err() {
             return;
         }
-        write_service_key(&mut self.name, &outline.optional_text(object, outline.namespace), &outline.optional_text(object, outline.name));
+        write_service_key(
+            &mut self.name,
+            &outline.optional_text(object, outline.namespace),
+            &outline.optional_text(object, outline.name),
+        );
         let mut ledger = lock(self.lease.ledger());
-        let Some(id) = ledger.find(&self.name).filter(|id| ledger.missing.contains(id)) else { return };
+        let Some(id) = ledger.find(&self.name).filter(|id| ledger.missing.contains(id)) else {
+            return;
+        };
         if ledger.entry(id).version == version_of(outline, object) {
             let normal = Normal::of(self.kind, self.encoding, object, outline).concat();
             ledger.keep(id, Some((b"", &normal)));
@@ -205,7 +258,9 @@ impl Follow {
 /// Writes another version into an object.
 fn write_stamp(edit: &mut Edit, place: VersionPlace, stamp: Version) {
     let stamp = stamp.to_string();
-    let Some((length, metadata_length, metadata)) = place.lengths else { return edit.replace(place.text, stamp.as_bytes()) };
+    let Some((length, metadata_length, metadata)) = place.lengths else {
+        return edit.replace(place.text, stamp.as_bytes());
+    };
     let mut text = vec![stamp.len() as u8];
     text.extend_from_slice(stamp.as_bytes());
     let before = Span::new(length.start, place.text.end);

@@ -38,7 +38,10 @@ impl Request {
 
     /// The values of all headers of that name.
     pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.headers.iter().filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .filter(move |(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -72,7 +75,10 @@ impl Head {
 
     /// The values of all headers of that name.
     pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.headers.iter().filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .filter(move |(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -102,7 +108,8 @@ pub(crate) enum Initial {
     Live,
     /// With everything that is there, ended by an annotated bookmark.
     Announced,
-    /// With everything that is there (no resourceVersion, or 0), ended by the first event that is not ADDED.
+    /// With everything that is there (no resourceVersion, or 0), ended by the first event that is
+    /// not ADDED.
     Legacy,
 }
 
@@ -119,15 +126,17 @@ pub(crate) struct Target {
     pub(crate) bookmarks: bool,
     /// Only metadata is asked for.
     pub(crate) metadata_only: bool,
-    /// The path before the API root, as `/segment` for each segment: two prefixes are two clusters.
+    /// The path before the API root, as `/segment` for each segment: two prefixes are two
+    /// clusters.
     pub(crate) prefix: Box<str>,
-    /// The prefix holds an API root too: the server behind it is reached through another one, and is another cluster's.
+    /// The prefix holds an API root too: the server behind it is reached through another one, and
+    /// is another cluster's.
     pub(crate) is_behind_another_api: bool,
 }
 
 impl Target {
-    /// `None` for everything that poolscope has nothing to do with: other methods, other kinds, subresources. The target
-    /// may be absolute (`https://host/api/...`), and a proxy's prefix may stand before `/api` or `/apis`.
+    /// `None` for everything that poolscope has nothing to do with: other methods, other kinds,
+    /// subresources. The target may be absolute (`https://host/api/...`), and a proxy's prefix may stand before `/api` or `/apis`.
     pub(crate) fn of(request: &Request) -> Option<Target> {
         if request.method != "GET" {
             return None;
@@ -136,7 +145,8 @@ impl Target {
         let segments = segments(path);
         let (root, collection) = Collection::find(&segments)?;
         let Collection { resource, namespace, name, is_watch_path } = collection;
-        let Query { watch, announced, continues, resource_version, bookmarks, labels, mut fields } = Query::of(query);
+        let Query { watch, announced, continues, resource_version, bookmarks, labels, mut fields } =
+            Query::of(query);
         if let Some(name) = &name {
             fields.insert(format!("metadata.name={name}"));
         }
@@ -148,7 +158,8 @@ impl Target {
             Some(_) => Verb::Get,
             None => Verb::List,
         };
-        let metadata_only = request.values("accept").any(|value| value.contains("as=PartialObjectMetadata"));
+        let metadata_only =
+            request.values("accept").any(|value| value.contains("as=PartialObjectMetadata"));
         let selection = Selection { namespace, labels, fields };
         // Of ConfigMaps one matters.
         if resource == Resource::Fact(FactKind::ConfigMap) && !config_map::may_be_in(&selection) {
@@ -156,8 +167,19 @@ impl Target {
         }
         let (before, _) = segments.split_at(root);
         let prefix = before.iter().flat_map(|segment| ["/", segment]).collect();
-        let is_behind_another_api = before.iter().any(|segment| segment == "apis") || before.windows(2).any(|pair| pair == ["api", "v1"]);
-        Some(Target { resource, verb, selection, continues, resource_version, bookmarks, metadata_only, prefix, is_behind_another_api })
+        let is_behind_another_api = before.iter().any(|segment| segment == "apis")
+            || before.windows(2).any(|pair| pair == ["api", "v1"]);
+        Some(Target {
+            resource,
+            verb,
+            selection,
+            continues,
+            resource_version,
+            bookmarks,
+            metadata_only,
+            prefix,
+            is_behind_another_api,
+        })
     }
 
     /// A watch that starts at whatever is the latest.
@@ -175,13 +197,16 @@ impl Target {
 fn path_and_query(target: &str) -> (&str, &str) {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let path = match path.split_once("://") {
-        Some((scheme, rest)) if !scheme.contains('/') => rest.split_once('/').map_or("", |(_, path)| path),
+        Some((scheme, rest)) if !scheme.contains('/') => {
+            rest.split_once('/').map_or("", |(_, path)| path)
+        }
         _ => path,
     };
     (path, query)
 }
 
-/// The end of a path, from the API root on: a collection, one object of it, or either under the deprecated watch path.
+/// The end of a path, from the API root on: a collection, one object of it, or either under the
+/// deprecated watch path.
 struct Collection {
     resource: Resource,
     namespace: Option<String>,
@@ -191,9 +216,10 @@ struct Collection {
 }
 
 impl Collection {
-    /// Finds the API root from which the rest of the path is one of a known kind. A prefix may itself contain an API root
-    /// (an aggregated API in front of a member cluster), so every place is tried. At most one fits: a known plural never
-    /// stands where `api` or `apis` would have to.
+    /// Finds the API root from which the rest of the path is one of a known kind. A prefix may
+    /// itself contain an API root (an aggregated API in front of a member cluster), so every
+    /// place is tried. At most one fits: a known plural never stands where `api` or `apis`
+    /// would have to.
     fn find(segments: &[String]) -> Option<(usize, Collection)> {
         (0..segments.len()).find_map(|root| Some((root, Collection::of(&segments[root..])?)))
     }
@@ -240,8 +266,8 @@ pub(crate) enum Unread {
 }
 
 impl Unread {
-    /// Looks at a GET that is no [`Target`]: `None` where its last segments name no kind that is rewritten, or the kind of
-    /// another API group.
+    /// Looks at a GET that is no [`Target`]: `None` where its last segments name no kind that is
+    /// rewritten, or the kind of another API group.
     pub(crate) fn of(request: &Request) -> Option<Unread> {
         if request.method != "GET" {
             return None;
@@ -262,15 +288,18 @@ impl Unread {
         });
         match collection {
             None => Some(Unread::Path(kind)),
-            Some((group, plural)) if (group, plural) == (kind.group(), kind.plural()) => Some(Unread::Version(kind)),
-            // Such as the Services of serving.knative.dev, or pods of a namespace that is called so.
+            Some((group, plural)) if (group, plural) == (kind.group(), kind.plural()) => {
+                Some(Unread::Version(kind))
+            }
+            // Such as the Services of serving.knative.dev, or pods of a namespace that is called
+            // so.
             Some(_) => None,
         }
     }
 }
 
-/// The segments of a path, percent-decoded. `.` and `..` are resolved, as they may be on the way to the API server.
-/// A slash that is escaped separates too: Go's servers see the path decoded.
+/// The segments of a path, percent-decoded. `.` and `..` are resolved, as they may be on the way to
+/// the API server. A slash that is escaped separates too: Go's servers see the path decoded.
 fn segments(path: &str) -> Vec<String> {
     let mut segments: Vec<String> = Vec::new();
     for segment in decoded(path).split('/') {
@@ -306,7 +335,9 @@ impl Query {
             match &*key {
                 "watch" => read.watch = truth(&value),
                 "sendInitialEvents" => read.announced = Some(truth(&value)),
-                "continue" => read.continues = Some(value.into_owned()).filter(|token| !token.is_empty()),
+                "continue" => {
+                    read.continues = Some(value.into_owned()).filter(|token| !token.is_empty())
+                }
                 "resourceVersion" => read.resource_version = value.into_owned(),
                 "labelSelector" => read.labels = requirements(&value).collect(),
                 "fieldSelector" => read.fields.extend(requirements(&value)),
@@ -333,8 +364,12 @@ impl Initial {
 
 fn resource(group: &str, version: &str, plural: &str) -> Option<Resource> {
     Some(match (group, version, plural) {
-        ("discovery.k8s.io", "v1", "endpointslices") => Resource::Subject(SubjectKind::EndpointSlice),
-        ("discovery.k8s.io", "v1beta1", "endpointslices") => Resource::Subject(SubjectKind::EndpointSliceBeta),
+        ("discovery.k8s.io", "v1", "endpointslices") => {
+            Resource::Subject(SubjectKind::EndpointSlice)
+        }
+        ("discovery.k8s.io", "v1beta1", "endpointslices") => {
+            Resource::Subject(SubjectKind::EndpointSliceBeta)
+        }
         ("", "v1", "endpoints") => Resource::Subject(SubjectKind::Endpoints),
         ("", "v1", "services") => Resource::Fact(FactKind::Service),
         ("", "v1", "nodes") => Resource::Fact(FactKind::Node),
@@ -346,7 +381,8 @@ fn resource(group: &str, version: &str, plural: &str) -> Option<Resource> {
     })
 }
 
-/// How the API server reads a boolean of a query: anything but `false` and `0`, so also nothing at all.
+/// How the API server reads a boolean of a query: anything but `false` and `0`, so also nothing at
+/// all.
 fn truth(value: &str) -> bool {
     !(value == "0" || value.eq_ignore_ascii_case("false"))
 }
@@ -354,10 +390,14 @@ fn truth(value: &str) -> bool {
 fn decoded(part: &str) -> String {
     // What means something in a query stands for itself in a path.
     let query = part.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
-    form_urlencoded::parse(query.as_bytes()).map(|(key, _)| key.into_owned()).next().unwrap_or_default()
+    form_urlencoded::parse(query.as_bytes())
+        .map(|(key, _)| key.into_owned())
+        .next()
+        .unwrap_or_default()
 }
 
-/// The requirements of a selector: split at commas that are not inside the brackets of a set, blanks taken out.
+/// The requirements of a selector: split at commas that are not inside the brackets of a set,
+/// blanks taken out.
 fn requirements(selector: &str) -> impl Iterator<Item = String> {
     let mut requirements = vec![String::new()];
     let mut depth = 0;
@@ -376,21 +416,27 @@ fn requirements(selector: &str) -> impl Iterator<Item = String> {
     requirements.into_iter().map(|one| one.trim().replace("==", "=")).filter(|one| !one.is_empty())
 }
 
-/// The same request with headers that make the answer one that can be read: no compression, neither CBOR nor YAML, no
-/// Table, no part of the body, no WebSocket.
+/// The same request with headers that make the answer one that can be read: no compression, neither
+/// CBOR nor YAML, no Table, no part of the body, no WebSocket.
 pub(crate) fn prepare(mut request: Request) -> Request {
     if Target::of(&request).is_none() {
         return request;
     }
     let unreadable = |name: &str| {
         let name = name.to_ascii_lowercase();
-        matches!(&*name, "accept-encoding" | "range" | "if-range" | "upgrade" | "connection") || name.starts_with("sec-websocket-")
+        matches!(&*name, "accept-encoding" | "range" | "if-range" | "upgrade" | "connection")
+            || name.starts_with("sec-websocket-")
     };
     request.headers.retain(|(name, _)| !unreadable(name));
     for (name, value) in &mut request.headers {
         if name.eq_ignore_ascii_case("accept") {
-            let readable: Vec<&str> = value.split(',').map(str::trim).filter(|clause| is_readable(clause)).collect();
-            *value = if readable.is_empty() { "application/json".to_owned() } else { readable.join(",") };
+            let readable: Vec<&str> =
+                value.split(',').map(str::trim).filter(|clause| is_readable(clause)).collect();
+            *value = if readable.is_empty() {
+                "application/json".to_owned()
+            } else {
+                readable.join(",")
+            };
         }
     }
     request
@@ -416,16 +462,30 @@ mod tests {
     #[test]
     fn paths_say_kind_namespace_and_name() {
         let list = target("/apis/discovery.k8s.io/v1/endpointslices").unwrap();
-        assert_eq!((list.resource, list.verb, list.selection), (SLICES, Verb::List, Selection::default()));
+        assert_eq!(
+            (list.resource, list.verb, list.selection),
+            (SLICES, Verb::List, Selection::default())
+        );
         let list = target("/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices").unwrap();
         assert_eq!((list.verb, list.selection.namespace.as_deref()), (Verb::List, Some("shop")));
         let get = target("/api/v1/namespaces/shop/endpoints/cart").unwrap();
-        assert_eq!((get.resource, get.verb), (Resource::Subject(SubjectKind::Endpoints), Verb::Get));
+        assert_eq!(
+            (get.resource, get.verb),
+            (Resource::Subject(SubjectKind::Endpoints), Verb::Get)
+        );
         let node = target("/api/v1/nodes/hz-edge-1").unwrap();
         assert_eq!((node.resource, node.verb), (Resource::Fact(FactKind::Node), Verb::Get));
         assert!(node.selection.fields.contains("metadata.name=hz-edge-1"));
-        for path in [FactKind::ConfigMap.list_path(), "/api/v1/configmaps", "/api/v1/namespaces/kube-system/configmaps/yurt-hub-cfg"] {
-            assert_eq!(target(path).unwrap().resource, Resource::Fact(FactKind::ConfigMap), "{path}");
+        for path in [
+            FactKind::ConfigMap.list_path(),
+            "/api/v1/configmaps",
+            "/api/v1/namespaces/kube-system/configmaps/yurt-hub-cfg",
+        ] {
+            assert_eq!(
+                target(path).unwrap().resource,
+                Resource::Fact(FactKind::ConfigMap),
+                "{path}"
+            );
         }
         for version in ["v1alpha1", "v1beta1", "v1beta2"] {
             assert_eq!(
@@ -449,12 +509,16 @@ mod tests {
             "/proxy/v1/apis/discovery.k8s.io/v1/endpointslices",
             "http://apis/apis/discovery.k8s.io/v1/endpointslices",
         ] {
-            assert_eq!(target(text).map(|target| (target.resource, target.verb)), Some((SLICES, Verb::List)), "{text}");
+            assert_eq!(
+                target(text).map(|target| (target.resource, target.verb)),
+                Some((SLICES, Verb::List)),
+                "{text}"
+            );
         }
     }
 
-    /// Prefix x root x version x namespace x form x encoding of segments: every one ends as a path of an API server does, and
-    /// is read as such.
+    /// Prefix x root x version x namespace x form x encoding of segments: every one ends as a path
+    /// of an API server does, and is read as such.
     #[test]
     fn every_path_that_ends_in_a_known_collection_is_read() {
         let prefixes = [
@@ -479,7 +543,11 @@ mod tests {
         ];
         let resources = [
             ("/apis/discovery.k8s.io/v1", "endpointslices", SLICES),
-            ("/apis/discovery.k8s.io/v1beta1", "endpointslices", Resource::Subject(SubjectKind::EndpointSliceBeta)),
+            (
+                "/apis/discovery.k8s.io/v1beta1",
+                "endpointslices",
+                Resource::Subject(SubjectKind::EndpointSliceBeta),
+            ),
             ("/api/v1", "endpoints", Resource::Subject(SubjectKind::Endpoints)),
             ("/api/v1", "services", Resource::Fact(FactKind::Service)),
         ];
@@ -495,7 +563,9 @@ mod tests {
         for (prefix, (root, plural, resource), encode) in prefixes
             .iter()
             .flat_map(|prefix| resources.iter().map(move |resource| (*prefix, *resource)))
-            .flat_map(|(prefix, resource)| encodings.iter().map(move |encode| (prefix, resource, encode)))
+            .flat_map(|(prefix, resource)| {
+                encodings.iter().map(move |encode| (prefix, resource, encode))
+            })
         {
             let forms = [
                 (format!("{root}/{plural}"), None, Verb::List),
@@ -511,8 +581,16 @@ mod tests {
                 let (path, query) = form.split_once('?').unwrap_or((&form, ""));
                 let text = format!("{prefix}{}?{query}", encode(path));
                 let read = target(&text).unwrap_or_else(|| panic!("{text} is not read"));
-                assert_eq!((read.resource, read.verb, read.selection.namespace.as_deref()), (resource, verb, namespace), "{text}");
-                assert_eq!(read.prefix.is_empty(), matches!(prefix, "" | "/" | "https://10.0.0.1:6443"), "{text}");
+                assert_eq!(
+                    (read.resource, read.verb, read.selection.namespace.as_deref()),
+                    (resource, verb, namespace),
+                    "{text}"
+                );
+                assert_eq!(
+                    read.prefix.is_empty(),
+                    matches!(prefix, "" | "/" | "https://10.0.0.1:6443"),
+                    "{text}"
+                );
                 paths += 1;
             }
         }
@@ -521,8 +599,12 @@ mod tests {
 
     #[test]
     fn a_prefix_that_holds_an_api_root_leads_to_another_cluster() {
-        let is_behind = |prefix: &str| target(&format!("{prefix}/api/v1/services")).unwrap().is_behind_another_api;
-        for prefix in ["/apis/c.example/v1/clusters/m1/proxy", "/api/v1/nodes/a/proxy", "/apis", "/gw/api/v1"] {
+        let is_behind = |prefix: &str| {
+            target(&format!("{prefix}/api/v1/services")).unwrap().is_behind_another_api
+        };
+        for prefix in
+            ["/apis/c.example/v1/clusters/m1/proxy", "/api/v1/nodes/a/proxy", "/apis", "/gw/api/v1"]
+        {
             assert!(is_behind(prefix), "{prefix}");
         }
         for prefix in ["", "/k8s/clusters/c-1", "/api/clusters/c-1", "/proxy/v1"] {
@@ -543,8 +625,15 @@ mod tests {
         ] {
             assert_eq!(unread(text), (true, Some(Unread::Path(kind))), "{text}");
         }
-        for text in ["/apis/discovery.k8s.io/v2/endpointslices", "/p/apis/discovery.k8s.io/v2/watch/namespaces/shop/endpointslices/a"] {
-            assert_eq!(unread(text), (true, Some(Unread::Version(SubjectKind::EndpointSlice))), "{text}");
+        for text in [
+            "/apis/discovery.k8s.io/v2/endpointslices",
+            "/p/apis/discovery.k8s.io/v2/watch/namespaces/shop/endpointslices/a",
+        ] {
+            assert_eq!(
+                unread(text),
+                (true, Some(Unread::Version(SubjectKind::EndpointSlice))),
+                "{text}"
+            );
         }
         for text in [
             "/api/v1/namespaces/endpoints/pods",
@@ -594,26 +683,50 @@ mod tests {
 
     #[test]
     fn queries_say_how() {
-        let verb = |query: &str| target(&format!("/apis/discovery.k8s.io/v1/endpointslices?{query}")).unwrap().verb;
+        let verb = |query: &str| {
+            target(&format!("/apis/discovery.k8s.io/v1/endpointslices?{query}")).unwrap().verb
+        };
         let watch = |initial| Verb::Watch { initial };
         assert_eq!(verb("watch=false"), Verb::List);
         assert_eq!(verb("watch=0&limit=500"), Verb::List);
         assert_eq!(verb("watch=1&resourceVersion=5"), watch(Initial::Live));
         assert_eq!(verb("watch&resourceVersion=0"), watch(Initial::Legacy));
         assert_eq!(verb("watch=true"), watch(Initial::Legacy));
-        assert_eq!(verb("watch=true&sendInitialEvents=false&resourceVersion=0"), watch(Initial::Live));
-        assert_eq!(verb("allowWatchBookmarks=true&sendInitialEvents=true&watch=true"), watch(Initial::Announced));
-        assert_eq!(target("/apis/discovery.k8s.io/v1/watch/endpointslices?resourceVersion=7").unwrap().verb, watch(Initial::Live));
+        assert_eq!(
+            verb("watch=true&sendInitialEvents=false&resourceVersion=0"),
+            watch(Initial::Live)
+        );
+        assert_eq!(
+            verb("allowWatchBookmarks=true&sendInitialEvents=true&watch=true"),
+            watch(Initial::Announced)
+        );
+        assert_eq!(
+            target("/apis/discovery.k8s.io/v1/watch/endpointslices?resourceVersion=7")
+                .unwrap()
+                .verb,
+            watch(Initial::Live)
+        );
         let one = target("/api/v1/watch/namespaces/shop/services/web").unwrap();
         assert_eq!(one.verb, watch(Initial::Legacy));
-        assert_eq!(target("/api/v1/services?continue=abc%3D").unwrap().continues.as_deref(), Some("abc="));
+        assert_eq!(
+            target("/api/v1/services?continue=abc%3D").unwrap().continues.as_deref(),
+            Some("abc=")
+        );
     }
 
     #[test]
     fn selectors_are_sets_of_requirements() {
-        let labels = |query: &str| target(&format!("/api/v1/services?labelSelector={query}")).unwrap().selection.labels;
-        assert_eq!(labels("%21a%2Cb+in+%28c%2Cd%29"), ["!a".to_owned(), "b in (c,d)".to_owned()].into());
-        assert_eq!(labels("b in (c,d),e notin (f,g),h"), ["b in (c,d)", "e notin (f,g)", "h"].map(str::to_owned).into());
+        let labels = |query: &str| {
+            target(&format!("/api/v1/services?labelSelector={query}")).unwrap().selection.labels
+        };
+        assert_eq!(
+            labels("%21a%2Cb+in+%28c%2Cd%29"),
+            ["!a".to_owned(), "b in (c,d)".to_owned()].into()
+        );
+        assert_eq!(
+            labels("b in (c,d),e notin (f,g),h"),
+            ["b in (c,d)", "e notin (f,g)", "h"].map(str::to_owned).into()
+        );
         assert_eq!(labels("a==b,c=d"), labels("c%3Dd%2Ca%3Db"));
         assert_eq!(labels(""), Default::default());
     }
@@ -621,18 +734,35 @@ mod tests {
     #[test]
     fn prepare_leaves_only_what_can_be_read() {
         let prepared = |accept: &str| {
-            let request = Request::get("/api/v1/services").header("accept", accept).header("Accept-Encoding", "gzip").header("X", "y");
-            prepare(request.header("Upgrade", "websocket").header("Sec-WebSocket-Key", "k").header("Range", "bytes=0-9")).headers
+            let request = Request::get("/api/v1/services")
+                .header("accept", accept)
+                .header("Accept-Encoding", "gzip")
+                .header("X", "y");
+            prepare(
+                request
+                    .header("Upgrade", "websocket")
+                    .header("Sec-WebSocket-Key", "k")
+                    .header("Range", "bytes=0-9"),
+            )
+            .headers
         };
-        let kept = |accept: &str| vec![("accept".to_owned(), accept.to_owned()), ("X".to_owned(), "y".to_owned())];
-        assert_eq!(prepared("application/vnd.kubernetes.protobuf, */*"), kept("application/vnd.kubernetes.protobuf,*/*"));
+        let kept = |accept: &str| {
+            vec![("accept".to_owned(), accept.to_owned()), ("X".to_owned(), "y".to_owned())]
+        };
+        assert_eq!(
+            prepared("application/vnd.kubernetes.protobuf, */*"),
+            kept("application/vnd.kubernetes.protobuf,*/*")
+        );
         assert_eq!(prepared("application/cbor,application/json"), kept("application/json"));
         assert_eq!(
-            prepared("application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"),
+            prepared(
+                "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"
+            ),
             kept("application/json")
         );
         assert_eq!(prepared("application/yaml"), kept("application/json"));
-        let partial = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+        let partial =
+            "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
         assert_eq!(prepared(partial), kept(partial));
         let other = Request::get("/api/v1/pods").header("Accept-Encoding", "gzip");
         assert_eq!(prepare(other.clone()), other);

@@ -91,7 +91,8 @@ impl Role {
         match self {
             Role::Filter(filter) => {
                 let item = kind.strip_suffix(b"List").unwrap_or_default();
-                let bare = matches!(kind, b"Table" | b"Status") || item == PARTIAL_OBJECT_METADATA.as_bytes();
+                let bare = matches!(kind, b"Table" | b"Status")
+                    || item == PARTIAL_OBJECT_METADATA.as_bytes();
                 bare || item == filter.kind.kind().as_bytes()
             }
             // What teaches nothing is passed on all the same.
@@ -105,8 +106,12 @@ impl Role {
             Role::Filter(filter) => {
                 match end.kind {
                     Some(b"Table") => count(&filter.rule.cluster().tally().passed_table, 1),
-                    Some(kind) if !self.expects_list(kind) => return Err("a list of another kind than the request asked for"),
-                    None if !end.has_items => return Err("expected a list: an object with `kind` or `items`"),
+                    Some(kind) if !self.expects_list(kind) => {
+                        return Err("a list of another kind than the request asked for");
+                    }
+                    None if !end.has_items => {
+                        return Err("expected a list: an object with `kind` or `items`");
+                    }
                     _ => {}
                 }
                 let Role::Filter(filter) = self else { return Ok(()) };
@@ -114,7 +119,11 @@ impl Role {
                     learner.list_ended(end);
                 }
                 if let Some(follow) = &mut filter.follow {
-                    follow.list_ended(Version::parse(end.resource_version), end.continues, &filter.rule);
+                    follow.list_ended(
+                        Version::parse(end.resource_version),
+                        end.continues,
+                        &filter.rule,
+                    );
                 }
             }
             Role::Learn(learner) => learner.list_ended(end),
@@ -169,7 +178,8 @@ impl Role {
         matches!(self, Role::Filter(filter) if filter.kind == SubjectKind::Service)
     }
 
-    /// Whether one item of a list may become larger: the one that has a namespace and name of its own.
+    /// Whether one item of a list may become larger: the one that has a namespace and name of its
+    /// own.
     pub(super) fn may_grow(&self) -> bool {
         matches!(self, Role::Filter(filter) if filter.rule.may_grow())
     }
@@ -177,7 +187,9 @@ impl Role {
     /// Gives the items that were held back.
     pub(super) fn release(&mut self, give: impl FnMut(&[u8], &Edit)) -> Result<(), Fault> {
         match self.filter() {
-            Some(Filter { rule, outline, edit, follow: Some(follow), .. }) => follow.release(rule, outline, edit, give),
+            Some(Filter { rule, outline, edit, follow: Some(follow), .. }) => {
+                follow.release(rule, outline, edit, give)
+            }
             _ => Ok(()),
         }
     }
@@ -207,7 +219,12 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    pub(super) fn new(rule: Rules, single: bool, teaches: Option<Learner>, follow: Option<Follow>) -> Filter {
+    pub(super) fn new(
+        rule: Rules,
+        single: bool,
+        teaches: Option<Learner>,
+        follow: Option<Follow>,
+    ) -> Filter {
         let config = rule.cluster().config();
         let outline = Outline::new(config.limits.endpoints, config.ladders);
         let (kind, teaches, follow) = (rule.kind(), teaches.map(Box::new), follow.map(Box::new));
@@ -236,15 +253,18 @@ impl Filter {
                 Told::AsItIs
             }
             None if is_whole => {
-                let judged = rule.judge(unit.buf, unit.object, outline, edit, |_, _, _| Usable::default())?;
+                let judged =
+                    rule.judge(unit.buf, unit.object, outline, edit, |_, _, _| Usable::default())?;
                 rule.tell(&judged);
                 match unit.event {
-                    // What the client has is not known here, but that it had nothing of what is new.
+                    // What the client has is not known here, but that it had nothing of what is
+                    // new.
                     Event::Modified if judged.hidden => Told::Says(Tells::Deleted),
                     Event::Deleted if judged.hidden => Told::AsItIs,
                     Event::None if judged.hidden && *single => {
                         let name = outline.optional_text(unit.buf, outline.name);
-                        let answer = not_found(*kind, &String::from_utf8_lossy(&name), unit.encoding);
+                        let answer =
+                            not_found(*kind, &String::from_utf8_lossy(&name), unit.encoding);
                         return Ok(Taken::Answers(answer));
                     }
                     _ if judged.hidden => Told::Not,
@@ -262,21 +282,27 @@ impl Filter {
         })
     }
 
-    /// Reads an object into the outline. False: it is of a kind without what the rules are about, and may pass.
+    /// Reads an object into the outline. False: it is of a kind without what the rules are about,
+    /// and may pass.
     fn read(&mut self, unit: &Unit<'_>) -> Result<bool, Fault> {
         let (buf, outline) = (unit.buf, &mut self.outline);
         outline.clear(unit.encoding == Encoding::Json);
         let (kind, api_version) = match unit.encoding {
             Encoding::Json => {
                 outline_json(self.kind, buf, unit.marks, outline)?;
-                (outline.optional_text(buf, outline.kind), outline.optional_text(buf, outline.api_version))
+                (
+                    outline.optional_text(buf, outline.kind),
+                    outline.optional_text(buf, outline.api_version),
+                )
             }
             Encoding::Protobuf => (unit.kind.into(), unit.api_version.into()),
         };
         if unit.encoding == Encoding::Protobuf && *kind == *PARTIAL_OBJECT_METADATA.as_bytes() {
             outline_protobuf(self.kind, buf, unit.object, outline)?;
         }
-        let bare = outline.endpoints.is_empty() && outline.subsets.is_empty() && outline.service_type.is_none();
+        let bare = outline.endpoints.is_empty()
+            && outline.subsets.is_empty()
+            && outline.service_type.is_none();
         match &*kind {
             kind if kind == self.kind.kind().as_bytes() || kind.is_empty() => {}
             // What calls itself something without endpoints, and has some, is refused below.

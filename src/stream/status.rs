@@ -91,7 +91,9 @@ impl Status<'_> {
             Encoding::Json => object,
             Encoding::Protobuf => {
                 let mut body = BytesMut::new();
-                write_envelope("v1", "Status", object.len(), &mut Output::to(&mut body), |out| out.put(&object));
+                write_envelope("v1", "Status", object.len(), &mut Output::to(&mut body), |out| {
+                    out.put(&object)
+                });
                 body.to_vec()
             }
         };
@@ -99,8 +101,9 @@ impl Status<'_> {
     }
 }
 
-/// The body that stands in the place of a single object which the client may not have. Its HTTP status was given before
-/// the object was seen; clients take a Status of failure for the answer all the same.
+/// The body that stands in the place of a single object which the client may not have. Its HTTP
+/// status was given before the object was seen; clients take a Status of failure for the answer all
+/// the same.
 pub(super) fn not_found(kind: SubjectKind, name: &str, encoding: Encoding) -> Vec<u8> {
     let message = format!("{} \"{name}\" not found", kind.plural());
     Status::not_found(&message).answer(encoding, None).body
@@ -116,8 +119,12 @@ impl Answer {
 impl NotReady {
     pub(super) fn of(missing: Vec<Missing>, encoding: Encoding) -> NotReady {
         let named: Vec<String> = missing.iter().map(Missing::to_string).collect();
-        let message = format!("poolscope cannot tell yet what this node may see: {}", named.join("; "));
-        NotReady { missing, answer: Status::unavailable(&message).answer(encoding, Some(RETRY_AFTER)) }
+        let message =
+            format!("poolscope cannot tell yet what this node may see: {}", named.join("; "));
+        NotReady {
+            missing,
+            answer: Status::unavailable(&message).answer(encoding, Some(RETRY_AFTER)),
+        }
     }
 }
 
@@ -130,7 +137,10 @@ mod tests {
     fn a_body_is_an_envelope_or_a_document() {
         let expired = Answer::expired(Encoding::Protobuf);
         assert!(expired.body.starts_with(b"k8s\0\x0a\x0c\x0a\x02v1\x12\x06Status"));
-        assert_eq!((expired.status, expired.retry_after, expired.content_type), (410, None, "application/vnd.kubernetes.protobuf"));
+        assert_eq!(
+            (expired.status, expired.retry_after, expired.content_type),
+            (410, None, "application/vnd.kubernetes.protobuf")
+        );
         let expired = Answer::expired(Encoding::Json);
         assert!(expired.body.starts_with(br#"{"kind":"Status""#));
         assert_eq!(expired.content_type, "application/json");
@@ -141,12 +151,19 @@ mod tests {
         let path = "/api/v1/nodes/a\"b";
         let missing = vec![
             Missing { kind: FactKind::Node, path: path.into(), known: None },
-            Missing { kind: FactKind::Service, path: "/api/v1/services".into(), known: Some("namespace shop".into()) },
+            Missing {
+                kind: FactKind::Service,
+                path: "/api/v1/services".into(),
+                known: Some("namespace shop".into()),
+            },
         ];
         let not_ready = NotReady::of(missing.clone(), Encoding::Json);
         assert_eq!((not_ready.answer.status, not_ready.answer.retry_after), (503, Some(1)));
         let status: serde_json::Value = serde_json::from_slice(&not_ready.answer.body).unwrap();
-        assert_eq!((&status["reason"], &status["code"]), (&"ServiceUnavailable".into(), &503.into()));
+        assert_eq!(
+            (&status["reason"], &status["code"]),
+            (&"ServiceUnavailable".into(), &503.into())
+        );
         let message = status["message"].as_str().unwrap();
         assert!(missing.iter().all(|missing| message.contains(&*missing.path)), "{message}");
         assert!(message.contains("namespace shop"), "{message}");

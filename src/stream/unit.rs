@@ -59,7 +59,16 @@ impl<'a> Unit<'a> {
     /// A JSON list item or single object that fills `buf`.
     pub(super) fn json_object(buf: &'a [u8], marks: &'a [Mark]) -> Unit<'a> {
         let object = Span::new(0, buf.len());
-        Unit { buf, object, event: Event::None, encoding: Encoding::Json, marks, kind: b"", api_version: b"", around: &[] }
+        Unit {
+            buf,
+            object,
+            event: Event::None,
+            encoding: Encoding::Json,
+            marks,
+            kind: b"",
+            api_version: b"",
+            around: &[],
+        }
     }
 
     /// A JSON watch event that fills `buf`.
@@ -85,8 +94,22 @@ impl<'a> Unit<'a> {
     }
 
     /// A protobuf list item at `object` in `buf`; what it is, the list says.
-    pub(super) fn item(buf: &'a [u8], object: Span, kind: &'a [u8], api_version: &'a [u8]) -> Unit<'a> {
-        Unit { buf, object, event: Event::None, encoding: Encoding::Protobuf, marks: &[], kind, api_version, around: &[] }
+    pub(super) fn item(
+        buf: &'a [u8],
+        object: Span,
+        kind: &'a [u8],
+        api_version: &'a [u8],
+    ) -> Unit<'a> {
+        Unit {
+            buf,
+            object,
+            event: Event::None,
+            encoding: Encoding::Protobuf,
+            marks: &[],
+            kind,
+            api_version,
+            around: &[],
+        }
     }
 
     /// One object by itself that fills `buf`. What it is is known.
@@ -97,7 +120,8 @@ impl<'a> Unit<'a> {
     /// What a bookmark says; `None` if it cannot be read.
     pub(super) fn bookmark(&self) -> Option<Bookmark> {
         let metadata = Metadata::read(self.object_bytes(), self.encoding)?;
-        let ends_initial_events = metadata.annotations.get(INITIAL_EVENTS_END).is_some_and(|value| value == "true");
+        let ends_initial_events =
+            metadata.annotations.get(INITIAL_EVENTS_END).is_some_and(|value| value == "true");
         Some(Bookmark { version: Version::parse(&metadata.resource_version), ends_initial_events })
     }
 

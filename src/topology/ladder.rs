@@ -1,7 +1,7 @@
 //! Ordered topology keys: the first rung on which something usable stands is the one that counts.
 //!
-//! A rung is chosen for a Service and one address family, over all its slices: a slice that showed another rung than its
-//! siblings would mix near and far endpoints in one backend set.
+//! A rung is chosen for a Service and one address family, over all its slices: a slice that showed
+//! another rung than its siblings would mix near and far endpoints in one backend set.
 
 use std::ops::BitOr;
 
@@ -18,7 +18,8 @@ pub(crate) enum Rung {
     Any,
 }
 
-/// Rungs in the order they are tried, each once. `*` can only be the last: behind it nothing is ever reached.
+/// Rungs in the order they are tried, each once. `*` can only be the last: behind it nothing is
+/// ever reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ladder {
     rungs: [Rung; 3],
@@ -43,12 +44,14 @@ impl Ladder {
         &self.rungs[..usize::from(self.len)]
     }
 
-    /// The rung that counts where `usable` is what stands on each; `None`: nothing is usable on any.
+    /// The rung that counts where `usable` is what stands on each; `None`: nothing is usable on
+    /// any.
     ///
     /// As proxies do: endpoints that still serve while they terminate are used where none is ready.
     pub(crate) fn climb(&self, usable: Usable) -> Option<Rung> {
         let attempts = [Condition::Ready, Condition::Terminating].into_iter();
-        let mut steps = attempts.flat_map(|condition| self.rungs().iter().map(move |&rung| (rung, condition)));
+        let mut steps =
+            attempts.flat_map(|condition| self.rungs().iter().map(move |&rung| (rung, condition)));
         steps.find(|&(rung, condition)| usable.has(rung, condition)).map(|(rung, _)| rung)
     }
 
@@ -69,8 +72,13 @@ pub(crate) enum Condition {
 }
 
 impl Condition {
-    /// From the conditions as the API has them: nil ready and nil serving mean true, nil terminating means false (wire 5).
-    pub(crate) fn of(ready: Option<bool>, serving: Option<bool>, terminating: Option<bool>) -> Condition {
+    /// From the conditions as the API has them: nil ready and nil serving mean true, nil
+    /// terminating means false (wire 5).
+    pub(crate) fn of(
+        ready: Option<bool>,
+        serving: Option<bool>,
+        terminating: Option<bool>,
+    ) -> Condition {
         match (ready.unwrap_or(true), serving.unwrap_or(true), terminating.unwrap_or(false)) {
             (true, ..) => Condition::Ready,
             (false, true, true) => Condition::Terminating,
@@ -85,14 +93,20 @@ pub(crate) struct Usable(u8);
 
 impl Usable {
     /// What an endpoint on `node` adds, for a node `own` whose pool has `members`.
-    pub(crate) fn of(condition: Condition, node: Option<&[u8]>, own: &[u8], members: Option<&Members>) -> Usable {
+    pub(crate) fn of(
+        condition: Condition,
+        node: Option<&[u8]>,
+        own: &[u8],
+        members: Option<&Members>,
+    ) -> Usable {
         let shift = match condition {
             Condition::Ready => 0,
             Condition::Terminating => 3,
             Condition::Unusable => return Usable(0),
         };
         let on_own = node == Some(own);
-        let in_pool = on_own || node.is_some_and(|node| members.is_some_and(|members| members.contains(node)));
+        let in_pool = on_own
+            || node.is_some_and(|node| members.is_some_and(|members| members.contains(node)));
         Usable((u8::from(on_own) | u8::from(in_pool) << 1 | 1 << 2) << shift)
     }
 
@@ -168,14 +182,24 @@ mod tests {
         assert_eq!(climb(&[Node, Pool, Any], ready("friend") | ready("other")), Pool);
         assert_eq!(climb(&[Node, Pool, Any], ready("other")), Any);
         assert_eq!(climb(&[Node, Pool, Any], at(None, Condition::Ready)), Any);
-        assert_eq!(climb(&[Pool, Node], ready("me")), Pool, "the own node is in its pool, whatever the pool says");
+        assert_eq!(
+            climb(&[Pool, Node], ready("me")),
+            Pool,
+            "the own node is in its pool, whatever the pool says"
+        );
     }
 
     #[test]
     fn terminating_endpoints_count_where_none_is_ready() {
         let terminating = at(Some("me"), Condition::Terminating);
-        assert_eq!(climb(&[Node, Pool, Any], terminating | at(Some("other"), Condition::Ready)), Any);
-        assert_eq!(climb(&[Node, Pool, Any], terminating | at(Some("other"), Condition::Unusable)), Node);
+        assert_eq!(
+            climb(&[Node, Pool, Any], terminating | at(Some("other"), Condition::Ready)),
+            Any
+        );
+        assert_eq!(
+            climb(&[Node, Pool, Any], terminating | at(Some("other"), Condition::Unusable)),
+            Node
+        );
         assert_eq!(climb(&[Node, Pool], at(Some("friend"), Condition::Terminating)), Pool);
     }
 
@@ -190,14 +214,21 @@ mod tests {
     fn everything_may_count_as_in_the_pool() {
         let terminating = at(Some("other"), Condition::Terminating).with_everything_in_pool();
         assert_eq!(climb(&[Node, Pool, Any], terminating), Pool);
-        assert_eq!(climb(&[Node, Pool, Any], terminating | at(Some("other"), Condition::Ready)), Any);
+        assert_eq!(
+            climb(&[Node, Pool, Any], terminating | at(Some("other"), Condition::Ready)),
+            Any
+        );
         assert_eq!(Usable::default().with_everything_in_pool(), Usable::default());
         assert_eq!(ladder(&[Node, Pool]).climb(at(Some("me"), Condition::Unusable)), None);
     }
 
     #[test]
     fn a_tally_is_what_its_objects_have_together() {
-        let objects = [at(Some("me"), Condition::Ready), at(Some("friend"), Condition::Terminating), at(None, Condition::Ready)];
+        let objects = [
+            at(Some("me"), Condition::Ready),
+            at(Some("friend"), Condition::Terminating),
+            at(None, Condition::Ready),
+        ];
         let mut tally = Tally::default();
         objects.iter().for_each(|&usable| tally.add(usable));
         assert_eq!(tally.usable(), objects[0] | objects[1] | objects[2]);

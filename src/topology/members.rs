@@ -4,15 +4,16 @@ use super::Names;
 
 /// The nodes of one pool, each with the number of objects that name it.
 ///
-/// Nearly all endpoints of a cluster are on nodes of other pools, and every one is asked for: a [`Sieve`] answers for most of
-/// them without the look-up.
+/// Nearly all endpoints of a cluster are on nodes of other pools, and every one is asked for: a
+/// [`Sieve`] answers for most of them without the look-up.
 #[derive(Debug, Default)]
 pub(crate) struct Members {
     named_by: Names<u32>,
     sieve: Sieve,
     /// Nodes that went and that the sieve still lets through.
     gone: usize,
-    /// Another number whenever other nodes are in the pool, and another than that of any other pool.
+    /// Another number whenever other nodes are in the pool, and another than that of any other
+    /// pool.
     revision: u64,
 }
 
@@ -75,7 +76,8 @@ struct Sieve {
     bits: Box<[u64]>,
 }
 
-/// Bits for each member, at least: of names that are no members one in sixteen passes at most, as far as chance goes.
+/// Bits for each member, at least: of names that are no members one in sixteen passes at most, as
+/// far as chance goes.
 const SPARSE: usize = 16;
 
 impl Sieve {
@@ -110,19 +112,22 @@ impl Sieve {
     }
 }
 
-/// Cheap, and known to everybody: names that are made to pass cost a look-up in a table that has a seed.
+/// Cheap, and known to everybody: names that are made to pass cost a look-up in a table that has a
+/// seed.
 #[inline(always)]
 fn hash(name: &[u8]) -> u64 {
     const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
     let mix = |hash: u64, word: u64| (hash.rotate_left(23) ^ word).wrapping_mul(ODD);
     let (words, rest) = name.as_chunks::<8>();
-    let hash = words.iter().fold(name.len() as u64, |hash, word| mix(hash, u64::from_le_bytes(*word)));
+    let hash =
+        words.iter().fold(name.len() as u64, |hash, word| mix(hash, u64::from_le_bytes(*word)));
     let last = match name.last_chunk::<8>() {
         // Some of it was mixed in already.
         Some(last) => u64::from_le_bytes(*last),
         None => rest.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)),
     };
-    // A product's low bits know nothing of the high ones, where the end of a name is: the ends of the wide one are laid together.
+    // A product's low bits know nothing of the high ones, where the end of a name is: the ends of
+    // the wide one are laid together.
     let product = u128::from(hash.rotate_left(23) ^ last) * u128::from(ODD);
     product as u64 ^ (product >> 64) as u64
 }
@@ -149,13 +154,19 @@ mod tests {
         }
         assert!(!members.remove(b"never there"));
         for number in 0..6000 {
-            assert_eq!(members.contains(&name(number)), number < 3000 && number % 3 == 0, "{number}");
+            assert_eq!(
+                members.contains(&name(number)),
+                number < 3000 && number % 3 == 0,
+                "{number}"
+            );
         }
     }
 
     #[test]
     fn names_of_every_length_are_told_apart() {
-        let names: Vec<&[u8]> = (0..40).map(|len| &b"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz"[..len]).collect();
+        let names: Vec<&[u8]> = (0..40)
+            .map(|len| &b"abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz"[..len])
+            .collect();
         let mut members = Members::default();
         names.iter().step_by(2).for_each(|name| assert!(members.add(name)));
         for (len, name) in names.iter().enumerate() {
@@ -170,7 +181,9 @@ mod tests {
             |number| format!("worker-{number:04}"),
             |number| format!("n{number}"),
             |number| format!("{number:05}.hangzhou.example"),
-            |number| format!("ip-10-0-{}-{}.eu-west-1.compute.internal", number / 250, number % 250),
+            |number| {
+                format!("ip-10-0-{}-{}.eu-west-1.compute.internal", number / 250, number % 250)
+            },
             |number| format!("{number:012x}"),
         ];
         for (at, form) in form.iter().enumerate() {
@@ -178,7 +191,8 @@ mod tests {
                 let mut members = Members::default();
                 (0..count).for_each(|number| assert!(members.add(form(number * 7).as_bytes())));
                 let others = (0..10_000).filter(|number| number % 7 != 0);
-                let passed = others.filter(|&number| members.sieve.passes(form(number).as_bytes())).count();
+                let passed =
+                    others.filter(|&number| members.sieve.passes(form(number).as_bytes())).count();
                 assert!(passed < 1000, "{passed} of 8,571 past {count} members in form {at}");
             }
         }
@@ -191,7 +205,8 @@ mod tests {
             for number in 0..500 {
                 assert!(members.add(&name(round * 500 + number)));
             }
-            let passed = (100_000..110_000).filter(|&number| members.sieve.passes(&name(number))).count();
+            let passed =
+                (100_000..110_000).filter(|&number| members.sieve.passes(&name(number))).count();
             assert!(passed < 1500, "{passed} of 10,000 in round {round}");
             for number in 0..500 {
                 assert!(members.remove(&name(round * 500 + number)));

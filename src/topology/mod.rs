@@ -1,7 +1,7 @@
 //! Pure decisions: what a Service asks for, and which endpoints that leaves to one node.
 //!
-//! Strict keys ([`keys::Keys`]) are decided endpoint by endpoint ([`verdict`]). Ordered keys, where an empty rung gives way
-//! to the next, need all slices of a Service at once ([`ladder`]).
+//! Strict keys ([`keys::Keys`]) are decided endpoint by endpoint ([`verdict`]). Ordered keys, where
+//! an empty rung gives way to the next, need all slices of a Service at once ([`ladder`]).
 
 pub(crate) mod keys;
 pub(crate) mod ladder;
@@ -12,5 +12,6 @@ use std::collections::HashMap;
 
 pub(crate) use self::members::Members;
 
-/// Names to values, with a hasher that is seeded anew in every process: the names come from the cluster.
+/// Names to values, with a hasher that is seeded anew in every process: the names come from the
+/// cluster.
 pub(crate) type Names<V> = HashMap<Box<[u8]>, V, foldhash::fast::RandomState>;

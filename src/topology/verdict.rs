@@ -14,7 +14,8 @@ pub enum Reason {
     NoService,
     /// Kept in doubt: the Service is not known (O1).
     UnknownService,
-    /// Kept in doubt: the node says it is in a pool, but nothing says which nodes that pool has (O9).
+    /// Kept in doubt: the node says it is in a pool, but nothing says which nodes that pool has
+    /// (O9).
     UnknownPool,
     /// Kept: the Service asks for the pool, and pool topology is switched off (O10).
     PoolTopologyOff,
@@ -48,11 +49,20 @@ impl Reason {
     /// Whether the endpoint is kept.
     pub const fn keeps(self) -> bool {
         use Reason::*;
-        !matches!(self, OtherNode | NoNode | OutsidePool | Forwarded | HiddenNoService | HiddenUnknownService | HiddenUnknownPool)
+        !matches!(
+            self,
+            OtherNode
+                | NoNode
+                | OutsidePool
+                | Forwarded
+                | HiddenNoService
+                | HiddenUnknownService
+                | HiddenUnknownPool
+        )
     }
 
-    /// The row of the rule, as `docs/openyurt.md` numbers them, whatever the dialect; `off` where no rule is applied, `ladder` for what OpenYurt
-    /// has no rule for.
+    /// The row of the rule, as `docs/openyurt.md` numbers them, whatever the dialect; `off` where
+    /// no rule is applied, `ladder` for what OpenYurt has no rule for.
     pub const fn rule(self) -> &'static str {
         use Reason::*;
         match self {
@@ -112,7 +122,8 @@ pub enum Doubt {
 pub struct InDoubt {
     /// For slices of a Service that is not known (O1).
     pub unknown_service: Doubt,
-    /// For slices that name no Service (O1). kube-proxy and Cilium ignore them; Envoy Gateway and OVN-Kubernetes read them.
+    /// For slices that name no Service (O1). kube-proxy and Cilium ignore them; Envoy Gateway and
+    /// OVN-Kubernetes read them.
     pub no_service: Doubt,
     /// For Services that ask for the pool, on a node in a pool that is not known (O9).
     pub unknown_pool: Doubt,
@@ -148,7 +159,8 @@ pub(crate) trait Pools<'a> {
     fn sharing(&self, label: &str) -> Option<&'a Members>;
 }
 
-/// What one node may see of one object: settled per object, so that judging an endpoint is one look-up.
+/// What one node may see of one object: settled per object, so that judging an endpoint is one
+/// look-up.
 #[derive(Debug, Clone)]
 pub(crate) enum View<'a> {
     /// Every endpoint, for this reason.
@@ -163,8 +175,8 @@ pub(crate) enum View<'a> {
     Pools { node: &'a [u8], pools: Vec<&'a Members> },
 }
 
-/// A [`View`] without what it depends on: as long as a node sees an object through the same lens, and the lens is not one
-/// of a pool, it sees the same of it.
+/// A [`View`] without what it depends on: as long as a node sees an object through the same lens,
+/// and the lens is not one of a pool, it sees the same of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lens {
     Whole,
@@ -215,12 +227,16 @@ impl<'a> View<'a> {
             Keys::Node => return View::Node(node),
             Keys::Pool => (pools.own(), false),
             Keys::PoolAndOwn => (pools.own(), true),
-            Keys::Labels(_) if matches!(pools.own(), OwnPool::Off) => return View::Whole(Reason::PoolTopologyOff),
+            Keys::Labels(_) if matches!(pools.own(), OwnPool::Off) => {
+                return View::Whole(Reason::PoolTopologyOff);
+            }
             Keys::Labels(labels) => {
                 let pools = labels.iter().filter_map(|label| pools.sharing(label)).collect();
                 return View::Pools { node, pools };
             }
-            Keys::Ladder(ladder) => return View::settle_ladder(ladder, node, pools.own(), doubt, usable),
+            Keys::Ladder(ladder) => {
+                return View::settle_ladder(ladder, node, pools.own(), doubt, usable);
+            }
         };
         match pool {
             OwnPool::Off => View::Whole(Reason::PoolTopologyOff),
@@ -234,7 +250,8 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Settles an ordered list of keys. Where the own pool cannot be told, the key that asks for it means:
+    /// Settles an ordered list of keys. Where the own pool cannot be told, the key that asks for it
+    /// means:
     ///
     /// | the own pool | the key means | and counts |
     /// |---|---|---|
@@ -256,7 +273,8 @@ impl<'a> View<'a> {
             OwnPool::Unknown | OwnPool::None | OwnPool::Members(_) => None,
         };
         let usable = usable(members);
-        let usable = if means_everything.is_some() { usable.with_everything_in_pool() } else { usable };
+        let usable =
+            if means_everything.is_some() { usable.with_everything_in_pool() } else { usable };
         // Whether the pool would have had something is not known.
         let in_doubt = matches!(pool, OwnPool::Unknown) && ladder.rungs().contains(&Rung::Pool);
         let found = ladder.climb(usable);
@@ -264,7 +282,9 @@ impl<'a> View<'a> {
             (Rung::Any, ..) if in_doubt => View::Whole(Reason::UnknownPool),
             (Rung::Any, ..) => View::Whole(Reason::AnyRung),
             (Rung::Pool, _, Some(reason)) => View::Whole(reason),
-            (Rung::Node | Rung::Pool, OwnPool::Unknown, None) if found.is_none() && in_doubt => View::Nothing(Reason::HiddenUnknownPool),
+            (Rung::Node | Rung::Pool, OwnPool::Unknown, None) if found.is_none() && in_doubt => {
+                View::Nothing(Reason::HiddenUnknownPool)
+            }
             (Rung::Pool, OwnPool::Members(members), _) => View::Pool { node, members, own: true },
             (Rung::Pool | Rung::Node, ..) => View::Node(node),
         }
@@ -299,15 +319,18 @@ impl<'a> View<'a> {
             (View::Node(own), Some(node)) if *own == node => Reason::OwnNode,
             (View::Node(_), Some(_)) => Reason::OtherNode,
             (View::Pools { node: me, .. }, Some(node)) if *me == node => Reason::OwnNode,
-            (View::Pools { pools, .. }, Some(node)) => match pools.iter().any(|pool| pool.contains(node)) {
-                true => Reason::OwnPool,
-                false => Reason::OutsidePool,
-            },
+            (View::Pools { pools, .. }, Some(node)) => {
+                match pools.iter().any(|pool| pool.contains(node)) {
+                    true => Reason::OwnPool,
+                    false => Reason::OutsidePool,
+                }
+            }
             (View::Pool { node: me, members, own }, Some(node)) => match members.contains(node) {
                 true if *me == node => Reason::OwnNode,
                 true => Reason::OwnPool,
                 false if *own && *me == node => Reason::OwnNode,
-                // Also for the own node: until the pool's own list names it, it is not in the pool (O7).
+                // Also for the own node: until the pool's own list names it, it is not in the pool
+                // (O7).
                 false => Reason::OutsidePool,
             },
         }
@@ -341,7 +364,8 @@ mod tests {
 
     fn judge(keys: Keys, pool: OwnPool<'_>, node: Option<&str>) -> Reason {
         let doubt = InDoubt::default();
-        View::settle(Service::Known(keys), b"me", &In(pool, &[]), doubt, |_| Usable::default()).judge(node.map(str::as_bytes))
+        View::settle(Service::Known(keys), b"me", &In(pool, &[]), doubt, |_| Usable::default())
+            .judge(node.map(str::as_bytes))
     }
 
     #[test]
@@ -359,22 +383,40 @@ mod tests {
             OwnPool,
             Forward,
         ];
-        let names =
-            "noTopologyKeys noService unknownService unknownPool poolTopologyOff serviceTopologyOff anyRung ownNode ownPool forward";
+        let names = "noTopologyKeys noService unknownService unknownPool poolTopologyOff serviceTopologyOff anyRung ownNode ownPool forward";
         assert_eq!(kept.map(Reason::name).join(" "), names);
-        let dropped = [OtherNode, NoNode, OutsidePool, Forwarded, HiddenNoService, HiddenUnknownService, HiddenUnknownPool];
+        let dropped = [
+            OtherNode,
+            NoNode,
+            OutsidePool,
+            Forwarded,
+            HiddenNoService,
+            HiddenUnknownService,
+            HiddenUnknownPool,
+        ];
         let names = "otherNode noNode outsidePool forwarded hiddenNoService hiddenUnknownService hiddenUnknownPool";
         assert_eq!(dropped.map(Reason::name).join(" "), names);
-        assert!(kept.iter().all(|reason| reason.keeps()) && !dropped.iter().any(|reason| reason.keeps()));
+        assert!(
+            kept.iter().all(|reason| reason.keeps())
+                && !dropped.iter().any(|reason| reason.keeps())
+        );
     }
 
     #[test]
     fn every_row_of_the_table() {
         let pool = members(&["me", "friend"]);
-        let of = |service| View::settle(service, b"me", &In(OwnPool::None, &[]), InDoubt::default(), |_| Usable::default()).judge(None);
+        let of = |service| {
+            View::settle(service, b"me", &In(OwnPool::None, &[]), InDoubt::default(), |_| {
+                Usable::default()
+            })
+            .judge(None)
+        };
         assert_eq!(of(Service::None), Reason::NoService);
         assert_eq!(of(Service::Unknown), Reason::UnknownService);
-        assert_eq!(judge(Keys::Unset, OwnPool::Members(&pool), Some("other")), Reason::NoTopologyKeys);
+        assert_eq!(
+            judge(Keys::Unset, OwnPool::Members(&pool), Some("other")),
+            Reason::NoTopologyKeys
+        );
         assert_eq!(judge(Keys::Node, OwnPool::Members(&pool), Some("me")), Reason::OwnNode);
         assert_eq!(judge(Keys::Node, OwnPool::Members(&pool), Some("friend")), Reason::OtherNode);
         for keys in [Keys::Node, Keys::Pool] {
@@ -392,8 +434,14 @@ mod tests {
 
     #[test]
     fn a_pool_that_does_not_name_the_own_node_does_not_hold_it() {
-        assert_eq!(judge(Keys::Pool, OwnPool::Members(&members(&["friend"])), Some("me")), Reason::OutsidePool);
-        assert_eq!(judge(Keys::Pool, OwnPool::Members(&members(&[])), Some("me")), Reason::OutsidePool);
+        assert_eq!(
+            judge(Keys::Pool, OwnPool::Members(&members(&["friend"])), Some("me")),
+            Reason::OutsidePool
+        );
+        assert_eq!(
+            judge(Keys::Pool, OwnPool::Members(&members(&[])), Some("me")),
+            Reason::OutsidePool
+        );
     }
 
     #[test]
@@ -403,7 +451,11 @@ mod tests {
         assert_eq!(judge(OwnPool::Members(&friends), "me"), Reason::OwnNode, "K4");
         assert_eq!(judge(OwnPool::Members(&friends), "friend"), Reason::OwnPool, "K5");
         assert_eq!(judge(OwnPool::Members(&friends), "other"), Reason::OutsidePool, "K6, K7, K10");
-        assert_eq!((judge(OwnPool::None, "me"), judge(OwnPool::None, "other")), (Reason::OwnNode, Reason::OtherNode), "K8, K9, K11");
+        assert_eq!(
+            (judge(OwnPool::None, "me"), judge(OwnPool::None, "other")),
+            (Reason::OwnNode, Reason::OtherNode),
+            "K8, K9, K11"
+        );
     }
 
     #[test]
@@ -412,16 +464,27 @@ mod tests {
         let judge = |shared: &[(&str, &Members)], node: Option<&str>| {
             let keys = Keys::Labels(["rack", "zone"].map(Into::into).into());
             let pools = In(OwnPool::None, shared);
-            let view = View::settle(Service::Known(keys), b"me", &pools, InDoubt::default(), |_| Usable::default());
+            let view =
+                View::settle(Service::Known(keys), b"me", &pools, InDoubt::default(), |_| {
+                    Usable::default()
+                });
             assert_eq!(view.lens(), Lens::Pools);
             view.judge(node.map(str::as_bytes))
         };
         let both = [("zone", &zone), ("rack", &rack)];
-        assert_eq!(["near", "beside", "me"].map(|node| judge(&both, Some(node)).keeps()), [true; 3], "S3, S9");
+        assert_eq!(
+            ["near", "beside", "me"].map(|node| judge(&both, Some(node)).keeps()),
+            [true; 3],
+            "S3, S9"
+        );
         assert_eq!(judge(&both, Some("far")), Reason::OutsidePool, "S4, S7");
         assert_eq!(judge(&both[..1], Some("beside")), Reason::OutsidePool);
         assert_eq!(judge(&both, None), Reason::NoNode, "S8");
-        assert_eq!((judge(&[], Some("me")), judge(&[], Some("near"))), (Reason::OwnNode, Reason::OutsidePool), "S5, S6");
+        assert_eq!(
+            (judge(&[], Some("me")), judge(&[], Some("near"))),
+            (Reason::OwnNode, Reason::OutsidePool),
+            "S5, S6"
+        );
     }
 
     #[test]
@@ -431,14 +494,21 @@ mod tests {
         let see = |pool: OwnPool<'_>, on: &[&str], judged: &str| {
             let doubt = InDoubt::default();
             let usable = |members: Option<&Members>| {
-                let each = on.iter().map(|node| Usable::of(Condition::Ready, Some(node.as_bytes()), b"me", members));
+                let each = on.iter().map(|node| {
+                    Usable::of(Condition::Ready, Some(node.as_bytes()), b"me", members)
+                });
                 each.fold(Usable::default(), |all, one| all | one)
             };
-            View::settle(Service::Known(ladder.clone()), b"me", &In(pool, &[]), doubt, usable).judge(Some(judged.as_bytes()))
+            View::settle(Service::Known(ladder.clone()), b"me", &In(pool, &[]), doubt, usable)
+                .judge(Some(judged.as_bytes()))
         };
         let known = OwnPool::Members(&pool);
         assert_eq!(see(known, &["me", "friend"], "friend"), Reason::OtherNode);
-        assert_eq!(see(known, &["friend", "other"], "me"), Reason::OwnNode, "in the own pool, whatever the pool says");
+        assert_eq!(
+            see(known, &["friend", "other"], "me"),
+            Reason::OwnNode,
+            "in the own pool, whatever the pool says"
+        );
         assert_eq!(see(known, &["friend", "other"], "other"), Reason::OutsidePool);
         assert_eq!(see(known, &["other"], "other"), Reason::AnyRung);
         assert_eq!(see(OwnPool::None, &["other"], "other"), Reason::AnyRung);
@@ -450,37 +520,57 @@ mod tests {
     #[test]
     fn doubts_hide_where_the_configuration_says_so() {
         let judge = |service, service_doubt, pool_doubt| {
-            let doubt = InDoubt { unknown_service: service_doubt, unknown_pool: pool_doubt, ..InDoubt::default() };
-            View::settle(service, b"me", &In(OwnPool::Unknown, &[]), doubt, |_| Usable::default()).judge(Some(b"me"))
+            let doubt = InDoubt {
+                unknown_service: service_doubt,
+                unknown_pool: pool_doubt,
+                ..InDoubt::default()
+            };
+            View::settle(service, b"me", &In(OwnPool::Unknown, &[]), doubt, |_| Usable::default())
+                .judge(Some(b"me"))
         };
         assert_eq!(judge(Service::Unknown, Doubt::Hide, Doubt::Pass), Reason::HiddenUnknownService);
-        assert_eq!(judge(Service::Known(Keys::Pool), Doubt::Pass, Doubt::Hide), Reason::HiddenUnknownPool);
+        assert_eq!(
+            judge(Service::Known(Keys::Pool), Doubt::Pass, Doubt::Hide),
+            Reason::HiddenUnknownPool
+        );
         assert_eq!(judge(Service::None, Doubt::Hide, Doubt::Hide), Reason::NoService);
         assert_eq!(judge(Service::Known(Keys::Node), Doubt::Hide, Doubt::Hide), Reason::OwnNode);
         let doubt = InDoubt { no_service: Doubt::Hide, ..InDoubt::default() };
-        let view = View::settle(Service::None, b"me", &In(OwnPool::None, &[]), doubt, |_| Usable::default());
+        let view = View::settle(Service::None, b"me", &In(OwnPool::None, &[]), doubt, |_| {
+            Usable::default()
+        });
         assert_eq!(view.judge(Some(b"me")), Reason::HiddenNoService);
     }
 
     #[test]
     fn a_key_for_a_pool_that_cannot_be_told_means_what_the_table_says() {
         use Condition::{Ready, Terminating};
-        let see = |keys: &str, pool: OwnPool<'_>, unknown_pool: Doubt, endpoints: &[(&str, Condition)]| {
+        let see = |keys: &str,
+                   pool: OwnPool<'_>,
+                   unknown_pool: Doubt,
+                   endpoints: &[(&str, Condition)]| {
             let usable = |members: Option<&Members>| {
-                let of = |(node, condition): &(&str, Condition)| Usable::of(*condition, Some(node.as_bytes()), b"me", members);
+                let of = |(node, condition): &(&str, Condition)| {
+                    Usable::of(*condition, Some(node.as_bytes()), b"me", members)
+                };
                 endpoints.iter().map(of).fold(Usable::default(), |usable, one| usable | one)
             };
             let doubt = InDoubt { unknown_pool, ..InDoubt::default() };
             let keys = Service::Known(Dialect::Poolscope.read(keys, true));
             let view = View::settle(keys, b"me", &In(pool, &[]), doubt, usable);
-            (view.judge(Some(b"me")).keeps(), view.judge(Some(b"other")).keeps(), view.whole_reason())
+            (
+                view.judge(Some(b"me")).keeps(),
+                view.judge(Some(b"other")).keeps(),
+                view.whole_reason(),
+            )
         };
         use Doubt::{Hide, Pass};
         let (off, unknown) = (OwnPool::Off, OwnPool::Unknown);
         let own_leaves = [("me", Terminating)];
         let all = |reason| (true, true, Some(reason));
         let own = (true, false, None);
-        // Nothing is ready, and only the node itself still serves: whatever the pool is, its endpoint is shown.
+        // Nothing is ready, and only the node itself still serves: whatever the pool is, its
+        // endpoint is shown.
         for pool in [off, unknown, OwnPool::None] {
             for doubt in [Pass, Hide] {
                 assert_eq!(see("node,pool,*", pool, doubt, &own_leaves), own, "{pool:?} {doubt:?}");
@@ -494,7 +584,11 @@ mod tests {
         assert_eq!(see("node,pool,*", unknown, Pass, &other), all(Reason::UnknownPool));
         assert_eq!(see("node,pool,*", unknown, Hide, &other), all(Reason::UnknownPool));
         assert_eq!(see("node,pool", unknown, Pass, &other), all(Reason::UnknownPool));
-        assert_eq!(see("node,pool", unknown, Hide, &other), own, "what still serves on the node itself");
+        assert_eq!(
+            see("node,pool", unknown, Hide, &other),
+            own,
+            "what still serves on the node itself"
+        );
         let hidden = (false, false, Some(Reason::HiddenUnknownPool));
         assert_eq!(see("node,pool", unknown, Hide, &other[..1]), hidden);
         assert_eq!(see("pool,node", unknown, Hide, &other[..1]), hidden);

@@ -1,9 +1,10 @@
 //! Skipping JSON containers sixty-four bytes at a time.
 //!
-//! Each block becomes four masks of one bit a byte: quotes, backslashes, opening and closing brackets. Brackets inside
-//! strings are masked out by the running parity of the quotes that are not escaped, and a block that cannot hold the
-//! closing bracket of the container costs two population counts. The same rules as the scanner's own byte-wise skip,
-//! which is its oracle; vectors come from the `wide` crate, so there is no unsafe code here.
+//! Each block becomes four masks of one bit a byte: quotes, backslashes, opening and closing
+//! brackets. Brackets inside strings are masked out by the running parity of the quotes that are
+//! not escaped, and a block that cannot hold the closing bracket of the container costs two
+//! population counts. The same rules as the scanner's own byte-wise skip, which is its oracle;
+//! vectors come from the `wide` crate, so there is no unsafe code here.
 
 use wide::u8x32;
 
@@ -20,8 +21,8 @@ pub(super) struct Skipped {
     pub(super) in_text: bool,
 }
 
-/// Reads on at `pos`, outside any string and `depth` brackets deep, for as long as whole blocks last and the depth stays
-/// within `max_depth`.
+/// Reads on at `pos`, outside any string and `depth` brackets deep, for as long as whole blocks
+/// last and the depth stays within `max_depth`.
 pub(super) fn skip(buf: &[u8], pos: usize, depth: usize, max_depth: usize) -> Skipped {
     let (mut at, mut depth) = (pos, depth);
     let (mut in_text, mut escapes) = (0u64, 0u64);
@@ -43,7 +44,11 @@ pub(super) fn skip(buf: &[u8], pos: usize, depth: usize, max_depth: usize) -> Sk
                 } else {
                     depth -= 1;
                     if depth == 0 {
-                        return Skipped { pos: at + lowest.trailing_zeros() as usize + 1, depth, in_text: false };
+                        return Skipped {
+                            pos: at + lowest.trailing_zeros() as usize + 1,
+                            depth,
+                            in_text: false,
+                        };
                     }
                 }
                 brackets ^= lowest;
@@ -60,13 +65,15 @@ pub(super) fn skip(buf: &[u8], pos: usize, depth: usize, max_depth: usize) -> Sk
     Skipped { pos: at - escapes as usize, depth, in_text: in_text != 0 }
 }
 
-/// The place of the quote that ends the string in which `pos` is, outside of any escape. Where whole blocks end before it: the
-/// place where they do, or of the backslash there whose other half is still to come.
+/// The place of the quote that ends the string in which `pos` is, outside of any escape. Where
+/// whole blocks end before it: the place where they do, or of the backslash there whose other half
+/// is still to come.
 pub(super) fn quote(buf: &[u8], pos: usize) -> usize {
     let (mut at, mut escapes) = (pos, 0u64);
     while let Some(block) = buf.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>()) {
         let (low, high) = halves(block);
-        let find = |byte: u8| mask(low.simd_eq(u8x32::splat(byte)), high.simd_eq(u8x32::splat(byte)));
+        let find =
+            |byte: u8| mask(low.simd_eq(u8x32::splat(byte)), high.simd_eq(u8x32::splat(byte)));
         let (escaped, escapes_next) = escaped(find(b'\\'), escapes);
         let quotes = find(b'"') & !escaped;
         if quotes != 0 {
@@ -114,8 +121,8 @@ pub(super) fn mask(low: u8x32, high: u8x32) -> u64 {
     u64::from(low.to_bitmask()) | u64::from(high.to_bitmask()) << 32
 }
 
-/// Bytes that a backslash before them escapes, given by bit 0 of `carry` whether the first one is; and the carry for the
-/// next block. Every second backslash of a run is itself escaped.
+/// Bytes that a backslash before them escapes, given by bit 0 of `carry` whether the first one is;
+/// and the carry for the next block. Every second backslash of a run is itself escaped.
 #[inline(always)]
 pub(super) fn escaped(backslashes: u64, carry: u64) -> (u64, u64) {
     if backslashes == 0 {
@@ -149,9 +156,17 @@ mod tests {
         let mut random = random();
         let (mut ended, mut cut) = (0, 0);
         for _ in 0..20_000 {
-            let alphabet: &[u8] = [&b"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\\\""[..], b"\\\\\\\"a", b"\\"][random(3)];
+            let alphabet: &[u8] = [
+                &b"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\\\""[..],
+                b"\\\\\\\"a",
+                b"\\",
+            ][random(3)];
             let first = [&b""[..], b"a"][random(2)];
-            let text: Vec<u8> = first.iter().copied().chain((0..random(300)).map(|_| alphabet[random(alphabet.len())])).collect();
+            let text: Vec<u8> = first
+                .iter()
+                .copied()
+                .chain((0..random(300)).map(|_| alphabet[random(alphabet.len())]))
+                .collect();
             let blocks = &text[..text.len() / BLOCK * BLOCK];
             let mut at = 0;
             while at < blocks.len() && blocks[at] != b'"' {
@@ -171,7 +186,8 @@ mod tests {
         let (mut depth, mut in_text, mut escape) = (depth, false, false);
         for (start, block) in buf.as_chunks::<BLOCK>().0.iter().enumerate() {
             let opens_at = depth;
-            let before = Skipped { pos: start * BLOCK - usize::from(escape), depth: opens_at, in_text };
+            let before =
+                Skipped { pos: start * BLOCK - usize::from(escape), depth: opens_at, in_text };
             let mut opened = 0;
             let mut end = None;
             for (at, &byte) in block.iter().enumerate() {
@@ -210,11 +226,18 @@ mod tests {
         let mut random = random();
         let mut ended = 0;
         for _ in 0..20_000 {
-            let alphabet: &[u8] = [&b"{}[]\"\\ax,:"[..], b"\\\\\\\"a", b"aaaaaaaaaaaaaaaaaa{}\"", b"{[}]"][random(4)];
-            let text: Vec<u8> = (0..random(300)).map(|_| alphabet[random(alphabet.len())]).collect();
+            let alphabet: &[u8] =
+                [&b"{}[]\"\\ax,:"[..], b"\\\\\\\"a", b"aaaaaaaaaaaaaaaaaa{}\"", b"{[}]"][random(4)];
+            let text: Vec<u8> =
+                (0..random(300)).map(|_| alphabet[random(alphabet.len())]).collect();
             let (depth, max_depth) = (1 + random(5), 5 + random(200));
             let skipped = skip(&text, 0, depth, max_depth);
-            assert_eq!(skipped, plain(&text, depth, max_depth), "{}", String::from_utf8_lossy(&text));
+            assert_eq!(
+                skipped,
+                plain(&text, depth, max_depth),
+                "{}",
+                String::from_utf8_lossy(&text)
+            );
             ended += usize::from(skipped.depth == 0);
         }
         assert!(ended > 1000, "{ended}");

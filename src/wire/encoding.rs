@@ -8,7 +8,8 @@ pub(crate) enum Encoding {
 }
 
 impl Encoding {
-    /// From a Content-Type; parameters (`charset`, `stream=watch`) and case do not matter. `None` for any other type.
+    /// From a Content-Type; parameters (`charset`, `stream=watch`) and case do not matter. `None`
+    /// for any other type.
     pub(crate) fn of_content_type(value: &str) -> Option<Encoding> {
         let media = value.split(';').next().unwrap_or_default().trim();
         if media.eq_ignore_ascii_case("application/json") {
@@ -36,8 +37,14 @@ mod tests {
     #[test]
     fn parameters_and_case_do_not_matter() {
         assert_eq!(Encoding::of_content_type("application/json"), Some(Encoding::Json));
-        assert_eq!(Encoding::of_content_type("Application/JSON; charset=utf-8"), Some(Encoding::Json));
-        assert_eq!(Encoding::of_content_type("application/vnd.kubernetes.protobuf;stream=watch"), Some(Encoding::Protobuf));
+        assert_eq!(
+            Encoding::of_content_type("Application/JSON; charset=utf-8"),
+            Some(Encoding::Json)
+        );
+        assert_eq!(
+            Encoding::of_content_type("application/vnd.kubernetes.protobuf;stream=watch"),
+            Some(Encoding::Protobuf)
+        );
         assert_eq!(Encoding::of_content_type("application/cbor-seq"), None);
         assert_eq!(Encoding::of_content_type(""), None);
     }

@@ -1,10 +1,12 @@
 //! Finding values in JSON text without building a tree.
 //!
-//! A [`Scanner`] reads one value and reports the places of those members that a [`Shape`] names. It works on a slice
-//! that starts with the value and may end anywhere; given a longer slice with the same beginning it goes on where it
-//! stopped. Whatever the shape does not name is skipped by its brackets and quotes alone: the scanner finds things, it
-//! does not validate. A document that a strict parser refuses may pass, to be refused by the client; a document that a
-//! strict parser accepts is read as Go reads it (case-sensitive keys, later duplicates reported after earlier ones).
+//! A [`Scanner`] reads one value and reports the places of those members that a [`Shape`] names. It
+//! works on a slice that starts with the value and may end anywhere; given a longer slice with the
+//! same beginning it goes on where it stopped. Whatever the shape does not name is skipped by its
+//! brackets and quotes alone: the scanner finds things, it does not validate. A document that a
+//! strict parser refuses may pass, to be refused by the client; a document that a strict parser
+//! accepts is read as Go reads it (case-sensitive keys, later duplicates reported after earlier
+//! ones).
 
 use super::text::{peek, unescape};
 use super::words::{find_quote_or_backslash, find_structural};
@@ -56,7 +58,10 @@ impl Shape {
     #[inline(always)]
     pub(super) fn member(&self, key: &[u8]) -> Shape {
         let Inner::Object(members) = self.inner else { return Shape::SKIP };
-        members.iter().find(|(name, _)| name.as_bytes() == key).map_or(Shape::SKIP, |&(_, shape)| shape)
+        members
+            .iter()
+            .find(|(name, _)| name.as_bytes() == key)
+            .map_or(Shape::SKIP, |&(_, shape)| shape)
     }
 }
 
@@ -116,8 +121,8 @@ pub(crate) struct Scanner {
 }
 
 impl Scanner {
-    /// A scanner for values of a shape, nested at most `max_depth` deep, that reports as much as `max_elements` elements
-    /// with a few members each can give, and no more.
+    /// A scanner for values of a shape, nested at most `max_depth` deep, that reports as much as
+    /// `max_elements` elements with a few members each can give, and no more.
     pub(crate) fn new(shape: Shape, max_depth: usize, max_elements: usize) -> Scanner {
         Scanner {
             shape,
@@ -156,12 +161,13 @@ impl Scanner {
         &self.marks
     }
 
-    /// Reads on in `buf`, which starts with the value and begins with all that earlier calls were given. Returns the
-    /// offset after the value, or `None` if `buf` ends inside it.
+    /// Reads on in `buf`, which starts with the value and begins with all that earlier calls were
+    /// given. Returns the offset after the value, or `None` if `buf` ends inside it.
     ///
     /// The end of a number or literal at the top is only known by the byte after it.
     pub(crate) fn scan(&mut self, buf: &[u8]) -> Result<Option<usize>, Fault> {
-        // State and position live in registers on the way; one turn of the loop reads about one member.
+        // State and position live in registers on the way; one turn of the loop reads about one
+        // member.
         let (mut expect, mut pos) = (self.expect, self.pos);
         let result = loop {
             if matches!(expect, Expect::Value | Expect::FirstElement) {
@@ -209,7 +215,9 @@ impl Scanner {
             }
             if expect == Expect::Scalar {
                 let rest = &buf[pos..];
-                let Some(end) = rest.iter().position(|byte| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t')) else {
+                let Some(end) = rest.iter().position(|byte| {
+                    matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t')
+                }) else {
                     pos = buf.len();
                     break Ok(None);
                 };
@@ -245,8 +253,12 @@ impl Scanner {
                         self.close(pos);
                         continue;
                     }
-                    Some(_) if array => break Err(Fault::json(pos, "expected a comma or the end of the array")),
-                    Some(_) => break Err(Fault::json(pos, "expected a comma or the end of the object")),
+                    Some(_) if array => {
+                        break Err(Fault::json(pos, "expected a comma or the end of the array"));
+                    }
+                    Some(_) => {
+                        break Err(Fault::json(pos, "expected a comma or the end of the object"));
+                    }
                     None => break Ok(None),
                 }
             }
@@ -300,7 +312,11 @@ impl Scanner {
     /// The shape of the member under the key just read.
     fn member(&self, key: &[u8]) -> Shape {
         let parent = self.open.last().expect("a key stands in an object").shape;
-        if self.escaped { unescape(key).map_or(Shape::SKIP, |key| parent.member(key.as_bytes())) } else { parent.member(key) }
+        if self.escaped {
+            unescape(key).map_or(Shape::SKIP, |key| parent.member(key.as_bytes()))
+        } else {
+            parent.member(key)
+        }
     }
 
     /// Begins a value, other than a string, with the byte at `pos`; what may come after that byte.
@@ -357,7 +373,8 @@ impl Scanner {
         }
     }
 
-    /// Reads to the end of the container being skipped. If `buf` ends before that: what to expect of the rest.
+    /// Reads to the end of the container being skipped. If `buf` ends before that: what to expect
+    /// of the rest.
     #[inline(always)]
     fn skip(&mut self, buf: &[u8], pos: &mut usize) -> Result<Option<Expect>, Fault> {
         // In blocks as long as they last, then the rest byte by byte.
@@ -408,8 +425,8 @@ impl Scanner {
     }
 }
 
-/// Reads to the end of the string that `pos` is in; `pos` is after the closing quote then. False if `buf` ends before
-/// that; a backslash at the very end is read again with what follows it.
+/// Reads to the end of the string that `pos` is in; `pos` is after the closing quote then. False if
+/// `buf` ends before that; a backslash at the very end is read again with what follows it.
 #[inline(always)]
 fn text(buf: &[u8], pos: &mut usize, escaped: &mut bool) -> bool {
     loop {
@@ -439,8 +456,13 @@ mod tests {
     const LIST: u8 = 3;
     const NAME: u8 = 4;
     const ELEMENT_SHAPE: Shape = Shape::object(ELEMENT, &[("node", Shape::leaf(NODE))]);
-    const SHAPE: Shape =
-        Shape::object(0, &[("meta", Shape::object(0, &[("name", Shape::leaf(NAME))])), ("list", Shape::array(LIST, &ELEMENT_SHAPE))]);
+    const SHAPE: Shape = Shape::object(
+        0,
+        &[
+            ("meta", Shape::object(0, &[("name", Shape::leaf(NAME))])),
+            ("list", Shape::array(LIST, &ELEMENT_SHAPE)),
+        ],
+    );
 
     fn found(text: &str) -> Result<Vec<(u8, String)>, Fault> {
         let mut scanner = Scanner::new(SHAPE, 8, 1000);
@@ -460,7 +482,10 @@ mod tests {
         }
         assert_eq!(scanner.scan(text.as_bytes()), Ok(Some(end)));
         assert_eq!(scanner.marks(), whole);
-        Ok(whole.iter().map(|mark| (mark.id, text[mark.span.start..mark.span.end].to_owned())).collect())
+        Ok(whole
+            .iter()
+            .map(|mark| (mark.id, text[mark.span.start..mark.span.end].to_owned()))
+            .collect())
     }
 
     fn marks(expected: &[(u8, &str)]) -> Vec<(u8, String)> {
@@ -487,7 +512,12 @@ mod tests {
         assert_eq!(found(r#"{"list":{"node":"x"}}"#), Ok(marks(&[(LIST, r#"{"node":"x"}"#)])));
         assert_eq!(
             found(r#"{"list":[null,7,"s"]}"#),
-            Ok(marks(&[(ELEMENT, "null"), (ELEMENT, "7"), (ELEMENT, "\"s\""), (LIST, r#"[null,7,"s"]"#)]))
+            Ok(marks(&[
+                (ELEMENT, "null"),
+                (ELEMENT, "7"),
+                (ELEMENT, "\"s\""),
+                (LIST, r#"[null,7,"s"]"#)
+            ]))
         );
         assert_eq!(found(r#"{"meta":{"name":-1.5e3}}"#), Ok(marks(&[(NAME, "-1.5e3")])));
         assert_eq!(found("{}"), Ok(vec![]));
@@ -495,14 +525,23 @@ mod tests {
 
     #[test]
     fn blanks_escapes_and_duplicates() {
-        assert_eq!(found("\t{ \"meta\" :\r\n{ \"name\" : \"a\" } }"), Ok(marks(&[(NAME, "\"a\"")])));
-        assert_eq!(found(r#"{"m\u0065ta":{"n\u0061me":"\u0061\"\\"}}"#), Ok(marks(&[(NAME, r#""\u0061\"\\""#)])));
+        assert_eq!(
+            found("\t{ \"meta\" :\r\n{ \"name\" : \"a\" } }"),
+            Ok(marks(&[(NAME, "\"a\"")]))
+        );
+        assert_eq!(
+            found(r#"{"m\u0065ta":{"n\u0061me":"\u0061\"\\"}}"#),
+            Ok(marks(&[(NAME, r#""\u0061\"\\""#)]))
+        );
         assert_eq!(
             found(r#"{"meta":{"name":"a","name":"b"},"meta":{"name":null}}"#),
             Ok(marks(&[(NAME, "\"a\""), (NAME, "\"b\""), (NAME, "null")]))
         );
         assert_eq!(found(r#"{"Meta":{"name":"a"},"meta":{"Name":"b"}}"#), Ok(vec![]));
-        assert_eq!(found(r#"{"x":"}]\\\"{[","y":{"k\\":"\\","q":["]"]},"meta":{"name":"a"}}"#), Ok(marks(&[(NAME, "\"a\"")])));
+        assert_eq!(
+            found(r#"{"x":"}]\\\"{[","y":{"k\\":"\\","q":["]"]},"meta":{"name":"a"}}"#),
+            Ok(marks(&[(NAME, "\"a\"")]))
+        );
     }
 
     #[test]

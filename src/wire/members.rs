@@ -1,8 +1,10 @@
-//! The short way through objects of which single members are wanted, such as the endpoints of a slice.
+//! The short way through objects of which single members are wanted, such as the endpoints of a
+//! slice.
 //!
-//! Where everything stands as the API server writes it, without blanks, and whole blocks last, tokens are found by the bits
-//! of a [`Window`]. Whatever else there may be (a blank, a fault, the end of the data) ends this way before the member at
-//! hand, and the scanner reads that member byte by byte. So the two ways never see the same bytes as something different.
+//! Where everything stands as the API server writes it, without blanks, and whole blocks last,
+//! tokens are found by the bits of a [`Window`]. Whatever else there may be (a blank, a fault, the
+//! end of the data) ends this way before the member at hand, and the scanner reads that member byte
+//! by byte. So the two ways never see the same bytes as something different.
 
 use super::Span;
 use super::json::{Expect, Mark, Scanner};
@@ -10,8 +12,9 @@ use super::text::has_backslash;
 use super::window::Window;
 
 impl Scanner {
-    /// Reads members from `pos` on, where a key is expected, and the elements of the same array that follow. Returns what is
-    /// to be expected at `pos` then; nothing of a member that was not read to its end has happened.
+    /// Reads members from `pos` on, where a key is expected, and the elements of the same array
+    /// that follow. Returns what is to be expected at `pos` then; nothing of a member that was
+    /// not read to its end has happened.
     #[inline(always)]
     pub(super) fn read_members(&mut self, buf: &[u8], pos: &mut usize, expect: Expect) -> Expect {
         match buf.get(*pos) {
@@ -26,7 +29,12 @@ impl Scanner {
 
     /// A function of its own, so that the window stays in registers.
     #[inline(never)]
-    fn read_members_in_blocks(&mut self, buf: &[u8], mut at: usize, mut expect: Expect) -> (usize, Expect) {
+    fn read_members_in_blocks(
+        &mut self,
+        buf: &[u8],
+        mut at: usize,
+        mut expect: Expect,
+    ) -> (usize, Expect) {
         let Some(mut window) = Window::at(buf, at) else { return (at, expect) };
         let depth = self.open.len();
         let shape = self.open[depth - 1].shape;
@@ -51,8 +59,14 @@ impl Scanner {
                 b'{' | b'[' if slot.is_leaf() && room > 0 => window.close(start + 1, room),
                 b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
                     // A quote in it is a fault, or not even that, but no beginning of a string.
-                    let ends = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t' | b'"');
-                    buf[start..].iter().position(ends).map(|len| start + len).filter(|&end| buf[end] != b'"')
+                    let ends = |byte: &u8| {
+                        matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t' | b'"')
+                    };
+                    buf[start..]
+                        .iter()
+                        .position(ends)
+                        .map(|len| start + len)
+                        .filter(|&end| buf[end] != b'"')
                 }
                 _ => None,
             };
@@ -76,7 +90,9 @@ impl Scanner {
             if shape.id != 0 {
                 self.marks.push(Mark { id: shape.id, span: Span::new(start, end + 1) });
             }
-            let goes_on = in_array && buf.get(end + 1..end + 3) == Some(b",{") && self.marks.len() <= self.max_marks;
+            let goes_on = in_array
+                && buf.get(end + 1..end + 3) == Some(b",{")
+                && self.marks.len() <= self.max_marks;
             if !goes_on {
                 self.open.pop();
                 return (end + 1, Expect::Next);
@@ -95,29 +111,61 @@ mod tests {
     use super::*;
 
     const INNER: Shape = Shape::object(5, &[("deep", Shape::leaf(6))]);
-    const ELEMENT: Shape = Shape::object(2, &[("node", Shape::leaf(1)), ("k", Shape::leaf(7)), ("in", INNER)]);
-    const SHAPE: Shape = Shape::object(3, &[("list", Shape::array(4, &ELEMENT)), ("node", Shape::leaf(8))]);
+    const ELEMENT: Shape =
+        Shape::object(2, &[("node", Shape::leaf(1)), ("k", Shape::leaf(7)), ("in", INNER)]);
+    const SHAPE: Shape =
+        Shape::object(3, &[("list", Shape::array(4, &ELEMENT)), ("node", Shape::leaf(8))]);
 
-    /// Random text that is mostly what a server would write, with now and then something else in it.
+    /// Random text that is mostly what a server would write, with now and then something else in
+    /// it.
     fn text(random: &mut impl FnMut(usize) -> usize) -> Vec<u8> {
-        const STRINGS: [&str; 6] = [r#""a""#, r#""""#, r#""\"}]""#, r#""x\\""#, r#""10.0.0.1 and some more""#, r#""[{,:""#];
-        const OTHERS: [&str; 9] =
-            ["null", "17", "true", "{}", "[]", r#"{"a":[1,{"b":"]"}]}"#, r#"[{"node":"no"},"\\"]"#, r#"{"deep":"d","node":"n"}"#, "-1.5e3"];
+        const STRINGS: [&str; 6] = [
+            r#""a""#,
+            r#""""#,
+            r#""\"}]""#,
+            r#""x\\""#,
+            r#""10.0.0.1 and some more""#,
+            r#""[{,:""#,
+        ];
+        const OTHERS: [&str; 9] = [
+            "null",
+            "17",
+            "true",
+            "{}",
+            "[]",
+            r#"{"a":[1,{"b":"]"}]}"#,
+            r#"[{"node":"no"},"\\"]"#,
+            r#"{"deep":"d","node":"n"}"#,
+            "-1.5e3",
+        ];
         const KEYS: [&str; 8] = ["node", "node", "k", "other", "in", "n\\u006fde", "", "addresses"];
         let wrong = random(3) == 0;
         let object = |random: &mut dyn FnMut(usize) -> usize| {
             let members: Vec<String> = (0..random(6))
                 .map(|_| {
-                    let value = if random(2) == 0 { STRINGS[random(STRINGS.len())] } else { OTHERS[random(OTHERS.len())] };
+                    let value = if random(2) == 0 {
+                        STRINGS[random(STRINGS.len())]
+                    } else {
+                        OTHERS[random(OTHERS.len())]
+                    };
                     let blank = if random(30) == 0 { " " } else { "" };
                     format!("\"{}\":{blank}{value}", KEYS[random(KEYS.len())])
                 })
                 .collect();
             format!("{{{}}}", members.join(","))
         };
-        let elements: Vec<String> =
-            (0..random(7)).map(|_| if random(9) == 0 { OTHERS[random(OTHERS.len())].to_owned() } else { object(random) }).collect();
-        let mut text = format!("{{\"z\":[{{}}],\"list\":[{}],\"node\":\"last\"}}", elements.join(",")).into_bytes();
+        let elements: Vec<String> = (0..random(7))
+            .map(|_| {
+                if random(9) == 0 {
+                    OTHERS[random(OTHERS.len())].to_owned()
+                } else {
+                    object(random)
+                }
+            })
+            .collect();
+        let mut text =
+            format!("{{\"z\":[{{}}],\"list\":[{}],\"node\":\"last\"}}", elements.join(","))
+                .into_bytes();
         if wrong {
             let (at, byte) = (random(text.len()), b"{}[]\",:\\ 1n"[random(11)]);
             match random(3) {
@@ -125,7 +173,9 @@ mod tests {
                 1 => text.insert(at, byte),
                 // A quote in a number, twice, so that what follows looks whole again.
                 _ => {
-                    let digits = |text: &[u8]| text.windows(2).position(|pair| pair == b"17").map_or(at, |at| at + 1);
+                    let digits = |text: &[u8]| {
+                        text.windows(2).position(|pair| pair == b"17").map_or(at, |at| at + 1)
+                    };
                     let at = digits(&text);
                     text.insert(at, b'"');
                     let at = at + random(text.len() - at);

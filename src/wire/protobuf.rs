@@ -1,7 +1,7 @@
 //! Walking protobuf messages without decoding them.
 //!
-//! Groups (wire types 3 and 4) are refused: no Kubernetes schema has them, and a reader that skips them would have to
-//! be trusted to skip them exactly as every client does.
+//! Groups (wire types 3 and 4) are refused: no Kubernetes schema has them, and a reader that skips
+//! them would have to be trusted to skip them exactly as every client does.
 
 use super::Span;
 use crate::error::Fault;
@@ -42,10 +42,14 @@ impl Field {
         Span::new(self.tag_end, self.value.start)
     }
 
-    /// The content of a field that the schema says is a message, a string or bytes. Any other wire type is what every
-    /// Kubernetes decoder refuses.
+    /// The content of a field that the schema says is a message, a string or bytes. Any other wire
+    /// type is what every Kubernetes decoder refuses.
     pub(crate) fn len_delimited(&self) -> Result<Span, Fault> {
-        if self.wire == LEN { Ok(self.value) } else { Err(Fault::protobuf(self.start, "a field has the wrong wire type")) }
+        if self.wire == LEN {
+            Ok(self.value)
+        } else {
+            Err(Fault::protobuf(self.start, "a field has the wrong wire type"))
+        }
     }
 
     /// The number of a field that the schema says is one.
@@ -58,7 +62,8 @@ impl Field {
     }
 }
 
-/// The fields of the message that lies at `message` in `buf`, in the order they stand. Offsets are those of `buf`.
+/// The fields of the message that lies at `message` in `buf`, in the order they stand. Offsets are
+/// those of `buf`.
 pub(crate) struct Fields<'a> {
     buf: &'a [u8],
     pos: usize,
@@ -84,20 +89,31 @@ impl<'a> Fields<'a> {
             && tag > 7
             && (low < 0x80 || high < 0x80)
         {
-            let (width, len) = if low < 0x80 { (1, usize::from(low)) } else { (2, usize::from(low & 0x7f) | usize::from(high) << 7) };
+            let (width, len) = if low < 0x80 {
+                (1, usize::from(low))
+            } else {
+                (2, usize::from(low & 0x7f) | usize::from(high) << 7)
+            };
             let value = Span::new(start + 1 + width, start + 1 + width + len);
             if value.end <= self.end {
                 self.pos = value.end;
-                return Ok(Some(Field { number: u32::from(tag >> 3), wire: LEN, start, tag_end: start + 1, value }));
+                return Ok(Some(Field {
+                    number: u32::from(tag >> 3),
+                    wire: LEN,
+                    start,
+                    tag_end: start + 1,
+                    value,
+                }));
             }
         }
         self.next_of_any_form()
     }
 
-    /// The record and the content of the next field, if it is `number` with a tag of one byte and a length of one or two;
-    /// `None` leaves it to [`Fields::next`].
+    /// The record and the content of the next field, if it is `number` with a tag of one byte and a
+    /// length of one or two; `None` leaves it to [`Fields::next`].
     ///
-    /// For runs of a repeated message: what is found stays in registers, where a [`Field`] goes through memory.
+    /// For runs of a repeated message: what is found stays in registers, where a [`Field`] goes
+    /// through memory.
     #[inline(always)]
     pub(crate) fn next_repeated(&mut self, number: u8) -> Option<(Span, Span)> {
         let start = self.pos;
@@ -105,8 +121,11 @@ impl<'a> Fields<'a> {
         if tag != number << 3 | LEN || low >= 0x80 && high >= 0x80 {
             return None;
         }
-        let (content, len) =
-            if low < 0x80 { (start + 2, usize::from(low)) } else { (start + 3, usize::from(low & 0x7f) | usize::from(high) << 7) };
+        let (content, len) = if low < 0x80 {
+            (start + 2, usize::from(low))
+        } else {
+            (start + 3, usize::from(low & 0x7f) | usize::from(high) << 7)
+        };
         let end = content + len;
         if end > self.end {
             return None;
@@ -127,12 +146,14 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The content of the last field `number`, a string, of the message at `message` in `buf`: the last one counts.
+/// The content of the last field `number`, a string, of the message at `message` in `buf`: the last
+/// one counts.
 ///
 /// What [`Fields`] would find, in a loop that does nothing else: it runs once for each endpoint.
 #[inline(always)]
 pub(crate) fn last_string(buf: &[u8], message: Span, number: u8) -> Result<Option<Span>, Fault> {
-    // Of a head of two bytes, as nearly every one is: wire type, and that neither tag nor length goes on.
+    // Of a head of two bytes, as nearly every one is: wire type, and that neither tag nor length
+    // goes on.
     const FORM: u16 = 0x8087;
     let (bytes, wanted) = (&buf[..message.end], number << 3 | LEN);
     let (mut at, mut found) = (message.start, None);
@@ -165,13 +186,15 @@ pub(crate) fn last_string(buf: &[u8], message: Span, number: u8) -> Result<Optio
 pub(crate) fn read_field(buf: &[u8], at: usize) -> Result<Option<Field>, Fault> {
     let Some((head, value)) = read_head(buf, at)? else { return Ok(None) };
     match usize::try_from(value).ok().and_then(|len| head.value.start.checked_add(len)) {
-        Some(end) if end <= buf.len() => Ok(Some(Field { value: Span::new(head.value.start, end), ..head })),
+        Some(end) if end <= buf.len() => {
+            Ok(Some(Field { value: Span::new(head.value.start, end), ..head }))
+        }
         _ => Ok(None),
     }
 }
 
-/// The tag at `at` and, with it, the place where the content starts and the number of its bytes. `None` if `buf` ends
-/// before that is known. The content may reach past the end of `buf`.
+/// The tag at `at` and, with it, the place where the content starts and the number of its bytes.
+/// `None` if `buf` ends before that is known. The content may reach past the end of `buf`.
 #[inline]
 pub(crate) fn read_head(buf: &[u8], at: usize) -> Result<Option<(Field, u64)>, Fault> {
     let Some((tag, tag_end)) = read_varint(buf, at)? else { return Ok(None) };
@@ -190,9 +213,15 @@ pub(crate) fn read_head(buf: &[u8], at: usize) -> Result<Option<(Field, u64)>, F
         },
         FIXED64 => (tag_end, 8),
         FIXED32 => (tag_end, 4),
-        _ => return Err(Fault::protobuf(at, "a group or an unknown wire type, which no Kubernetes schema has")),
+        _ => {
+            return Err(Fault::protobuf(
+                at,
+                "a group or an unknown wire type, which no Kubernetes schema has",
+            ));
+        }
     };
-    let field = Field { number: number as u32, wire, start: at, tag_end, value: Span::new(start, start) };
+    let field =
+        Field { number: number as u32, wire, start: at, tag_end, value: Span::new(start, start) };
     Ok(Some((field, len)))
 }
 
@@ -214,7 +243,11 @@ pub(crate) fn read_varint(buf: &[u8], at: usize) -> Result<Option<(u64, usize)>,
             return Ok(Some((value, at + index + 1)));
         }
     }
-    if buf.len() - at >= MAX_VARINT { Err(Fault::protobuf(at, "a varint is longer than ten bytes")) } else { Ok(None) }
+    if buf.len() - at >= MAX_VARINT {
+        Err(Fault::protobuf(at, "a varint is longer than ten bytes"))
+    } else {
+        Ok(None)
+    }
 }
 
 /// How many bytes the shortest varint for `value` takes.
@@ -229,7 +262,8 @@ pub(crate) fn encode_varint(value: u64, out: &mut [u8; MAX_VARINT]) -> usize {
     width
 }
 
-/// Writes `value` as a varint of exactly `width` bytes, at least the shortest. Decoders do not ask for the shortest.
+/// Writes `value` as a varint of exactly `width` bytes, at least the shortest. Decoders do not ask
+/// for the shortest.
 pub(crate) fn encode_varint_wide(value: u64, width: usize, out: &mut [u8; MAX_VARINT]) {
     let mut rest = value;
     for byte in &mut out[..width] {
@@ -242,17 +276,19 @@ pub(crate) fn encode_varint_wide(value: u64, width: usize, out: &mut [u8; MAX_VA
 /// The smallest number of bytes that [`filler`] can fill.
 pub(crate) const MIN_FILLER: usize = 4;
 
-/// Tag and length of an unknown field that takes `size` bytes in all, content included, and the size of its content.
+/// Tag and length of an unknown field that takes `size` bytes in all, content included, and the
+/// size of its content.
 ///
-/// Field numbers 19000 to 19999 are reserved by protobuf itself, so no schema can ever give this one a meaning, and
-/// every decoder skips it by its length.
+/// Field numbers 19000 to 19999 are reserved by protobuf itself, so no schema can ever give this
+/// one a meaning, and every decoder skips it by its length.
 pub(crate) fn filler(size: usize) -> ([u8; MAX_VARINT], usize, usize) {
     debug_assert!(size >= MIN_FILLER);
     const TAG: u64 = 19000 << 3 | LEN as u64;
     const TAG_WIDTH: usize = 3;
     let mut head = [0; MAX_VARINT];
     encode_varint_wide(TAG, TAG_WIDTH, &mut head);
-    // Where one more byte of content would need one more byte of length, the length is written a byte wider instead.
+    // Where one more byte of content would need one more byte of length, the length is written a
+    // byte wider instead.
     let mut width = 1;
     while varint_width((size - TAG_WIDTH - width) as u64) > width {
         width += 1;
@@ -278,14 +314,23 @@ mod tests {
             assert_eq!(read_varint(&out[..width - 1], 0), Ok(None));
             for wider in width..=MAX_VARINT {
                 encode_varint_wide(value, wider, &mut out);
-                assert_eq!(read_varint(&out[..wider], 0), Ok(Some((value, wider))), "{value} in {wider} bytes");
+                assert_eq!(
+                    read_varint(&out[..wider], 0),
+                    Ok(Some((value, wider))),
+                    "{value} in {wider} bytes"
+                );
             }
         }
     }
 
     #[test]
     fn varints_that_cannot_be_are_faults_with_their_place() {
-        assert_eq!(read_varint(&[0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02], 1).unwrap_err().offset, 1);
+        assert_eq!(
+            read_varint(&[0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02], 1)
+                .unwrap_err()
+                .offset,
+            1
+        );
         assert!(read_varint(&[0x80; 10], 0).is_err());
         assert!(read_varint(&[0x80; 11], 0).is_err());
         assert_eq!(read_varint(&[0x80; 9], 0), Ok(None));
@@ -301,18 +346,26 @@ mod tests {
             }
             Ok::<_, Fault>(count)
         };
-        assert_eq!(fields(&[0x0a, 1, 65, 0x10, 0x96, 1, 0x1d, 1, 2, 3, 4, 0x21, 1, 2, 3, 4, 5, 6, 7, 8]), Ok(4));
+        assert_eq!(
+            fields(&[0x0a, 1, 65, 0x10, 0x96, 1, 0x1d, 1, 2, 3, 4, 0x21, 1, 2, 3, 4, 5, 6, 7, 8]),
+            Ok(4)
+        );
         assert!(fields(&[0x02, 0]).is_err(), "field number 0");
         assert!(fields(&[0x0a, 2, 65]).is_err(), "length past the end");
         assert!(fields(&[0x0b, 0x0c]).is_err(), "group");
         assert!(fields(&[0x0f]).is_err(), "wire type 7");
         assert!(fields(&[0x80]).is_err(), "tag cut short");
-        assert!(fields(&[0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]).is_err(), "length of 2^64 - 1");
+        assert!(
+            fields(&[0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]).is_err(),
+            "length of 2^64 - 1"
+        );
     }
 
     #[test]
     fn a_filler_has_exactly_the_size_asked_for() {
-        for size in (MIN_FILLER..20_000).chain([2_097_151, 2_097_155, 2_097_156, 2_097_157, 2_097_158, 2_097_159]) {
+        for size in (MIN_FILLER..20_000)
+            .chain([2_097_151, 2_097_155, 2_097_156, 2_097_157, 2_097_158, 2_097_159])
+        {
             let (head, width, content) = filler(size);
             assert_eq!(width + content, size);
             let mut bytes = head[..width].to_vec();

@@ -1,7 +1,7 @@
 //! Cutting bytes out and keeping the rest.
 //!
-//! A rewrite is a sorted list of [`Patch`]es: a patch with no bytes is a cut, a patch with bytes replaces a length or a
-//! version. Everything between two patches is copied as it stands.
+//! A rewrite is a sorted list of [`Patch`]es: a patch with no bytes is a cut, a patch with bytes
+//! replaces a length or a version. Everything between two patches is copied as it stands.
 
 use bytes::BytesMut;
 
@@ -71,13 +71,17 @@ impl Edit {
         self.grows += width;
     }
 
-    /// Replaces `span`, which no patch touches and which may be empty, by `with`; the other patches may stand anywhere.
+    /// Replaces `span`, which no patch touches and which may be empty, by `with`; the other patches
+    /// may stand anywhere.
     pub(crate) fn replace(&mut self, span: Span, with: &[u8]) {
         let start = self.text.len();
         self.text.extend_from_slice(with);
         let patch = Patch { span, cuts: false, with: Span::new(start, start + with.len()) };
-        // What is put in where another patch begins stands before it, and behind what was put in there already.
-        let at = self.patches.partition_point(|other| other.span.start < span.start || other.span.end <= span.start);
+        // What is put in where another patch begins stands before it, and behind what was put in
+        // there already.
+        let at = self
+            .patches
+            .partition_point(|other| other.span.start < span.start || other.span.end <= span.start);
         self.patches.insert(at, patch);
         self.shrinks += span.len();
         self.grows += with.len();
@@ -118,10 +122,11 @@ impl Edit {
         out.put(&buf[from..range.end]);
     }
 
-    /// Appends `range` of `buf` to `out`, patched and without the spans of `less`, which are in order and which no patch touches.
-    /// All of them lie inside `range`.
+    /// Appends `range` of `buf` to `out`, patched and without the spans of `less`, which are in
+    /// order and which no patch touches. All of them lie inside `range`.
     pub(crate) fn gather(&self, buf: &[u8], range: Span, less: &[Span], out: &mut Vec<u8>) {
-        let (mut patches, mut less) = (self.patches.iter().peekable(), less.iter().copied().peekable());
+        let (mut patches, mut less) =
+            (self.patches.iter().peekable(), less.iter().copied().peekable());
         let mut from = range.start;
         loop {
             let first = match (patches.peek(), less.peek()) {
@@ -176,9 +181,15 @@ impl<'a> Output<'a> {
     }
 }
 
-/// What goes with an element of a JSON array that is cut: the comma that belongs to it, so that the rest still reads as
-/// an array and every byte between two kept elements is one that stood there before.
-pub(crate) fn json_element(element: Span, kept_before: bool, previous: Option<Span>, next: Option<Span>) -> Span {
+/// What goes with an element of a JSON array that is cut: the comma that belongs to it, so that the
+/// rest still reads as an array and every byte between two kept elements is one that stood there
+/// before.
+pub(crate) fn json_element(
+    element: Span,
+    kept_before: bool,
+    previous: Option<Span>,
+    next: Option<Span>,
+) -> Span {
     match (previous, next) {
         (Some(previous), _) if kept_before => Span::new(previous.end, element.end),
         (_, Some(next)) => Span::new(element.start, next.start),
@@ -197,9 +208,16 @@ pub(crate) struct Enclosure {
     pub(crate) fixed: bool,
 }
 
-/// Appends `unit` of `buf` to `out` with `object`, which lies inside every one of `around` (outermost first), patched
-/// by `edit` and all the lengths around it made right.
-pub(crate) fn write_enclosed(buf: &[u8], unit: Span, around: &[Enclosure], object: Span, edit: &Edit, out: &mut Output<'_>) {
+/// Appends `unit` of `buf` to `out` with `object`, which lies inside every one of `around`
+/// (outermost first), patched by `edit` and all the lengths around it made right.
+pub(crate) fn write_enclosed(
+    buf: &[u8],
+    unit: Span,
+    around: &[Enclosure],
+    object: Span,
+    edit: &Edit,
+    out: &mut Output<'_>,
+) {
     // A length that becomes shorter takes bytes from those around it, so the inner ones come first.
     let mut lengths = [0usize; 8];
     let mut grown = edit.grown();
@@ -236,7 +254,12 @@ mod tests {
         let mut edit = Edit::default();
         for (at, &span) in spans.iter().enumerate().filter(|&(at, _)| !keep[at]) {
             let previous = at.checked_sub(1).map(|at| spans[at]);
-            edit.cut(json_element(span, keep[..at].contains(&true), previous, spans.get(at + 1).copied()));
+            edit.cut(json_element(
+                span,
+                keep[..at].contains(&true),
+                previous,
+                spans.get(at + 1).copied(),
+            ));
         }
         let mut out = BytesMut::new();
         edit.write(text.as_bytes(), Span::new(0, text.len()), &mut Output::to(&mut out));
@@ -263,7 +286,8 @@ mod tests {
     fn a_form_is_what_is_written_without_what_says_nothing() {
         let buf = b"..name=a,rv=17,len=9,xxx,tail..";
         let at = |text: &str| {
-            let start = buf.windows(text.len()).position(|window| window == text.as_bytes()).unwrap();
+            let start =
+                buf.windows(text.len()).position(|window| window == text.as_bytes()).unwrap();
             Span::new(start, start + text.len())
         };
         let mut edit = Edit::default();
@@ -276,7 +300,8 @@ mod tests {
 
     #[test]
     fn what_is_longer_than_it_was_makes_every_length_around_it_longer() {
-        // outer { 126 bytes: 1 tag, 1 length, 124 content }, content grows by 9: both varints gain a byte.
+        // outer { 126 bytes: 1 tag, 1 length, 124 content }, content grows by 9: both varints gain
+        // a byte.
         let mut buf = vec![0x0a, 126, 0x12, 124];
         buf.extend_from_slice(&[7; 124]);
         let object = Span::new(4, buf.len());
@@ -292,14 +317,22 @@ mod tests {
         edit.replace(Span::new(22, 24), b"c");
         edit.replace(Span::new(50, 50), b"");
         let mut out = BytesMut::new();
-        write_enclosed(&buf, Span::new(0, buf.len()), &around, object, &edit, &mut Output::to(&mut out));
+        write_enclosed(
+            &buf,
+            Span::new(0, buf.len()),
+            &around,
+            object,
+            &edit,
+            &mut Output::to(&mut out),
+        );
         assert_eq!(&out[..6], &[0x0a, 0x89, 0x01, 0x12, 0x86, 0x01]);
         assert_eq!((out.len(), edit.resized(124), &out[22..25]), (3 + 137, 134, &b"abc"[..]));
     }
 
     #[test]
     fn lengths_around_a_cut_become_right_when_they_become_shorter() {
-        // outer { 130 bytes: 1 tag, 2 length, 127 content }, content shrinks to 27: the outer varint loses a byte.
+        // outer { 130 bytes: 1 tag, 2 length, 127 content }, content shrinks to 27: the outer
+        // varint loses a byte.
         let mut buf = vec![0x0a, 0x82, 0x01, 0x12, 0x80, 0x01];
         let body_at = buf.len();
         buf.extend((0..127).map(|at| at as u8));
@@ -312,7 +345,14 @@ mod tests {
         let mut edit = Edit::default();
         edit.cut(Span::new(body_at + 10, body_at + 110));
         let mut out = BytesMut::new();
-        write_enclosed(&buf, Span::new(0, buf.len()), &around, object, &edit, &mut Output::to(&mut out));
+        write_enclosed(
+            &buf,
+            Span::new(0, buf.len()),
+            &around,
+            object,
+            &edit,
+            &mut Output::to(&mut out),
+        );
         assert_eq!(&out[..4], &[0x0a, 30, 0x12, 28]);
         assert_eq!(out.len(), 32);
     }

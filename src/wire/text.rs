@@ -35,12 +35,15 @@ pub(crate) fn has_backslash(text: &[u8]) -> bool {
     }
 }
 
-/// The text with U+FFFD for each escape of half a surrogate pair, as Go reads it; `None` if there is no such escape. serde_json
-/// refuses them.
+/// The text with U+FFFD for each escape of half a surrogate pair, as Go reads it; `None` if there
+/// is no such escape. serde_json refuses them.
 pub(crate) fn without_lone_surrogates(text: &str) -> Option<String> {
     let unit = |at: usize| {
         let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
-        digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())?
+        digits
+            .bytes()
+            .all(|byte| byte.is_ascii_hexdigit())
+            .then(|| u16::from_str_radix(digits, 16).ok())?
     };
     let (mut out, mut copied, mut at) = (String::new(), 0, 0);
     while let Some(found) = text[at..].find('\\') {
@@ -53,7 +56,8 @@ pub(crate) fn without_lone_surrogates(text: &str) -> Option<String> {
                 copied = at + 6;
                 6
             }
-            // A backslash and what it escapes, which may be more than a byte in text that is no JSON.
+            // A backslash and what it escapes, which may be more than a byte in text that is no
+            // JSON.
             _ => 1 + text[at + 1..].chars().next().map_or(0, char::len_utf8),
         };
     }
@@ -61,21 +65,27 @@ pub(crate) fn without_lone_surrogates(text: &str) -> Option<String> {
     (copied > 0).then_some(out)
 }
 
-/// The text between the quotes of a JSON string that has backslashes in it; `None` where it is no valid string. Go
-/// reads invalid UTF-8 as U+FFFD, which no Kubernetes name has, so that such a text names nothing either way.
+/// The text between the quotes of a JSON string that has backslashes in it; `None` where it is no
+/// valid string. Go reads invalid UTF-8 as U+FFFD, which no Kubernetes name has, so that such a
+/// text names nothing either way.
 pub(crate) fn unescape(text: &[u8]) -> Option<String> {
     let mut quoted = Vec::with_capacity(text.len() + 2);
     quoted.push(b'"');
     quoted.extend_from_slice(text);
     quoted.push(b'"');
     let read = |text: &[u8]| serde_json::from_slice(text).ok();
-    read(&quoted).or_else(|| read(without_lone_surrogates(std::str::from_utf8(&quoted).ok()?)?.as_bytes()))
+    read(&quoted)
+        .or_else(|| read(without_lone_surrogates(std::str::from_utf8(&quoted).ok()?)?.as_bytes()))
 }
 
 /// The text of a JSON string; `None` for any other value.
 pub(crate) fn string(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     let text = value.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-    if has_backslash(text) { unescape(text).map(|text| Cow::Owned(text.into_bytes())) } else { Some(Cow::Borrowed(text)) }
+    if has_backslash(text) {
+        unescape(text).map(|text| Cow::Owned(text.into_bytes()))
+    } else {
+        Some(Cow::Borrowed(text))
+    }
 }
 
 #[cfg(test)]

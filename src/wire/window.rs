@@ -1,5 +1,5 @@
-//! Blocks of sixty-four bytes of JSON with where their strings and brackets are, so that the tokens in one block are found
-//! by counting bits instead of being read.
+//! Blocks of sixty-four bytes of JSON with where their strings and brackets are, so that the tokens
+//! in one block are found by counting bits instead of being read.
 
 use wide::u8x32;
 
@@ -21,17 +21,30 @@ pub(super) struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
-    /// The block at `pos`, which is outside of any string; `None` if it is not whole or holds what cannot be read so.
+    /// The block at `pos`, which is outside of any string; `None` if it is not whole or holds what
+    /// cannot be read so.
     #[inline(always)]
     pub(super) fn at(buf: &'a [u8], pos: usize) -> Option<Window<'a>> {
-        let mut window = Window { buf, base: pos, quotes: 0, brackets: 0, in_text: 0, escapes: 0, has_backslash: false };
+        let mut window = Window {
+            buf,
+            base: pos,
+            quotes: 0,
+            brackets: 0,
+            in_text: 0,
+            escapes: 0,
+            has_backslash: false,
+        };
         window.read().then_some(window)
     }
 
-    /// Reads the block at `base`. False if it is not whole, or if a backslash stands outside of strings.
+    /// Reads the block at `base`. False if it is not whole, or if a backslash stands outside of
+    /// strings.
     #[inline(always)]
     fn read(&mut self) -> bool {
-        let Some(block) = self.buf.get(self.base..).and_then(|rest| rest.first_chunk::<BLOCK>()) else { return false };
+        let Some(block) = self.buf.get(self.base..).and_then(|rest| rest.first_chunk::<BLOCK>())
+        else {
+            return false;
+        };
         let (low, high) = halves(block);
         let [quote, backslash, first, bits, none] = [b'"', b'\\', b'[', !0x22, 0].map(u8x32::splat);
         self.quotes = mask(low.simd_eq(quote), high.simd_eq(quote));
@@ -40,7 +53,8 @@ impl<'a> Window<'a> {
         let brackets = mask(bracket(low), bracket(high));
         let mut backslashes = 0;
         // Backslashes are rare: one look tells whether there is any.
-        if (low.simd_eq(backslash) | high.simd_eq(backslash)).to_bitmask() != 0 || self.escapes != 0 {
+        if (low.simd_eq(backslash) | high.simd_eq(backslash)).to_bitmask() != 0 || self.escapes != 0
+        {
             backslashes = mask(low.simd_eq(backslash), high.simd_eq(backslash));
             let (escaped, escapes) = escaped(backslashes, self.escapes);
             self.quotes &= !escaped;
@@ -60,7 +74,8 @@ impl<'a> Window<'a> {
         self.read()
     }
 
-    /// The place of the next quote from `pos` on, which is not before the block; `None` where whole blocks end before it.
+    /// The place of the next quote from `pos` on, which is not before the block; `None` where whole
+    /// blocks end before it.
     #[inline(always)]
     pub(super) fn quote(&mut self, mut pos: usize) -> Option<usize> {
         loop {
@@ -78,8 +93,9 @@ impl<'a> Window<'a> {
         }
     }
 
-    /// The place after the bracket that closes the container in which `pos` is, outside of any string; `None` where whole
-    /// blocks end before it, or where brackets are more than `room` deep.
+    /// The place after the bracket that closes the container in which `pos` is, outside of any
+    /// string; `None` where whole blocks end before it, or where brackets are more than `room`
+    /// deep.
     #[inline(always)]
     pub(super) fn close(&mut self, mut pos: usize, room: usize) -> Option<usize> {
         let mut depth = 1;

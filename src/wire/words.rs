@@ -1,12 +1,13 @@
 //! Searching eight bytes at a time, in plain integers.
 //!
-//! Strings in these objects are short (median 9 bytes), which is where words of eight beat wider vectors.
+//! Strings in these objects are short (median 9 bytes), which is where words of eight beat wider
+//! vectors.
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
 
-/// Marks, by their high bits, bytes of `word` that are zero. Bytes above the first zero byte may be marked wrongly, the
-/// lowest mark never is.
+/// Marks, by their high bits, bytes of `word` that are zero. Bytes above the first zero byte may be
+/// marked wrongly, the lowest mark never is.
 #[inline(always)]
 const fn zeros(word: u64) -> u64 {
     word.wrapping_sub(ONES) & !word & HIGHS
@@ -17,7 +18,8 @@ const fn equal(word: u64, byte: u8) -> u64 {
     zeros(word ^ (ONES * byte as u64))
 }
 
-/// The first offset from `from` on whose byte `wanted` says yes to, eight at a time by `marks`, or the end of `buf`.
+/// The first offset from `from` on whose byte `wanted` says yes to, eight at a time by `marks`, or
+/// the end of `buf`.
 #[inline(always)]
 fn find(buf: &[u8], from: usize, marks: impl Fn(u64) -> u64, wanted: impl Fn(u8) -> bool) -> usize {
     let mut at = from;
@@ -36,7 +38,12 @@ fn find(buf: &[u8], from: usize, marks: impl Fn(u64) -> u64, wanted: impl Fn(u8)
 
 #[inline(always)]
 pub(super) fn find_quote_or_backslash(buf: &[u8], from: usize) -> usize {
-    find(buf, from, |word| equal(word, b'"') | equal(word, b'\\'), |byte| matches!(byte, b'"' | b'\\'))
+    find(
+        buf,
+        from,
+        |word| equal(word, b'"') | equal(word, b'\\'),
+        |byte| matches!(byte, b'"' | b'\\'),
+    )
 }
 
 #[inline(always)]
@@ -46,7 +53,12 @@ pub(super) fn find_structural(buf: &[u8], from: usize) -> usize {
     find(
         buf,
         from,
-        |word| equal(word | BIT_5, b'{') | equal(word | BIT_5, b'}') | equal(word, b'"') | equal(word, b'\\'),
+        |word| {
+            equal(word | BIT_5, b'{')
+                | equal(word | BIT_5, b'}')
+                | equal(word, b'"')
+                | equal(word, b'\\')
+        },
         |byte| matches!(byte, b'"' | b'\\' | b'{' | b'}' | b'[' | b']'),
     )
 }
@@ -63,7 +75,10 @@ mod tests {
                 buf[at] = byte;
                 let plain = buf.iter().position(|byte| matches!(byte, b'"' | b'\\')).unwrap_or(24);
                 assert_eq!(find_quote_or_backslash(&buf, 0), plain);
-                let plain = buf.iter().position(|byte| matches!(byte, b'"' | b'\\' | b'{' | b'}' | b'[' | b']')).unwrap_or(24);
+                let plain = buf
+                    .iter()
+                    .position(|byte| matches!(byte, b'"' | b'\\' | b'{' | b'}' | b'[' | b']'))
+                    .unwrap_or(24);
                 assert_eq!(find_structural(&buf, 0), plain);
             }
         }

@@ -1,15 +1,20 @@
-//! Which client gets which rewrite: by its User-Agent, OpenYurt's defaults and the ConfigMap `kube-system/yurt-hub-cfg`.
+//! Which client gets which rewrite: by its User-Agent, OpenYurt's defaults and the ConfigMap
+//! `kube-system/yurt-hub-cfg`.
 
 use bytes::BytesMut;
 use poolscope::{Change, Cluster, Config, FactKind, Head, Opened, Request};
 use serde_json::{Value, json};
 
-use super::world::{Client, ENCODINGS, Encoding, LISTEN, Object, SERVICES, SLICES, Watch, cluster, everything, feed, service, slice};
+use super::world::{
+    Client, ENCODINGS, Encoding, LISTEN, Object, SERVICES, SLICES, Watch, cluster, everything,
+    feed, service, slice,
+};
 use poolscope_testkit::Recording;
 use poolscope_testkit::build::{envelope, event, record};
 
 const CONFIG_MAPS: &str = "/api/v1/namespaces/kube-system/configmaps";
-const BY_NAME: &str = "/api/v1/namespaces/kube-system/configmaps?fieldSelector=metadata.name%3Dyurt-hub-cfg";
+const BY_NAME: &str =
+    "/api/v1/namespaces/kube-system/configmaps?fieldSelector=metadata.name%3Dyurt-hub-cfg";
 
 fn yurt_hub() -> Config {
     let mut config = everything();
@@ -18,10 +23,16 @@ fn yurt_hub() -> Config {
 }
 
 fn config_map(version: u64, data: &[(&str, &str)]) -> Object {
-    let map: serde_json::Map<String, Value> = data.iter().map(|&(key, value)| (key.to_owned(), value.into())).collect();
+    let map: serde_json::Map<String, Value> =
+        data.iter().map(|&(key, value)| (key.to_owned(), value.into())).collect();
     let metadata = json!({"name": "yurt-hub-cfg", "namespace": "kube-system", "resourceVersion": version.to_string()});
-    let entries = data.iter().flat_map(|(key, value)| record(2, [record(1, key), record(2, value)].concat()));
-    let protobuf = record(1, [record(1, "yurt-hub-cfg"), record(3, "kube-system"), record(6, version.to_string())].concat());
+    let entries =
+        data.iter().flat_map(|(key, value)| record(2, [record(1, key), record(2, value)].concat()));
+    let protobuf = record(
+        1,
+        [record(1, "yurt-hub-cfg"), record(3, "kube-system"), record(6, version.to_string())]
+            .concat(),
+    );
     Object {
         kind: "ConfigMap",
         api_version: "v1",
@@ -74,28 +85,45 @@ fn the_line_of_the_guide_reaches_a_running_stream() {
         let generation = cluster.generation();
         push(
             &cluster,
-            &format!("{CONFIG_MAPS}?watch=true&resourceVersion=10&fieldSelector=metadata.name%3Dyurt-hub-cfg"),
+            &format!(
+                "{CONFIG_MAPS}?watch=true&resourceVersion=10&fieldSelector=metadata.name%3Dyurt-hub-cfg"
+            ),
             encoding,
             &config_map(11, &[LINE]).event("ADDED", encoding),
         );
-        assert_eq!(cluster.changes_since(generation), Some(vec![Change::Components("kube-system/yurt-hub-cfg".into())]));
+        assert_eq!(
+            cluster.changes_since(generation),
+            Some(vec![Change::Components("kube-system/yurt-hub-cfg".into())])
+        );
         assert!(watch.stream.is_behind());
         assert_eq!(watch.refresh(), ["MODIFIED shop/cart-1@10 10.0.0.0 https=6443", "BOOKMARK 10"]);
         assert_eq!(watch.says("MODIFIED", &cart(12)), [""; 0], "nothing new");
         // And takes it away.
         push(
             &cluster,
-            &format!("{CONFIG_MAPS}?watch=true&resourceVersion=11&fieldSelector=metadata.name%3Dyurt-hub-cfg"),
+            &format!(
+                "{CONFIG_MAPS}?watch=true&resourceVersion=11&fieldSelector=metadata.name%3Dyurt-hub-cfg"
+            ),
             encoding,
             &config_map(13, &[]).event("MODIFIED", encoding),
         );
-        assert_eq!(watch.refresh(), ["MODIFIED shop/cart-1@12 10.0.0.0 10.0.0.1 https=6443", "BOOKMARK 12"]);
+        assert_eq!(
+            watch.refresh(),
+            ["MODIFIED shop/cart-1@12 10.0.0.0 10.0.0.1 https=6443", "BOOKMARK 12"]
+        );
         // A ConfigMap that is gone says what an empty one says.
-        push(&cluster, &format!("{CONFIG_MAPS}/yurt-hub-cfg"), encoding, &config_map(14, &[LINE]).whole(encoding));
+        push(
+            &cluster,
+            &format!("{CONFIG_MAPS}/yurt-hub-cfg"),
+            encoding,
+            &config_map(14, &[LINE]).whole(encoding),
+        );
         assert_eq!(watch.refresh().len(), 2);
         push(
             &cluster,
-            &format!("{CONFIG_MAPS}?watch=true&resourceVersion=13&fieldSelector=metadata.name%3Dyurt-hub-cfg"),
+            &format!(
+                "{CONFIG_MAPS}?watch=true&resourceVersion=13&fieldSelector=metadata.name%3Dyurt-hub-cfg"
+            ),
             encoding,
             &config_map(15, &[LINE]).event("DELETED", encoding),
         );
@@ -115,9 +143,18 @@ fn a_list_a_watch_and_an_object_all_teach() {
         let bodies = [
             (CONFIG_MAPS.to_owned() + "/yurt-hub-cfg", map.whole(encoding)),
             (BY_NAME.to_owned(), super::world::list(std::slice::from_ref(&map), 12, encoding)),
-            (CONFIG_MAPS.to_owned(), super::world::list(&[other.clone(), map.clone()], 12, encoding)),
-            ("/api/v1/configmaps".to_owned(), super::world::list(&[map.clone(), other], 12, encoding)),
-            (format!("{CONFIG_MAPS}?watch=true&resourceVersion=10"), map.event("MODIFIED", encoding)),
+            (
+                CONFIG_MAPS.to_owned(),
+                super::world::list(&[other.clone(), map.clone()], 12, encoding),
+            ),
+            (
+                "/api/v1/configmaps".to_owned(),
+                super::world::list(&[map.clone(), other], 12, encoding),
+            ),
+            (
+                format!("{CONFIG_MAPS}?watch=true&resourceVersion=10"),
+                map.event("MODIFIED", encoding),
+            ),
         ];
         for (target, body) in bodies {
             let (cluster, client) = scene(encoding);
@@ -132,19 +169,33 @@ fn a_list_a_watch_and_an_object_all_teach() {
     for name in ["get/yurt-hub-cfg-json.json", "get/yurt-hub-cfg-proto.pb"] {
         let (cluster, client) = scene(Encoding::Json);
         Recording::load(name).feed(&cluster);
-        let rewrites: Vec<&str> = client(SLICES, "cilium-agent/1").view.rewrites().into_iter().map(|rewrite| rewrite.name()).collect();
-        assert_eq!(rewrites, ["serviceTopology", "nodePortIsolation", "discardCloudService"], "{name}");
+        let rewrites: Vec<&str> = client(SLICES, "cilium-agent/1")
+            .view
+            .rewrites()
+            .into_iter()
+            .map(|rewrite| rewrite.name())
+            .collect();
+        assert_eq!(
+            rewrites,
+            ["serviceTopology", "nodePortIsolation", "discardCloudService"],
+            "{name}"
+        );
     }
 }
 
 #[test]
 fn before_the_config_map_is_known_only_its_defaults_are_served() {
     let (cluster, client) = scene(Encoding::Json);
-    let open = |agent: &str, path: &'static str| client(path, agent).view.open(&Request::get(path), &Head::ok("application/json"));
+    let open = |agent: &str, path: &'static str| {
+        client(path, agent).view.open(&Request::get(path), &Head::ok("application/json"))
+    };
     // What kube-proxy gets by default it gets whatever the ConfigMap says.
     assert!(matches!(open("kube-proxy/v1.34.0", SLICES), Ok(Opened::Rewrite(_))));
     let Ok(Opened::NotReady(waits)) = open("cilium-agent/1.17", SLICES) else { panic!() };
-    assert_eq!((waits.missing.len(), waits.missing[0].kind, &*waits.missing[0].path), (1, FactKind::ConfigMap, BY_NAME));
+    assert_eq!(
+        (waits.missing.len(), waits.missing[0].kind, &*waits.missing[0].path),
+        (1, FactKind::ConfigMap, BY_NAME)
+    );
     assert_eq!(waits.answer.status, 503);
     // Of a Service kube-proxy may yet get one more: masterService.
     assert!(matches!(open("kube-proxy/v1.34.0", SERVICES), Ok(Opened::NotReady(_))));
@@ -156,10 +207,19 @@ fn before_the_config_map_is_known_only_its_defaults_are_served() {
     let other = Cluster::new(yurt_hub()).unwrap();
     config_maps(&other, 10, json!([]));
     let request = |agent: &str| Request::get(SLICES).header("User-Agent", agent);
-    assert!(matches!(other.node("me").open(&request("kubectl/v1"), &Head::ok("application/json")), Ok(Opened::Rewrite(_))));
-    assert!(matches!(other.node("me").open(&request("coredns/1"), &Head::ok("application/json")), Ok(Opened::NotReady(_))));
+    assert!(matches!(
+        other.node("me").open(&request("kubectl/v1"), &Head::ok("application/json")),
+        Ok(Opened::Rewrite(_))
+    ));
+    assert!(matches!(
+        other.node("me").open(&request("coredns/1"), &Head::ok("application/json")),
+        Ok(Opened::NotReady(_))
+    ));
     other.forget_source(FactKind::ConfigMap);
-    assert!(matches!(other.node("me").open(&request("kubectl/v1"), &Head::ok("application/json")), Ok(Opened::NotReady(_))));
+    assert!(matches!(
+        other.node("me").open(&request("kubectl/v1"), &Head::ok("application/json")),
+        Ok(Opened::NotReady(_))
+    ));
     // Where every client gets the rewrites the ConfigMap does not matter.
     assert_eq!(super::world::cluster(everything(), "hangzhou").missing("me"), []);
 }
@@ -167,7 +227,11 @@ fn before_the_config_map_is_known_only_its_defaults_are_served() {
 #[test]
 fn a_component_is_the_user_agent_up_to_the_slash_in_lower_case() {
     let (cluster, client) = scene(Encoding::Json);
-    config_maps(&cluster, 10, json!([config_map(9, &[LINE, ("masterservice", "Kube-Proxy")]).json]));
+    config_maps(
+        &cluster,
+        10,
+        json!([config_map(9, &[LINE, ("masterservice", "Kube-Proxy")]).json]),
+    );
     for (agent, cut) in [
         ("cilium-agent", true),
         ("Cilium-Agent/1", true),
@@ -178,16 +242,35 @@ fn a_component_is_the_user_agent_up_to_the_slash_in_lower_case() {
         ("cilium-agent-x/1", false),
         ("", false),
     ] {
-        assert_eq!(client(SLICES, agent).list(&[cart(5)], 10), [if cut { CUT } else { WHOLE }], "{agent}");
+        assert_eq!(
+            client(SLICES, agent).list(&[cart(5)], 10),
+            [if cut { CUT } else { WHOLE }],
+            "{agent}"
+        );
         // The header of the request counts more than what the view was made for.
         let request = Request::get(SLICES).header("user-agent", agent);
-        let Ok(Opened::Rewrite(stream)) = client(SLICES, "kube-proxy").view.open(&request, &Head::ok("application/json")) else { panic!() };
+        let Ok(Opened::Rewrite(stream)) =
+            client(SLICES, "kube-proxy").view.open(&request, &Head::ok("application/json"))
+        else {
+            panic!()
+        };
         let mut list = Watch { stream, encoding: Encoding::Json };
         let mut out = BytesMut::new();
         list.stream.push(&super::world::list(&[cart(5)], 10, Encoding::Json), &mut out).unwrap();
-        assert_eq!(super::told::list(Encoding::Json, &out), [if cut { CUT } else { WHOLE }], "{agent}");
+        assert_eq!(
+            super::told::list(Encoding::Json, &out),
+            [if cut { CUT } else { WHOLE }],
+            "{agent}"
+        );
     }
-    let names = |agent: &str| client(SLICES, agent).view.rewrites().into_iter().map(|rewrite| rewrite.name()).collect::<Vec<_>>();
+    let names = |agent: &str| {
+        client(SLICES, agent)
+            .view
+            .rewrites()
+            .into_iter()
+            .map(|rewrite| rewrite.name())
+            .collect::<Vec<_>>()
+    };
     assert_eq!(
         names("kube-proxy"),
         ["serviceTopology", "nodePortIsolation", "discardCloudService", "forwardKubernetesService"],
@@ -203,11 +286,16 @@ fn services_of_a_running_stream_follow_the_config_map() {
         config_maps(&cluster, 10, json!([]));
         let hidden = service("shop/web", 5, "NodePort", &[(LISTEN, "shanghai")]);
         let kubernetes = service("default/kubernetes", 4, "ClusterIP", &[]);
-        let mut watch = client(SERVICES, "cilium-agent/1").follow(&[kubernetes, hidden, service("shop/db", 6, "ClusterIP", &[])], 10);
+        let mut watch = client(SERVICES, "cilium-agent/1")
+            .follow(&[kubernetes, hidden, service("shop/db", 6, "ClusterIP", &[])], 10);
         config_maps(
             &cluster,
             11,
-            json!([config_map(11, &[("nodeportisolation", "cilium-agent"), ("masterservice", "cilium-agent")]).json]),
+            json!([config_map(
+                11,
+                &[("nodeportisolation", "cilium-agent"), ("masterservice", "cilium-agent")]
+            )
+            .json]),
         );
         let mut told = watch.refresh();
         told.sort();
@@ -241,10 +329,20 @@ fn the_kubernetes_slice_of_a_running_stream_follows_the_config_map() {
         for service in ["kubernetes", ""] {
             let object = slice("default/kubernetes", 4, service, "IPv4", &["-", "-"]);
             let mut watch = client(SLICES, "cilium-agent/1").follow(&[object, cart(5)], 10);
-            config_maps(&cluster, 11, json!([config_map(11, &[("forwardkubesvctraffic", "cilium-agent")]).json]));
-            assert_eq!(watch.refresh(), ["MODIFIED default/kubernetes@10 169.254.2.1 https=10268", "BOOKMARK 10"]);
+            config_maps(
+                &cluster,
+                11,
+                json!([config_map(11, &[("forwardkubesvctraffic", "cilium-agent")]).json]),
+            );
+            assert_eq!(
+                watch.refresh(),
+                ["MODIFIED default/kubernetes@10 169.254.2.1 https=10268", "BOOKMARK 10"]
+            );
             config_maps(&cluster, 12, json!([]));
-            assert_eq!(watch.refresh(), ["MODIFIED default/kubernetes@10 10.0.0.0 10.0.0.1 https=6443", "BOOKMARK 10"]);
+            assert_eq!(
+                watch.refresh(),
+                ["MODIFIED default/kubernetes@10 10.0.0.0 10.0.0.1 https=6443", "BOOKMARK 10"]
+            );
             cluster.forget_source(FactKind::ConfigMap);
             config_maps(&cluster, 10, json!([]));
         }
@@ -257,11 +355,18 @@ fn two_clients_of_one_node_that_get_different_things_are_told_apart() {
         let (cluster, client) = scene(encoding);
         config_maps(&cluster, 10, json!([config_map(9, &[LINE]).json]));
         let (cilium, kubectl) = (client(SLICES, "cilium-agent/1"), client(SLICES, "kubectl/1"));
-        assert_eq!((cilium.list(&[cart(5)], 10), kubectl.list(&[cart(5)], 10)), (vec![CUT.to_owned()], vec![WHOLE.to_owned()]));
+        assert_eq!(
+            (cilium.list(&[cart(5)], 10), kubectl.list(&[cart(5)], 10)),
+            (vec![CUT.to_owned()], vec![WHOLE.to_owned()])
+        );
         let (mut cilium, mut kubectl) = (cilium.watch(10), kubectl.watch(10));
         assert_eq!((cilium.refresh(), kubectl.refresh()), (vec![], vec![]));
-        // What says nothing new is left out for the one, and the other, who gets no rewrite, gets every event.
-        assert_eq!((cilium.says("MODIFIED", &cart(12)).len(), kubectl.says("MODIFIED", &cart(12)).len()), (0, 1));
+        // What says nothing new is left out for the one, and the other, who gets no rewrite, gets
+        // every event.
+        assert_eq!(
+            (cilium.says("MODIFIED", &cart(12)).len(), kubectl.says("MODIFIED", &cart(12)).len()),
+            (0, 1)
+        );
     }
 }
 
@@ -269,17 +374,36 @@ fn two_clients_of_one_node_that_get_different_things_are_told_apart() {
 fn other_config_maps_pass_untouched() {
     let (cluster, _client) = scene(Encoding::Json);
     let view = cluster.node("me");
-    for path in ["/api/v1/namespaces/shop/configmaps?watch=true", "/api/v1/namespaces/kube-system/configmaps/kube-proxy"] {
-        assert!(matches!(view.open(&Request::get(path), &Head::ok("application/yaml")), Ok(Opened::PassThrough)), "{path}");
+    for path in [
+        "/api/v1/namespaces/shop/configmaps?watch=true",
+        "/api/v1/namespaces/kube-system/configmaps/kube-proxy",
+    ] {
+        assert!(
+            matches!(
+                view.open(&Request::get(path), &Head::ok("application/yaml")),
+                Ok(Opened::PassThrough)
+            ),
+            "{path}"
+        );
     }
     // What passes through the client's own stream teaches as a feed does.
-    let Ok(Opened::Rewrite(mut stream)) = view.open(&Request::get(BY_NAME), &Head::ok("application/json")) else { panic!() };
-    let (body, mut out) = (super::world::list(&[config_map(9, &[LINE])], 10, Encoding::Json), BytesMut::new());
+    let Ok(Opened::Rewrite(mut stream)) =
+        view.open(&Request::get(BY_NAME), &Head::ok("application/json"))
+    else {
+        panic!()
+    };
+    let (body, mut out) =
+        (super::world::list(&[config_map(9, &[LINE])], 10, Encoding::Json), BytesMut::new());
     stream.push(&body, &mut out).unwrap();
     stream.finish(&mut out).unwrap();
     assert_eq!((&*out, cluster.missing("me")), (&*body, vec![]));
     // Not one that cannot be read.
     let undecodable = event("ADDED", &envelope("v1", "ConfigMap", &record(1, [0xff])));
-    push(&cluster, &format!("{CONFIG_MAPS}?watch=true&resourceVersion=10"), Encoding::Protobuf, &undecodable);
+    push(
+        &cluster,
+        &format!("{CONFIG_MAPS}?watch=true&resourceVersion=10"),
+        Encoding::Protobuf,
+        &undecodable,
+    );
     assert_eq!(cluster.counters().facts_undecodable, 1);
 }

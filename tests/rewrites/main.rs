@@ -1,5 +1,5 @@
-//! The rewrites beside the one of endpoints, the dialects, and which client gets which rewrite: a test for every row of
-//! `docs/openyurt.md` and `docs/dialects.md`, in both encodings.
+//! The rewrites beside the one of endpoints, the dialects, and which client gets which rewrite: a
+//! test for every row of `docs/openyurt.md` and `docs/dialects.md`, in both encodings.
 
 mod components;
 mod dialects;

@@ -1,4 +1,5 @@
-//! The recordings with every rewrite on, through every chunking, against a naive filter over JSON trees.
+//! The recordings with every rewrite on, through every chunking, against a naive filter over JSON
+//! trees.
 
 use poolscope::{Cluster, Config, ProtobufLists};
 use serde_json::Value;
@@ -10,9 +11,12 @@ use poolscope_testkit::{NODES, Recording, cluster_with, random_chunks, run};
 /// What a naive reader makes of the rules.
 fn hides(service: &Value, pool: Option<&str>) -> bool {
     let text = |value: &Value| value.as_str().map(str::to_owned);
-    let (metadata, r#type) = (&service["metadata"], text(&service["spec"]["type"]).unwrap_or_default());
+    let (metadata, r#type) =
+        (&service["metadata"], text(&service["spec"]["type"]).unwrap_or_default());
     let annotation = |key: &str| text(&metadata["annotations"][key]);
-    if r#type == "LoadBalancer" && annotation(DISCARD).as_deref() == Some("true") || metadata["name"] == "x-tunnel-server-internal-svc" {
+    if r#type == "LoadBalancer" && annotation(DISCARD).as_deref() == Some("true")
+        || metadata["name"] == "x-tunnel-server-internal-svc"
+    {
         return true;
     }
     let (Some(listen), Some(pool)) = (annotation(LISTEN), pool) else { return false };
@@ -53,18 +57,32 @@ fn recordings() -> Vec<Recording> {
 /// The answers of the API server about a kind that can be read.
 fn recordings_of(path: &str) -> Vec<Recording> {
     let all = Recording::all().into_iter();
-    let ours = all
-        .filter(|recording| recording.request.target.contains(path) && recording.head.status == 200 && recording.request.method == "GET");
+    let ours = all.filter(|recording| {
+        recording.request.target.contains(path)
+            && recording.head.status == 200
+            && recording.request.method == "GET"
+    });
     let read = |recording: &Recording| {
-        let header =
-            |name: &str| recording.head.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str());
+        let header = |name: &str| {
+            recording
+                .head
+                .headers
+                .iter()
+                .find(|(key, _)| key.eq_ignore_ascii_case(name))
+                .map(|(_, value)| value.as_str())
+        };
         let media = header("content-type").unwrap_or_default();
-        let plain = ["application/json", "application/vnd.kubernetes.protobuf"].iter().any(|known| media.starts_with(known));
+        let plain = ["application/json", "application/vnd.kubernetes.protobuf"]
+            .iter()
+            .any(|known| media.starts_with(known));
         plain && header("content-encoding").is_none()
     };
     // Tables and metadata alone have nothing that the rules are about.
-    let whole =
-        |body: &[u8]| ![&b"PartialObjectMetadata"[..], b"Table"].iter().any(|kind| body.windows(kind.len()).any(|window| window == *kind));
+    let whole = |body: &[u8]| {
+        ![&b"PartialObjectMetadata"[..], b"Table"]
+            .iter()
+            .any(|kind| body.windows(kind.len()).any(|window| window == *kind))
+    };
     ours.filter(read).filter(|recording| whole(&recording.body)).collect()
 }
 
@@ -82,7 +100,9 @@ fn lines(recording: &Recording, body: &[u8]) -> Vec<String> {
 fn objects(recording: &Recording) -> Vec<(String, Value)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     if recording.is_watch() {
-        let events = serde_json::Deserializer::from_slice(&recording.body).into_iter::<Value>().map(Result::unwrap);
+        let events = serde_json::Deserializer::from_slice(&recording.body)
+            .into_iter::<Value>()
+            .map(Result::unwrap);
         return events.map(|event| (text(&event["type"]), event["object"].clone())).collect();
     }
     let whole: Value = serde_json::from_slice(&recording.body).unwrap();
@@ -102,14 +122,18 @@ fn expected(recording: &Recording, node: &str) -> Vec<String> {
     let plain = lines(&twin, &twin.body);
     let judged = objects(&twin).into_iter().zip(plain).filter_map(|((event, object), line)| {
         let hidden = hides(&object, pool_of(node)) && !matches!(&*event, "BOOKMARK" | "ERROR");
-        let kubernetes = object["metadata"]["name"] == "kubernetes" && object["metadata"]["namespace"] == "default";
+        let kubernetes = object["metadata"]["name"] == "kubernetes"
+            && object["metadata"]["namespace"] == "default";
         match &*event {
-            _ if kubernetes => Some(line.replace("10.96.0.1", "169.254.2.1").replace("https=443", "https=10268")),
+            _ if kubernetes => {
+                Some(line.replace("10.96.0.1", "169.254.2.1").replace("https=443", "https=10268"))
+            }
             "ADDED" if hidden => None,
             "MODIFIED" if hidden => Some(line.replacen("MODIFIED", "DELETED", 1)),
-            "" if hidden && plain_is_single(&twin) => {
-                Some(format!(r#"Status 404 NotFound services "{}" not found"#, object["metadata"]["name"].as_str().unwrap()))
-            }
+            "" if hidden && plain_is_single(&twin) => Some(format!(
+                r#"Status 404 NotFound services "{}" not found"#,
+                object["metadata"]["name"].as_str().unwrap()
+            )),
             "" if hidden => None,
             _ => Some(line),
         }
@@ -151,7 +175,8 @@ fn every_recording_comes_out_the_same_through_every_chunking() {
             let node = cluster.node("hz-edge-1");
             let whole = recording.filter(&node);
             let len = recording.body.len();
-            let sizes: Vec<usize> = if len < 40_000 { vec![1, 2, 3, 7, 64, 1000, 4096] } else { vec![97, 512, 16_384] };
+            let sizes: Vec<usize> =
+                if len < 40_000 { vec![1, 2, 3, 7, 64, 1000, 4096] } else { vec![97, 512, 16_384] };
             for size in sizes {
                 assert_eq!(
                     run(recording.open(&node), &recording.body, std::iter::repeat(size)).unwrap(),
@@ -184,22 +209,37 @@ fn what_no_rule_is_about_passes_byte_for_byte() {
         config.discard_cloud_service = false;
         let node = "cloud-master-0";
         // In no pool, so that every node port is shown (N2).
-        assert_eq!(recording.filter(&cluster_with("list", config).node(node)), recording.body, "{}", recording.name);
+        assert_eq!(
+            recording.filter(&cluster_with("list", config).node(node)),
+            recording.body,
+            "{}",
+            recording.name
+        );
     }
 }
 
 #[test]
 fn the_recorded_kubernetes_slice_leads_to_the_hub_and_no_other_does() {
     let mut seen = 0;
-    for recording in recordings_of("/endpointslices").into_iter().filter(|recording| recording.request.target.contains("/v1/")) {
+    for recording in recordings_of("/endpointslices")
+        .into_iter()
+        .filter(|recording| recording.request.target.contains("/v1/"))
+    {
         let (with, mut without) = (known(ProtobufLists::Stream), everything());
         without.forward_kubernetes_service = None;
         let before = recording.filter(&cluster_with("list", without).node("hz-edge-1"));
-        let (before, after) = (lines(&recording, &before), lines(&recording, &recording.filter(&with.node("hz-edge-1"))));
+        let (before, after) = (
+            lines(&recording, &before),
+            lines(&recording, &recording.filter(&with.node("hz-edge-1"))),
+        );
         for (before, after) in before.iter().zip(&after) {
             if before.contains("default/kubernetes@") {
                 let name = after.split(' ').find(|word| word.contains('@')).unwrap();
-                assert!(after.ends_with(&format!("{name} 169.254.2.1 https=10268")), "{}: {after}", recording.name);
+                assert!(
+                    after.ends_with(&format!("{name} 169.254.2.1 https=10268")),
+                    "{}: {after}",
+                    recording.name
+                );
                 seen += 1;
             } else {
                 assert_eq!(before, after, "{}", recording.name);
@@ -213,7 +253,9 @@ fn the_recorded_kubernetes_slice_leads_to_the_hub_and_no_other_does() {
 #[test]
 fn broken_bodies_are_errors_or_pass_and_never_more_than_that() {
     let names = ["service", "kubernetes-service", "kubernetes-slice"];
-    let bodies = names.into_iter().flat_map(|name| [format!("get/{name}-json.json"), format!("get/{name}-proto.pb")]);
+    let bodies = names
+        .into_iter()
+        .flat_map(|name| [format!("get/{name}-json.json"), format!("get/{name}-proto.pb")]);
     let (mut refused, mut passed) = (0, 0);
     for recording in bodies.map(|name| Recording::load(&name)) {
         let cluster = known(ProtobufLists::Stream);

@@ -5,7 +5,10 @@ use poolscope::{Cluster, Config, Hub, ProtobufLists};
 use serde_json::json;
 
 use super::told;
-use super::world::{Client, ENCODINGS, Encoding, Object, SERVICES, SLICES, Watch, cluster, everything, list, service, service_at, slice};
+use super::world::{
+    Client, ENCODINGS, Encoding, Object, SERVICES, SLICES, Watch, cluster, everything, list,
+    service, service_at, slice,
+};
 
 fn client(encoding: Encoding, path: &'static str, config: Config) -> (Cluster, Client) {
     let cluster = cluster(config, "hangzhou");
@@ -33,13 +36,19 @@ fn m1_m2_the_service_leads_to_the_hub() {
         ] {
             let (cluster, client) = client(encoding, SERVICES, hub(host, 10268));
             let object = service_at(KUBERNETES, 7, "ClusterIP", &[], ips, ports);
-            let expected = format!("default/kubernetes@7 ClusterIP {host} metrics=9100 https=10268 https=6443");
+            let expected = format!(
+                "default/kubernetes@7 ClusterIP {host} metrics=9100 https=10268 https=6443"
+            );
             assert_eq!(client.get(&object), expected, "{encoding:?} {host}");
             for lists in [ProtobufLists::Stream, ProtobufLists::Compact] {
                 let mut config = hub(host, 10268);
                 config.protobuf_lists = lists;
                 let (_, client) = self::client(encoding, SERVICES, config);
-                let items = [service("alpha/x", 1, "ClusterIP", &[]), object.clone(), service("shop/y", 2, "ClusterIP", &[])];
+                let items = [
+                    service("alpha/x", 1, "ClusterIP", &[]),
+                    object.clone(),
+                    service("shop/y", 2, "ClusterIP", &[]),
+                ];
                 let told = client.list(&items, 10);
                 assert_eq!(told[1], expected, "{encoding:?} {host} {lists:?}");
                 assert_eq!((told.len(), &*told[2]), (3, "shop/y@2 ClusterIP 10.96.0.1 https=443"));
@@ -56,10 +65,20 @@ fn m1_m2_the_service_leads_to_the_hub() {
 fn m2_a_service_without_a_port_of_that_name_keeps_its_ports() {
     for encoding in ENCODINGS {
         let (_, client) = client(encoding, SERVICES, everything());
-        let object = service_at(KUBERNETES, 7, "ClusterIP", &[], &["10.96.0.1"], &[("HTTPS", 443), ("", 80)]);
+        let object = service_at(
+            KUBERNETES,
+            7,
+            "ClusterIP",
+            &[],
+            &["10.96.0.1"],
+            &[("HTTPS", 443), ("", 80)],
+        );
         assert_eq!(client.get(&object), "default/kubernetes@7 ClusterIP 169.254.2.1 HTTPS=443 =80");
         for other in ["shop/kubernetes", "default/kubernetes-x"] {
-            assert_eq!(client.get(&service(other, 7, "ClusterIP", &[])), format!("{other}@7 ClusterIP 10.96.0.1 https=443"));
+            assert_eq!(
+                client.get(&service(other, 7, "ClusterIP", &[])),
+                format!("{other}@7 ClusterIP 10.96.0.1 https=443")
+            );
         }
     }
 }
@@ -79,12 +98,17 @@ fn everything_else_of_the_service_keeps_its_bytes() {
         text.strip_prefix(head).unwrap().strip_suffix(tail).unwrap().to_owned()
     };
     assert_eq!(
-        get(r#"{ "ports" : [ {"name":"https","port": 443 ,"x":[1]} ], "clusterIP" : "10.96.0.1", "clusterIPs":["a" , "b"], "z":null}"#),
+        get(
+            r#"{ "ports" : [ {"name":"https","port": 443 ,"x":[1]} ], "clusterIP" : "10.96.0.1", "clusterIPs":["a" , "b"], "z":null}"#
+        ),
         r#"{ "ports" : [ {"name":"https","port": 10268 ,"x":[1]} ], "clusterIP" : "169.254.2.1", "clusterIPs":["169.254.2.1"], "z":null}"#
     );
     // What is missing is put in.
     assert_eq!(get("{}"), r#"{"clusterIP":"169.254.2.1","clusterIPs":["169.254.2.1"]}"#);
-    assert_eq!(get(r#"{ "clusterIP":"1" }"#), r#"{"clusterIPs":["169.254.2.1"], "clusterIP":"169.254.2.1" }"#);
+    assert_eq!(
+        get(r#"{ "clusterIP":"1" }"#),
+        r#"{"clusterIPs":["169.254.2.1"], "clusterIP":"169.254.2.1" }"#
+    );
     assert_eq!(
         get(r#"{"clusterIP":null,"clusterIPs":null,"ports":[{"name":"https"}]}"#),
         r#"{"clusterIP":"169.254.2.1","clusterIPs":["169.254.2.1"],"ports":[{"port":10268,"name":"https"}]}"#
@@ -101,13 +125,21 @@ fn everything_else_of_the_service_keeps_its_bytes() {
 #[test]
 fn f1_the_slice_of_the_hubs_family_leads_to_the_hub() {
     for encoding in ENCODINGS {
-        for (host, family, other) in [("169.254.2.1", "IPv4", "IPv6"), ("fd00::1", "IPv6", "IPv4")] {
+        for (host, family, other) in [("169.254.2.1", "IPv4", "IPv6"), ("fd00::1", "IPv6", "IPv4")]
+        {
             let (cluster, client) = client(encoding, SLICES, hub(host, 10268));
             let expected = format!("default/kubernetes@7 {host} https=10268");
             for on in [&["-"][..], &["-", "-", "-", "-", "-"], &[]] {
-                assert_eq!(client.get(&slice(KUBERNETES, 7, "kubernetes", family, on)), expected, "{encoding:?} {host} {on:?}");
+                assert_eq!(
+                    client.get(&slice(KUBERNETES, 7, "kubernetes", family, on)),
+                    expected,
+                    "{encoding:?} {host} {on:?}"
+                );
             }
-            let (object, six) = (slice(KUBERNETES, 7, "kubernetes", family, &["-"]), slice(KUBERNETES, 8, "kubernetes", other, &["-"]));
+            let (object, six) = (
+                slice(KUBERNETES, 7, "kubernetes", family, &["-"]),
+                slice(KUBERNETES, 8, "kubernetes", other, &["-"]),
+            );
             let ip = if other == "IPv6" { "fd00::0" } else { "10.0.0.0" };
             assert_eq!(client.get(&six), format!("default/kubernetes@8 {ip} https=6443"));
             let mut watch = client.follow(std::slice::from_ref(&object), 10);
@@ -116,13 +148,25 @@ fn f1_the_slice_of_the_hubs_family_leads_to_the_hub() {
                 [""; 0],
                 "the same to the client"
             );
-            assert_eq!(watch.says("MODIFIED", &slice("default/kubernetes-x", 12, "kubernetes", family, &["-"])).len(), 1);
+            assert_eq!(
+                watch
+                    .says(
+                        "MODIFIED",
+                        &slice("default/kubernetes-x", 12, "kubernetes", family, &["-"])
+                    )
+                    .len(),
+                1
+            );
             assert!(cluster.counters().objects_redirected >= 5);
             for lists in [ProtobufLists::Stream, ProtobufLists::Compact] {
                 let mut config = hub(host, 10268);
                 config.protobuf_lists = lists;
                 let (_, client) = self::client(encoding, SLICES, config);
-                let items = [slice("alpha/x", 1, "x", family, &["a", "b"]), object.clone(), slice("shop/y", 2, "y", family, &["a"])];
+                let items = [
+                    slice("alpha/x", 1, "x", family, &["a", "b"]),
+                    object.clone(),
+                    slice("shop/y", 2, "y", family, &["a"]),
+                ];
                 let told = client.list(&items, 10);
                 assert_eq!((told.len(), &told[1]), (3, &expected), "{encoding:?} {lists:?}");
             }
@@ -153,7 +197,11 @@ fn a_slice_that_leads_to_the_hub_is_not_judged_by_its_service() {
 #[test]
 fn a_streamed_list_is_held_back_only_until_the_one_has_come() {
     for (path, make) in [
-        (SERVICES, (|name: &str, version| service(name, version, "ClusterIP", &[])) as fn(&str, u64) -> Object),
+        (
+            SERVICES,
+            (|name: &str, version| service(name, version, "ClusterIP", &[]))
+                as fn(&str, u64) -> Object,
+        ),
         (SLICES, |name, version| slice(name, version, "x", "IPv4", &["a"])),
     ] {
         let (_, client) = client(Encoding::Protobuf, path, everything());

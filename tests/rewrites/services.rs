@@ -5,7 +5,8 @@ use poolscope::{Cluster, Config, Head, Opened, ProtobufLists, Request, Retention
 
 use super::told;
 use super::world::{
-    Client, DISCARD, ENCODINGS, Encoding, LISTEN, Object, SERVICES, Watch, cluster, everything, list, move_me, nodes, service,
+    Client, DISCARD, ENCODINGS, Encoding, LISTEN, Object, SERVICES, Watch, cluster, everything,
+    list, move_me, nodes, service,
 };
 use poolscope_testkit::random_chunks;
 
@@ -34,7 +35,8 @@ fn all_kinds() -> Vec<Object> {
     ]
 }
 
-const SHOWN: [&str; 2] = ["shop/b-shown@2 NodePort 10.96.0.1 https=443", "shop/d-plain@4 ClusterIP 10.96.0.1 https=443"];
+const SHOWN: [&str; 2] =
+    ["shop/b-shown@2 NodePort 10.96.0.1 https=443", "shop/d-plain@4 ClusterIP 10.96.0.1 https=443"];
 
 #[test]
 fn a_list_leaves_out_what_is_hidden() {
@@ -48,9 +50,17 @@ fn a_list_leaves_out_what_is_hidden() {
             assert_eq!((cluster.counters().services, cluster.counters().services_hidden), (5, 3));
             // Whichever of them are there, and in whatever order.
             for kept in 0..1 << items.len() {
-                let some: Vec<Object> =
-                    items.iter().enumerate().filter(|(at, _)| kept >> at & 1 == 1).map(|(_, item)| item.clone()).collect();
-                let shown: Vec<&str> = [1, 3].into_iter().filter(|at| kept >> at & 1 == 1).map(|at| SHOWN[at / 2]).collect();
+                let some: Vec<Object> = items
+                    .iter()
+                    .enumerate()
+                    .filter(|(at, _)| kept >> at & 1 == 1)
+                    .map(|(_, item)| item.clone())
+                    .collect();
+                let shown: Vec<&str> = [1, 3]
+                    .into_iter()
+                    .filter(|at| kept >> at & 1 == 1)
+                    .map(|at| SHOWN[at / 2])
+                    .collect();
                 assert_eq!(client.list(&some, 10), shown);
                 let turned: Vec<Object> = some.into_iter().rev().collect();
                 assert_eq!(client.list(&turned, 10), shown.into_iter().rev().collect::<Vec<_>>());
@@ -114,8 +124,14 @@ fn chunking_never_matters() {
 fn a_single_object_that_is_hidden_is_not_found() {
     for encoding in ENCODINGS {
         let (_cluster, client) = hangzhou(encoding);
-        assert_eq!(client.get(&listening("shop/web", 5, "shanghai")), r#"Status 404 NotFound services "web" not found"#);
-        assert_eq!(client.get(&listening("shop/web", 5, "hangzhou")), "shop/web@5 NodePort 10.96.0.1 https=443");
+        assert_eq!(
+            client.get(&listening("shop/web", 5, "shanghai")),
+            r#"Status 404 NotFound services "web" not found"#
+        );
+        assert_eq!(
+            client.get(&listening("shop/web", 5, "hangzhou")),
+            "shop/web@5 NodePort 10.96.0.1 https=443"
+        );
     }
 }
 
@@ -123,9 +139,15 @@ fn a_single_object_that_is_hidden_is_not_found() {
 fn a_service_that_becomes_hidden_is_deleted_and_one_that_becomes_visible_is_added() {
     for encoding in ENCODINGS {
         let (_cluster, client) = hangzhou(encoding);
-        let mut watch = client.follow(&[listening("shop/web", 5, "hangzhou"), listening("shop/db", 6, "shanghai")], 10);
+        let mut watch = client.follow(
+            &[listening("shop/web", 5, "hangzhou"), listening("shop/db", 6, "shanghai")],
+            10,
+        );
         // Its annotation changes, and its type.
-        assert_eq!(watch.says("MODIFIED", &listening("shop/web", 11, "shanghai")), ["DELETED shop/web@11 NodePort 10.96.0.1 https=443"]);
+        assert_eq!(
+            watch.says("MODIFIED", &listening("shop/web", 11, "shanghai")),
+            ["DELETED shop/web@11 NodePort 10.96.0.1 https=443"]
+        );
         assert_eq!(watch.says("MODIFIED", &listening("shop/web", 12, "beijing")), [""; 0]);
         assert_eq!(
             watch.says("MODIFIED", &service("shop/web", 13, "ClusterIP", &[(LISTEN, "beijing")])),
@@ -135,8 +157,14 @@ fn a_service_that_becomes_hidden_is_deleted_and_one_that_becomes_visible_is_adde
             watch.says("MODIFIED", &service("shop/web", 14, "ClusterIP", &[])),
             ["MODIFIED shop/web@14 ClusterIP 10.96.0.1 https=443"]
         );
-        assert_eq!(watch.says("MODIFIED", &listening("shop/db", 15, "hangzhou")), ["ADDED shop/db@15 NodePort 10.96.0.1 https=443"]);
-        assert_eq!(watch.says("DELETED", &listening("shop/db", 16, "shanghai")), ["DELETED shop/db@16 NodePort 10.96.0.1 https=443"]);
+        assert_eq!(
+            watch.says("MODIFIED", &listening("shop/db", 15, "hangzhou")),
+            ["ADDED shop/db@15 NodePort 10.96.0.1 https=443"]
+        );
+        assert_eq!(
+            watch.says("DELETED", &listening("shop/db", 16, "shanghai")),
+            ["DELETED shop/db@16 NodePort 10.96.0.1 https=443"]
+        );
     }
 }
 
@@ -150,7 +178,10 @@ fn nothing_is_deleted_that_the_client_never_had() {
         assert_eq!(watch.says("DELETED", &listening("shop/web", 13, "shanghai")), [""; 0]);
         assert_eq!(watch.says("DELETED", &listening("shop/db", 14, "shanghai")), [""; 0]);
         // And made anew, visible.
-        assert_eq!(watch.says("ADDED", &listening("shop/db", 15, "*")), ["ADDED shop/db@15 NodePort 10.96.0.1 https=443"]);
+        assert_eq!(
+            watch.says("ADDED", &listening("shop/db", 15, "*")),
+            ["ADDED shop/db@15 NodePort 10.96.0.1 https=443"]
+        );
     }
 }
 
@@ -160,13 +191,19 @@ fn initial_events_are_without_what_is_hidden() {
         let (_cluster, client) = hangzhou(encoding);
         let mut watch = client.open("?watch=true&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan");
         assert_eq!(watch.says("ADDED", &listening("shop/db", 6, "shanghai")), [""; 0]);
-        assert_eq!(watch.says("ADDED", &listening("shop/web", 7, "hangzhou")), ["ADDED shop/web@7 NodePort 10.96.0.1 https=443"]);
+        assert_eq!(
+            watch.says("ADDED", &listening("shop/web", 7, "hangzhou")),
+            ["ADDED shop/web@7 NodePort 10.96.0.1 https=443"]
+        );
         assert_eq!(watch.bookmark(10, true), ["BOOKMARK 10"]);
         assert_eq!(watch.says("DELETED", &listening("shop/db", 11, "shanghai")), [""; 0]);
         // The same without an announcement.
         let mut watch = client.open("?watch=true&resourceVersion=0");
         assert_eq!(watch.says("ADDED", &listening("shop/db", 6, "shanghai")), [""; 0]);
-        assert_eq!(watch.says("MODIFIED", &listening("shop/db", 8, "*")), ["ADDED shop/db@8 NodePort 10.96.0.1 https=443"]);
+        assert_eq!(
+            watch.says("MODIFIED", &listening("shop/db", 8, "*")),
+            ["ADDED shop/db@8 NodePort 10.96.0.1 https=443"]
+        );
     }
 }
 
@@ -176,15 +213,30 @@ fn what_becomes_hidden_among_the_initial_events_is_deleted_at_once() {
     for encoding in ENCODINGS {
         let (cluster, client) = hangzhou(encoding);
         let mut watch = client.open("?watch=true&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan");
-        assert_eq!(watch.says("ADDED", &listening("shop/web", 7, "hangzhou")), ["ADDED shop/web@7 NodePort 10.96.0.1 https=443"]);
-        assert_eq!(watch.says("ADDED", &listening("shop/db", 8, "hangzhou")), ["ADDED shop/db@8 NodePort 10.96.0.1 https=443"]);
-        assert_eq!(watch.says("MODIFIED", &listening("shop/web", 11, "shanghai")), ["DELETED shop/web@11 NodePort 10.96.0.1 https=443"]);
+        assert_eq!(
+            watch.says("ADDED", &listening("shop/web", 7, "hangzhou")),
+            ["ADDED shop/web@7 NodePort 10.96.0.1 https=443"]
+        );
+        assert_eq!(
+            watch.says("ADDED", &listening("shop/db", 8, "hangzhou")),
+            ["ADDED shop/db@8 NodePort 10.96.0.1 https=443"]
+        );
+        assert_eq!(
+            watch.says("MODIFIED", &listening("shop/web", 11, "shanghai")),
+            ["DELETED shop/web@11 NodePort 10.96.0.1 https=443"]
+        );
         move_me(&cluster, 2, "shanghai");
-        assert_eq!(watch.says("MODIFIED", &listening("shop/db", 12, "hangzhou")), ["DELETED shop/db@12 NodePort 10.96.0.1 https=443"]);
+        assert_eq!(
+            watch.says("MODIFIED", &listening("shop/db", 12, "hangzhou")),
+            ["DELETED shop/db@12 NodePort 10.96.0.1 https=443"]
+        );
         assert_eq!(watch.says("MODIFIED", &listening("shop/db", 13, "hangzhou")), [""; 0]);
         let told = watch.bookmark(13, true);
         assert_eq!(told, ["BOOKMARK 13"]);
-        assert_eq!(watch.refresh(), ["ADDED shop/web@13 NodePort 10.96.0.1 https=443", "BOOKMARK 13"]);
+        assert_eq!(
+            watch.refresh(),
+            ["ADDED shop/web@13 NodePort 10.96.0.1 https=443", "BOOKMARK 13"]
+        );
     }
 }
 
@@ -192,7 +244,11 @@ fn moving(encoding: Encoding, retention: Retention) -> (Cluster, Client, Watch) 
     let mut config = everything();
     config.retention = retention;
     let (cluster, client) = scene(encoding, config, "hangzhou");
-    let items = [listening("shop/db", 6, "shanghai"), listening("shop/web", 5, "hangzhou"), service("shop/plain", 4, "NodePort", &[])];
+    let items = [
+        listening("shop/db", 6, "shanghai"),
+        listening("shop/web", 5, "hangzhou"),
+        service("shop/plain", 4, "NodePort", &[]),
+    ];
     let watch = client.follow(&items, 10);
     (cluster, client, watch)
 }
@@ -207,14 +263,26 @@ fn a_node_that_changes_pools_is_told_of_the_services_that_this_shows_and_hides()
             let mut told = watch.refresh();
             assert_eq!(told.pop().unwrap(), "BOOKMARK 10");
             told.sort();
-            assert_eq!(told, ["ADDED shop/db@10 NodePort 10.96.0.1 https=443", "DELETED shop/web@10 NodePort 10.96.0.1 https=443"]);
+            assert_eq!(
+                told,
+                [
+                    "ADDED shop/db@10 NodePort 10.96.0.1 https=443",
+                    "DELETED shop/web@10 NodePort 10.96.0.1 https=443"
+                ]
+            );
             assert_eq!(watch.refresh(), [""; 0]);
             // Into no pool: everything is shown (N2).
             move_me(&cluster, 3, "");
-            assert_eq!(watch.refresh(), ["ADDED shop/web@10 NodePort 10.96.0.1 https=443", "BOOKMARK 10"]);
+            assert_eq!(
+                watch.refresh(),
+                ["ADDED shop/web@10 NodePort 10.96.0.1 https=443", "BOOKMARK 10"]
+            );
             // And back.
             move_me(&cluster, 4, "hangzhou");
-            assert_eq!(watch.refresh(), ["DELETED shop/db@10 NodePort 10.96.0.1 https=443", "BOOKMARK 10"]);
+            assert_eq!(
+                watch.refresh(),
+                ["DELETED shop/db@10 NodePort 10.96.0.1 https=443", "BOOKMARK 10"]
+            );
             assert_eq!(watch.bookmark(20, false), ["BOOKMARK 20"]);
         }
     }
@@ -229,7 +297,15 @@ fn without_originals_the_client_lists_again() {
         assert_eq!(told.len(), 1);
         assert!(told[0].starts_with("ERROR Status 410 Expired"), "{told:?}");
         assert!(watch.stream.is_over());
-        assert_eq!(client.list(&[listening("shop/db", 6, "shanghai"), listening("shop/web", 5, "hangzhou")], 12).len(), 1);
+        assert_eq!(
+            client
+                .list(
+                    &[listening("shop/db", 6, "shanghai"), listening("shop/web", 5, "hangzhou")],
+                    12
+                )
+                .len(),
+            1
+        );
         // Where no pool has a say nothing has changed.
         let mut watch = client.follow(&[service("shop/plain", 15, "NodePort", &[])], 20);
         move_me(&cluster, 3, "hangzhou");
@@ -241,7 +317,10 @@ fn without_originals_the_client_lists_again() {
 fn a_client_that_comes_back_is_not_told_of_what_it_never_had() {
     for encoding in ENCODINGS {
         let (_cluster, client) = hangzhou(encoding);
-        let mut watch = client.follow(&[listening("shop/db", 6, "shanghai"), listening("shop/web", 5, "hangzhou")], 10);
+        let mut watch = client.follow(
+            &[listening("shop/db", 6, "shanghai"), listening("shop/web", 5, "hangzhou")],
+            10,
+        );
         assert_eq!(watch.says("ADDED", &listening("shop/new", 11, "shanghai")), [""; 0]);
         assert_eq!(watch.says("MODIFIED", &listening("shop/db", 12, "beijing")), [""; 0]);
         assert_eq!(watch.says("DELETED", &listening("shop/new", 13, "shanghai")), [""; 0]);
@@ -254,7 +333,10 @@ fn a_client_that_comes_back_is_not_told_of_what_it_never_had() {
         assert_eq!(watch.says("MODIFIED", &listening("shop/db", 12, "beijing")), [""; 0]);
         assert_eq!(watch.says("DELETED", &listening("shop/new", 13, "shanghai")), [""; 0]);
         // This one it has.
-        assert_eq!(watch.says("MODIFIED", &listening("shop/web", 14, "shanghai")), ["DELETED shop/web@14 NodePort 10.96.0.1 https=443"]);
+        assert_eq!(
+            watch.says("MODIFIED", &listening("shop/web", 14, "shanghai")),
+            ["DELETED shop/web@14 NodePort 10.96.0.1 https=443"]
+        );
         drop(watch);
         let mut watch = client.watch(12);
         // In the middle of what went by.
@@ -268,17 +350,26 @@ fn a_deletion_that_may_not_have_arrived_is_said_again() {
         let (cluster, client) = hangzhou(encoding);
         let mut watch = client.follow(&[listening("shop/web", 5, "hangzhou")], 10);
         move_me(&cluster, 2, "shanghai");
-        assert_eq!(watch.refresh(), ["DELETED shop/web@10 NodePort 10.96.0.1 https=443", "BOOKMARK 10"]);
+        assert_eq!(
+            watch.refresh(),
+            ["DELETED shop/web@10 NodePort 10.96.0.1 https=443", "BOOKMARK 10"]
+        );
         drop(watch);
         let mut watch = client.watch(10);
-        assert_eq!(watch.refresh(), ["DELETED shop/web@10 NodePort 10.96.0.1 https=443", "BOOKMARK 10"]);
+        assert_eq!(
+            watch.refresh(),
+            ["DELETED shop/web@10 NodePort 10.96.0.1 https=443", "BOOKMARK 10"]
+        );
         assert_eq!(watch.bookmark(20, false), ["BOOKMARK 20"]);
         drop(watch);
         let mut watch = client.watch(20);
         assert_eq!(watch.refresh(), [""; 0]);
         // And one that was said by an event of upstream is known to have arrived.
         move_me(&cluster, 3, "hangzhou");
-        assert_eq!(watch.refresh(), ["ADDED shop/web@20 NodePort 10.96.0.1 https=443", "BOOKMARK 20"]);
+        assert_eq!(
+            watch.refresh(),
+            ["ADDED shop/web@20 NodePort 10.96.0.1 https=443", "BOOKMARK 20"]
+        );
         assert_eq!(watch.says("MODIFIED", &listening("shop/web", 21, "shanghai")).len(), 1);
         drop(watch);
         assert_eq!(client.watch(21).refresh(), [""; 0]);
@@ -290,19 +381,33 @@ fn a_body_by_itself_is_judged_event_by_event() {
     for encoding in ENCODINGS {
         let (_cluster, client) = hangzhou(encoding);
         let request = Request::get("/api/v1/services?watch=true&resourceVersion=5");
-        let Ok(Opened::Rewrite(stream)) = client.view.open_alone(&request, &Head::ok(encoding.media_type())) else { panic!() };
+        let Ok(Opened::Rewrite(stream)) =
+            client.view.open_alone(&request, &Head::ok(encoding.media_type()))
+        else {
+            panic!()
+        };
         let mut watch = Watch { stream, encoding };
         assert_eq!(watch.says("ADDED", &listening("shop/web", 6, "shanghai")), [""; 0]);
-        assert_eq!(watch.says("MODIFIED", &listening("shop/web", 7, "shanghai")), ["DELETED shop/web@7 NodePort 10.96.0.1 https=443"]);
-        assert_eq!(watch.says("DELETED", &listening("shop/web", 8, "shanghai")), ["DELETED shop/web@8 NodePort 10.96.0.1 https=443"]);
-        assert_eq!(watch.says("MODIFIED", &listening("shop/web", 9, "*")), ["MODIFIED shop/web@9 NodePort 10.96.0.1 https=443"]);
+        assert_eq!(
+            watch.says("MODIFIED", &listening("shop/web", 7, "shanghai")),
+            ["DELETED shop/web@7 NodePort 10.96.0.1 https=443"]
+        );
+        assert_eq!(
+            watch.says("DELETED", &listening("shop/web", 8, "shanghai")),
+            ["DELETED shop/web@8 NodePort 10.96.0.1 https=443"]
+        );
+        assert_eq!(
+            watch.says("MODIFIED", &listening("shop/web", 9, "*")),
+            ["MODIFIED shop/web@9 NodePort 10.96.0.1 https=443"]
+        );
     }
 }
 
 #[test]
 fn nothing_is_shown_before_the_own_pool_is_known() {
     let cluster = Cluster::new(everything()).unwrap();
-    let (view, request, head) = (cluster.node("me"), Request::get(SERVICES), Head::ok("application/json"));
+    let (view, request, head) =
+        (cluster.node("me"), Request::get(SERVICES), Head::ok("application/json"));
     let Ok(Opened::NotReady(not_ready)) = view.open(&request, &head) else { panic!() };
     let missing: Vec<&str> = not_ready.missing.iter().map(|missing| &*missing.path).collect();
     assert_eq!(missing, ["/api/v1/nodes/me"], "no list of Services is needed to show Services");
@@ -311,11 +416,17 @@ fn nothing_is_shown_before_the_own_pool_is_known() {
     // A configured pool needs no Node.
     let mut config = everything();
     config.pool = Some("hangzhou".to_owned());
-    assert!(matches!(Cluster::new(config).unwrap().node("me").open(&request, &head), Ok(Opened::Rewrite(_))));
+    assert!(matches!(
+        Cluster::new(config).unwrap().node("me").open(&request, &head),
+        Ok(Opened::Rewrite(_))
+    ));
     // And what asks for no pool needs nothing.
     let mut config = everything();
     config.node_port_isolation = false;
-    assert!(matches!(Cluster::new(config).unwrap().node("me").open(&request, &head), Ok(Opened::Rewrite(_))));
+    assert!(matches!(
+        Cluster::new(config).unwrap().node("me").open(&request, &head),
+        Ok(Opened::Rewrite(_))
+    ));
 }
 
 #[test]
@@ -335,16 +446,30 @@ fn services_teach_whether_they_are_hidden_or_not() {
 #[test]
 fn metadata_alone_passes_counted_and_parts_of_bodies_do_not() {
     let (cluster, client) = hangzhou(Encoding::Json);
-    let request = Request::get(SERVICES).header("Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1");
-    let Ok(Opened::Rewrite(mut stream)) = client.view.open(&request, &Head::ok("application/json")) else { panic!() };
+    let request = Request::get(SERVICES)
+        .header("Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1");
+    let Ok(Opened::Rewrite(mut stream)) = client.view.open(&request, &Head::ok("application/json"))
+    else {
+        panic!()
+    };
     let body = r#"{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":{"resourceVersion":"9"},"items":[{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"name":"web","namespace":"shop","annotations":{"nodeport.openyurt.io/listen":"shanghai"}}}]}"#;
     let mut out = BytesMut::new();
     stream.push(body.as_bytes(), &mut out).unwrap();
     stream.finish(&mut out).unwrap();
     assert_eq!((out, cluster.counters().passed_metadata_only), (body.into(), 1));
-    assert!(client.view.open(&Request::get(SERVICES), &Head::new(206).header("Content-Type", "application/json")).is_err());
+    assert!(
+        client
+            .view
+            .open(
+                &Request::get(SERVICES),
+                &Head::new(206).header("Content-Type", "application/json")
+            )
+            .is_err()
+    );
     // Where no rewrite is about Services nothing is refused.
     let (_cluster, client) = scene(Encoding::Json, Config::openyurt(), "hangzhou");
-    let part = client.view.open(&Request::get(SERVICES), &Head::new(206).header("Content-Type", "application/json"));
+    let part = client
+        .view
+        .open(&Request::get(SERVICES), &Head::new(206).header("Content-Type", "application/json"));
     assert!(matches!(part, Ok(Opened::PassThrough)));
 }

@@ -1,5 +1,5 @@
-//! What a client reads, in one short line an object: `ADDED shop/web@5 NodePort 10.96.0.1 https=443`, `shop/web-1@5 10.0.0.1
-//! https=6443`. Decoded by types of the tests' own.
+//! What a client reads, in one short line an object: `ADDED shop/web@5 NodePort 10.96.0.1
+//! https=443`, `shop/web-1@5 10.0.0.1 https=6443`. Decoded by types of the tests' own.
 
 use prost::Message;
 use serde_json::Value;
@@ -13,7 +13,8 @@ pub fn events(encoding: Encoding, bytes: &[u8]) -> Vec<String> {
             assert!(matches!(bytes.last(), None | Some(b'\n')), "the last event has no newline");
             let text = std::str::from_utf8(bytes).unwrap();
             let event = |line: &str| {
-                let event: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+                let event: Value =
+                    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
                 line_of(event["type"].as_str().unwrap(), &of_json(&event["object"], ""))
             };
             text.split_terminator('\n').map(event).collect()
@@ -22,7 +23,8 @@ pub fn events(encoding: Encoding, bytes: &[u8]) -> Vec<String> {
             let (mut events, mut rest) = (Vec::new(), bytes);
             while !rest.is_empty() {
                 let (length, after) = rest.split_at(4);
-                let (frame, after) = after.split_at(u32::from_be_bytes(length.try_into().unwrap()) as usize);
+                let (frame, after) =
+                    after.split_at(u32::from_be_bytes(length.try_into().unwrap()) as usize);
                 let event = schema::WatchEvent::decode(frame).unwrap();
                 events.push(line_of(&event.r#type, &of_envelope(&event.object.unwrap().raw)));
                 rest = after;
@@ -43,14 +45,18 @@ fn line_of(event: &str, object: &str) -> String {
 pub fn list(encoding: Encoding, bytes: &[u8]) -> Vec<String> {
     match encoding {
         Encoding::Json => {
-            let list: Value = serde_json::from_slice(bytes).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(bytes)));
+            let list: Value = serde_json::from_slice(bytes)
+                .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(bytes)));
             let kind = list["kind"].as_str().unwrap().strip_suffix("List").unwrap();
             list["items"].as_array().unwrap().iter().map(|item| of_json(item, kind)).collect()
         }
         Encoding::Protobuf => {
             let (kind, raw) = opened(bytes);
             let list = schema::List::decode(&*raw).unwrap();
-            list.items.iter().map(|item| of_protobuf(item, kind.strip_suffix("List").unwrap())).collect()
+            list.items
+                .iter()
+                .map(|item| of_protobuf(item, kind.strip_suffix("List").unwrap()))
+                .collect()
         }
     }
 }
@@ -75,17 +81,37 @@ fn of_envelope(bytes: &[u8]) -> String {
 fn of_json(object: &Value, kind: &str) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let all = |value: &Value, key: &str| -> Vec<String> {
-        value.as_array().into_iter().flatten().map(|item| if key.is_empty() { text(item) } else { text(&item[key]) }).collect()
+        value
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|item| if key.is_empty() { text(item) } else { text(&item[key]) })
+            .collect()
     };
     let kind = if kind.is_empty() { text(&object["kind"]) } else { kind.to_owned() };
     if kind == "Status" {
-        return format!("Status {} {} {}", object["code"], text(&object["reason"]), text(&object["message"]));
+        return format!(
+            "Status {} {} {}",
+            object["code"],
+            text(&object["reason"]),
+            text(&object["message"])
+        );
     }
     let metadata = &object["metadata"];
-    let name = format!("{}/{}@{}", text(&metadata["namespace"]), text(&metadata["name"]), text(&metadata["resourceVersion"]));
+    let name = format!(
+        "{}/{}@{}",
+        text(&metadata["namespace"]),
+        text(&metadata["name"]),
+        text(&metadata["resourceVersion"])
+    );
     let ports = |value: &Value| -> Vec<String> {
-        let port =
-            |port: &Value| format!("{}={}", text(&port["name"]), port["port"].as_i64().map_or("-".to_owned(), |port| port.to_string()));
+        let port = |port: &Value| {
+            format!(
+                "{}={}",
+                text(&port["name"]),
+                port["port"].as_i64().map_or("-".to_owned(), |port| port.to_string())
+            )
+        };
         value.as_array().into_iter().flatten().map(port).collect()
     };
     let spec = &object["spec"];
@@ -97,7 +123,11 @@ fn of_json(object: &Value, kind: &str) -> String {
         }
         _ => {
             let endpoints = object["endpoints"].as_array().into_iter().flatten();
-            [endpoints.map(|endpoint| text(&endpoint["addresses"][0])).collect(), ports(&object["ports"])].concat()
+            [
+                endpoints.map(|endpoint| text(&endpoint["addresses"][0])).collect(),
+                ports(&object["ports"]),
+            ]
+            .concat()
         }
     };
     std::iter::once(name).chain(words).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
@@ -108,7 +138,9 @@ fn of_protobuf(bytes: &[u8], kind: &str) -> String {
         let metadata = metadata.unwrap_or_default();
         format!("{}/{}@{}", metadata.namespace, metadata.name, metadata.resource_version)
     };
-    let port = |port: &Port| format!("{}={}", port.name, port.port.map_or("-".to_owned(), |port| port.to_string()));
+    let port = |port: &Port| {
+        format!("{}={}", port.name, port.port.map_or("-".to_owned(), |port| port.to_string()))
+    };
     let words = match kind {
         "Status" => {
             let status = Status::decode(bytes).unwrap();
@@ -123,8 +155,14 @@ fn of_protobuf(bytes: &[u8], kind: &str) -> String {
         }
         _ => {
             let slice = schema::EndpointSlice::decode(bytes).unwrap();
-            let ports = slice.ports.iter().map(|bytes| port(&Port::decode(&**bytes).unwrap())).collect();
-            [vec![name(slice.metadata)], slice.endpoints.iter().map(|endpoint| endpoint.addresses[0].clone()).collect(), ports].concat()
+            let ports =
+                slice.ports.iter().map(|bytes| port(&Port::decode(&**bytes).unwrap())).collect();
+            [
+                vec![name(slice.metadata)],
+                slice.endpoints.iter().map(|endpoint| endpoint.addresses[0].clone()).collect(),
+                ports,
+            ]
+            .concat()
         }
     };
     words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")

@@ -1,5 +1,5 @@
-//! Verdicts of OpenYurt's own filters for Services and the Kubernetes slice, and its choice of filters by component
-//! (`data/yurthub/README.md`).
+//! Verdicts of OpenYurt's own filters for Services and the Kubernetes slice, and its choice of
+//! filters by component (`data/yurthub/README.md`).
 
 use std::collections::BTreeSet;
 
@@ -47,8 +47,13 @@ impl Scenario {
     /// Which of the filters are on: `workingMode: cloud` is rewrites switched off.
     fn has(&self, rewrite: Rewrite) -> bool {
         let cloud = self.working_mode.as_deref() == Some("cloud");
-        let in_cloud = !matches!(rewrite, Rewrite::DiscardCloudService | Rewrite::ForwardKubernetesService);
-        (!cloud || in_cloud) && self.enabled.as_ref().is_none_or(|enabled| enabled.iter().any(|name| name == rewrite.filter()))
+        let in_cloud =
+            !matches!(rewrite, Rewrite::DiscardCloudService | Rewrite::ForwardKubernetesService);
+        (!cloud || in_cloud)
+            && self
+                .enabled
+                .as_ref()
+                .is_none_or(|enabled| enabled.iter().any(|name| name == rewrite.filter()))
     }
 
     fn cluster(&self) -> Cluster {
@@ -69,13 +74,31 @@ impl Scenario {
         let items = |key: &str| self.facts.get(key).cloned().unwrap_or(json!([]));
         feed(&cluster, "/api/v1/services", "Service", 1, items("services"));
         feed(&cluster, "/api/v1/nodes", "Node", 1, items("nodes"));
-        feed(&cluster, "/apis/apps.openyurt.io/v1beta2/nodepools", "NodePool", 1, items("nodePools"));
-        feed(&cluster, "/apis/apps.openyurt.io/v1alpha1/nodebuckets", "NodeBucket", 1, items("nodeBuckets"));
+        feed(
+            &cluster,
+            "/apis/apps.openyurt.io/v1beta2/nodepools",
+            "NodePool",
+            1,
+            items("nodePools"),
+        );
+        feed(
+            &cluster,
+            "/apis/apps.openyurt.io/v1alpha1/nodebuckets",
+            "NodeBucket",
+            1,
+            items("nodeBuckets"),
+        );
         let hub_config = self
             .facts
             .get("hubConfig")
             .map(|data| json!([{"metadata": {"name": "yurt-hub-cfg", "namespace": "kube-system"}, "data": data}]));
-        feed(&cluster, "/api/v1/namespaces/kube-system/configmaps", "ConfigMap", 1, hub_config.unwrap_or(json!([])));
+        feed(
+            &cluster,
+            "/api/v1/namespaces/kube-system/configmaps",
+            "ConfigMap",
+            1,
+            hub_config.unwrap_or(json!([])),
+        );
         cluster
     }
 
@@ -87,9 +110,13 @@ impl Scenario {
     fn chosen(&self, cluster: &Cluster) -> BTreeSet<&'static str> {
         let path = self.target().split('?').next().unwrap();
         let about = |rewrite: &Rewrite| match path.rsplit('/').next().unwrap() {
-            "services" => !matches!(rewrite, Rewrite::ServiceTopology | Rewrite::ForwardKubernetesService),
+            "services" => {
+                !matches!(rewrite, Rewrite::ServiceTopology | Rewrite::ForwardKubernetesService)
+            }
             // OpenYurt picks forwardkubesvctraffic for v1beta1 too, where it then does nothing.
-            "endpointslices" => matches!(rewrite, Rewrite::ServiceTopology | Rewrite::ForwardKubernetesService),
+            "endpointslices" => {
+                matches!(rewrite, Rewrite::ServiceTopology | Rewrite::ForwardKubernetesService)
+            }
             _ => *rewrite == Rewrite::ServiceTopology,
         };
         cluster
@@ -104,7 +131,10 @@ impl Scenario {
 
     fn filter(&self, cluster: &Cluster, encoding: Encoding, body: &[u8]) -> Vec<u8> {
         let request = Request::get(self.target()).header("User-Agent", self.user_agent.as_str());
-        match cluster.node(self.node.as_str()).open_alone(&request, &Head::ok(encoding.media_type())) {
+        match cluster
+            .node(self.node.as_str())
+            .open_alone(&request, &Head::ok(encoding.media_type()))
+        {
             Ok(Opened::Rewrite(stream)) => run(stream, body, std::iter::repeat(97)).unwrap(),
             Ok(Opened::PassThrough) => body.to_vec(),
             other => panic!("{}: {other:?}", self.id),
@@ -112,7 +142,11 @@ impl Scenario {
     }
 
     fn lines(&self, encoding: Encoding, body: &[u8]) -> Vec<String> {
-        if self.events.is_empty() { told::list(encoding, body) } else { told::events(encoding, body) }
+        if self.events.is_empty() {
+            told::list(encoding, body)
+        } else {
+            told::events(encoding, body)
+        }
     }
 }
 
@@ -128,7 +162,11 @@ fn expected(expect: &Expect, before: &str) -> Option<String> {
         },
         "rewritten" => {
             let set = expect.set.as_ref().unwrap();
-            let ports = set["ports"].as_array().unwrap().iter().map(|port| port.as_str().unwrap().to_owned());
+            let ports = set["ports"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|port| port.as_str().unwrap().to_owned());
             let at = words.iter().position(|word| word.contains('@')).unwrap();
             let ips = match set["clusterIPs"].as_array() {
                 Some(ips) => ips.iter().map(|ip| ip.as_str().unwrap().to_owned()).collect(),
@@ -171,20 +209,30 @@ fn verdicts_and_choices_equal_those_of_openyurts_own_code() {
             assert_eq!(scenario.chosen(&cluster), filters, "{}", scenario.id);
             chosen += 1;
         }
-        if !["nodeport-", "discard-", "both-", "master-", "forward"].iter().any(|prefix| scenario.id.starts_with(prefix)) {
+        if !["nodeport-", "discard-", "both-", "master-", "forward"]
+            .iter()
+            .any(|prefix| scenario.id.starts_with(prefix))
+        {
             continue;
         }
         let json = if scenario.events.is_empty() {
-            let (kind, api_version) = (scenario.objects[0]["kind"].as_str().unwrap(), &scenario.objects[0]["apiVersion"]);
+            let (kind, api_version) =
+                (scenario.objects[0]["kind"].as_str().unwrap(), &scenario.objects[0]["apiVersion"]);
             json!({"kind": format!("{kind}List"), "apiVersion": api_version, "metadata": {}, "items": scenario.objects}).to_string()
         } else {
             scenario.events.iter().map(|event| format!("{event}\n")).collect()
         };
-        for (encoding, body) in [(Encoding::Json, json.into_bytes()), (Encoding::Protobuf, base64(&scenario.pb))] {
+        for (encoding, body) in
+            [(Encoding::Json, json.into_bytes()), (Encoding::Protobuf, base64(&scenario.pb))]
+        {
             let before = scenario.lines(encoding, &body);
             let after = scenario.lines(encoding, &scenario.filter(&cluster, encoding, &body));
             assert_eq!(before.len(), scenario.expect.len());
-            let wanted: Vec<String> = before.iter().zip(&scenario.expect).filter_map(|(before, expect)| expected(expect, before)).collect();
+            let wanted: Vec<String> = before
+                .iter()
+                .zip(&scenario.expect)
+                .filter_map(|(before, expect)| expected(expect, before))
+                .collect();
             assert_eq!(after, wanted, "{} {encoding:?}", scenario.id);
             equal += before.len();
         }

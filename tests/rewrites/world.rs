@@ -1,4 +1,5 @@
-//! Objects as the API server writes them on either wire, a cluster that learns, and the bodies that clients are given.
+//! Objects as the API server writes them on either wire, a cluster that learns, and the bodies that
+//! clients are given.
 
 use bytes::BytesMut;
 use poolscope::{Cluster, Config, Head, NodeView, Opened, Request, Stream};
@@ -41,12 +42,25 @@ pub fn service(name: &str, version: u64, r#type: &str, annotations: &[(&str, &st
     service_at(name, version, r#type, annotations, &["10.96.0.1"], &[("https", 443)])
 }
 
-pub fn service_at(name: &str, version: u64, r#type: &str, annotations: &[(&str, &str)], ips: &[&str], ports: &[(&str, u16)]) -> Object {
+pub fn service_at(
+    name: &str,
+    version: u64,
+    r#type: &str,
+    annotations: &[(&str, &str)],
+    ips: &[&str],
+    ports: &[(&str, u16)],
+) -> Object {
     let ports_json: Vec<Value> =
         ports.iter().map(|(name, port)| json!({"name": name, "protocol": "TCP", "port": port, "targetPort": port})).collect();
     let spec = json!({"ports": ports_json, "clusterIP": ips[0], "clusterIPs": ips, "type": r#type, "sessionAffinity": "None"});
     let port = |&(name, port): &(&str, u16)| {
-        [record(1, name), record(2, "TCP"), number(3, port.into()), record(4, number(2, port.into()))].concat()
+        [
+            record(1, name),
+            record(2, "TCP"),
+            number(3, port.into()),
+            record(4, number(2, port.into())),
+        ]
+        .concat()
     };
     let mut message = record(1, metadata(name, version, annotations, &[]));
     let mut inner: Vec<u8> = ports.iter().flat_map(|each| record(1, port(each))).collect();
@@ -60,7 +74,8 @@ pub fn service_at(name: &str, version: u64, r#type: &str, annotations: &[(&str, 
 /// A slice `namespace/name` with one endpoint on each of these nodes; `-` for none.
 pub fn slice(name: &str, version: u64, service: &str, family: &str, on: &[&str]) -> Object {
     let labels = [("kubernetes.io/service-name", service)];
-    let ip = |at: usize| if family == "IPv6" { format!("fd00::{at}") } else { format!("10.0.0.{at}") };
+    let ip =
+        |at: usize| if family == "IPv6" { format!("fd00::{at}") } else { format!("10.0.0.{at}") };
     let endpoint_json = |(at, node): (usize, &&str)| match *node {
         "-" => json!({"addresses": [ip(at)], "conditions": {"ready": true}}),
         node => json!({"addresses": [ip(at)], "conditions": {"ready": true}, "nodeName": node}),
@@ -71,8 +86,7 @@ pub fn slice(name: &str, version: u64, service: &str, family: &str, on: &[&str])
     };
     let endpoints: Vec<Value> = on.iter().enumerate().map(endpoint_json).collect();
     let ports = json!([{"name": "https", "port": 6443, "protocol": "TCP"}]);
-    let json =
-        json!({"metadata": metadata_json(name, version, &[], &labels), "addressType": family, "endpoints": endpoints, "ports": ports});
+    let json = json!({"metadata": metadata_json(name, version, &[], &labels), "addressType": family, "endpoints": endpoints, "ports": ports});
     let mut message = record(1, metadata(name, version, &[], &labels));
     message.extend(on.iter().enumerate().flat_map(endpoint));
     message.extend(record(3, [record(1, "https"), record(2, "TCP"), number(3, 6443)].concat()));
@@ -84,20 +98,44 @@ fn split(name: &str) -> (&str, &str) {
     name.split_once('/').unwrap()
 }
 
-fn metadata_json(name: &str, version: u64, annotations: &[(&str, &str)], labels: &[(&str, &str)]) -> Value {
+fn metadata_json(
+    name: &str,
+    version: u64,
+    annotations: &[(&str, &str)],
+    labels: &[(&str, &str)],
+) -> Value {
     let map = |pairs: &[(&str, &str)]| -> Value {
-        pairs.iter().map(|&(key, value)| (key.to_owned(), Value::from(value))).collect::<serde_json::Map<_, _>>().into()
+        pairs
+            .iter()
+            .map(|&(key, value)| (key.to_owned(), Value::from(value)))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     };
     let (namespace, name) = split(name);
     json!({"name": name, "namespace": namespace, "resourceVersion": version.to_string(), "labels": map(labels), "annotations": map(annotations)})
 }
 
-fn metadata(name: &str, version: u64, annotations: &[(&str, &str)], labels: &[(&str, &str)]) -> Vec<u8> {
+fn metadata(
+    name: &str,
+    version: u64,
+    annotations: &[(&str, &str)],
+    labels: &[(&str, &str)],
+) -> Vec<u8> {
     let (namespace, name) = split(name);
     let map = |field: u32, pairs: &[(&str, &str)]| -> Vec<u8> {
-        pairs.iter().flat_map(|(key, value)| record(field, [record(1, key), record(2, value)].concat())).collect()
+        pairs
+            .iter()
+            .flat_map(|(key, value)| record(field, [record(1, key), record(2, value)].concat()))
+            .collect()
     };
-    [record(1, name), record(3, namespace), record(6, version.to_string()), map(11, labels), map(12, annotations)].concat()
+    [
+        record(1, name),
+        record(3, namespace),
+        record(6, version.to_string()),
+        map(11, labels),
+        map(12, annotations),
+    ]
+    .concat()
 }
 
 pub fn number(field: u8, value: u64) -> Vec<u8> {
@@ -111,7 +149,8 @@ impl Object {
     pub fn whole(&self, encoding: Encoding) -> Vec<u8> {
         match encoding {
             Encoding::Json => {
-                let head = format!(r#"{{"kind":"{}","apiVersion":"{}","#, self.kind, self.api_version);
+                let head =
+                    format!(r#"{{"kind":"{}","apiVersion":"{}","#, self.kind, self.api_version);
                 format!("{head}{}", &self.json.to_string()[1..]).into_bytes()
             }
             Encoding::Protobuf => envelope(self.api_version, self.kind, &self.protobuf),
@@ -121,7 +160,9 @@ impl Object {
     pub fn event(&self, what: &str, encoding: Encoding) -> Vec<u8> {
         let whole = self.whole(encoding);
         match encoding {
-            Encoding::Json => [br#"{"type":""#, what.as_bytes(), br#"","object":"#, &whole, b"}\n"].concat(),
+            Encoding::Json => {
+                [br#"{"type":""#, what.as_bytes(), br#"","object":"#, &whole, b"}\n"].concat()
+            }
             Encoding::Protobuf => event(what, &whole),
         }
     }
@@ -129,7 +170,8 @@ impl Object {
 
 /// A list of objects of one kind.
 pub fn list(items: &[Object], version: u64, encoding: Encoding) -> Vec<u8> {
-    let (kind, api_version) = items.first().map_or(("Service", "v1"), |item| (item.kind, item.api_version));
+    let (kind, api_version) =
+        items.first().map_or(("Service", "v1"), |item| (item.kind, item.api_version));
     match encoding {
         Encoding::Json => {
             let items: Vec<String> = items.iter().map(|item| item.json.to_string()).collect();
@@ -140,7 +182,11 @@ pub fn list(items: &[Object], version: u64, encoding: Encoding) -> Vec<u8> {
         Encoding::Protobuf => {
             let metadata = [record(1, ""), record(2, version.to_string()), record(3, "")].concat();
             let items = items.iter().flat_map(|item| record(2, &item.protobuf));
-            envelope(api_version, &format!("{kind}List"), &record(1, metadata).into_iter().chain(items).collect::<Vec<u8>>())
+            envelope(
+                api_version,
+                &format!("{kind}List"),
+                &record(1, metadata).into_iter().chain(items).collect::<Vec<u8>>(),
+            )
         }
     }
 }
@@ -156,7 +202,8 @@ pub fn feed(cluster: &Cluster, path: &str, kind: &str, version: u64, items: Valu
 /// Nodes with their labels.
 pub fn nodes(cluster: &Cluster, version: u64, nodes: &[(&str, &[(&str, &str)])]) {
     let node = |(name, labels): &(&str, &[(&str, &str)])| {
-        let labels: serde_json::Map<String, Value> = labels.iter().map(|&(key, value)| (key.to_owned(), value.into())).collect();
+        let labels: serde_json::Map<String, Value> =
+            labels.iter().map(|&(key, value)| (key.to_owned(), value.into())).collect();
         json!({"metadata": {"name": name, "labels": labels}})
     };
     feed(cluster, "/api/v1/nodes", "Node", version, nodes.iter().map(node).collect());
@@ -207,7 +254,10 @@ pub const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
 
 impl Client {
     pub fn open(&self, query: &str) -> Watch {
-        match self.view.open(&Request::get(format!("{}{query}", self.path)), &Head::ok(self.encoding.media_type())) {
+        match self.view.open(
+            &Request::get(format!("{}{query}", self.path)),
+            &Head::ok(self.encoding.media_type()),
+        ) {
             Ok(Opened::Rewrite(stream)) => Watch { stream, encoding: self.encoding },
             other => panic!("{query}: {other:?}"),
         }
@@ -238,7 +288,8 @@ impl Client {
     /// What is given for a single object.
     pub fn get(&self, object: &Object) -> String {
         let name = object.json["metadata"]["name"].as_str().unwrap();
-        let (mut get, mut out) = (self.open(&format!("/{name}").replace("//", "/")), BytesMut::new());
+        let (mut get, mut out) =
+            (self.open(&format!("/{name}").replace("//", "/")), BytesMut::new());
         get.stream.push(&object.whole(self.encoding), &mut out).unwrap();
         get.stream.finish(&mut out).unwrap();
         told::single(self.encoding, &out)
@@ -269,12 +320,19 @@ impl Watch {
     }
 
     pub fn bookmark(&mut self, version: u64, ends_initial_events: bool) -> Vec<String> {
-        let note: &[(&str, &str)] = if ends_initial_events { &[("k8s.io/initial-events-end", "true")] } else { &[] };
+        let note: &[(&str, &str)] =
+            if ends_initial_events { &[("k8s.io/initial-events-end", "true")] } else { &[] };
         let (kind, api_version) = ("Service", "v1");
         let mut metadata = metadata_json("/", version, note, &[]);
-        metadata.as_object_mut().unwrap().retain(|key, _| key == "resourceVersion" || key == "annotations");
+        metadata
+            .as_object_mut()
+            .unwrap()
+            .retain(|key, _| key == "resourceVersion" || key == "annotations");
         let json = json!({ "metadata": metadata });
-        let notes: Vec<u8> = note.iter().flat_map(|(key, value)| record(12, [record(1, key), record(2, value)].concat())).collect();
+        let notes: Vec<u8> = note
+            .iter()
+            .flat_map(|(key, value)| record(12, [record(1, key), record(2, value)].concat()))
+            .collect();
         let protobuf = record(1, [record(6, version.to_string()), notes].concat());
         self.says("BOOKMARK", &Object { kind, api_version, json, protobuf })
     }

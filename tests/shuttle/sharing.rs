@@ -1,7 +1,9 @@
-//! One Cluster, many threads: facts come in on some, streams go through on others, in every order that shuttle thinks of.
+//! One Cluster, many threads: facts come in on some, streams go through on others, in every order
+//! that shuttle thinks of.
 //!
-//! Safe code has no data races; what it may have is an update that is lost between two locks, a generation that runs ahead
-//! of what it stands for, and two threads that wait for each other. Built with `--cfg shuttle` only: `make shuttle`.
+//! Safe code has no data races; what it may have is an update that is lost between two locks, a
+//! generation that runs ahead of what it stands for, and two threads that wait for each other.
+//! Built with `--cfg shuttle` only: `make shuttle`.
 #![cfg(all(test, shuttle))]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,13 +20,17 @@ const SERVICES: [&str; 3] = ["any", "node", "pool"];
 
 /// Random orders, and such as are unlike those before at a few decisive places.
 fn in_any_order(run: impl Fn() + Send + Sync + Clone + 'static) {
-    let times = std::env::var("POOLSCOPE_ORDERS").map_or(2000, |times| times.parse().expect("POOLSCOPE_ORDERS is a number"));
+    let times = std::env::var("POOLSCOPE_ORDERS")
+        .map_or(2000, |times| times.parse().expect("POOLSCOPE_ORDERS is a number"));
     shuttle::check_random(run.clone(), times);
     shuttle::check_pct(run, times, 3);
 }
 
 fn slice(service: &str, version: usize) -> Value {
-    let endpoints: Vec<Value> = NODES.iter().map(|node| json!({ "addresses": [format!("10.0.0.{version}")], "nodeName": node })).collect();
+    let endpoints: Vec<Value> = NODES
+        .iter()
+        .map(|node| json!({ "addresses": [format!("10.0.0.{version}")], "nodeName": node }))
+        .collect();
     json!({
         "kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1",
         "metadata": { "namespace": "shop", "name": format!("{service}-1"), "resourceVersion": version.to_string(), "labels": { "kubernetes.io/service-name": service } },
@@ -58,7 +64,11 @@ fn open(cluster: &Cluster, target: &str) -> Option<Stream> {
 type Held = BTreeMap<String, BTreeSet<String>>;
 
 fn note(held: &mut Held, object: &Value) {
-    let nodes = object["endpoints"].as_array().into_iter().flatten().map(|endpoint| endpoint["nodeName"].as_str().unwrap().to_owned());
+    let nodes = object["endpoints"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|endpoint| endpoint["nodeName"].as_str().unwrap().to_owned());
     held.insert(object["metadata"]["name"].as_str().unwrap().to_owned(), nodes.collect());
 }
 
@@ -86,8 +96,13 @@ fn read_events(held: &mut Held, out: &mut BytesMut) -> bool {
 /// What the node should hold by what the cluster knows now.
 fn wanted(cluster: &Cluster) -> Held {
     let node = view(cluster);
-    let kept =
-        |service: &str| NODES.iter().filter(|on| node.judge("shop", Some(service), Some(on)).keeps()).map(|on| (*on).to_owned()).collect();
+    let kept = |service: &str| {
+        NODES
+            .iter()
+            .filter(|on| node.judge("shop", Some(service), Some(on)).keeps())
+            .map(|on| (*on).to_owned())
+            .collect()
+    };
     SERVICES.iter().map(|service| (format!("{service}-1"), kept(service))).collect()
 }
 
@@ -98,7 +113,8 @@ fn listed(cluster: &Cluster, version: usize) -> Held {
     read_list(&out)
 }
 
-/// The pool loses and gains members, a Service changes what it asks for, and the ConfigMap who gets what.
+/// The pool loses and gains members, a Service changes what it asks for, and the ConfigMap who gets
+/// what.
 fn change_facts(cluster: &Cluster, which: usize) {
     let (target, objects) = match which {
         0 => {
@@ -108,13 +124,22 @@ fn change_facts(cluster: &Cluster, which: usize) {
         }
         1 => {
             let service = |name: &str, keys: Option<&str>, version: &str| json!({ "metadata": { "namespace": "shop", "name": name, "resourceVersion": version, "annotations": { "openyurt.io/topologyKeys": keys } } });
-            let objects = vec![service("any", Some("openyurt.io/nodepool"), "121"), service("node", None, "122")];
+            let objects = vec![
+                service("any", Some("openyurt.io/nodepool"), "121"),
+                service("node", None, "122"),
+            ];
             ("/api/v1/services?watch=true&resourceVersion=100", objects)
         }
         _ => {
             let granted = |data: Value, version: &str| json!({ "metadata": { "namespace": "kube-system", "name": "yurt-hub-cfg", "resourceVersion": version }, "data": data });
-            let objects = vec![granted(json!({}), "121"), granted(json!({ "servicetopology": "edge-proxy" }), "122")];
-            ("/api/v1/namespaces/kube-system/configmaps?watch=true&resourceVersion=100&fieldSelector=metadata.name%3Dyurt-hub-cfg", objects)
+            let objects = vec![
+                granted(json!({}), "121"),
+                granted(json!({ "servicetopology": "edge-proxy" }), "122"),
+            ];
+            (
+                "/api/v1/namespaces/kube-system/configmaps?watch=true&resourceVersion=100&fieldSelector=metadata.name%3Dyurt-hub-cfg",
+                objects,
+            )
         }
     };
     let mut feed = cluster.feed(&Request::get(target), &Head::ok("application/json")).unwrap();
@@ -125,8 +150,14 @@ fn change_facts(cluster: &Cluster, which: usize) {
     }
 }
 
-/// Follows a watch: upstream events, refreshes whenever the generation moves, and at the end everything that is owed.
-fn watch(cluster: &Cluster, mut stream: Stream, held: &mut Held, versions: std::ops::Range<usize>) -> bool {
+/// Follows a watch: upstream events, refreshes whenever the generation moves, and at the end
+/// everything that is owed.
+fn watch(
+    cluster: &Cluster,
+    mut stream: Stream,
+    held: &mut Held,
+    versions: std::ops::Range<usize>,
+) -> bool {
     let mut out = BytesMut::new();
     let mut generation = 0;
     for version in versions {
@@ -160,7 +191,8 @@ fn no_change_of_facts_is_lost_to_a_stream() {
     in_any_order(|| {
         let cluster = small_cluster(Config::openyurt());
         let mut held = listed(&cluster, 200);
-        let stream = open(&cluster, &format!("{LIST}?watch=true&resourceVersion=200")).expect("its past is known");
+        let stream = open(&cluster, &format!("{LIST}?watch=true&resourceVersion=200"))
+            .expect("its past is known");
         let teachers: Vec<_> = (0..2)
             .map(|which| {
                 let cluster = cluster.clone();
@@ -170,7 +202,10 @@ fn no_change_of_facts_is_lost_to_a_stream() {
         let client = {
             let cluster = cluster.clone();
             thread::spawn(move || {
-                assert!(watch(&cluster, stream, &mut held, 201..204), "originals are kept, so nothing expires");
+                assert!(
+                    watch(&cluster, stream, &mut held, 201..204),
+                    "originals are kept, so nothing expires"
+                );
                 held
             })
         };
@@ -178,7 +213,8 @@ fn no_change_of_facts_is_lost_to_a_stream() {
         let held = client.join().unwrap();
         // What came after the client had looked is owed to its next watch.
         let generation = cluster.generation();
-        let stream = open(&cluster, &format!("{LIST}?watch=true&resourceVersion=203")).expect("its past is known");
+        let stream = open(&cluster, &format!("{LIST}?watch=true&resourceVersion=203"))
+            .expect("its past is known");
         let mut held = held;
         assert!(watch(&cluster, stream, &mut held, 0..0));
         assert_eq!(cluster.generation(), generation);
@@ -200,7 +236,8 @@ fn who_gets_what_is_no_older_than_what_was_looked_at() {
             &[granted],
         );
         let mut held = listed(&cluster, 200);
-        let stream = open(&cluster, &format!("{LIST}?watch=true&resourceVersion=200")).expect("its past is known");
+        let stream = open(&cluster, &format!("{LIST}?watch=true&resourceVersion=200"))
+            .expect("its past is known");
         let teacher = {
             let cluster = cluster.clone();
             thread::spawn(move || change_facts(&cluster, 2))
@@ -222,9 +259,12 @@ fn clients_of_one_node_do_not_take_each_others_past() {
             .map(|_| {
                 let cluster = cluster.clone();
                 thread::spawn(move || {
-                    // Both list at the same version, so that their ledgers stand side by side on the shelf.
+                    // Both list at the same version, so that their ledgers stand side by side on
+                    // the shelf.
                     let mut held = listed(&cluster, 200);
-                    if let Some(stream) = open(&cluster, &format!("{LIST}?watch=true&resourceVersion=200")) {
+                    if let Some(stream) =
+                        open(&cluster, &format!("{LIST}?watch=true&resourceVersion=200"))
+                    {
                         watch(&cluster, stream, &mut held, 201..202);
                     }
                 })
@@ -252,7 +292,10 @@ fn a_generation_never_runs_ahead_of_what_changed() {
             assert!(generation >= last, "it only grows");
             last = generation;
             let changes = cluster.changes_since(from).expect("few changes");
-            assert!(changes.is_empty() == (generation == from) || changes.len() as u64 >= generation - from);
+            assert!(
+                changes.is_empty() == (generation == from)
+                    || changes.len() as u64 >= generation - from
+            );
             drop((cluster.counters(), cluster.missing("me"), cluster.node("me").pool()));
         }
         teachers.into_iter().for_each(|teacher| teacher.join().unwrap());

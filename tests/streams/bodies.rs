@@ -37,7 +37,8 @@ fn a_list_that_is_cut_short_says_whether_in_an_item() {
         let items = items.map(|item| (place(&body, &item), item.len()));
         // Also before the items: in JSON the list's own members, in protobuf the magic.
         let (first, (last, len)) = (items[0].0, items[1]);
-        let ends = (first..last + len).chain(if encoding == Encoding::Json { 1..first } else { 1..5 });
+        let ends =
+            (first..last + len).chain(if encoding == Encoding::Json { 1..first } else { 1..5 });
         for end in ends {
             let in_item = items.iter().any(|&(start, len)| start < end && end < start + len);
             let inside = if in_item { "a list item" } else { "a list" };
@@ -59,7 +60,8 @@ fn a_list_that_is_too_large_to_be_held_back_is_refused_where_it_begins() {
     // Behind the magic and what the list says it is.
     let start = place(&body, b"EndpointSliceList") + "EndpointSliceList".len();
     for size in [1, 5, start, body.len()] {
-        let expected = Error::TooLarge { what: "a list", offset: start as u64, limit: 100, key: "listBytes" };
+        let expected =
+            Error::TooLarge { what: "a list", offset: start as u64, limit: 100, key: "listBytes" };
         assert_eq!(pushed(&mut client.open(""), &body, size), Err(expected), "{size}");
     }
 }
@@ -71,18 +73,29 @@ fn a_list_that_does_not_say_its_kind_is_what_was_asked_for() {
         facts.annotate("web", POOL);
         let (kind, api_version) = ("EndpointSliceList", Kind::Slice.api_version());
         let (says, silent) = match encoding {
-            Encoding::Json => (format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","#).into_bytes(), vec![b"{".to_vec()]),
+            Encoding::Json => (
+                format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","#).into_bytes(),
+                vec![b"{".to_vec()],
+            ),
             Encoding::Protobuf => {
                 let head = |meta: &[u8]| [b"k8s\0", &*record(1, meta)].concat();
                 let says = head(&[record(1, api_version), record(2, kind)].concat());
-                (says, vec![head(&[record(1, ""), record(2, "")].concat()), head(b""), b"k8s\0".to_vec()])
+                (
+                    says,
+                    vec![
+                        head(&[record(1, ""), record(2, "")].concat()),
+                        head(b""),
+                        b"k8s\0".to_vec(),
+                    ],
+                )
             }
         };
         let body = client.list_body(90, "", &[object("web-1", 70, "me other")]);
         let filtered = pushed(&mut client.open(""), &body, body.len()).unwrap();
         assert!(filtered != body);
         for silent in silent {
-            let [body, filtered] = [&body, &filtered].map(|list| [&*silent, list.strip_prefix(&*says).unwrap()].concat());
+            let [body, filtered] = [&body, &filtered]
+                .map(|list| [&*silent, list.strip_prefix(&*says).unwrap()].concat());
             assert_eq!(pushed(&mut client.open(""), &body, body.len()).as_ref(), Ok(&filtered));
         }
     }
@@ -93,8 +106,12 @@ fn a_status_in_place_of_an_object_passes() {
     for encoding in ENCODINGS {
         let (_facts, client) = scene(encoding);
         let body = match encoding {
-            Encoding::Json => br#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success"}"#.to_vec(),
-            Encoding::Protobuf => envelope("v1", "Status", &[record(1, ""), record(2, "Success")].concat()),
+            Encoding::Json => {
+                br#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success"}"#.to_vec()
+            }
+            Encoding::Protobuf => {
+                envelope("v1", "Status", &[record(1, ""), record(2, "Success")].concat())
+            }
         };
         assert_eq!(pushed(&mut client.open_one("web-1"), &body, 7), Ok(body));
     }
@@ -105,7 +122,8 @@ fn a_node_is_known_when_it_was_read_by_its_name() {
     for encoding in ENCODINGS {
         let (_facts, client) = scene(encoding);
         let cluster = Cluster::new(Config::openyurt()).unwrap();
-        let missing = || cluster.missing("me").iter().map(|missing| missing.kind).collect::<Vec<_>>();
+        let missing =
+            || cluster.missing("me").iter().map(|missing| missing.kind).collect::<Vec<_>>();
         assert_eq!(missing(), [FactKind::Service, FactKind::Node, FactKind::NodePool]);
         let body = match encoding {
             Encoding::Json => br#"{"kind":"Node","apiVersion":"v1","metadata":{"name":"me","resourceVersion":"5"}}"#.to_vec(),

@@ -34,7 +34,10 @@ fn a_deleted_service_keeps_its_keys_until_it_comes_back() {
             let mut watch = client.of(kind).follow(90, &[object("web", 70, "me other")]);
             facts.delete_service("web");
             assert_eq!(watch.refresh(), NOTHING);
-            assert_eq!(watch.modified(&object("web", 95, "me friend other")), ["MODIFIED web@95 me friend"]);
+            assert_eq!(
+                watch.modified(&object("web", 95, "me friend other")),
+                ["MODIFIED web@95 me friend"]
+            );
             facts.annotate("web", POOL);
             assert_eq!(watch.refresh(), NOTHING, "as it was");
             facts.delete_service("web");
@@ -61,7 +64,10 @@ fn a_node_joins_and_leaves_the_pool() {
             let (mut facts, client) = scene(encoding);
             facts.annotate("web", POOL);
             facts.annotate("db", NODE);
-            let mut watch = client.of(kind).follow(90, &[object("web", 70, "me friend other"), object("db", 71, "me friend other")]);
+            let mut watch = client.of(kind).follow(
+                90,
+                &[object("web", 70, "me friend other"), object("db", 71, "me friend other")],
+            );
             facts.pool("hz", "me friend other");
             assert_eq!(watch.refresh(), ["MODIFIED web@90 me friend other", "BOOKMARK @90"]);
             watch.bookmark(91);
@@ -95,7 +101,11 @@ fn a_pool_goes_and_comes_back() {
             facts.annotate("web", POOL);
             let mut watch = client.of(kind).follow(90, &[object("web", 70, "me friend other")]);
             facts.delete_pool("hz");
-            assert_eq!(watch.refresh(), ["MODIFIED web@90 me friend other", "BOOKMARK @90"], "a pool that nobody knows");
+            assert_eq!(
+                watch.refresh(),
+                ["MODIFIED web@90 me friend other", "BOOKMARK @90"],
+                "a pool that nobody knows"
+            );
             watch.bookmark(91);
             facts.pool("hz", "me friend");
             assert_eq!(watch.refresh(), ["MODIFIED web@91 me friend", "BOOKMARK @91"]);
@@ -109,7 +119,9 @@ fn the_node_itself_gets_another_pool_or_none() {
         for kind in KINDS {
             let (mut facts, client) = scene(encoding);
             facts.annotate("web", POOL);
-            let mut watch = client.of(kind).follow(90, &[object("web", 70, "me friend other"), object("db", 71, "me other")]);
+            let mut watch = client
+                .of(kind)
+                .follow(90, &[object("web", 70, "me friend other"), object("db", 71, "me other")]);
             facts.label("me", "sh");
             assert_eq!(watch.refresh(), ["MODIFIED web@90 other", "BOOKMARK @90"]);
             watch.bookmark(91);
@@ -177,12 +189,21 @@ fn after_more_changes_than_are_remembered_everything_is_looked_at() {
     for encoding in ENCODINGS {
         let (mut facts, client) = scene(encoding);
         facts.annotate("db", POOL);
-        let mut watch =
-            client.follow(90, &[object("web-1", 70, "me other"), object("db-1", 71, "me friend other"), object("s1-1", 72, "me other")]);
+        let mut watch = client.follow(
+            90,
+            &[
+                object("web-1", 70, "me other"),
+                object("db-1", 71, "me friend other"),
+                object("s1-1", 72, "me other"),
+            ],
+        );
         facts.annotate("web", POOL);
         facts.pool("hz", "me");
         facts.annotate_all((0..5000).map(|number| format!("s{number}")), NODE);
-        assert_eq!(watch.refresh(), ["MODIFIED web-1@90 me", "MODIFIED db-1@90 me", "MODIFIED s1-1@90 me", "BOOKMARK @90"]);
+        assert_eq!(
+            watch.refresh(),
+            ["MODIFIED web-1@90 me", "MODIFIED db-1@90 me", "MODIFIED s1-1@90 me", "BOOKMARK @90"]
+        );
         assert_eq!(watch.refresh(), NOTHING);
     }
 }
@@ -191,7 +212,8 @@ fn after_more_changes_than_are_remembered_everything_is_looked_at() {
 fn one_refresh_says_what_many_changes_came_to() {
     for encoding in ENCODINGS {
         let (mut facts, client) = scene(encoding);
-        let mut watch = client.follow(90, &[object("web-1", 70, "me friend other"), object("db-1", 71, "me other")]);
+        let mut watch = client
+            .follow(90, &[object("web-1", 70, "me friend other"), object("db-1", 71, "me other")]);
         facts.annotate("web", NODE);
         facts.annotate("db", POOL);
         facts.pool("hz", "me other");

@@ -29,7 +29,15 @@ pub struct Client {
 
 impl Client {
     pub fn new(view: NodeView, encoding: Encoding) -> Client {
-        Client { view, encoding, kind: Kind::Slice, namespace: None, selects: "", accept: "", agent: "" }
+        Client {
+            view,
+            encoding,
+            kind: Kind::Slice,
+            namespace: None,
+            selects: "",
+            accept: "",
+            agent: "",
+        }
     }
 
     pub fn of(self, kind: Kind) -> Client {
@@ -42,10 +50,14 @@ impl Client {
             Kind::Beta => ("/apis/discovery.k8s.io/v1beta1", "endpointslices"),
             Kind::Endpoints => ("/api/v1", "endpoints"),
         };
-        let namespace = self.namespace.map(|name| format!("/namespaces/{name}")).unwrap_or_default();
+        let namespace =
+            self.namespace.map(|name| format!("/namespaces/{name}")).unwrap_or_default();
         let request = Request::get(format!("{root}{namespace}/{plural}?{query}&{}", self.selects));
         let headers = [("Accept", self.accept), ("User-Agent", self.agent)];
-        headers.into_iter().filter(|(_, value)| !value.is_empty()).fold(request, |request, (name, value)| request.header(name, value))
+        headers
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .fold(request, |request, (name, value)| request.header(name, value))
     }
 
     pub fn head(&self) -> Head {
@@ -100,7 +112,13 @@ impl Client {
     }
 
     /// Lists the page that `token` asks for, behind which comes that of `next`.
-    pub fn page(&self, token: &str, version: impl Display, next: &str, items: &[Object]) -> Vec<String> {
+    pub fn page(
+        &self,
+        token: &str,
+        version: impl Display,
+        next: &str,
+        items: &[Object],
+    ) -> Vec<String> {
         let mut list = self.open(&format!("limit=500&continue={token}"));
         let body = self.list_body(&version, next, items);
         let mut out = list.pass(&body);
@@ -142,15 +160,19 @@ impl Client {
 
     pub fn list_body(&self, version: impl Display, next: &str, items: &[Object]) -> Vec<u8> {
         let (name, api_version) = (format!("{}List", self.kind.name()), self.kind.api_version());
-        let items: Vec<Vec<u8>> = items.iter().map(|item| item.item(self.kind, self.encoding)).collect();
+        let items: Vec<Vec<u8>> =
+            items.iter().map(|item| item.item(self.kind, self.encoding)).collect();
         match self.encoding {
             Encoding::Json => {
                 let metadata = json!({ "resourceVersion": version.to_string(), "continue": next });
-                let head = format!(r#"{{"kind":"{name}","apiVersion":"{api_version}","metadata":{metadata},"items":["#);
+                let head = format!(
+                    r#"{{"kind":"{name}","apiVersion":"{api_version}","metadata":{metadata},"items":["#
+                );
                 [head.as_bytes(), &items.join(&b","[..]), b"]}\n"].concat()
             }
             Encoding::Protobuf => {
-                let metadata = [record(1, ""), record(2, version.to_string()), record(3, next)].concat();
+                let metadata =
+                    [record(1, ""), record(2, version.to_string()), record(3, next)].concat();
                 let items = items.iter().flat_map(|item| record(2, item));
                 let list: Vec<u8> = record(1, metadata).into_iter().chain(items).collect();
                 envelope(api_version, &name, &list)
@@ -164,7 +186,9 @@ impl Client {
 
     fn event_of(&self, what: &str, kind: &str, object: &[u8]) -> Vec<u8> {
         match self.encoding {
-            Encoding::Json => [br#"{"type":""#, what.as_bytes(), br#"","object":"#, object, b"}\n"].concat(),
+            Encoding::Json => {
+                [br#"{"type":""#, what.as_bytes(), br#"","object":"#, object, b"}\n"].concat()
+            }
             Encoding::Protobuf => event(what, &envelope(self.kind.api_version(), kind, object)),
         }
     }
@@ -173,12 +197,19 @@ impl Client {
         let (kind, version) = (self.kind, version.to_string());
         let object = match self.encoding {
             Encoding::Json => {
-                let annotations = if ends_initial_events { json!({ "k8s.io/initial-events-end": "true" }) } else { json!({}) };
+                let annotations = if ends_initial_events {
+                    json!({ "k8s.io/initial-events-end": "true" })
+                } else {
+                    json!({})
+                };
                 let metadata = json!({ "resourceVersion": version, "annotations": annotations });
                 json!({ "kind": kind.name(), "apiVersion": kind.api_version(), "metadata": metadata }).to_string().into_bytes()
             }
             Encoding::Protobuf => {
-                let annotation = record(12, [record(1, "k8s.io/initial-events-end"), record(2, "true")].concat());
+                let annotation = record(
+                    12,
+                    [record(1, "k8s.io/initial-events-end"), record(2, "true")].concat(),
+                );
                 let annotation = if ends_initial_events { annotation } else { Vec::new() };
                 record(1, [record(6, version), annotation].concat())
             }

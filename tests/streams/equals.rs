@@ -1,4 +1,5 @@
-//! Several clients with one past: nobody can tell which of them comes back, so whatever they may not all have is said again.
+//! Several clients with one past: nobody can tell which of them comes back, so whatever they may
+//! not all have is said again.
 
 use std::slice::from_ref;
 
@@ -24,7 +25,10 @@ fn two_equal_clients_go_on_and_nothing_is_said_again() {
         }
         facts.annotate("web", POOL);
         for mut watch in [client.watch(89), client.watch(89)] {
-            assert_eq!(watch.refresh(), ["MODIFIED web-1@89 me", "MODIFIED web-2@89 me", "BOOKMARK @89"]);
+            assert_eq!(
+                watch.refresh(),
+                ["MODIFIED web-1@89 me", "MODIFIED web-2@89 me", "BOOKMARK @89"]
+            );
         }
     }
 }
@@ -51,9 +55,16 @@ fn a_client_whose_past_is_still_in_use_is_told_everything_again() {
         let mut second = client.watch(90);
         assert_eq!(second.refresh(), ["MODIFIED web-1@90 me", "MODIFIED web-2@90", "BOOKMARK @90"]);
         assert_eq!(first.refresh(), NOTHING);
-        assert_eq!(first.modified(&object("web-1", 95, "me other")), ["MODIFIED web-1@95 me other"]);
+        assert_eq!(
+            first.modified(&object("web-1", 95, "me other")),
+            ["MODIFIED web-1@95 me other"]
+        );
         let told = second.modified(&object("web-1", 95, "me other"));
-        assert_eq!(told, ["MODIFIED web-1@95 me other", "MODIFIED web-2@95", "BOOKMARK @95"], "it may have had that version");
+        assert_eq!(
+            told,
+            ["MODIFIED web-1@95 me other", "MODIFIED web-2@95", "BOOKMARK @95"],
+            "it may have had that version"
+        );
     }
 }
 
@@ -62,7 +73,8 @@ fn what_one_of_two_clients_has_under_this_version_is_said_once_more() {
     for encoding in ENCODINGS {
         let (mut facts, client) = scene(encoding);
         client.list(90, &[object("web-1", 90, "me other")]);
-        // The other one has the same form under an older version. Its list is older than one that such a client has had.
+        // The other one has the same form under an older version. Its list is older than one that
+        // such a client has had.
         let mut other = client.follow(80, &[object("web-1", 70, "me other")]);
         assert_eq!(other.refresh(), ["MODIFIED web-1@80 me other", "BOOKMARK @80"]);
         assert_eq!(other.modified(&object("web-1", 90, "me other")), NOTHING);

@@ -1,5 +1,5 @@
-//! A small cluster whose facts change: Services `shop/web` and `shop/db`, nodes `me` and `friend` in pool `hz`, `other` in
-//! pool `sh`.
+//! A small cluster whose facts change: Services `shop/web` and `shop/db`, nodes `me` and `friend`
+//! in pool `hz`, `other` in pool `sh`.
 
 use std::collections::BTreeMap;
 
@@ -30,12 +30,18 @@ pub fn scene(encoding: Encoding) -> (Facts, Client) {
 }
 
 pub fn scene_with(encoding: Encoding, config: Config) -> (Facts, Client) {
-    let strings = |pairs: &[(&str, &str)]| pairs.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
+    let strings = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect()
+    };
     let mut facts = Facts {
         cluster: Cluster::new(config).unwrap(),
         services: strings(&[("web", ""), ("db", "")]),
         nodes: strings(&[("me", "hz"), ("friend", "hz"), ("other", "sh")]),
-        pools: [("hz".to_owned(), Some("me friend".to_owned())), ("sh".to_owned(), Some("other".to_owned()))].into(),
+        pools: [
+            ("hz".to_owned(), Some("me friend".to_owned())),
+            ("sh".to_owned(), Some("other".to_owned())),
+        ]
+        .into(),
         version: 1000,
         encoding,
     };
@@ -93,10 +99,17 @@ impl Facts {
 
     fn tell_services(&mut self) {
         let services = self.services.iter().map(|(name, keys)| {
-            let annotations = if keys.is_empty() { json!({}) } else { json!({ "openyurt.io/topologyKeys": keys }) };
+            let annotations = if keys.is_empty() {
+                json!({})
+            } else {
+                json!({ "openyurt.io/topologyKeys": keys })
+            };
             json!({ "namespace": "shop", "name": name, "annotations": annotations })
         });
-        self.tell("/api/v1/services", services.map(|metadata| json!({ "metadata": metadata })).collect());
+        self.tell(
+            "/api/v1/services",
+            services.map(|metadata| json!({ "metadata": metadata })).collect(),
+        );
     }
 
     fn tell_nodes(&mut self) {
@@ -104,7 +117,10 @@ impl Facts {
             "" => json!({}),
             pool => json!({ "apps.openyurt.io/nodepool": pool, "zone": pool }),
         };
-        let nodes = self.nodes.iter().map(|(name, pool)| json!({ "metadata": { "name": name, "labels": labels(pool) } }));
+        let nodes = self
+            .nodes
+            .iter()
+            .map(|(name, pool)| json!({ "metadata": { "name": name, "labels": labels(pool) } }));
         self.tell("/api/v1/nodes", nodes.collect());
     }
 
@@ -129,9 +145,12 @@ impl Facts {
     fn tell(&mut self, path: &str, mut items: Vec<Value>) {
         self.version += 1;
         let version = self.version.to_string();
-        items.iter_mut().for_each(|item| item["metadata"]["resourceVersion"] = version.clone().into());
+        items
+            .iter_mut()
+            .for_each(|item| item["metadata"]["resourceVersion"] = version.clone().into());
         let list = json!({ "metadata": { "resourceVersion": version }, "items": items });
-        let mut feed = self.cluster.feed(&Request::get(path), &Head::ok("application/json")).unwrap();
+        let mut feed =
+            self.cluster.feed(&Request::get(path), &Head::ok("application/json")).unwrap();
         feed.push(list.to_string().as_bytes()).unwrap();
         feed.finish().unwrap();
     }

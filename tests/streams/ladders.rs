@@ -1,4 +1,5 @@
-//! Several keys in order: the first rung with something usable counts, for all slices of a Service together.
+//! Several keys in order: the first rung with something usable counts, for all slices of a Service
+//! together.
 
 use poolscope::{Config, Error, Retention};
 
@@ -26,7 +27,8 @@ fn asking(encoding: Encoding, keys: &str) -> (Facts, Client) {
 
 /// What node `me` is given of the slices `web-1`, `web-2`, ... with these endpoints.
 fn given(client: &Client, slices: &[&str]) -> Vec<String> {
-    let slices = slices.iter().zip(1..).map(|(on, number)| object(&format!("web-{number}"), 70, on));
+    let slices =
+        slices.iter().zip(1..).map(|(on, number)| object(&format!("web-{number}"), 70, on));
     client.list(90, &slices.collect::<Vec<_>>())
 }
 
@@ -40,7 +42,8 @@ fn more_than_may_be_held_of_one_list_is_refused() {
             config.limits.list_bytes = limit;
             let (mut facts, client) = scene_with(encoding, config);
             facts.annotate("web", LADDER);
-            let items: Vec<Object> = (0..9).map(|number| object(&format!("web-{number}"), 70, "me other")).collect();
+            let items: Vec<Object> =
+                (0..9).map(|number| object(&format!("web-{number}"), 70, "me other")).collect();
             let mut body = client.list_body(90, "", &items);
             let mut list = client.open("");
             let mut pushed = list.stream.push(&body, &mut bytes::BytesMut::new());
@@ -49,8 +52,15 @@ fn more_than_may_be_held_of_one_list_is_refused() {
             pushed = client.watch_list().stream.push(&body, &mut bytes::BytesMut::new());
             match (pushed, fits) {
                 (Ok(()), true) => {}
-                (Err(Error::TooLarge { what: "a list", limit: 1000, key: "listBytes", offset }), false) => {
-                    assert!(offset > 600 && offset < body.len() as u64, "{offset} of {}", body.len());
+                (
+                    Err(Error::TooLarge { what: "a list", limit: 1000, key: "listBytes", offset }),
+                    false,
+                ) => {
+                    assert!(
+                        offset > 600 && offset < body.len() as u64,
+                        "{offset} of {}",
+                        body.len()
+                    );
                 }
                 (other, _) => panic!("{other:?}"),
             }
@@ -66,7 +76,10 @@ fn the_first_rung_with_something_usable_counts_for_all_slices() {
         let (_facts, client) = asking(encoding, LADDER);
         assert_eq!(given(&client, &["friend other", "me other"]), ["web-1@70", "web-2@70 me"]);
         assert_eq!(given(&client, &["friend other", "other"]), ["web-1@70 friend", "web-2@70"]);
-        assert_eq!(given(&client, &["other", "", "other"]), ["web-1@70 other", "web-2@70", "web-3@70 other"]);
+        assert_eq!(
+            given(&client, &["other", "", "other"]),
+            ["web-1@70 other", "web-2@70", "web-3@70 other"]
+        );
     }
 }
 
@@ -75,7 +88,10 @@ fn what_is_not_ready_does_not_count() {
     for encoding in ENCODINGS {
         let (_facts, client) = asking(encoding, LADDER);
         assert_eq!(given(&client, &["me! other", "friend"]), ["web-1@70 me", "web-2@70 friend"]);
-        assert_eq!(given(&client, &["me! other", "friend!"]), ["web-1@70 me other", "web-2@70 friend"]);
+        assert_eq!(
+            given(&client, &["me! other", "friend!"]),
+            ["web-1@70 me other", "web-2@70 friend"]
+        );
     }
 }
 
@@ -83,9 +99,17 @@ fn what_is_not_ready_does_not_count() {
 fn what_serves_while_it_terminates_counts_where_nothing_is_ready() {
     for encoding in ENCODINGS {
         let (_facts, client) = asking(encoding, LADDER);
-        assert_eq!(given(&client, &["me~", "other"]), ["web-1@70 me", "web-2@70 other"], "something is ready");
+        assert_eq!(
+            given(&client, &["me~", "other"]),
+            ["web-1@70 me", "web-2@70 other"],
+            "something is ready"
+        );
         assert_eq!(given(&client, &["me~", "other!"]), ["web-1@70 me", "web-2@70"]);
-        assert_eq!(given(&client, &["friend~", "other~ me!"]), ["web-1@70 friend", "web-2@70 me"], "the pool has the node in it");
+        assert_eq!(
+            given(&client, &["friend~", "other~ me!"]),
+            ["web-1@70 friend", "web-2@70 me"],
+            "the pool has the node in it"
+        );
     }
 }
 
@@ -124,8 +148,15 @@ fn families_are_decided_apart() {
         let (_facts, client) = asking(encoding, LADDER);
         let six = |on, version| Object { family: "IPv6", ..object("web-6", version, on) };
         let mut watch = client.follow(90, &[object("web-4", 70, "me other"), six("other", 71)]);
-        assert_eq!(client.list(90, &[object("web-4", 70, "me other"), six("other", 71)]), ["web-4@70 me", "web-6@71 other"]);
-        assert_eq!(watch.modified(&six("me other", 95)), ["MODIFIED web-6@95 me"], "and no other slice");
+        assert_eq!(
+            client.list(90, &[object("web-4", 70, "me other"), six("other", 71)]),
+            ["web-4@70 me", "web-6@71 other"]
+        );
+        assert_eq!(
+            watch.modified(&six("me other", 95)),
+            ["MODIFIED web-6@95 me"],
+            "and no other slice"
+        );
     }
 }
 
@@ -139,7 +170,11 @@ fn names_are_decided_apart_from_addresses() {
                 Object { family: "FQDN", ..object("web-2", 71, "friend other") },
                 Object { family: "FQDN", ..object("web-3", 72, "other") },
             ];
-            assert_eq!(client.list(90, &slices), ["web-1@70 me", "web-2@71 friend", "web-3@72"], "{family}");
+            assert_eq!(
+                client.list(90, &slices),
+                ["web-1@70 me", "web-2@71 friend", "web-3@72"],
+                "{family}"
+            );
         }
     }
 }
@@ -159,7 +194,10 @@ fn a_pool_that_nobody_knows_passes_whole() {
     for encoding in ENCODINGS {
         let (mut facts, client) = asking(encoding, LADDER);
         facts.delete_pool("hz");
-        assert_eq!(given(&client, &["friend other", "other"]), ["web-1@70 friend other", "web-2@70 other"]);
+        assert_eq!(
+            given(&client, &["friend other", "other"]),
+            ["web-1@70 friend other", "web-2@70 other"]
+        );
         assert_eq!(facts.count("passedUnknownPool"), 2, "and is counted");
         assert_eq!(given(&client, &["me friend other"]), ["web-1@70 me"], "but for a nearer rung");
     }
@@ -182,7 +220,10 @@ fn an_endpoints_object_is_decided_by_its_ready_addresses() {
         let client = client.of(Kind::Endpoints);
         assert_eq!(client.list(90, &[object("web", 70, "me other")]), ["web@70 me"]);
         let mut watch = client.watch(90);
-        assert_eq!(watch.modified(&object("web", 95, "me! friend other")), ["MODIFIED web@95 friend me"]);
+        assert_eq!(
+            watch.modified(&object("web", 95, "me! friend other")),
+            ["MODIFIED web@95 friend me"]
+        );
         assert_eq!(watch.modified(&object("web", 96, "me! other")), ["MODIFIED web@96 other me"]);
     }
 }
@@ -193,8 +234,16 @@ fn an_endpoints_object_is_decided_by_its_ready_addresses() {
 fn in_lists_slices_of_ladders_come_last() {
     for encoding in ENCODINGS {
         let (_facts, client) = asking(encoding, LADDER);
-        let slices = [object("web-1", 70, "other"), object("db-1", 71, "other"), object("web-2", 72, "me"), object("db-2", 73, "me")];
-        assert_eq!(client.list(90, &slices), ["db-1@71 other", "db-2@73 me", "web-1@70", "web-2@72 me"]);
+        let slices = [
+            object("web-1", 70, "other"),
+            object("db-1", 71, "other"),
+            object("web-2", 72, "me"),
+            object("db-2", 73, "me"),
+        ];
+        assert_eq!(
+            client.list(90, &slices),
+            ["db-1@71 other", "db-2@73 me", "web-1@70", "web-2@72 me"]
+        );
         assert_eq!(client.watch(90).refresh(), NOTHING);
     }
 }
@@ -206,7 +255,13 @@ fn whatever_is_held_back_a_list_is_well_formed() {
         for count in 0..=4 {
             for pattern in 0..1 << count {
                 let is_held = |at: &usize| pattern >> at & 1 == 1;
-                let item = |at: usize| object(&format!("{}-{at}", if is_held(&at) { "web" } else { "db" }), 70, "other");
+                let item = |at: usize| {
+                    object(
+                        &format!("{}-{at}", if is_held(&at) { "web" } else { "db" }),
+                        70,
+                        "other",
+                    )
+                };
                 let items: Vec<Object> = (0..count).map(item).collect();
                 let line = |at: usize| format!("{}@70 other", items[at].name);
                 let (held, passed): (Vec<usize>, Vec<usize>) = (0..count).partition(is_held);
@@ -222,9 +277,16 @@ fn whatever_is_held_back_a_list_is_well_formed() {
 
 /// The same of a list with blanks wherever there may be some, byte for byte.
 fn given_of_blanks(client: &Client, items: &[Object]) -> Vec<String> {
-    let items: Vec<String> =
-        items.iter().map(|item| String::from_utf8(item.item(Kind::Slice, Encoding::Json)).unwrap().replace(':', " :\t")).collect();
-    let body = format!("{{ \"items\" : [\n {} \n] ,\"metadata\":{{\"resourceVersion\":\"90\"}} }}\n", items.join(" \n,\t "));
+    let items: Vec<String> = items
+        .iter()
+        .map(|item| {
+            String::from_utf8(item.item(Kind::Slice, Encoding::Json)).unwrap().replace(':', " :\t")
+        })
+        .collect();
+    let body = format!(
+        "{{ \"items\" : [\n {} \n] ,\"metadata\":{{\"resourceVersion\":\"90\"}} }}\n",
+        items.join(" \n,\t ")
+    );
     let mut list = client.open("");
     let mut out: Vec<u8> = body.as_bytes().chunks(1).flat_map(|byte| list.pass(byte)).collect();
     out.extend(list.finish());
@@ -235,7 +297,15 @@ fn given_of_blanks(client: &Client, items: &[Object]) -> Vec<String> {
 fn a_list_without_ladders_stays_as_it_is() {
     for encoding in ENCODINGS {
         let (_facts, client) = asking(encoding, POOL);
-        let body = client.list_body(90, "", &[object("web-1", 70, "me"), object("db-1", 71, "other"), object("web-2", 72, "friend")]);
+        let body = client.list_body(
+            90,
+            "",
+            &[
+                object("web-1", 70, "me"),
+                object("db-1", 71, "other"),
+                object("web-2", 72, "friend"),
+            ],
+        );
         let mut list = client.open("");
         let mut out = list.pass(&body);
         out.extend(list.finish());
@@ -250,7 +320,8 @@ fn a_list_of_which_nothing_is_held_back_keeps_its_blanks() {
         let body = format!("{{ \"items\" : {items} , \"kind\":\"EndpointSliceList\"}}\n");
         for size in [1, body.len()] {
             let mut list = client.open("");
-            let out: Vec<u8> = body.as_bytes().chunks(size).flat_map(|piece| list.pass(piece)).collect();
+            let out: Vec<u8> =
+                body.as_bytes().chunks(size).flat_map(|piece| list.pass(piece)).collect();
             assert_eq!(String::from_utf8(out).unwrap(), body);
         }
     }
@@ -262,7 +333,11 @@ fn a_single_object_is_decided_by_itself() {
         let (_facts, client) = asking(encoding, LADDER);
         client.follow(90, &[object("web-1", 70, "other"), object("web-2", 71, "me")]);
         assert_eq!(client.get(&object("web-1", 70, "me other")), "web-1@70 me");
-        assert_eq!(client.get(&object("web-1", 70, "other")), "web-1@70 other", "siblings are not looked for");
+        assert_eq!(
+            client.get(&object("web-1", 70, "other")),
+            "web-1@70 other",
+            "siblings are not looked for"
+        );
     }
 }
 
@@ -288,7 +363,10 @@ fn in_a_watch_list_they_come_right_before_the_bookmark() {
         assert_eq!(watch.bookmark(80), ["BOOKMARK @80"], "another one");
         assert_eq!(watch.refresh(), NOTHING);
         let told = watch.end_of_initial_events(90);
-        assert_eq!(told, ["ADDED web-1@70", "ADDED web-2@72 me", "BOOKMARK @90 ends the initial events"]);
+        assert_eq!(
+            told,
+            ["ADDED web-1@70", "ADDED web-2@72 me", "BOOKMARK @90 ends the initial events"]
+        );
         assert_eq!(watch.modified(&object("web-1", 95, "other")), NOTHING);
         facts.annotate("web", "");
         assert_eq!(watch.refresh(), ["MODIFIED web-1@95 other", "BOOKMARK @95"]);
@@ -320,7 +398,10 @@ fn what_changes_or_goes_while_it_is_held_back_is_given_as_it_is_then() {
         watch.added(&object("web-3", 72, "me"));
         watch.deleted(&object("web-3", 86, "me"));
         let told = watch.end_of_initial_events(90);
-        assert_eq!(told, ["ADDED web-2@71", "ADDED web-1@85 friend", "BOOKMARK @90 ends the initial events"]);
+        assert_eq!(
+            told,
+            ["ADDED web-2@71", "ADDED web-1@85 friend", "BOOKMARK @90 ends the initial events"]
+        );
     }
 }
 
@@ -331,7 +412,11 @@ fn initial_events_whose_end_nothing_announces_correct_each_other() {
         let mut watch = client.watch_from_nothing();
         assert_eq!(watch.added(&object("web-1", 70, "other")), ["ADDED web-1@70 other"]);
         assert_eq!(watch.added(&object("db-1", 71, "other")), ["ADDED db-1@71 other"]);
-        assert_eq!(watch.added(&object("web-2", 72, "me")), ["ADDED web-2@72 me", "ADDED web-1@70"], "under its own version");
+        assert_eq!(
+            watch.added(&object("web-2", 72, "me")),
+            ["ADDED web-2@72 me", "ADDED web-1@70"],
+            "under its own version"
+        );
         facts.annotate("web", "");
         assert_eq!(watch.refresh(), NOTHING, "a change of facts has to wait");
         assert_eq!(watch.bookmark(90), ["BOOKMARK @90", "MODIFIED web-1@90 other", "BOOKMARK @90"]);
@@ -343,10 +428,14 @@ fn keys_that_go_and_come_back_between_two_refreshes_leave_nothing_as_it_was_with
     for encoding in ENCODINGS {
         let keys = "kubernetes.io/hostname,*";
         let (mut facts, client) = asking(encoding, keys);
-        let mut watch = client.follow(90, &[object("web-1", 70, "me other"), object("web-2", 71, "other")]);
+        let mut watch =
+            client.follow(90, &[object("web-1", 70, "me other"), object("web-2", 71, "other")]);
         assert_eq!(watch.modified(&object("web-2", 91, "me other")), ["MODIFIED web-2@91 me"]);
         facts.annotate("web", "");
-        assert_eq!(watch.modified(&object("web-1", 92, "me friend other")), ["MODIFIED web-1@92 me friend other"]);
+        assert_eq!(
+            watch.modified(&object("web-1", 92, "me friend other")),
+            ["MODIFIED web-1@92 me friend other"]
+        );
         facts.annotate("web", keys);
         assert!(watch.stream.is_behind());
         assert_eq!(watch.refresh(), ["MODIFIED web-1@92 me", "BOOKMARK @92"]);
@@ -359,7 +448,10 @@ fn what_initial_events_say_twice_under_one_version_is_said_again_when_they_are_o
         let (_facts, client) = asking(encoding, LADDER);
         let mut watch = client.watch_from_nothing();
         watch.added(&object("web-1", 70, "other"));
-        assert_eq!(watch.added(&object("web-2", 72, "me")), ["ADDED web-2@72 me", "ADDED web-1@70"]);
+        assert_eq!(
+            watch.added(&object("web-2", 72, "me")),
+            ["ADDED web-2@72 me", "ADDED web-1@70"]
+        );
         let again = ["BOOKMARK @90", "MODIFIED web-1@90", "BOOKMARK @90"];
         assert_eq!(watch.bookmark(90), again, "informers may have taken the second for the first");
         assert_eq!(watch.bookmark(95), ["BOOKMARK @95"]);
@@ -370,9 +462,13 @@ fn what_initial_events_say_twice_under_one_version_is_said_again_when_they_are_o
 fn a_watch_list_without_bookmarks_holds_nothing_back() {
     for encoding in ENCODINGS {
         let (_facts, client) = asking(encoding, "openyurt.io/nodepool,*");
-        let mut watch = client.open("watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
+        let mut watch =
+            client.open("watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
         assert_eq!(watch.added(&object("web-1", 40, "me other")), ["ADDED web-1@40 me"]);
-        assert_eq!(watch.modified(&object("web-1", 70, "me friend other")), ["MODIFIED web-1@70 me friend"]);
+        assert_eq!(
+            watch.modified(&object("web-1", 70, "me friend other")),
+            ["MODIFIED web-1@70 me friend"]
+        );
     }
 }
 
@@ -386,13 +482,24 @@ fn siblings_follow_in_the_same_push() {
             config.retention = retention;
             let (mut facts, client) = scene_with(encoding, config);
             facts.annotate("web", LADDER);
-            let mut watch = client.follow(90, &[object("web-1", 70, "me"), object("web-2", 71, "other"), object("db-1", 72, "other")]);
+            let mut watch = client.follow(
+                90,
+                &[
+                    object("web-1", 70, "me"),
+                    object("web-2", 71, "other"),
+                    object("db-1", 72, "other"),
+                ],
+            );
             let away = watch.modified(&object("web-1", 95, "me!"));
             assert_eq!(away, ["MODIFIED web-1@95 me", "MODIFIED web-2@95 other", "BOOKMARK @95"]);
             let back = watch.modified(&object("web-1", 96, "me"));
             assert_eq!(back, ["MODIFIED web-1@96 me", "MODIFIED web-2@96", "BOOKMARK @96"]);
             let gone = watch.deleted(&object("web-1", 97, "me"));
-            assert_eq!(gone, ["DELETED web-1@97 me", "MODIFIED web-2@97 other", "BOOKMARK @97"], "{retention:?}");
+            assert_eq!(
+                gone,
+                ["DELETED web-1@97 me", "MODIFIED web-2@97 other", "BOOKMARK @97"],
+                "{retention:?}"
+            );
             let new = watch.added(&object("web-3", 98, "me other"));
             assert_eq!(new, ["ADDED web-3@98 me", "MODIFIED web-2@98", "BOOKMARK @98"]);
         }
@@ -403,9 +510,15 @@ fn siblings_follow_in_the_same_push() {
 fn siblings_follow_before_the_next_event() {
     for encoding in ENCODINGS {
         let (_facts, client) = asking(encoding, LADDER);
-        let mut watch = client.follow(90, &[object("web-1", 70, "me"), object("web-2", 71, "other")]);
-        let both = [client.event("MODIFIED", &object("web-1", 95, "me!")), client.bookmark(96, false)].concat();
-        assert_eq!(watch.push(&both), ["MODIFIED web-1@95 me", "MODIFIED web-2@95 other", "BOOKMARK @95", "BOOKMARK @96"]);
+        let mut watch =
+            client.follow(90, &[object("web-1", 70, "me"), object("web-2", 71, "other")]);
+        let both =
+            [client.event("MODIFIED", &object("web-1", 95, "me!")), client.bookmark(96, false)]
+                .concat();
+        assert_eq!(
+            watch.push(&both),
+            ["MODIFIED web-1@95 me", "MODIFIED web-2@95 other", "BOOKMARK @95", "BOOKMARK @96"]
+        );
     }
 }
 
@@ -417,14 +530,18 @@ fn siblings_wait_for_the_end_of_the_line() {
     let (event, newline) = event.split_at(event.len() - 1);
     assert_eq!(watch.pass(event), event);
     let out = watch.pass(newline);
-    assert_eq!(told::events(Kind::Slice, Encoding::Json, &out[1..]), ["MODIFIED web-2@95 other", "BOOKMARK @95"]);
+    assert_eq!(
+        told::events(Kind::Slice, Encoding::Json, &out[1..]),
+        ["MODIFIED web-2@95 other", "BOOKMARK @95"]
+    );
 }
 
 #[test]
 fn siblings_follow_an_event_that_is_left_out() {
     for encoding in ENCODINGS {
         let (_facts, client) = asking(encoding, LADDER);
-        let mut watch = client.follow(90, &[object("web-1", 70, "friend"), object("web-2", 71, "other me!")]);
+        let mut watch =
+            client.follow(90, &[object("web-1", 70, "friend"), object("web-2", 71, "other me!")]);
         // Seen through the pool it shows the same, but what it shows decides now.
         let told = watch.modified(&object("web-2", 95, "other me"));
         assert_eq!(told, ["MODIFIED web-2@95 me", "MODIFIED web-1@95", "BOOKMARK @95"]);
@@ -437,9 +554,13 @@ fn siblings_follow_an_event_that_is_left_out() {
 fn a_slice_that_changes_its_service_is_missed_there() {
     for encoding in ENCODINGS {
         let (_facts, client) = asking(encoding, LADDER);
-        let mut watch = client.follow(90, &[object("web-1", 70, "me"), object("web-2", 71, "other")]);
+        let mut watch =
+            client.follow(90, &[object("web-1", 70, "me"), object("web-2", 71, "other")]);
         let moved = Object { service: "db".to_owned(), ..object("web-1", 95, "me") };
-        assert_eq!(watch.modified(&moved), ["MODIFIED web-1@95 me", "MODIFIED web-2@95 other", "BOOKMARK @95"]);
+        assert_eq!(
+            watch.modified(&moved),
+            ["MODIFIED web-1@95 me", "MODIFIED web-2@95 other", "BOOKMARK @95"]
+        );
     }
 }
 
@@ -448,10 +569,17 @@ fn a_body_by_itself_is_consistent_too() {
     for encoding in ENCODINGS {
         let (_facts, client) = asking(encoding, LADDER);
         let request = client.request("watch=true&allowWatchBookmarks=true&resourceVersion=90");
-        let Ok(poolscope::Opened::Rewrite(stream)) = client.view.open_alone(&request, &client.head()) else { panic!() };
+        let Ok(poolscope::Opened::Rewrite(stream)) =
+            client.view.open_alone(&request, &client.head())
+        else {
+            panic!()
+        };
         let mut watch = super::client::Watch::new(stream, &client);
         assert_eq!(watch.added(&object("web-1", 95, "other")), ["ADDED web-1@95 other"]);
-        assert_eq!(watch.added(&object("web-2", 96, "me"))[..2], ["ADDED web-2@96 me", "MODIFIED web-1@96"]);
+        assert_eq!(
+            watch.added(&object("web-2", 96, "me"))[..2],
+            ["ADDED web-2@96 me", "MODIFIED web-1@96"]
+        );
     }
 }
 
@@ -460,7 +588,11 @@ fn a_body_by_itself_is_not_told_of_changes() {
     for encoding in ENCODINGS {
         let (mut facts, client) = asking(encoding, LADDER);
         let request = client.request("watch=true&allowWatchBookmarks=true&resourceVersion=90");
-        let Ok(poolscope::Opened::Rewrite(stream)) = client.view.open_alone(&request, &client.head()) else { panic!() };
+        let Ok(poolscope::Opened::Rewrite(stream)) =
+            client.view.open_alone(&request, &client.head())
+        else {
+            panic!()
+        };
         let mut watch = super::client::Watch::new(stream, &client);
         watch.added(&object("web-1", 95, "me other"));
         watch.added(&object("db-1", 96, "me other"));
@@ -479,7 +611,8 @@ fn a_body_by_itself_is_not_told_of_changes() {
 fn a_service_gains_changes_and_loses_its_ladder() {
     for encoding in ENCODINGS {
         let (mut facts, client) = asking(encoding, "");
-        let mut watch = client.follow(90, &[object("web-1", 70, "me other"), object("web-2", 71, "friend other")]);
+        let mut watch = client
+            .follow(90, &[object("web-1", 70, "me other"), object("web-2", 71, "friend other")]);
         facts.annotate("web", LADDER);
         assert_eq!(watch.refresh(), ["MODIFIED web-1@90 me", "MODIFIED web-2@90", "BOOKMARK @90"]);
         watch.bookmark(91);
@@ -487,7 +620,10 @@ fn a_service_gains_changes_and_loses_its_ladder() {
         assert_eq!(watch.refresh(), ["MODIFIED web-2@91 friend", "BOOKMARK @91"]);
         watch.bookmark(92);
         facts.annotate("web", "");
-        assert_eq!(watch.refresh(), ["MODIFIED web-1@92 me other", "MODIFIED web-2@92 friend other", "BOOKMARK @92"]);
+        assert_eq!(
+            watch.refresh(),
+            ["MODIFIED web-1@92 me other", "MODIFIED web-2@92 friend other", "BOOKMARK @92"]
+        );
     }
 }
 
@@ -495,7 +631,8 @@ fn a_service_gains_changes_and_loses_its_ladder() {
 fn a_member_decides_about_slices_that_do_not_name_it() {
     for encoding in ENCODINGS {
         let (mut facts, client) = asking(encoding, LADDER);
-        let mut watch = client.follow(90, &[object("web-1", 70, "friend"), object("web-2", 71, "other")]);
+        let mut watch =
+            client.follow(90, &[object("web-1", 70, "friend"), object("web-2", 71, "other")]);
         facts.pool("hz", "me");
         assert_eq!(watch.refresh(), ["MODIFIED web-2@90 other", "BOOKMARK @90"]);
         watch.bookmark(91);
@@ -520,7 +657,8 @@ fn originals_of_ladders_are_kept_whatever_the_room() {
         config.retention = Retention::None;
         let (mut facts, client) = scene_with(encoding, config);
         facts.annotate("web", LADDER);
-        let mut watch = client.follow(90, &[object("web-1", 70, "me"), object("web-2", 71, "friend other")]);
+        let mut watch =
+            client.follow(90, &[object("web-1", 70, "me"), object("web-2", 71, "friend other")]);
         let told = watch.modified(&object("web-1", 95, "me!"));
         assert_eq!(told, ["MODIFIED web-1@95 me", "MODIFIED web-2@95 friend", "BOOKMARK @95"]);
         facts.pool("hz", "me");
@@ -532,7 +670,8 @@ fn originals_of_ladders_are_kept_whatever_the_room() {
 fn a_client_goes_on_with_its_ladders() {
     for encoding in ENCODINGS {
         let (_facts, client) = asking(encoding, LADDER);
-        let mut watch = client.follow(90, &[object("web-1", 70, "me"), object("web-2", 71, "other")]);
+        let mut watch =
+            client.follow(90, &[object("web-1", 70, "me"), object("web-2", 71, "other")]);
         // The event is lost, and with it what became of the sibling.
         watch.modified(&object("web-1", 95, "me!"));
         drop(watch);

@@ -50,13 +50,18 @@ pub fn object(name: &str, version: impl Display, on: &str) -> Object {
         generation: 1,
         manager: "controller",
         labels: [("team".to_owned(), "a".to_owned())].into(),
-        annotations: [(LAST_CHANGE.to_owned(), "noon".to_owned()), ("note".to_owned(), "x".to_owned())].into(),
+        annotations: [
+            (LAST_CHANGE.to_owned(), "noon".to_owned()),
+            ("note".to_owned(), "x".to_owned()),
+        ]
+        .into(),
     }
 }
 
 impl Object {
     fn labels(&self, kind: Kind) -> BTreeMap<String, String> {
-        let service = (kind != Kind::Endpoints).then(|| ("kubernetes.io/service-name".to_owned(), self.service.clone()));
+        let service = (kind != Kind::Endpoints)
+            .then(|| ("kubernetes.io/service-name".to_owned(), self.service.clone()));
         self.labels.clone().into_iter().chain(service).collect()
     }
 
@@ -86,8 +91,11 @@ impl Object {
         let ports = json!([{ "port": self.port }]);
         if kind == Kind::Endpoints {
             let address = |(node, _): (&str, Condition)| json!({ "ip": format!("10.0.0.{node}"), "nodeName": node });
-            let of = |ready: bool| -> Vec<Value> { self.endpoints().filter(|(_, at)| at.ready == ready).map(address).collect() };
-            let subsets = json!([{ "addresses": of(true), "notReadyAddresses": of(false), "ports": ports }]);
+            let of = |ready: bool| -> Vec<Value> {
+                self.endpoints().filter(|(_, at)| at.ready == ready).map(address).collect()
+            };
+            let subsets =
+                json!([{ "addresses": of(true), "notReadyAddresses": of(false), "ports": ports }]);
             return json!({ "metadata": metadata, "subsets": subsets });
         }
         let endpoints: Vec<Value> = self
@@ -123,26 +131,43 @@ impl Object {
                 node_name: Some(node.to_owned()),
                 ..Default::default()
             };
-            let of = |ready: bool| self.endpoints().filter(|(_, at)| at.ready == ready).map(address).collect();
-            let subset = schema::EndpointSubset { addresses: of(true), not_ready_addresses: of(false), ports };
+            let of = |ready: bool| {
+                self.endpoints().filter(|(_, at)| at.ready == ready).map(address).collect()
+            };
+            let subset = schema::EndpointSubset {
+                addresses: of(true),
+                not_ready_addresses: of(false),
+                ports,
+            };
             return schema::Endpoints { metadata, subsets: vec![subset] }.encode_to_vec();
         }
         let endpoint = |(node, at): (&str, Condition)| schema::Endpoint {
             addresses: vec![format!("10.0.0.{node}")],
             conditions: vec![8, at.ready.into(), 16, at.serving.into(), 24, at.terminating.into()],
-            topology: (kind == Kind::Beta).then(|| ("kubernetes.io/hostname".to_owned(), node.to_owned())).into_iter().collect(),
+            topology: (kind == Kind::Beta)
+                .then(|| ("kubernetes.io/hostname".to_owned(), node.to_owned()))
+                .into_iter()
+                .collect(),
             node_name: (kind != Kind::Beta).then(|| node.to_owned()),
             ..Default::default()
         };
         let endpoints = self.endpoints().map(endpoint).collect();
-        schema::EndpointSlice { metadata, endpoints, ports, address_type: self.family.to_owned() }.encode_to_vec()
+        schema::EndpointSlice { metadata, endpoints, ports, address_type: self.family.to_owned() }
+            .encode_to_vec()
     }
 
     fn endpoints(&self) -> impl Iterator<Item = (&str, Condition)> {
         self.on.split_whitespace().map(|text| {
             let node = text.trim_end_matches(['!', '~']);
             let terminating = text.ends_with('~');
-            (node, Condition { ready: node == text, serving: node == text || terminating, terminating })
+            (
+                node,
+                Condition {
+                    ready: node == text,
+                    serving: node == text || terminating,
+                    terminating,
+                },
+            )
         })
     }
 }

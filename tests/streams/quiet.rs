@@ -14,14 +14,24 @@ fn silent() -> [Object; 5] {
     last_change.annotations.insert(LAST_CHANGE.to_owned(), "one o'clock".to_owned());
     let mut all = last_change.clone();
     (all.generation, all.manager) = (3, "another controller that is called otherwise");
-    [slice(), Object { generation: 1_000_000, ..slice() }, Object { manager: "x", ..slice() }, last_change, all]
+    [
+        slice(),
+        Object { generation: 1_000_000, ..slice() },
+        Object { manager: "x", ..slice() },
+        last_change,
+        all,
+    ]
 }
 
 /// What tells it something, or may.
 fn telling() -> Vec<Object> {
     let slice = || object("web", 95, "me other");
-    let mut changed =
-        vec![Object { port: 81, ..slice() }, object("web", 95, "other me"), object("web", 95, "me"), object("web", 95, "me! other")];
+    let mut changed = vec![
+        Object { port: 81, ..slice() },
+        object("web", 95, "other me"),
+        object("web", 95, "me"),
+        object("web", 95, "me! other"),
+    ];
     for change in [
         |object: &mut Object| drop(object.labels.insert("team".to_owned(), "b".to_owned())),
         |object: &mut Object| object.labels.clear(),
@@ -44,7 +54,11 @@ fn what_tells_a_proxy_nothing_is_left_out() {
                 let (facts, client) = scene(encoding);
                 let client = client.of(kind);
                 let mut watch = client.follow(90, &[super::object::object("web", 70, "me other")]);
-                assert_eq!(watch.pass(&client.event("MODIFIED", &object)), b"", "not even an empty line: {object:?}");
+                assert_eq!(
+                    watch.pass(&client.event("MODIFIED", &object)),
+                    b"",
+                    "not even an empty line: {object:?}"
+                );
                 assert_eq!(watch.pass(&client.event("ADDED", &object)), b"");
                 assert_eq!(facts.count("eventsQuieted"), 2);
             }
@@ -71,7 +85,10 @@ fn another_address_family_is_sent() {
     for encoding in ENCODINGS {
         let (_facts, client) = scene(encoding);
         let mut watch = client.follow(90, &[object("web-1", 70, "me")]);
-        assert_eq!(watch.modified(&Object { family: "IPv6", ..object("web-1", 95, "me") }), ["MODIFIED web-1@95 me"]);
+        assert_eq!(
+            watch.modified(&Object { family: "IPv6", ..object("web-1", 95, "me") }),
+            ["MODIFIED web-1@95 me"]
+        );
     }
 }
 
@@ -82,7 +99,9 @@ fn what_happens_in_another_pool_is_left_out() {
             let (mut facts, client) = scene(encoding);
             facts.annotate("web", POOL);
             let mut watch = client.of(kind).follow(90, &[object("web", 70, "me friend other")]);
-            for (version, on) in [(91, "me friend other other"), (92, "other me friend"), (93, "me friend")] {
+            for (version, on) in
+                [(91, "me friend other other"), (92, "other me friend"), (93, "me friend")]
+            {
                 assert_eq!(watch.modified(&object("web", version, on)), NOTHING, "{on}");
             }
             assert_eq!(watch.modified(&object("web", 95, "me")), ["MODIFIED web@95 me"]);
@@ -114,7 +133,12 @@ fn a_newline_is_left_out_with_its_event_whenever_it_comes() {
     let telling = client.event("MODIFIED", &object("web-1", 96, "me other"));
     assert_eq!(watch.pass(&telling), telling);
     // Three events in one piece.
-    let pieces = [client.event("MODIFIED", &object("web-1", 97, "me other")), client.bookmark(98, false), quiet].concat();
+    let pieces = [
+        client.event("MODIFIED", &object("web-1", 97, "me other")),
+        client.bookmark(98, false),
+        quiet,
+    ]
+    .concat();
     assert_eq!(watch.push(&pieces), ["BOOKMARK @98", "MODIFIED web-1@95 me"]);
 }
 
@@ -124,8 +148,16 @@ fn a_deletion_is_never_left_out() {
         let (_facts, client) = scene(encoding);
         let mut watch = client.follow(90, &[object("web-1", 70, "me")]);
         assert_eq!(watch.deleted(&object("web-1", 95, "me")), ["DELETED web-1@95 me"]);
-        assert_eq!(watch.deleted(&object("web-2", 96, "me")), ["DELETED web-2@96 me"], "whatever it was");
-        assert_eq!(watch.added(&object("web-1", 97, "me")), ["ADDED web-1@97 me"], "and what comes back is new");
+        assert_eq!(
+            watch.deleted(&object("web-2", 96, "me")),
+            ["DELETED web-2@96 me"],
+            "whatever it was"
+        );
+        assert_eq!(
+            watch.added(&object("web-1", 97, "me")),
+            ["ADDED web-1@97 me"],
+            "and what comes back is new"
+        );
     }
 }
 
@@ -177,7 +209,10 @@ fn not_quiet_sends_everything() {
         config.quiet = false;
         let (mut facts, client) = scene_with(encoding, config);
         let mut watch = client.follow(90, &[object("web-1", 70, "me other")]);
-        assert_eq!(watch.modified(&object("web-1", 95, "me other")), ["MODIFIED web-1@95 me other"]);
+        assert_eq!(
+            watch.modified(&object("web-1", 95, "me other")),
+            ["MODIFIED web-1@95 me other"]
+        );
         facts.annotate("web", POOL);
         assert_eq!(watch.refresh(), ["MODIFIED web-1@95 me", "BOOKMARK @95"]);
         assert_eq!(watch.modified(&object("web-1", 96, "me other")), ["MODIFIED web-1@96 me"]);
@@ -190,7 +225,11 @@ fn of_a_body_by_itself_every_event_is_sent() {
     for encoding in ENCODINGS {
         let (_facts, client) = scene(encoding);
         let request = client.request("watch=true&resourceVersion=90");
-        let Ok(poolscope::Opened::Rewrite(stream)) = client.view.open_alone(&request, &client.head()) else { panic!() };
+        let Ok(poolscope::Opened::Rewrite(stream)) =
+            client.view.open_alone(&request, &client.head())
+        else {
+            panic!()
+        };
         let mut watch = super::client::Watch::new(stream, &client);
         for version in [95, 96] {
             assert_eq!(watch.modified(&object("web-1", version, "me")).len(), 1);

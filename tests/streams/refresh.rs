@@ -13,14 +13,19 @@ use poolscope_testkit::build::{KINDS, Kind, envelope};
 #[test]
 fn an_event_is_one_line_even_if_the_list_was_written_for_people() {
     let (mut facts, client) = scene(Encoding::Json);
-    let list: serde_json::Value = serde_json::from_slice(&client.list_body(90, "", &[object("web-1", 70, "me other")])).unwrap();
+    let list: serde_json::Value =
+        serde_json::from_slice(&client.list_body(90, "", &[object("web-1", 70, "me other")]))
+            .unwrap();
     let pretty = serde_json::to_string_pretty(&list).unwrap().replace('\n', "\r\n");
     let mut open = client.open("pretty=true");
     assert_eq!([open.pass(pretty.as_bytes()), open.finish()].concat(), pretty.as_bytes());
     let mut watch = client.watch(90);
     facts.annotate("web", POOL);
     let told = watch.refreshed();
-    assert_eq!(told::events(client.kind, client.encoding, &told), ["MODIFIED web-1@90 me", "BOOKMARK @90"]);
+    assert_eq!(
+        told::events(client.kind, client.encoding, &told),
+        ["MODIFIED web-1@90 me", "BOOKMARK @90"]
+    );
     let lines: Vec<&[u8]> = told.split_inclusive(|byte| *byte == b'\n').collect();
     assert_eq!(lines.len(), 2);
     assert!(lines.iter().all(|line| line.ends_with(b"}\n") && !line.contains(&b'\r')));
@@ -48,7 +53,11 @@ fn after_an_event_it_is_that_of_the_event() {
         assert_eq!(watch.refresh(), ["MODIFIED web-1@95 me", "BOOKMARK @95"]);
         watch.deleted(&object("db-1", 100, "me"));
         facts.annotate("web", "");
-        assert_eq!(watch.refresh(), ["MODIFIED web-1@100 me other", "BOOKMARK @100"], "a longer one");
+        assert_eq!(
+            watch.refresh(),
+            ["MODIFIED web-1@100 me other", "BOOKMARK @100"],
+            "a longer one"
+        );
     }
 }
 
@@ -67,7 +76,8 @@ fn after_a_bookmark_it_is_that_of_the_bookmark() {
 fn after_an_event_that_was_left_out_it_is_that_of_the_event() {
     for encoding in ENCODINGS {
         let (mut facts, client) = scene(encoding);
-        let mut watch = client.follow(90, &[object("web-1", 70, "me other"), object("db-1", 71, "me")]);
+        let mut watch =
+            client.follow(90, &[object("web-1", 70, "me other"), object("db-1", 71, "me")]);
         assert_eq!(watch.modified(&object("db-1", 95, "me")), NOTHING);
         facts.annotate("web", POOL);
         assert_eq!(watch.refresh(), ["MODIFIED web-1@95 me", "BOOKMARK @95"]);
@@ -89,14 +99,18 @@ fn it_never_goes_back() {
 fn it_is_never_above_what_upstream_has_said() {
     for encoding in ENCODINGS {
         let (mut facts, client) = scene(encoding);
-        let mut watch = client.follow(9, &[object("web-1", 7, "me other"), object("web-2", 8, "other")]);
+        let mut watch =
+            client.follow(9, &[object("web-1", 7, "me other"), object("web-2", 8, "other")]);
         drop(watch.modified(&object("web-1", 97, "me friend other")));
         drop(watch);
         // The client did not get it, and upstream is going to say it again.
         let mut watch = client.watch(9);
         facts.annotate("web", POOL);
         assert_eq!(watch.refresh(), ["MODIFIED web-2@9", "BOOKMARK @9"]);
-        assert_eq!(watch.modified(&object("web-1", 97, "me friend other")), ["MODIFIED web-1@97 me friend"]);
+        assert_eq!(
+            watch.modified(&object("web-1", 97, "me friend other")),
+            ["MODIFIED web-1@97 me friend"]
+        );
     }
 }
 
@@ -107,7 +121,11 @@ fn where_the_watch_has_no_number_it_is_the_objects_own() {
         let mut watch = client.open("watch=true&sendInitialEvents=false&allowWatchBookmarks=true");
         watch.added(&object("web-1", "seventy", "me other"));
         facts.annotate("web", POOL);
-        assert_eq!(watch.refresh(), ["MODIFIED web-1@seventy me"], "and no bookmark, of whatever version");
+        assert_eq!(
+            watch.refresh(),
+            ["MODIFIED web-1@seventy me"],
+            "and no bookmark, of whatever version"
+        );
         watch.bookmark(95);
         facts.annotate("web", "");
         assert_eq!(watch.refresh(), ["MODIFIED web-1@95 me other", "BOOKMARK @95"]);
@@ -136,7 +154,10 @@ fn what_the_client_has_under_this_version_is_said_once_more_at_the_next_event() 
         facts.annotate("web", POOL);
         assert_eq!(watch.refresh(), ["MODIFIED web-1@90 me", "BOOKMARK @90"]);
         assert_eq!(watch.refresh(), NOTHING);
-        assert_eq!(watch.added(&object("db-1", 95, "me")), ["ADDED db-1@95 me", "MODIFIED web-1@95 me", "BOOKMARK @95"]);
+        assert_eq!(
+            watch.added(&object("db-1", 95, "me")),
+            ["ADDED db-1@95 me", "MODIFIED web-1@95 me", "BOOKMARK @95"]
+        );
         assert_eq!(watch.bookmark(96), ["BOOKMARK @96"]);
     }
 }
@@ -159,10 +180,14 @@ fn what_the_client_has_under_this_version_is_said_once_more_at_the_next_bookmark
 fn what_the_client_has_under_this_version_is_said_once_more_at_an_event_that_is_left_out() {
     for encoding in ENCODINGS {
         let (mut facts, client) = scene(encoding);
-        let mut watch = client.follow(90, &[object("web-1", 90, "me other"), object("db-1", 71, "me")]);
+        let mut watch =
+            client.follow(90, &[object("web-1", 90, "me other"), object("db-1", 71, "me")]);
         facts.annotate("web", POOL);
         watch.refresh();
-        assert_eq!(watch.modified(&object("db-1", 95, "me")), ["MODIFIED web-1@95 me", "BOOKMARK @95"]);
+        assert_eq!(
+            watch.modified(&object("db-1", 95, "me")),
+            ["MODIFIED web-1@95 me", "BOOKMARK @95"]
+        );
     }
 }
 
@@ -173,9 +198,16 @@ fn it_is_said_once_more_before_the_event_that_follows() {
         let mut watch = client.follow(90, &[object("web-1", 90, "me other")]);
         facts.annotate("web", POOL);
         watch.refresh();
-        let both = [client.bookmark(95, false), client.event("MODIFIED", &object("web-1", 96, "me friend"))].concat();
+        let both = [
+            client.bookmark(95, false),
+            client.event("MODIFIED", &object("web-1", 96, "me friend")),
+        ]
+        .concat();
         let told = watch.push(&both);
-        assert_eq!(told, ["BOOKMARK @95", "MODIFIED web-1@95 me", "BOOKMARK @95", "MODIFIED web-1@96 me friend"]);
+        assert_eq!(
+            told,
+            ["BOOKMARK @95", "MODIFIED web-1@95 me", "BOOKMARK @95", "MODIFIED web-1@96 me friend"]
+        );
     }
 }
 
@@ -188,7 +220,10 @@ fn a_second_change_at_one_version_is_said_once_more_too() {
         watch.refresh();
         facts.annotate("web", "");
         assert_eq!(watch.refresh(), ["MODIFIED web-1@90 me other", "BOOKMARK @90"]);
-        assert_eq!(watch.bookmark(95), ["BOOKMARK @95", "MODIFIED web-1@95 me other", "BOOKMARK @95"]);
+        assert_eq!(
+            watch.bookmark(95),
+            ["BOOKMARK @95", "MODIFIED web-1@95 me other", "BOOKMARK @95"]
+        );
         assert_eq!(watch.bookmark(96), ["BOOKMARK @96"]);
     }
 }
@@ -208,7 +243,8 @@ fn what_was_said_under_a_version_of_its_own_is_not_said_once_more() {
 fn what_upstream_says_meanwhile_is_not_said_once_more() {
     for encoding in ENCODINGS {
         let (mut facts, client) = scene(encoding);
-        let mut watch = client.follow(90, &[object("web-1", 90, "me other"), object("web-2", 90, "me other")]);
+        let mut watch =
+            client.follow(90, &[object("web-1", 90, "me other"), object("web-2", 90, "me other")]);
         facts.annotate("web", POOL);
         watch.refresh();
         let told = watch.modified(&object("web-1", 95, "me friend"));
@@ -240,7 +276,10 @@ fn nothing_is_said_before_the_bookmark_that_ends_a_watch_list() {
         assert_eq!(watch.bookmark(85), ["BOOKMARK @85"], "another one");
         assert_eq!(watch.added(&object("web-2", 71, "other")), ["ADDED web-2@71"]);
         let told = watch.end_of_initial_events(90);
-        assert_eq!(told, ["BOOKMARK @90 ends the initial events", "MODIFIED web-1@90 me", "BOOKMARK @90"]);
+        assert_eq!(
+            told,
+            ["BOOKMARK @90 ends the initial events", "MODIFIED web-1@90 me", "BOOKMARK @90"]
+        );
         assert_eq!(watch.refresh(), NOTHING);
     }
 }
@@ -278,7 +317,8 @@ fn a_bookmark_ends_the_initial_events_of_a_watch_from_nothing() {
 fn a_watch_list_without_bookmarks_does_not_wait_for_one() {
     for encoding in ENCODINGS {
         let (mut facts, client) = scene(encoding);
-        let mut watch = client.open("watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
+        let mut watch =
+            client.open("watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan");
         watch.added(&object("web-1", 40, "me other"));
         watch.modified(&object("web-1", 70, "me friend other"));
         facts.annotate("web", POOL);
@@ -299,7 +339,10 @@ fn nothing_is_said_on_a_line_that_has_not_ended() {
     assert_eq!(watch.refreshed(), b"");
     let out = watch.pass(newline);
     assert_eq!(out[0], b'\n');
-    assert_eq!(told::events(Kind::Slice, Encoding::Json, &out[1..]), ["MODIFIED web-1@95 me other", "BOOKMARK @95"]);
+    assert_eq!(
+        told::events(Kind::Slice, Encoding::Json, &out[1..]),
+        ["MODIFIED web-1@95 me other", "BOOKMARK @95"]
+    );
 }
 
 #[test]
@@ -370,7 +413,10 @@ fn it_is_the_event_that_upstream_would_have_sent() {
             facts.annotate("web", POOL);
             let refreshed = watch.refreshed();
             let mut live = client.follow(999, &[]);
-            assert_eq!(refreshed, live.pass(&client.event("MODIFIED", &object("web", 1000, "me friend other"))));
+            assert_eq!(
+                refreshed,
+                live.pass(&client.event("MODIFIED", &object("web", 1000, "me friend other")))
+            );
         }
     }
 }
@@ -379,7 +425,12 @@ fn it_is_the_event_that_upstream_would_have_sent() {
 fn only_what_is_seen_otherwise_is_said() {
     for encoding in ENCODINGS {
         let (mut facts, client) = scene(encoding);
-        let slices = [object("web-1", 70, "me"), object("web-2", 71, "me other"), object("db-1", 72, "other"), object("web-3", 73, "")];
+        let slices = [
+            object("web-1", 70, "me"),
+            object("web-2", 71, "me other"),
+            object("db-1", 72, "other"),
+            object("web-3", 73, ""),
+        ];
         let mut watch = client.follow(90, &slices);
         facts.annotate("web", POOL);
         assert_eq!(watch.refresh(), ["MODIFIED web-2@90 me", "BOOKMARK @90"]);
@@ -401,7 +452,10 @@ fn a_slice_of_which_nothing_is_left_becomes_empty() {
 fn a_bookmark_comes_only_if_it_was_asked_for() {
     for encoding in ENCODINGS {
         let (mut facts, client) = scene(encoding);
-        for query in ["watch=true&resourceVersion=90", "watch=true&resourceVersion=90&allowWatchBookmarks=false"] {
+        for query in [
+            "watch=true&resourceVersion=90",
+            "watch=true&resourceVersion=90&allowWatchBookmarks=false",
+        ] {
             facts.annotate("web", "");
             client.list(90, &[object("web-1", 70, "me other")]);
             let mut watch = client.open(query);
@@ -430,7 +484,8 @@ fn a_bookmark_comes_only_if_something_was_said() {
 fn of_a_deleted_object_nothing_is_said() {
     for encoding in ENCODINGS {
         let (mut facts, client) = scene(encoding);
-        let mut watch = client.follow(90, &[object("web-1", 70, "me other"), object("web-2", 71, "other")]);
+        let mut watch =
+            client.follow(90, &[object("web-1", 70, "me other"), object("web-2", 71, "other")]);
         watch.deleted(&object("web-1", 95, "me other"));
         facts.annotate("web", POOL);
         assert_eq!(watch.refresh(), ["MODIFIED web-2@95", "BOOKMARK @95"]);
@@ -447,7 +502,11 @@ fn after_an_error_of_upstream_nothing_is_said() {
         assert_eq!(watch.error(), ["ERROR Failure 410 Expired"]);
         facts.annotate("web", "");
         assert_eq!(watch.refresh(), NOTHING);
-        assert_eq!(watch.bookmark(95), ["BOOKMARK @95"], "not what was to be said once more either");
+        assert_eq!(
+            watch.bookmark(95),
+            ["BOOKMARK @95"],
+            "not what was to be said once more either"
+        );
     }
 }
 
@@ -455,9 +514,14 @@ fn after_an_error_of_upstream_nothing_is_said() {
 fn a_list_is_followed_by_nothing() {
     for encoding in ENCODINGS {
         let (mut facts, client) = scene(encoding);
-        let body = client.list_body(90, "", &[object("web-1", 70, "me other"), object("web-2", 71, "me other")]);
+        let body = client.list_body(
+            90,
+            "",
+            &[object("web-1", 70, "me other"), object("web-2", 71, "me other")],
+        );
         let second = object("web-2", 71, "me other").item(Kind::Slice, encoding);
-        let (first, rest) = body.split_at(body.windows(second.len()).position(|bytes| bytes == second).unwrap());
+        let (first, rest) =
+            body.split_at(body.windows(second.len()).position(|bytes| bytes == second).unwrap());
         let mut list = client.open("");
         let mut out = list.pass(first);
         facts.annotate("web", POOL);
@@ -467,7 +531,11 @@ fn a_list_is_followed_by_nothing() {
         out.extend(list.finish());
         let (told, _) = told::list(Kind::Slice, encoding, &out);
         assert_eq!(told, ["web-1@70 me other", "web-2@71 me"], "each as it was when it passed");
-        assert_eq!(client.watch(90).refresh(), ["MODIFIED web-1@90 me", "BOOKMARK @90"], "and the watch corrects");
+        assert_eq!(
+            client.watch(90).refresh(),
+            ["MODIFIED web-1@90 me", "BOOKMARK @90"],
+            "and the watch corrects"
+        );
     }
 }
 
@@ -475,8 +543,11 @@ fn a_list_is_followed_by_nothing() {
 fn a_single_object_is_followed_by_nothing() {
     for encoding in ENCODINGS {
         let (mut facts, client) = scene(encoding);
-        let request = Request::get("/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/web-1");
-        let Ok(Opened::Rewrite(stream)) = client.view.open(&request, &client.head()) else { panic!() };
+        let request =
+            Request::get("/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/web-1");
+        let Ok(Opened::Rewrite(stream)) = client.view.open(&request, &client.head()) else {
+            panic!()
+        };
         let mut object = Watch::new(stream, &client);
         let whole = super::object::object("web-1", 70, "me").whole(Kind::Slice, encoding);
         let body = match encoding {
@@ -497,7 +568,9 @@ fn a_body_by_itself_is_followed_by_nothing() {
     for encoding in ENCODINGS {
         let (mut facts, client) = scene(encoding);
         let request = client.request("watch=true&allowWatchBookmarks=true&resourceVersion=90");
-        let Ok(Opened::Rewrite(stream)) = client.view.open_alone(&request, &client.head()) else { panic!() };
+        let Ok(Opened::Rewrite(stream)) = client.view.open_alone(&request, &client.head()) else {
+            panic!()
+        };
         let mut watch = Watch::new(stream, &client);
         watch.added(&object("web-1", 95, "me other"));
         facts.annotate("web", POOL);

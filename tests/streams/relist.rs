@@ -1,5 +1,5 @@
-//! A client that lists anew: what it may hold otherwise under the same version is said once more when it watches, and one client
-//! alone is not told to list again for its own past.
+//! A client that lists anew: what it may hold otherwise under the same version is said once more
+//! when it watches, and one client alone is not told to list again for its own past.
 
 use poolscope::{Config, Retention};
 
@@ -49,7 +49,10 @@ fn initial_events_are_a_list_too() {
             let mut watch = client.watch_list();
             slices().iter().for_each(|slice| drop(watch.added(slice)));
             let told = watch.end_of_initial_events(92);
-            assert_eq!(told, ["BOOKMARK @92 ends the initial events", "MODIFIED web-1@92 me", "BOOKMARK @92"]);
+            assert_eq!(
+                told,
+                ["BOOKMARK @92 ends the initial events", "MODIFIED web-1@92 me", "BOOKMARK @92"]
+            );
         }
     }
 }
@@ -79,7 +82,14 @@ fn what_the_client_cannot_have_under_that_version_is_not_said_again() {
         // The other one has changed meanwhile, and was never given otherwise than it is.
         assert_eq!(watch.modified(&object("web-2", 95, "me other")), NOTHING);
         drop(watch);
-        client.list(96, &[object("web-1", 70, "me other"), object("web-2", 95, "me other"), object("web-3", 96, "me")]);
+        client.list(
+            96,
+            &[
+                object("web-1", 70, "me other"),
+                object("web-2", 95, "me other"),
+                object("web-3", 96, "me"),
+            ],
+        );
         // The refresh may not have arrived, so that the client has web-1 whole under 70.
         assert_eq!(client.watch(96).refresh(), ["MODIFIED web-1@96 me", "BOOKMARK @96"]);
         // Another client was never given anything.
@@ -114,10 +124,18 @@ fn who_comes_from_another_process_may_hold_anything_that_is_as_old() {
                 let list = client.open("resourceVersion=90");
                 finish(list, &client, 96, &items);
             }
-            assert_eq!(client.watch(96).refresh(), ["MODIFIED web-1@96 me", "BOOKMARK @96"], "{by}");
+            assert_eq!(
+                client.watch(96).refresh(),
+                ["MODIFIED web-1@96 me", "BOOKMARK @96"],
+                "{by}"
+            );
             // A second one of the same name may come from there too.
             finish(client.open("resourceVersion=90"), &client, 97, &items);
-            assert_eq!(client.watch(97).refresh(), ["MODIFIED web-1@97 me", "BOOKMARK @97"], "{by}");
+            assert_eq!(
+                client.watch(97).refresh(),
+                ["MODIFIED web-1@97 me", "BOOKMARK @97"],
+                "{by}"
+            );
         }
         // Who has seen nothing yet asks for anything there is.
         for query in ["resourceVersion=0", "resourceVersion=", ""] {
@@ -181,14 +199,20 @@ fn initial_events_that_never_ended_leave_their_client_in_doubt() {
             watch.added(&object("web-2", 70, "me other"));
             drop(watch);
             facts.annotate("web", POOL);
-            // It comes back at what it was given last, where another client of the same name was too.
+            // It comes back at what it was given last, where another client of the same name was
+            // too.
             let told = client.watch(70).refresh();
-            assert_eq!(told, ["MODIFIED web-1@70 me", "MODIFIED web-2@70 me", "BOOKMARK @70"], "{query}");
+            assert_eq!(
+                told,
+                ["MODIFIED web-1@70 me", "MODIFIED web-2@70 me", "BOOKMARK @70"],
+                "{query}"
+            );
         }
     }
 }
 
-/// A client that keeps no originals lists, watches, breaks off and lists again; then a fact changes.
+/// A client that keeps no originals lists, watches, breaks off and lists again; then a fact
+/// changes.
 fn alone(encoding: Encoding, retention: Retention, room: usize) -> (Facts, Client, Watch) {
     let mut config = Config::openyurt();
     config.retention = retention;

@@ -17,10 +17,12 @@ fn another_program_has_another_past() {
     for encoding in ENCODINGS {
         let (_facts, client) = scene(encoding);
         let agent = Client { agent: "cilium-agent/1.20", ..client.clone() };
-        // Somebody looks at what there is, at the version where the agent broke off that was there before this process.
+        // Somebody looks at what there is, at the version where the agent broke off that was there
+        // before this process.
         client.list(90, &[object("web-1", 70, "me")]);
         assert!(agent.expires(90));
-        // What the agent holds under the same version was given by that process, and may be something else.
+        // What the agent holds under the same version was given by that process, and may be
+        // something else.
         agent.list(90, &[object("web-1", 70, "me")]);
         assert_eq!(agent.watch(90).refresh(), AGAIN);
         assert_eq!(client.watch(90).refresh(), NOTHING);
@@ -33,7 +35,8 @@ fn another_program_has_another_past() {
 fn after_a_clean_end_nothing_is_said_again() {
     for encoding in ENCODINGS {
         let (mut facts, client) = scene(encoding);
-        let mut watch = client.follow(90, &[object("web-1", 70, "me other"), object("web-2", 71, "me")]);
+        let mut watch =
+            client.follow(90, &[object("web-1", 70, "me other"), object("web-2", 71, "me")]);
         facts.annotate("web", POOL);
         watch.refresh();
         watch.modified(&object("web-2", 95, "me friend"));
@@ -69,7 +72,10 @@ fn events_that_were_lost_come_again_and_are_not_left_out() {
         drop(watch);
         let mut watch = client.watch(95);
         assert_eq!(watch.refresh(), NOTHING);
-        assert_eq!(watch.modified(&object("web-2", 97, "me other")), ["MODIFIED web-2@97 me other"]);
+        assert_eq!(
+            watch.modified(&object("web-2", 97, "me other")),
+            ["MODIFIED web-2@97 me other"]
+        );
         assert_eq!(watch.modified(&object("web-1", 99, "me")), ["MODIFIED web-1@99 me"]);
         assert_eq!(facts.count("eventsQuieted"), 0);
     }
@@ -84,7 +90,10 @@ fn a_client_goes_on_from_any_version_between_its_list_and_its_last_event() {
         drop(watch);
         let mut watch = client.watch(93);
         assert_eq!(watch.refresh(), NOTHING);
-        assert_eq!(watch.modified(&object("web-1", 95, "me other")), ["MODIFIED web-1@95 me other"]);
+        assert_eq!(
+            watch.modified(&object("web-1", 95, "me other")),
+            ["MODIFIED web-1@95 me other"]
+        );
     }
 }
 
@@ -113,7 +122,11 @@ fn what_a_refresh_said_at_the_version_of_the_client_is_said_again() {
         let mut watch = client.watch(90);
         assert!(watch.stream.is_behind());
         assert_eq!(watch.refresh(), AGAIN);
-        assert_eq!(watch.bookmark(95), ["BOOKMARK @95", "MODIFIED web-1@95 me", "BOOKMARK @95"], "it may have had that version");
+        assert_eq!(
+            watch.bookmark(95),
+            ["BOOKMARK @95", "MODIFIED web-1@95 me", "BOOKMARK @95"],
+            "it may have had that version"
+        );
     }
 }
 
@@ -186,7 +199,9 @@ fn an_unknown_past_is_answered_by_410() {
 #[test]
 fn a_version_before_or_behind_what_was_seen_is_an_unknown_past() {
     for encoding in ENCODINGS {
-        for (version, expires) in [("89", true), ("90", false), ("95", false), ("96", true), ("abc", true)] {
+        for (version, expires) in
+            [("89", true), ("90", false), ("95", false), ("96", true), ("abc", true)]
+        {
             let (_facts, client) = scene(encoding);
             client.follow(90, &[object("web-1", 70, "me")]).bookmark(95);
             assert_eq!(client.expires(version), expires, "{version}");
@@ -209,7 +224,8 @@ fn after_410_a_list_helps() {
 fn a_list_that_broke_is_no_past() {
     for encoding in ENCODINGS {
         let (_facts, client) = scene(encoding);
-        let body = client.list_body(90, "", &[object("web-1", 70, "me"), object("web-2", 71, "me")]);
+        let body =
+            client.list_body(90, "", &[object("web-1", 70, "me"), object("web-2", 71, "me")]);
         client.open("").pass(&body[..body.len() - 10]);
         assert!(client.expires(90));
     }
@@ -227,7 +243,10 @@ fn what_asks_for_something_else_has_another_past() {
             Client { namespace: Some("shop"), ..client.clone() },
             Client { view: facts.cluster.node("friend"), ..client.clone() },
             Client { encoding: other, ..client.clone() },
-            Client { accept: "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1", ..client.clone() },
+            Client {
+                accept: "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+                ..client.clone()
+            },
             client.clone().of(Kind::Beta),
             client.clone().of(Kind::Endpoints),
         ];
@@ -242,7 +261,8 @@ fn what_asks_for_something_else_has_another_past() {
 fn the_same_selector_written_otherwise_has_the_same_past() {
     for encoding in ENCODINGS {
         let (_facts, client) = scene(encoding);
-        Client { selects: "labelSelector=team%3Da,x", ..client.clone() }.list(90, &[object("web-1", 70, "me")]);
+        Client { selects: "labelSelector=team%3Da,x", ..client.clone() }
+            .list(90, &[object("web-1", 70, "me")]);
         assert!(!Client { selects: "labelSelector=x,team%3D%3Da", ..client }.expires(90));
     }
 }
@@ -251,7 +271,10 @@ fn the_same_selector_written_otherwise_has_the_same_past() {
 fn metadata_is_listed_and_watched_untouched() {
     for encoding in ENCODINGS {
         let (mut facts, client) = scene(encoding);
-        let client = Client { accept: "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1", ..client };
+        let client = Client {
+            accept: "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+            ..client
+        };
         let (list, event) = metadata_only(encoding);
         assert_eq!(client.open("").pass(&list), list);
         let mut watch = client.watch(90);
@@ -274,12 +297,19 @@ fn metadata_only(encoding: Encoding) -> (Vec<u8>, Vec<u8>) {
     match encoding {
         Encoding::Json => {
             let metadata = r#"{"name":"web-1","namespace":"shop","resourceVersion":"95","labels":{"kubernetes.io/service-name":"web"}}"#;
-            let object = format!(r#"{{"kind":"{kind}","apiVersion":"{META}","metadata":{metadata}}}"#);
-            let list = format!(r#"{{"kind":"{kind}List","apiVersion":"{META}","metadata":{{"resourceVersion":"90"}},"items":[{object}]}}"#);
-            (list.into_bytes(), format!("{{\"type\":\"MODIFIED\",\"object\":{object}}}\n").into_bytes())
+            let object =
+                format!(r#"{{"kind":"{kind}","apiVersion":"{META}","metadata":{metadata}}}"#);
+            let list = format!(
+                r#"{{"kind":"{kind}List","apiVersion":"{META}","metadata":{{"resourceVersion":"90"}},"items":[{object}]}}"#
+            );
+            (
+                list.into_bytes(),
+                format!("{{\"type\":\"MODIFIED\",\"object\":{object}}}\n").into_bytes(),
+            )
         }
         Encoding::Protobuf => {
-            let object = record(1, [record(1, "web-1"), record(3, "shop"), record(6, "95")].concat());
+            let object =
+                record(1, [record(1, "web-1"), record(3, "shop"), record(6, "95")].concat());
             let list = [record(1, record(2, "90")), record(2, &object)].concat();
             let list = envelope(META, &format!("{kind}List"), &list);
             (list, poolscope_testkit::build::event("MODIFIED", &envelope(META, kind, &object)))
@@ -310,7 +340,8 @@ fn a_list_that_is_finished_and_not_dropped_is_nobodys_ledger() {
             let mut config = Config::openyurt();
             config.retention = retention;
             let (_facts, client) = super::facts::scene_with(encoding, config);
-            let slices: Vec<_> = (0..9).map(|number| object(&format!("web-{number}"), 70, "me")).collect();
+            let slices: Vec<_> =
+                (0..9).map(|number| object(&format!("web-{number}"), 70, "me")).collect();
             let mut list = client.open("");
             list.pass(&client.list_body(90, "", &slices));
             list.finish();
@@ -335,7 +366,15 @@ fn a_watch_goes_on_from_all_pages_of_a_list() {
         assert_eq!(watch.refresh(), NOTHING);
         facts.annotate("web", POOL);
         let told = watch.refresh();
-        assert_eq!(told, ["MODIFIED web-1@90 me", "MODIFIED web-2@90 me", "MODIFIED web-3@90 me", "BOOKMARK @90"]);
+        assert_eq!(
+            told,
+            [
+                "MODIFIED web-1@90 me",
+                "MODIFIED web-2@90 me",
+                "MODIFIED web-3@90 me",
+                "BOOKMARK @90"
+            ]
+        );
     }
 }
 

@@ -1,4 +1,5 @@
-//! What is done where the original of an object is not kept: it is asked for, or the client lists again.
+//! What is done where the original of an object is not kept: it is asked for, or the client lists
+//! again.
 
 use std::slice::from_ref;
 
@@ -64,7 +65,10 @@ fn what_is_wanted_says_what_to_list() {
     for encoding in ENCODINGS {
         let (_facts, _client, watch) = wanting(encoding, &object("web-1", 70, "me other"));
         let wanted = &watch.stream.wanted()[0];
-        assert_eq!((&*wanted.namespace, &*wanted.service, &*wanted.target), ("shop", "web", TARGET));
+        assert_eq!(
+            (&*wanted.namespace, &*wanted.service, &*wanted.target),
+            ("shop", "web", TARGET)
+        );
         assert!(!watch.stream.is_behind(), "a refresh would not help");
     }
 }
@@ -92,11 +96,15 @@ fn what_is_wanted_of_other_kinds() {
 fn names_are_percent_encoded() {
     for encoding in ENCODINGS {
         let (mut facts, client) = keeping(encoding, Retention::Topology);
-        let mut watch = client.follow(90, &[Object { service: "wéb&x=1".to_owned(), ..object("s", 70, "me other") }]);
+        let mut watch = client
+            .follow(90, &[Object { service: "wéb&x=1".to_owned(), ..object("s", 70, "me other") }]);
         facts.annotate("wéb&x=1", POOL);
         watch.refresh();
         let path = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices";
-        assert_eq!(watch.wanted(), [format!("{path}?labelSelector=kubernetes.io%2Fservice-name%3Dw%C3%A9b%26x%3D1")]);
+        assert_eq!(
+            watch.wanted(),
+            [format!("{path}?labelSelector=kubernetes.io%2Fservice-name%3Dw%C3%A9b%26x%3D1")]
+        );
     }
 }
 
@@ -105,7 +113,10 @@ fn what_is_supplied_at_the_version_that_was_seen_counts() {
     for encoding in ENCODINGS {
         let slice = object("web-1", 70, "me other");
         let (facts, _client, mut watch) = wanting(encoding, &slice);
-        assert_eq!(watch.supply(&[object("web-2", 71, "me other"), slice.clone()]), ["MODIFIED web-1@90 me", "BOOKMARK @90"]);
+        assert_eq!(
+            watch.supply(&[object("web-2", 71, "me other"), slice.clone()]),
+            ["MODIFIED web-1@90 me", "BOOKMARK @90"]
+        );
         assert_eq!(watch.wanted(), NOTHING);
         assert_eq!(watch.supply(&[slice]), NOTHING, "twice is once");
         assert_eq!(facts.count("eventsRefreshed"), 1);
@@ -128,7 +139,10 @@ fn what_is_older_is_still_wanted() {
         let (_facts, _client, mut watch) = wanting(encoding, &object("web-1", 70, "me other"));
         assert_eq!(watch.supply(&[object("web-1", 69, "me friend")]), NOTHING);
         assert_eq!(watch.wanted(), [TARGET]);
-        assert_eq!(watch.supply(&[object("web-1", 70, "me other")]), ["MODIFIED web-1@90 me", "BOOKMARK @90"]);
+        assert_eq!(
+            watch.supply(&[object("web-1", 70, "me other")]),
+            ["MODIFIED web-1@90 me", "BOOKMARK @90"]
+        );
     }
 }
 
@@ -178,7 +192,11 @@ fn an_event_satisfies_what_is_wanted() {
 #[test]
 fn only_what_is_missing_is_wanted_of_many_slices() {
     for encoding in ENCODINGS {
-        let slices = [object("web-1", 70, "me other"), object("web-2", 71, "other"), object("db-1", 72, "me other")];
+        let slices = [
+            object("web-1", 70, "me other"),
+            object("web-2", 71, "other"),
+            object("db-1", 72, "me other"),
+        ];
         let (mut facts, client) = keeping(encoding, Retention::Topology);
         let mut watch = client.follow(90, &slices);
         facts.annotate("web", POOL);
@@ -201,7 +219,10 @@ fn what_is_supplied_in_the_middle_of_an_event_waits_for_its_end() {
     watch.pass(&bookmark[..bookmark.len() - 1]);
     assert_eq!(watch.supply(&[slice]), NOTHING);
     let out = watch.pass(b"\n");
-    assert_eq!(super::told::events(Kind::Slice, Encoding::Json, &out[1..]), ["MODIFIED web-1@95 me", "BOOKMARK @95"]);
+    assert_eq!(
+        super::told::events(Kind::Slice, Encoding::Json, &out[1..]),
+        ["MODIFIED web-1@95 me", "BOOKMARK @95"]
+    );
 }
 
 #[test]
@@ -210,7 +231,11 @@ fn a_wrong_answer_is_an_error_and_the_stream_goes_on() {
         let slice = object("web-1", 70, "me other");
         let (_facts, client, mut watch) = wanting(encoding, &slice);
         let body = client.list_body(500, "", from_ref(&slice));
-        let other = if encoding == Encoding::Json { "application/vnd.kubernetes.protobuf" } else { "application/json" };
+        let other = if encoding == Encoding::Json {
+            "application/vnd.kubernetes.protobuf"
+        } else {
+            "application/json"
+        };
         let mut out = BytesMut::new();
         for (head, body) in [
             (Head::ok(other), &body[..]),
@@ -336,7 +361,11 @@ fn the_watch_ends_in_the_push_that_makes_it_possible() {
     facts.annotate("web", POOL);
     assert_eq!(watch.refreshed(), b"");
     let out = watch.pass(&[b"\n", &*client.bookmark(96, false)].concat());
-    assert_eq!(super::told::events(Kind::Slice, Encoding::Json, &out[1..]), ERROR, "and nothing that came with the newline");
+    assert_eq!(
+        super::told::events(Kind::Slice, Encoding::Json, &out[1..]),
+        ERROR,
+        "and nothing that came with the newline"
+    );
     assert!(watch.stream.is_over());
 }
 
@@ -349,7 +378,11 @@ fn what_no_object_depends_on_ends_no_watch() {
         facts.pool("hz", "me friend other");
         facts.label("friend", "sh");
         assert_eq!(watch.refresh(), NOTHING);
-        assert_eq!(watch.modified(&object("web-1", 95, "me other")), NOTHING, "and events are left out as ever");
+        assert_eq!(
+            watch.modified(&object("web-1", 95, "me other")),
+            NOTHING,
+            "and events are left out as ever"
+        );
     }
 }
 
@@ -380,7 +413,10 @@ fn what_is_swallowed_after_the_end_is_taken() {
         let given = watch.stream.given();
         for pushed in 2..4 {
             watch.pass(&event);
-            assert_eq!((watch.stream.taken(), watch.stream.given()), (pushed * event.len() as u64, given));
+            assert_eq!(
+                (watch.stream.taken(), watch.stream.given()),
+                (pushed * event.len() as u64, given)
+            );
         }
     }
 }
@@ -420,9 +456,14 @@ fn what_there_is_no_room_for_is_not_kept() {
     for encoding in ENCODINGS {
         let one = object("web-1", 70, "me other").whole(Kind::Slice, encoding).len();
         let (mut facts, client) = with_room(encoding, Retention::Full, one * 3 / 2);
-        let mut watch = client.follow(90, &[object("web-1", 70, "me other"), object("db-1", 71, "me other")]);
+        let mut watch =
+            client.follow(90, &[object("web-1", 70, "me other"), object("db-1", 71, "me other")]);
         facts.annotate("web", POOL);
-        assert_eq!(watch.refresh(), ["MODIFIED web-1@90 me", "BOOKMARK @90"], "there was room for one");
+        assert_eq!(
+            watch.refresh(),
+            ["MODIFIED web-1@90 me", "BOOKMARK @90"],
+            "there was room for one"
+        );
         facts.annotate("db", POOL);
         assert_eq!(watch.refresh(), ERROR);
         assert!(watch.stream.is_over() && client.expires(90));

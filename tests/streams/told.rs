@@ -14,8 +14,13 @@ pub fn events(kind: Kind, encoding: Encoding, bytes: &[u8]) -> Vec<String> {
             assert!(matches!(bytes.last(), None | Some(b'\n')), "the last event has no newline");
             let text = std::str::from_utf8(bytes).unwrap();
             let event = |line: &str| {
-                let event: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
-                format!("{} {}", event["type"].as_str().unwrap(), of_json(kind, &event["object"], true))
+                let event: Value =
+                    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+                format!(
+                    "{} {}",
+                    event["type"].as_str().unwrap(),
+                    of_json(kind, &event["object"], true)
+                )
             };
             text.split_terminator('\n').map(event).collect()
         }
@@ -23,9 +28,14 @@ pub fn events(kind: Kind, encoding: Encoding, bytes: &[u8]) -> Vec<String> {
             let (mut events, mut rest) = (Vec::new(), bytes);
             while !rest.is_empty() {
                 let (length, after) = rest.split_at(4);
-                let (frame, after) = after.split_at(u32::from_be_bytes(length.try_into().unwrap()) as usize);
+                let (frame, after) =
+                    after.split_at(u32::from_be_bytes(length.try_into().unwrap()) as usize);
                 let event = schema::WatchEvent::decode(frame).unwrap();
-                events.push(format!("{} {}", event.r#type, of_envelope(kind, &event.object.unwrap().raw)));
+                events.push(format!(
+                    "{} {}",
+                    event.r#type,
+                    of_envelope(kind, &event.object.unwrap().raw)
+                ));
                 rest = after;
             }
             events
@@ -38,14 +48,18 @@ pub fn list(kind: Kind, encoding: Encoding, bytes: &[u8]) -> (Vec<String>, Strin
     match encoding {
         Encoding::Json => {
             let list: Value = serde_json::from_slice(bytes).unwrap();
-            let items = list["items"].as_array().unwrap().iter().map(|item| of_json(kind, item, false));
+            let items =
+                list["items"].as_array().unwrap().iter().map(|item| of_json(kind, item, false));
             (items.collect(), list["metadata"]["resourceVersion"].as_str().unwrap().to_owned())
         }
         Encoding::Protobuf => {
             let (kind_of_list, raw) = opened(bytes);
             assert_eq!(kind_of_list, format!("{}List", kind.name()));
             let list = schema::List::decode(&*raw).unwrap();
-            (list.items.iter().map(|item| of_protobuf(kind, item)).collect(), list.metadata.unwrap().resource_version)
+            (
+                list.items.iter().map(|item| of_protobuf(kind, item)).collect(),
+                list.metadata.unwrap().resource_version,
+            )
         }
     }
 }
@@ -71,12 +85,16 @@ fn of_json(kind: Kind, object: &Value, says_kind: bool) -> String {
         return status_of_json(object);
     }
     if says_kind {
-        assert_eq!((&object["kind"], &object["apiVersion"]), (&kind.name().into(), &kind.api_version().into()));
+        assert_eq!(
+            (&object["kind"], &object["apiVersion"]),
+            (&kind.name().into(), &kind.api_version().into())
+        );
     }
     let endpoints: Vec<&Value> = match kind {
         Kind::Endpoints => {
             let subsets = object["subsets"].as_array().into_iter().flatten();
-            let arrays = subsets.flat_map(|subset| [&subset["addresses"], &subset["notReadyAddresses"]]);
+            let arrays =
+                subsets.flat_map(|subset| [&subset["addresses"], &subset["notReadyAddresses"]]);
             arrays.filter_map(Value::as_array).flatten().collect()
         }
         _ => object["endpoints"].as_array().into_iter().flatten().collect(),
@@ -127,7 +145,10 @@ fn of_protobuf(kind: Kind, bytes: &[u8]) -> String {
     let (metadata, nodes): (_, Vec<String>) = match kind {
         Kind::Endpoints => {
             let endpoints = schema::Endpoints::decode(bytes).unwrap();
-            let lists = endpoints.subsets.into_iter().flat_map(|subset| [subset.addresses, subset.not_ready_addresses]);
+            let lists = endpoints
+                .subsets
+                .into_iter()
+                .flat_map(|subset| [subset.addresses, subset.not_ready_addresses]);
             (endpoints.metadata, lists.flatten().filter_map(|address| address.node_name).collect())
         }
         _ => {
@@ -140,7 +161,8 @@ fn of_protobuf(kind: Kind, bytes: &[u8]) -> String {
         }
     };
     let metadata = metadata.unwrap();
-    let ends = metadata.annotations.get("k8s.io/initial-events-end").is_some_and(|value| value == "true");
+    let ends =
+        metadata.annotations.get("k8s.io/initial-events-end").is_some_and(|value| value == "true");
     line(&metadata.name, &metadata.resource_version, ends, nodes.into_iter())
 }
 

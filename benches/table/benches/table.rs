@@ -1,7 +1,7 @@
 //! How fast endpoints are cut, against what else could be done: the same bytes, in one run.
 //!
-//! Every column does the whole job: it reads events or lists, drops the endpoints of other nodes and writes what is left.
-//! `src/main.rs` makes `docs/performance.md` of the results.
+//! Every column does the whole job: it reads events or lists, drops the endpoints of other nodes
+//! and writes what is left. `src/main.rs` makes `docs/performance.md` of the results.
 
 use std::collections::HashSet;
 use std::hint::black_box;
@@ -10,7 +10,9 @@ use std::time::Duration;
 use bytes::BytesMut;
 use cpu_time::ThreadTime;
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
-use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use criterion::{
+    BenchmarkGroup, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
+};
 use k8s_openapi::List;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use prost::Message;
@@ -20,7 +22,10 @@ mod others;
 
 use others::Event;
 use poolscope::Stream;
-use poolscope_testkit::corpus::{NODES, heavy, json_event, json_list, node, open, protobuf_event, protobuf_list, remembering, slice};
+use poolscope_testkit::corpus::{
+    NODES, heavy, json_event, json_list, node, open, protobuf_event, protobuf_list, remembering,
+    slice,
+};
 use poolscope_testkit::schema;
 
 /// Together larger than any cache, so that memcpy is the memory's speed.
@@ -32,7 +37,8 @@ const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 const WATCH: &str = "/apis/discovery.k8s.io/v1/endpointslices?watch=true&resourceVersion=1";
 const LIST: &str = "/apis/discovery.k8s.io/v1/endpointslices";
 
-/// Time that the thread was running: on a machine that others use too, the clock says how much they leave.
+/// Time that the thread was running: on a machine that others use too, the clock says how much they
+/// leave.
 struct CpuTime;
 
 impl Measurement for CpuTime {
@@ -67,14 +73,34 @@ impl Measurement for CpuTime {
 fn events(criterion: &mut Criterion<CpuTime>) {
     let plain: Vec<Value> = (0..EVENTS).map(slice).collect();
     let heavy: Vec<Value> = (0..HEAVY).map(heavy).collect();
-    for (name, slices, members) in [("drop 90 %", &plain, 50), ("drop 10 %", &plain, 450), ("metadata-heavy", &heavy, 50)] {
+    for (name, slices, members) in
+        [("drop 90 %", &plain, 50), ("drop 10 %", &plain, 450), ("metadata-heavy", &heavy, 50)]
+    {
         let keep: HashSet<String> = (0..members).map(|number| node(number * 7 % NODES)).collect();
-        json_events(criterion, name, &slices.iter().map(json_event).collect::<Vec<_>>(), &keep, members);
-        protobuf_events(criterion, name, &slices.iter().map(protobuf_event).collect::<Vec<_>>(), &keep, members);
+        json_events(
+            criterion,
+            name,
+            &slices.iter().map(json_event).collect::<Vec<_>>(),
+            &keep,
+            members,
+        );
+        protobuf_events(
+            criterion,
+            name,
+            &slices.iter().map(protobuf_event).collect::<Vec<_>>(),
+            &keep,
+            members,
+        );
     }
 }
 
-fn json_events(criterion: &mut Criterion<CpuTime>, name: &str, events: &[Vec<u8>], keep: &HashSet<String>, members: usize) {
+fn json_events(
+    criterion: &mut Criterion<CpuTime>,
+    name: &str,
+    events: &[Vec<u8>],
+    keep: &HashSet<String>,
+    members: usize,
+) {
     let body = events.concat();
     let mut group = group(criterion, &format!("json events, {name}"), body.len());
     memcpy(&mut group, &body);
@@ -95,7 +121,11 @@ fn json_events(criterion: &mut Criterion<CpuTime>, name: &str, events: &[Vec<u8>
             bencher.iter(|| {
                 for event in events {
                     out.clear();
-                    way(&mut Event { bytes: black_box(event), scratch: &mut scratch }, keep, &mut out);
+                    way(
+                        &mut Event { bytes: black_box(event), scratch: &mut scratch },
+                        keep,
+                        &mut out,
+                    );
                     black_box(&out);
                 }
             });
@@ -103,7 +133,13 @@ fn json_events(criterion: &mut Criterion<CpuTime>, name: &str, events: &[Vec<u8>
     }
 }
 
-fn protobuf_events(criterion: &mut Criterion<CpuTime>, name: &str, events: &[Vec<u8>], keep: &HashSet<String>, members: usize) {
+fn protobuf_events(
+    criterion: &mut Criterion<CpuTime>,
+    name: &str,
+    events: &[Vec<u8>],
+    keep: &HashSet<String>,
+    members: usize,
+) {
     let body = events.concat();
     let mut group = group(criterion, &format!("protobuf events, {name}"), body.len());
     memcpy(&mut group, &body);
@@ -117,7 +153,9 @@ fn protobuf_events(criterion: &mut Criterion<CpuTime>, name: &str, events: &[Vec
                 let object = event.object.as_mut().unwrap();
                 let mut unknown = schema::Unknown::decode(&object.raw[4..]).unwrap();
                 let mut slice = schema::EndpointSlice::decode(&*unknown.raw).unwrap();
-                slice.endpoints.retain(|endpoint| keep.contains(endpoint.node_name.as_deref().unwrap()));
+                slice
+                    .endpoints
+                    .retain(|endpoint| keep.contains(endpoint.node_name.as_deref().unwrap()));
                 unknown.raw = slice.encode_to_vec();
                 object.raw.truncate(4);
                 unknown.encode(&mut object.raw).unwrap();
@@ -151,7 +189,8 @@ fn lists(criterion: &mut Criterion<CpuTime>) {
         bencher.iter(|| {
             let mut list: List<EndpointSlice> = serde_json::from_slice(black_box(&body)).unwrap();
             for item in &mut list.items {
-                item.endpoints.retain(|endpoint| keep.contains(endpoint.node_name.as_deref().unwrap()));
+                item.endpoints
+                    .retain(|endpoint| keep.contains(endpoint.node_name.as_deref().unwrap()));
             }
             serde_json::to_vec(&list).unwrap()
         });
@@ -167,7 +206,9 @@ fn lists(criterion: &mut Criterion<CpuTime>) {
             let mut list = schema::List::decode(&*unknown.raw).unwrap();
             for item in &mut list.items {
                 let mut slice = schema::EndpointSlice::decode(&**item).unwrap();
-                slice.endpoints.retain(|endpoint| keep.contains(endpoint.node_name.as_deref().unwrap()));
+                slice
+                    .endpoints
+                    .retain(|endpoint| keep.contains(endpoint.node_name.as_deref().unwrap()));
                 *item = slice.encode_to_vec();
             }
             unknown.raw = list.encode_to_vec();
@@ -176,7 +217,11 @@ fn lists(criterion: &mut Criterion<CpuTime>) {
     });
 }
 
-fn group<'a>(criterion: &'a mut Criterion<CpuTime>, name: &str, bytes: usize) -> BenchmarkGroup<'a, CpuTime> {
+fn group<'a>(
+    criterion: &'a mut Criterion<CpuTime>,
+    name: &str,
+    bytes: usize,
+) -> BenchmarkGroup<'a, CpuTime> {
     let mut group = criterion.benchmark_group(name);
     group.throughput(Throughput::Bytes(bytes as u64)).sampling_mode(SamplingMode::Flat);
     group
@@ -193,7 +238,13 @@ fn memcpy(group: &mut BenchmarkGroup<'_, CpuTime>, body: &[u8]) {
     });
 }
 
-fn poolscope(group: &mut BenchmarkGroup<'_, CpuTime>, body: &[u8], events: &[Vec<u8>], members: usize, content_type: &str) {
+fn poolscope(
+    group: &mut BenchmarkGroup<'_, CpuTime>,
+    body: &[u8],
+    events: &[Vec<u8>],
+    members: usize,
+    content_type: &str,
+) {
     let mut stream = open(members, content_type, WATCH);
     for chunk in CHUNKS {
         pushed(group, &format!("poolscope, {}", size(chunk)), &mut stream, body.chunks(chunk));
@@ -205,7 +256,12 @@ fn poolscope(group: &mut BenchmarkGroup<'_, CpuTime>, body: &[u8], events: &[Vec
     pushed(group, "poolscope, an event a chunk, remembered", &mut stream, whole());
 }
 
-fn pushed<'a>(group: &mut BenchmarkGroup<'_, CpuTime>, name: &str, stream: &mut Stream, chunks: impl Iterator<Item = &'a [u8]> + Clone) {
+fn pushed<'a>(
+    group: &mut BenchmarkGroup<'_, CpuTime>,
+    name: &str,
+    stream: &mut Stream,
+    chunks: impl Iterator<Item = &'a [u8]> + Clone,
+) {
     let mut out = BytesMut::with_capacity(1 << 20);
     group.bench_function(name, |bencher| {
         bencher.iter(|| {
@@ -218,7 +274,13 @@ fn pushed<'a>(group: &mut BenchmarkGroup<'_, CpuTime>, name: &str, stream: &mut 
     });
 }
 
-fn in_chunks(group: &mut BenchmarkGroup<'_, CpuTime>, body: &[u8], members: usize, content_type: &str, target: &str) {
+fn in_chunks(
+    group: &mut BenchmarkGroup<'_, CpuTime>,
+    body: &[u8],
+    members: usize,
+    content_type: &str,
+    target: &str,
+) {
     let mut out = BytesMut::with_capacity(1 << 20);
     for chunk in CHUNKS {
         group.bench_function(format!("poolscope, {}", size(chunk)), |bencher| {

@@ -1,5 +1,5 @@
-//! Makes tables of what the benches have measured, and writes them between the two marks in the page that is given:
-//! `poolscope-table TARGET_FOLDER PAGE`.
+//! Makes tables of what the benches have measured, and writes them between the two marks in the
+//! page that is given: `poolscope-table TARGET_FOLDER PAGE`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -42,7 +42,10 @@ const OURS: [&str; 7] = [
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let (target, page) = (arguments.next().expect("the folder of the build"), arguments.next().expect("the page to write"));
+    let (target, page) = (
+        arguments.next().expect("the folder of the build"),
+        arguments.next().expect("the page to write"),
+    );
     let target = Path::new(&target);
     let measured = criterion(&target.join("criterion"));
     let go = go(&fs::read_to_string(target.join("go.txt")).unwrap_or_default());
@@ -53,13 +56,22 @@ fn main() {
         "JSON",
         &JSON,
         &measured,
-        &["serde_json Value", "serde_json RawValue", "k8s-openapi", "sonic-rs lazy", "sonic-rs Value", "simd-json", "jiter"],
+        &[
+            "serde_json Value",
+            "serde_json RawValue",
+            "k8s-openapi",
+            "sonic-rs lazy",
+            "sonic-rs Value",
+            "simd-json",
+            "jiter",
+        ],
     );
     table(&mut text, "Protobuf", &PROTOBUF, &measured, &["prost"]);
     go_table(&mut text, &go);
     goals(&mut text, &measured, &go, &allocations);
     let before = fs::read_to_string(&page).expect("the page is there");
-    let (head, rest) = before.split_once(BEGIN).expect("the page has the mark where the tables begin");
+    let (head, rest) =
+        before.split_once(BEGIN).expect("the page has the mark where the tables begin");
     let (_, tail) = rest.split_once(END).expect("the page has the mark where the tables end");
     fs::write(&page, format!("{head}{BEGIN}{text}{END}{tail}")).unwrap();
 }
@@ -68,21 +80,43 @@ fn criterion(folder: &Path) -> Measured {
     let mut measured = Measured::new();
     for group in fs::read_dir(folder).into_iter().flatten().flatten() {
         for function in fs::read_dir(group.path()).into_iter().flatten().flatten() {
-            let read =
-                |name: &str| -> Option<Value> { serde_json::from_slice(&fs::read(function.path().join("new").join(name)).ok()?).ok() };
-            let (Some(what), Some(samples)) = (read("benchmark.json"), read("sample.json")) else { continue };
-            let numbers = |key: &str| samples[key].as_array().into_iter().flatten().filter_map(Value::as_f64).collect::<Vec<_>>();
+            let read = |name: &str| -> Option<Value> {
+                serde_json::from_slice(&fs::read(function.path().join("new").join(name)).ok()?).ok()
+            };
+            let (Some(what), Some(samples)) = (read("benchmark.json"), read("sample.json")) else {
+                continue;
+            };
+            let numbers = |key: &str| {
+                samples[key]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_f64)
+                    .collect::<Vec<_>>()
+            };
             // The fastest sample: whoever else uses the machine can only make one slower.
-            let nanoseconds = numbers("times").iter().zip(numbers("iters")).map(|(time, turns)| time / turns).fold(f64::INFINITY, f64::min);
-            let Some(bytes) = what["throughput"]["Bytes"].as_f64().filter(|_| nanoseconds.is_finite()) else { continue };
+            let nanoseconds = numbers("times")
+                .iter()
+                .zip(numbers("iters"))
+                .map(|(time, turns)| time / turns)
+                .fold(f64::INFINITY, f64::min);
+            let Some(bytes) =
+                what["throughput"]["Bytes"].as_f64().filter(|_| nanoseconds.is_finite())
+            else {
+                continue;
+            };
             let text = |key: &str| what[key].as_str().unwrap_or_default().to_owned();
-            measured.entry(text("group_id")).or_default().insert(text("function_id"), bytes / nanoseconds * 1e9);
+            measured
+                .entry(text("group_id"))
+                .or_default()
+                .insert(text("function_id"), bytes / nanoseconds * 1e9);
         }
     }
     measured
 }
 
-/// What Go's benchmark has said, of each the fastest run: name -> MB/s, ns an event, allocations an event.
+/// What Go's benchmark has said, of each the fastest run: name -> MB/s, ns an event, allocations an
+/// event.
 fn go(text: &str) -> Vec<(String, f64, f64, f64)> {
     let mut rows: Vec<(String, f64, f64, f64)> = Vec::new();
     for line in text.lines().filter(|line| line.starts_with("BenchmarkEvent/")) {
@@ -91,7 +125,13 @@ fn go(text: &str) -> Vec<(String, f64, f64, f64)> {
         let name = name.strip_prefix("BenchmarkEvent/").unwrap_or(name);
         let name = name.rsplit_once('-').map_or(name, |(name, _)| name).replace('_', " ");
         let words: Vec<&str> = words.collect();
-        let value = |unit: &str| words.windows(2).find(|pair| pair[1] == unit).and_then(|pair| pair[0].parse::<f64>().ok()).unwrap_or(0.0);
+        let value = |unit: &str| {
+            words
+                .windows(2)
+                .find(|pair| pair[1] == unit)
+                .and_then(|pair| pair[0].parse::<f64>().ok())
+                .unwrap_or(0.0)
+        };
         let row = (name, value("MB/s"), value("ns/event"), value("allocs/op") / 200.0);
         match rows.iter_mut().find(|(name, ..)| *name == row.0) {
             Some(before) if before.1 < row.1 => *before = row,
@@ -105,28 +145,41 @@ fn go(text: &str) -> Vec<(String, f64, f64, f64)> {
 /// MB/s of client-go's types for the content type that a row's name begins with.
 fn typed(go: &[(String, f64, f64, f64)], name: &str) -> Option<f64> {
     let (content_type, _) = name.rsplit_once('/')?;
-    let row = go.iter().find(|(other, ..)| other.rsplit_once('/') == Some((content_type, "client-go types")));
+    let row = go
+        .iter()
+        .find(|(other, ..)| other.rsplit_once('/') == Some((content_type, "client-go types")));
     row.map(|(_, speed, ..)| *speed)
 }
 
 fn conditions() -> String {
     let first = |command: &mut Command| {
-        let output = command.output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        let output = command
+            .output()
+            .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+            .unwrap_or_default();
         output.lines().next().unwrap_or_default().to_owned()
     };
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model =
-        info.lines().find_map(|line| line.strip_prefix("model name")).map_or("unknown", |rest| rest.trim_start_matches([' ', '\t', ':']));
+    let model = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .map_or("unknown", |rest| rest.trim_start_matches([' ', '\t', ':']));
     let processors = info.lines().filter(|line| line.starts_with("processor")).count();
     let lock = fs::read_to_string("Cargo.lock").unwrap_or_default();
     let version = |name: &str| {
         let mut lines = lock.lines().skip_while(|line| *line != format!("name = {name:?}"));
-        lines.nth(1).and_then(|line| line.strip_prefix("version = ")).unwrap_or("?").trim_matches('"').to_owned()
+        lines
+            .nth(1)
+            .and_then(|line| line.strip_prefix("version = "))
+            .unwrap_or("?")
+            .trim_matches('"')
+            .to_owned()
     };
-    let versions: Vec<String> = ["serde_json", "k8s-openapi", "sonic-rs", "simd-json", "jiter", "prost"]
-        .iter()
-        .map(|name| format!("{name} {}", version(name)))
-        .collect();
+    let versions: Vec<String> =
+        ["serde_json", "k8s-openapi", "sonic-rs", "simd-json", "jiter", "prost"]
+            .iter()
+            .map(|name| format!("{name} {}", version(name)))
+            .collect();
     format!(
         "{model}, {processors} processors, one used; {}; {}; {}; {}. Built for plain x86-64, as what is distributed has to be.\n\n",
         first(Command::new("date").arg("+%F")),
@@ -136,7 +189,13 @@ fn conditions() -> String {
     )
 }
 
-fn table(text: &mut String, title: &str, groups: &[(&str, &str)], measured: &Measured, others: &[&str]) {
+fn table(
+    text: &mut String,
+    title: &str,
+    groups: &[(&str, &str)],
+    measured: &Measured,
+    others: &[&str],
+) {
     let columns: Vec<&str> = groups.iter().map(|(_, column)| *column).collect();
     writeln!(text, "### {title}: GB/s of input, and in brackets the share of memcpy\n").unwrap();
     writeln!(text, "| | {} |\n|---|{}", columns.join(" | "), "---|".repeat(columns.len())).unwrap();
@@ -144,7 +203,9 @@ fn table(text: &mut String, title: &str, groups: &[(&str, &str)], measured: &Mea
         let cells = groups.iter().map(|(group, _)| {
             let speed = |name: &str| measured.get(*group)?.get(name).copied();
             match (speed(way), speed("memcpy")) {
-                (Some(own), Some(memcpy)) if *way != "memcpy" => format!("{:.2} ({:.3})", own / 1e9, own / memcpy),
+                (Some(own), Some(memcpy)) if *way != "memcpy" => {
+                    format!("{:.2} ({:.3})", own / 1e9, own / memcpy)
+                }
                 (Some(own), _) => format!("{:.2}", own / 1e9),
                 _ => String::new(),
             }
@@ -163,13 +224,25 @@ fn go_table(text: &mut String, go: &[(String, f64, f64, f64)]) {
     );
     for (name, speed, nanoseconds, allocations) in go {
         let times = typed(go, name).map_or(String::new(), |typed| format!("{:.1}", speed / typed));
-        writeln!(text, "| {name} | {speed:.0} | {:.1} | {times} | {allocations:.0} |", nanoseconds / 1e3).unwrap();
+        writeln!(
+            text,
+            "| {name} | {speed:.0} | {:.1} | {times} | {allocations:.0} |",
+            nanoseconds / 1e3
+        )
+        .unwrap();
     }
     text.push('\n');
 }
 
-fn goals(text: &mut String, measured: &Measured, go: &[(String, f64, f64, f64)], allocations: &str) {
-    let speed = |group: &str, way: &str| measured.get(group).and_then(|group| group.get(way)).copied().unwrap_or(f64::NAN);
+fn goals(
+    text: &mut String,
+    measured: &Measured,
+    go: &[(String, f64, f64, f64)],
+    allocations: &str,
+) {
+    let speed = |group: &str, way: &str| {
+        measured.get(group).and_then(|group| group.get(way)).copied().unwrap_or(f64::NAN)
+    };
     // Both through Go, by the same clock.
     let times = |content_type: &str, way: &str| {
         let name = format!("{content_type}/{way}");
@@ -192,10 +265,22 @@ fn goals(text: &mut String, measured: &Measured, go: &[(String, f64, f64, f64)],
     let way = "poolscope, 16 KiB";
     let (json, protobuf) = (speed(JSON[0].0, way), speed(PROTOBUF[0].0, way));
     row("JSON events, share of memcpy", json / speed(JSON[0].0, "memcpy"), 0.20);
-    row("JSON events, times client-go's types, an event a chunk", times("application/json", ALONE), 40.0);
+    row(
+        "JSON events, times client-go's types, an event a chunk",
+        times("application/json", ALONE),
+        40.0,
+    );
     row("protobuf events, share of memcpy", protobuf / speed(PROTOBUF[0].0, "memcpy"), 0.40);
-    row("the same, an event a chunk", speed(PROTOBUF[0].0, OURS[0]) / speed(PROTOBUF[0].0, "memcpy"), 0.40);
-    row("protobuf events, times client-go's types, an event a chunk", times("application/vnd.kubernetes.protobuf", ALONE), 12.0);
+    row(
+        "the same, an event a chunk",
+        speed(PROTOBUF[0].0, OURS[0]) / speed(PROTOBUF[0].0, "memcpy"),
+        0.40,
+    );
+    row(
+        "protobuf events, times client-go's types, an event a chunk",
+        times("application/vnd.kubernetes.protobuf", ALONE),
+        12.0,
+    );
     row("JSON, metadata-heavy against plain", speed(JSON[2].0, way) / json, 1.0);
     row("protobuf, metadata-heavy against plain", speed(PROTOBUF[2].0, way) / protobuf, 1.0);
     text.push('\n');

@@ -1,6 +1,7 @@
 //! What it costs to push through the C ABI rather than through Rust: same events, same run.
 //!
-//! The C functions are called by pointers that the compiler cannot see through, as a C program calls them.
+//! The C functions are called by pointers that the compiler cannot see through, as a C program
+//! calls them.
 
 use std::hint::black_box;
 use std::ptr;
@@ -35,11 +36,14 @@ fn open_in_c(content_type: &str) -> c::Stream {
     let members: Vec<String> = (0..MEMBERS).map(|number| node(number * 7 % NODES)).collect();
     let cluster = c::Cluster::new("{}").unwrap();
     for (path, body) in facts(&members) {
-        let mut feed = cluster.feed(&c::Request::of(&Request::get(path)), &c::Head::of(&Head::ok("application/json"))).unwrap();
+        let mut feed = cluster
+            .feed(&c::Request::of(&Request::get(path)), &c::Head::of(&Head::ok("application/json")))
+            .unwrap();
         feed.push(body.as_bytes()).unwrap();
         feed.finish().unwrap();
     }
-    let (request, head) = (c::Request::of(&Request::get(WATCH)), c::Head::of(&Head::ok(content_type)));
+    let (request, head) =
+        (c::Request::of(&Request::get(WATCH)), c::Head::of(&Head::ok(content_type)));
     let mut opened = cluster.node(node(0)).unwrap().open_alone(&request, &head).unwrap();
     opened.take_stream().expect("it is rewritten")
 }
@@ -49,7 +53,11 @@ fn bench(criterion: &mut Criterion) {
     let slices: Vec<Value> = (0..EVENTS).map(slice).collect();
     for (name, content_type, events) in [
         ("json", "application/json", slices.iter().map(json_event).collect::<Vec<_>>()),
-        ("protobuf", "application/vnd.kubernetes.protobuf", slices.iter().map(protobuf_event).collect()),
+        (
+            "protobuf",
+            "application/vnd.kubernetes.protobuf",
+            slices.iter().map(protobuf_event).collect(),
+        ),
     ] {
         let body = events.concat();
         let mut group = criterion.benchmark_group(format!("push, {name}"));
@@ -72,7 +80,16 @@ fn bench(criterion: &mut Criterion) {
                     for chunk in body.chunks(chunk) {
                         let (mut out, mut len) = (ptr::null(), 0);
                         // SAFETY: the stream lives, and so do the chunk and the two places.
-                        let status = unsafe { push_in_c(stream.0, chunk.as_ptr(), chunk.len(), &mut out, &mut len, ptr::null_mut()) };
+                        let status = unsafe {
+                            push_in_c(
+                                stream.0,
+                                chunk.as_ptr(),
+                                chunk.len(),
+                                &mut out,
+                                &mut len,
+                                ptr::null_mut(),
+                            )
+                        };
                         assert_eq!(status, poolscope_status::POOLSCOPE_OK);
                         black_box((out, len));
                     }

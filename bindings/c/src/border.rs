@@ -10,13 +10,19 @@ use super::failure::{poolscope_error, poolscope_status};
 /// What a call may fail with. Boxed, because it leaves as a pointer.
 pub(super) type Result<T> = std::result::Result<T, Box<poolscope_error>>;
 
-/// Runs a call that can fail. Its error goes to `error`, unless that is NULL; `*error` is NULL where there is none.
+/// Runs a call that can fail. Its error goes to `error`, unless that is NULL; `*error` is NULL
+/// where there is none.
 ///
 /// # Safety
 /// `error` is NULL or valid for writing.
-pub(super) unsafe fn border(error: *mut *mut poolscope_error, run: impl FnOnce() -> Result<()>) -> poolscope_status {
-    // A panic in here has poisoned the handle that it was in; what else the call touched is read by nobody again.
-    let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|cause| Err(poolscope_error::panic(&*cause)));
+pub(super) unsafe fn border(
+    error: *mut *mut poolscope_error,
+    run: impl FnOnce() -> Result<()>,
+) -> poolscope_status {
+    // A panic in here has poisoned the handle that it was in; what else the call touched is read by
+    // nobody again.
+    let result = catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|cause| Err(poolscope_error::panic(&*cause)));
     let (status, failure) = match result {
         Ok(()) => (poolscope_status::POOLSCOPE_OK, ptr::null_mut()),
         Err(failure) if error.is_null() => (failure.status(), ptr::null_mut()),
@@ -62,11 +68,17 @@ pub(super) unsafe fn given<'a, T>(handle: *const T, name: &'static str) -> Resul
 ///
 /// # Safety
 /// `data` is NULL or valid for reading `len` bytes, for as long as the call lasts.
-pub(super) unsafe fn bytes<'a>(data: *const u8, len: usize, name: &'static str) -> Result<&'a [u8]> {
+pub(super) unsafe fn bytes<'a>(
+    data: *const u8,
+    len: usize,
+    name: &'static str,
+) -> Result<&'a [u8]> {
     match (data.is_null(), len) {
         (_, 0) => Ok(&[]),
         (true, _) => Err(poolscope_error::argument(name, "is NULL, and its length is not 0")),
-        (false, _) if len > isize::MAX as usize => Err(poolscope_error::argument(name, "is longer than memory")),
+        (false, _) if len > isize::MAX as usize => {
+            Err(poolscope_error::argument(name, "is longer than memory"))
+        }
         // SAFETY: valid for reading so many bytes.
         (false, _) => Ok(unsafe { std::slice::from_raw_parts(data, len) }),
     }
@@ -76,7 +88,11 @@ pub(super) unsafe fn bytes<'a>(data: *const u8, len: usize, name: &'static str) 
 ///
 /// # Safety
 /// As for [`bytes()`].
-pub(super) unsafe fn text<'a>(data: *const c_char, len: usize, name: &'static str) -> Result<&'a str> {
+pub(super) unsafe fn text<'a>(
+    data: *const c_char,
+    len: usize,
+    name: &'static str,
+) -> Result<&'a str> {
     // SAFETY: as for `bytes`.
     let bytes = unsafe { bytes(data.cast(), len, name) }?;
     std::str::from_utf8(bytes).map_err(|_| poolscope_error::argument(name, "is not UTF-8"))
@@ -102,9 +118,14 @@ impl<T> Slot<'_, *mut T> {
 ///
 /// # Safety
 /// `out` is NULL or valid for writing, and not read or written by anyone else while the call lasts.
-pub(super) unsafe fn slot<'a, T>(out: *mut T, nothing: T, name: &'static str) -> Result<Slot<'a, T>> {
+pub(super) unsafe fn slot<'a, T>(
+    out: *mut T,
+    nothing: T,
+    name: &'static str,
+) -> Result<Slot<'a, T>> {
     // SAFETY: valid for writing if it is not NULL; what is there before may be anything.
-    let place = unsafe { out.cast::<MaybeUninit<T>>().as_mut() }.ok_or_else(|| poolscope_error::argument(name, "is NULL"))?;
+    let place = unsafe { out.cast::<MaybeUninit<T>>().as_mut() }
+        .ok_or_else(|| poolscope_error::argument(name, "is NULL"))?;
     place.write(nothing);
     Ok(Slot(place))
 }

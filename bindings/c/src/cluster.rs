@@ -15,12 +15,13 @@ use super::request::poolscope_request;
 use super::text::poolscope_text;
 use poolscope::{Cluster, Config, FactKind};
 
-/// What is known about the cluster: one per process. Any thread may use it at any time. Nodes, feeds and streams keep what
-/// they need of it: it may be freed before them.
+/// What is known about the cluster: one per process. Any thread may use it at any time. Nodes,
+/// feeds and streams keep what they need of it: it may be freed before them.
 pub struct poolscope_cluster(Shared<Cluster>);
 
-/// Makes a cluster of which nothing is known yet. `config` is a JSON document as docs/config.md describes it; `{}` has
-/// OpenYurt's annotations with NodePools. Fails with POOLSCOPE_CONFIG; the message names the key.
+/// Makes a cluster of which nothing is known yet. `config` is a JSON document as docs/config.md
+/// describes it; `{}` has OpenYurt's annotations with NodePools. Fails with POOLSCOPE_CONFIG; the
+/// message names the key.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_cluster_new(
     config: *const c_char,
@@ -39,13 +40,14 @@ pub unsafe extern "C" fn poolscope_cluster_new(
     }
 }
 
-/// Opens the response to a request for Services, Nodes, CiliumNodes, NodePools, NodeBuckets or the ConfigMap kube-system/yurt-hub-cfg that the embedder makes
-/// itself, to teach the cluster: a list, a watch or a single object, whole or metadata-only. Free the feed with
-/// poolscope_feed_free(). Fails with POOLSCOPE_NOT_A_FACT for any other request and for a status other than 200, with
+/// Opens the response to a request for Services, Nodes, CiliumNodes, NodePools, NodeBuckets or the
+/// ConfigMap kube-system/yurt-hub-cfg that the embedder makes itself, to teach the cluster: a list,
+/// a watch or a single object, whole or metadata-only. Free the feed with poolscope_feed_free().
+/// Fails with POOLSCOPE_NOT_A_FACT for any other request and for a status other than 200, with
 /// POOLSCOPE_CONTENT_TYPE and POOLSCOPE_CONTENT_ENCODING.
 ///
-/// A list that is read to its end, all its pages, makes the kind known; so does a watch with initial events, at the bookmark
-/// that ends them: ask for bookmarks.
+/// A list that is read to its end, all its pages, makes the kind known; so does a watch with
+/// initial events, at the bookmark that ends them: ask for bookmarks.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_cluster_feed(
     cluster: *const poolscope_cluster,
@@ -67,7 +69,8 @@ pub unsafe extern "C" fn poolscope_cluster_feed(
     }
 }
 
-/// The view of the node of that name, which need not be known yet. Free it with poolscope_node_free().
+/// The view of the node of that name, which need not be known yet. Free it with
+/// poolscope_node_free().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_cluster_node(
     cluster: *const poolscope_cluster,
@@ -87,15 +90,18 @@ pub unsafe extern "C" fn poolscope_cluster_node(
     }
 }
 
-/// Raised by every change of facts that can change a verdict: when it has moved, refresh the watches that are open. Cheap.
+/// Raised by every change of facts that can change a verdict: when it has moved, refresh the
+/// watches that are open. Cheap.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_cluster_generation(cluster: *const poolscope_cluster) -> u64 {
     // SAFETY: the header's contract.
     unsafe { answer(0, || Ok(given(cluster, "cluster")?.0.enter()?.generation())) }
 }
 
-/// What changed after `generation`, oldest first (what changed together, in no order), as JSON: an array of `{"service": "namespace/name"}`, `{"node": NAME}`,
-/// `{"pool": NAME}`, `{"member": {"node": NAME, "pool": NAME}}` and `{"components": "namespace/name"}`; `null` if that is too long ago to be remembered.
+/// What changed after `generation`, oldest first (what changed together, in no order), as JSON: an
+/// array of `{"service": "namespace/name"}`, `{"node": NAME}`, `{"pool": NAME}`, `{"member":
+/// {"node": NAME, "pool": NAME}}` and `{"components": "namespace/name"}`; `null` if that is too
+/// long ago to be remembered.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_cluster_changes_since(
     cluster: *const poolscope_cluster,
@@ -114,8 +120,8 @@ pub unsafe extern "C" fn poolscope_cluster_changes_since(
     }
 }
 
-/// What was done so far, and what passed in doubt, as JSON: an object of numbers that only grow, such as
-/// `{"objects": 12, "passedUnknownService": 0}`. Names never change; new ones may be added.
+/// What was done so far, and what passed in doubt, as JSON: an object of numbers that only grow,
+/// such as `{"objects": 12, "passedUnknownService": 0}`. Names never change; new ones may be added.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_cluster_counters(
     cluster: *const poolscope_cluster,
@@ -133,9 +139,10 @@ pub unsafe extern "C" fn poolscope_cluster_counters(
     }
 }
 
-/// Forgets where the facts of a kind (`Service`, `Node`, `CiliumNode`, `NodePool`, `NodeBucket`, `ConfigMap`) came from, not the facts:
-/// the next list of it replaces them, and until then the kind is missing. For when the source has gone for good, or the
-/// API server was restored to an earlier state.
+/// Forgets where the facts of a kind (`Service`, `Node`, `CiliumNode`, `NodePool`, `NodeBucket`,
+/// `ConfigMap`) came from, not the facts: the next list of it replaces them, and until then the
+/// kind is missing. For when the source has gone for good, or the API server was restored to an
+/// earlier state.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_cluster_forget_source(
     cluster: *const poolscope_cluster,
@@ -148,7 +155,9 @@ pub unsafe extern "C" fn poolscope_cluster_forget_source(
         border(error, || {
             let cluster = given(cluster, "cluster")?.0.enter()?;
             let kind = serde_json::from_value::<FactKind>(json!(text(kind, kind_len, "kind")?));
-            cluster.forget_source(kind.map_err(|_| poolscope_error::argument("kind", "is no kind of facts"))?);
+            cluster.forget_source(
+                kind.map_err(|_| poolscope_error::argument("kind", "is no kind of facts"))?,
+            );
             Ok(())
         })
     }

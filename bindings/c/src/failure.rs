@@ -17,7 +17,8 @@ pub enum poolscope_status {
     POOLSCOPE_INVALID_ARGUMENT = 1,
     /// The handle is in another call at this moment. Nothing was done: give each thread its own.
     POOLSCOPE_BUSY = 2,
-    /// There was a fault in poolscope, in this call or in an earlier one on the same handle. The handle can only be freed.
+    /// There was a fault in poolscope, in this call or in an earlier one on the same handle. The
+    /// handle can only be freed.
     POOLSCOPE_PANIC = 3,
     /// The bytes are not what the encoding or the object's schema allows.
     POOLSCOPE_MALFORMED = 10,
@@ -35,7 +36,8 @@ pub enum poolscope_status {
     POOLSCOPE_CONTENT_ENCODING = 20,
     /// The response is neither JSON nor protobuf. Never forward it.
     POOLSCOPE_CONTENT_TYPE = 21,
-    /// The response has a status under which endpoints cannot be filtered, such as 206. Never forward it.
+    /// The response has a status under which endpoints cannot be filtered, such as 206. Never
+    /// forward it.
     POOLSCOPE_HTTP_STATUS = 22,
     /// The request teaches nothing, so it cannot be a feed.
     POOLSCOPE_NOT_A_FACT = 23,
@@ -77,16 +79,26 @@ impl poolscope_error {
     }
 
     pub(super) fn busy() -> Box<poolscope_error> {
-        poolscope_error::new(POOLSCOPE_BUSY, "the handle is in use by another call: give each thread its own")
+        poolscope_error::new(
+            POOLSCOPE_BUSY,
+            "the handle is in use by another call: give each thread its own",
+        )
     }
 
     pub(super) fn poisoned() -> Box<poolscope_error> {
-        poolscope_error::new(POOLSCOPE_PANIC, "the handle was left by a fault in poolscope in an earlier call: free it, and open a new one")
+        poolscope_error::new(
+            POOLSCOPE_PANIC,
+            "the handle was left by a fault in poolscope in an earlier call: free it, and open a new one",
+        )
     }
 
     pub(super) fn panic(cause: &(dyn Any + Send)) -> Box<poolscope_error> {
-        let text = cause.downcast_ref::<&str>().copied().or(cause.downcast_ref::<String>().map(String::as_str));
-        let message = format!("a fault in poolscope, please report it: {}", text.unwrap_or("no message"));
+        let text = cause
+            .downcast_ref::<&str>()
+            .copied()
+            .or(cause.downcast_ref::<String>().map(String::as_str));
+        let message =
+            format!("a fault in poolscope, please report it: {}", text.unwrap_or("no message"));
         poolscope_error::new(POOLSCOPE_PANIC, &message)
     }
 }
@@ -106,11 +118,16 @@ impl From<Error> for Box<poolscope_error> {
             Error::NotAFact { .. } => POOLSCOPE_NOT_A_FACT,
             Error::Config(_) => POOLSCOPE_CONFIG,
             Error::Closed { .. } => POOLSCOPE_CLOSED,
-            // The two crates are of one version, so that there is no other. A caller treats it as the end of the handle.
+            // The two crates are of one version, so that there is no other. A caller treats it as
+            // the end of the handle.
             _ => POOLSCOPE_PANIC,
         };
         let (offset, object) = (error.offset(), error.object().map(c_string));
-        Box::new(poolscope_error { offset, object, ..*poolscope_error::new(status, &error.to_string()) })
+        Box::new(poolscope_error {
+            offset,
+            object,
+            ..*poolscope_error::new(status, &error.to_string())
+        })
     }
 }
 
@@ -121,27 +138,36 @@ pub unsafe extern "C" fn poolscope_error_status(error: *const poolscope_error) -
     unsafe { answer(POOLSCOPE_OK, || Ok(given(error, "error")?.status)) }
 }
 
-/// A sentence for operators: what, where (offset and object, if they are known, are in it), and what to do. It ends with a NUL and is valid until the error is freed. Of
-/// NULL: an empty one.
+/// A sentence for operators: what, where (offset and object, if they are known, are in it), and
+/// what to do. It ends with a NUL and is valid until the error is freed. Of NULL: an empty one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_error_message(error: *const poolscope_error) -> *const c_char {
     // SAFETY: the header's contract.
     unsafe { answer(c"".as_ptr(), || Ok(given(error, "error")?.message.as_ptr())) }
 }
 
-/// The byte of the body at fault, counted from 0; POOLSCOPE_NO_OFFSET if the error is about no byte.
+/// The byte of the body at fault, counted from 0; POOLSCOPE_NO_OFFSET if the error is about no
+/// byte.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_error_offset(error: *const poolscope_error) -> u64 {
     // SAFETY: the header's contract.
-    unsafe { answer(POOLSCOPE_NO_OFFSET, || Ok(given(error, "error")?.offset.unwrap_or(POOLSCOPE_NO_OFFSET))) }
+    unsafe {
+        answer(POOLSCOPE_NO_OFFSET, || {
+            Ok(given(error, "error")?.offset.unwrap_or(POOLSCOPE_NO_OFFSET))
+        })
+    }
 }
 
-/// The object at fault, `namespace/name`, with or without its kind, as far as it was read: NUL-terminated, valid until the error is freed. NULL if
-/// it is not known.
+/// The object at fault, `namespace/name`, with or without its kind, as far as it was read:
+/// NUL-terminated, valid until the error is freed. NULL if it is not known.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_error_object(error: *const poolscope_error) -> *const c_char {
     // SAFETY: the header's contract.
-    unsafe { answer(ptr::null(), || Ok(given(error, "error")?.object.as_ref().map_or(ptr::null(), |object| object.as_ptr()))) }
+    unsafe {
+        answer(ptr::null(), || {
+            Ok(given(error, "error")?.object.as_ref().map_or(ptr::null(), |object| object.as_ptr()))
+        })
+    }
 }
 
 /// Frees an error. NULL is nothing.

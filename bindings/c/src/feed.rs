@@ -8,7 +8,8 @@ use poolscope::Feed;
 /// One response body that teaches a cluster. For one thread at a time.
 pub struct poolscope_feed(pub(super) Exclusive<Feed>);
 
-/// Takes the next bytes of the body, cut anywhere. An error closes the feed; what was learned before stays.
+/// Takes the next bytes of the body, cut anywhere. An error closes the feed; what was learned
+/// before stays.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_feed_push(
     feed: *mut poolscope_feed,
@@ -17,12 +18,17 @@ pub unsafe extern "C" fn poolscope_feed_push(
     error: *mut *mut poolscope_error,
 ) -> poolscope_status {
     // SAFETY: the header's contract.
-    unsafe { border(error, || Ok(given(feed, "feed")?.0.enter()?.push(bytes(data, len, "data")?)?)) }
+    unsafe {
+        border(error, || Ok(given(feed, "feed")?.0.enter()?.push(bytes(data, len, "data")?)?))
+    }
 }
 
 /// The body is over. Fails with POOLSCOPE_TRUNCATED if it was cut.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn poolscope_feed_finish(feed: *mut poolscope_feed, error: *mut *mut poolscope_error) -> poolscope_status {
+pub unsafe extern "C" fn poolscope_feed_finish(
+    feed: *mut poolscope_feed,
+    error: *mut *mut poolscope_error,
+) -> poolscope_status {
     // SAFETY: the header's contract.
     unsafe { border(error, || Ok(given(feed, "feed")?.0.enter()?.finish()?)) }
 }

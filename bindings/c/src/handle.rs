@@ -49,7 +49,8 @@ impl<T> Drop for Entered<'_, T> {
     }
 }
 
-/// A thing that belongs to one caller. A call while another is in it is refused: C cannot make two of them meet.
+/// A thing that belongs to one caller. A call while another is in it is refused: C cannot make two
+/// of them meet.
 pub(super) struct Exclusive<T>(Mutex<T>);
 
 impl<T> Exclusive<T> {
@@ -81,7 +82,8 @@ mod tests {
         unsafe {
             let status = border(&mut error, run);
             assert_eq!(poolscope_error_status(error), status);
-            let message = CStr::from_ptr(poolscope_error_message(error)).to_str().unwrap().to_owned();
+            let message =
+                CStr::from_ptr(poolscope_error_message(error)).to_str().unwrap().to_owned();
             poolscope_error_free(error);
             (status, message)
         }
@@ -95,7 +97,8 @@ mod tests {
         assert_eq!(in_exclusive().0, poolscope_status::POOLSCOPE_OK);
         assert_eq!(in_shared().0, poolscope_status::POOLSCOPE_OK);
 
-        let (status, message) = call(|| exclusive.enter().map(|one| assert_eq!(*one, 17, "the first fault")));
+        let (status, message) =
+            call(|| exclusive.enter().map(|one| assert_eq!(*one, 17, "the first fault")));
         assert_eq!(status, poolscope_status::POOLSCOPE_PANIC);
         assert!(message.contains("the first fault"), "{message}");
         let (status, message) = in_exclusive();
@@ -103,7 +106,10 @@ mod tests {
         assert!(message.contains("earlier call"), "{message}");
 
         assert_eq!(in_shared().0, poolscope_status::POOLSCOPE_OK, "another handle is not");
-        assert_eq!(call(|| shared.enter().map(|_entered| panic!("the second fault"))).0, poolscope_status::POOLSCOPE_PANIC);
+        assert_eq!(
+            call(|| shared.enter().map(|_entered| panic!("the second fault"))).0,
+            poolscope_status::POOLSCOPE_PANIC
+        );
         assert!(in_shared().1.contains("earlier call"));
     }
 
@@ -114,7 +120,10 @@ mod tests {
             let _entered = exclusive.enter()?;
             Err(poolscope_error::argument("name", "is wrong"))
         };
-        assert_eq!(call(refused), (poolscope_status::POOLSCOPE_INVALID_ARGUMENT, "argument `name` is wrong".to_owned()));
+        assert_eq!(
+            call(refused),
+            (poolscope_status::POOLSCOPE_INVALID_ARGUMENT, "argument `name` is wrong".to_owned())
+        );
         assert_eq!(call(refused).0, poolscope_status::POOLSCOPE_INVALID_ARGUMENT);
     }
 

@@ -11,13 +11,20 @@ use poolscope::Head;
 /// Status and headers of a response of the API server. For one thread at a time.
 pub struct poolscope_head(pub(super) Exclusive<Head>);
 
-/// Name and value of a header. HTTP allows bytes in values that are no UTF-8; none that is looked at has any.
+/// Name and value of a header. HTTP allows bytes in values that are no UTF-8; none that is looked
+/// at has any.
 ///
 /// # Safety
 /// Name and value as for [`bytes()`].
-pub(super) unsafe fn header(name: *const c_char, name_len: usize, value: *const c_char, value_len: usize) -> Result<(String, String)> {
+pub(super) unsafe fn header(
+    name: *const c_char,
+    name_len: usize,
+    value: *const c_char,
+    value_len: usize,
+) -> Result<(String, String)> {
     // SAFETY: as this function's.
-    let (name, value) = unsafe { (text(name, name_len, "name")?, bytes(value.cast(), value_len, "value")?) };
+    let (name, value) =
+        unsafe { (text(name, name_len, "name")?, bytes(value.cast(), value_len, "value")?) };
     Ok((name.to_owned(), String::from_utf8_lossy(value).into_owned()))
 }
 
@@ -31,14 +38,15 @@ pub unsafe extern "C" fn poolscope_head_new(
     // SAFETY: the header's contract.
     unsafe {
         border(error, || {
-            slot(head, ptr::null_mut(), "head")?.put(poolscope_head(Exclusive::new(Head::new(http_status))));
+            slot(head, ptr::null_mut(), "head")?
+                .put(poolscope_head(Exclusive::new(Head::new(http_status))));
             Ok(())
         })
     }
 }
 
-/// Adds a header. Names count in any case; only Content-Type and Content-Encoding are looked at, so the others need not be
-/// given.
+/// Adds a header. Names count in any case; only Content-Type and Content-Encoding are looked at, so
+/// the others need not be given.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_head_add_header(
     head: *mut poolscope_head,

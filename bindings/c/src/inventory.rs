@@ -10,7 +10,8 @@ use super::node::poolscope_node;
 use super::text::poolscope_text;
 use poolscope::explain::Inventory;
 
-/// Services and their endpoints, loaded from whole bodies, to be explained. For one thread at a time.
+/// Services and their endpoints, loaded from whole bodies, to be explained. For one thread at a
+/// time.
 pub struct poolscope_inventory(Exclusive<Inventory>);
 
 /// Makes one with nothing in it.
@@ -22,15 +23,16 @@ pub unsafe extern "C" fn poolscope_inventory_new(
     // SAFETY: the header's contract.
     unsafe {
         border(error, || {
-            slot(inventory, ptr::null_mut(), "inventory")?.put(poolscope_inventory(Exclusive::new(Inventory::new())));
+            slot(inventory, ptr::null_mut(), "inventory")?
+                .put(poolscope_inventory(Exclusive::new(Inventory::new())));
             Ok(())
         })
     }
 }
 
-/// Adds what a whole body has: a list or a single object, JSON or protobuf, of Services, EndpointSlices or Endpoints. How
-/// many objects were of a kind that matters comes back as `*loaded`, which may be NULL. Fails with POOLSCOPE_MALFORMED and
-/// POOLSCOPE_UNDECODABLE.
+/// Adds what a whole body has: a list or a single object, JSON or protobuf, of Services,
+/// EndpointSlices or Endpoints. How many objects were of a kind that matters comes back as
+/// `*loaded`, which may be NULL. Fails with POOLSCOPE_MALFORMED and POOLSCOPE_UNDECODABLE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_inventory_load(
     inventory: *mut poolscope_inventory,
@@ -53,7 +55,8 @@ pub unsafe extern "C" fn poolscope_inventory_load(
     }
 }
 
-/// Every Service as `node` sees it, as JSON: the array that `poolscope explain -o json` prints (docs/cli.md).
+/// Every Service as `node` sees it, as JSON: the array that `poolscope explain -o json` prints
+/// (docs/cli.md).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_inventory_view(
     inventory: *mut poolscope_inventory,
@@ -66,13 +69,15 @@ pub unsafe extern "C" fn poolscope_inventory_view(
         border(error, || {
             let services = slot(services, ptr::null_mut(), "services")?;
             let node = given(node, "node")?.0.enter()?;
-            services.put(poolscope_text::json(&given(inventory, "inventory")?.0.enter()?.view(&node))?);
+            services
+                .put(poolscope_text::json(&given(inventory, "inventory")?.0.enter()?.view(&node))?);
             Ok(())
         })
     }
 }
 
-/// One Service as `node` sees it, as JSON: one object of that array; `null` if there are neither it nor endpoints of it.
+/// One Service as `node` sees it, as JSON: one object of that array; `null` if there are neither it
+/// nor endpoints of it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_inventory_find(
     inventory: *mut poolscope_inventory,
@@ -89,8 +94,11 @@ pub unsafe extern "C" fn poolscope_inventory_find(
         border(error, || {
             let found = slot(found, ptr::null_mut(), "found")?;
             let node = given(node, "node")?.0.enter()?;
-            let (namespace, name) = (text(ns, ns_len, "ns")?, text(service, service_len, "service")?);
-            found.put(poolscope_text::json(&given(inventory, "inventory")?.0.enter()?.find(&node, namespace, name))?);
+            let (namespace, name) =
+                (text(ns, ns_len, "ns")?, text(service, service_len, "service")?);
+            found.put(poolscope_text::json(
+                &given(inventory, "inventory")?.0.enter()?.find(&node, namespace, name),
+            )?);
             Ok(())
         })
     }

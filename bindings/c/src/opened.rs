@@ -21,16 +21,18 @@ struct Decision {
     content_type: CString,
 }
 
-/// What is to be done with a response. The numbers never change; treat one that you do not know as POOLSCOPE_NOT_READY.
+/// What is to be done with a response. The numbers never change; treat one that you do not know as
+/// POOLSCOPE_NOT_READY.
 #[repr(i32)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum poolscope_opening {
     /// Forward it untouched: it carries no endpoints and teaches nothing.
     POOLSCOPE_PASS_THROUGH = 0,
-    /// Push its body through poolscope_opened_take_stream(). Its Content-Length, if it has one, no longer holds.
+    /// Push its body through poolscope_opened_take_stream(). Its Content-Length, if it has one, no
+    /// longer holds.
     POOLSCOPE_REWRITE = 1,
-    /// Facts are not known yet. Give the client poolscope_opened_answer(), or wait for the facts and ask again: a body that
-    /// was served unfiltered cannot be called back.
+    /// Facts are not known yet. Give the client poolscope_opened_answer(), or wait for the facts
+    /// and ask again: a body that was served unfiltered cannot be called back.
     POOLSCOPE_NOT_READY = 2,
     /// A watch whose past is not known. Give the client poolscope_opened_answer(); it lists again.
     POOLSCOPE_EXPIRED = 3,
@@ -42,8 +44,12 @@ impl poolscope_opened {
     pub(super) fn new(opened: Opened) -> poolscope_opened {
         let (what, stream, missing, answer) = match opened {
             Opened::PassThrough => (POOLSCOPE_PASS_THROUGH, None, Vec::new(), None),
-            Opened::Rewrite(stream) => (POOLSCOPE_REWRITE, Some(poolscope_stream::new(stream)), Vec::new(), None),
-            Opened::NotReady(facts) => (POOLSCOPE_NOT_READY, None, facts.missing, Some(facts.answer)),
+            Opened::Rewrite(stream) => {
+                (POOLSCOPE_REWRITE, Some(poolscope_stream::new(stream)), Vec::new(), None)
+            }
+            Opened::NotReady(facts) => {
+                (POOLSCOPE_NOT_READY, None, facts.missing, Some(facts.answer))
+            }
             Opened::Expired(answer) => (POOLSCOPE_EXPIRED, None, Vec::new(), Some(answer)),
             // The two crates are of one version, so that there is no other. Nothing is served.
             _ => (POOLSCOPE_NOT_READY, None, Vec::new(), None),
@@ -60,10 +66,13 @@ pub unsafe extern "C" fn poolscope_opened_what(opened: *mut poolscope_opened) ->
     unsafe { answer(POOLSCOPE_NOT_READY, || Ok(given(opened, "opened")?.0.enter()?.what)) }
 }
 
-/// The stream of POOLSCOPE_REWRITE, which is the caller's from now on: free it with poolscope_stream_free(). NULL the second
-/// time, where there is none, and where the handle is in another call.
+/// The stream of POOLSCOPE_REWRITE, which is the caller's from now on: free it with
+/// poolscope_stream_free(). NULL the second time, where there is none, and where the handle is in
+/// another call.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn poolscope_opened_take_stream(opened: *mut poolscope_opened) -> *mut poolscope_stream {
+pub unsafe extern "C" fn poolscope_opened_take_stream(
+    opened: *mut poolscope_opened,
+) -> *mut poolscope_stream {
     // SAFETY: the header's contract.
     unsafe {
         answer(ptr::null_mut(), || {
@@ -73,10 +82,11 @@ pub unsafe extern "C" fn poolscope_opened_take_stream(opened: *mut poolscope_ope
     }
 }
 
-/// What the client is to be answered in place of the response, for POOLSCOPE_NOT_READY and POOLSCOPE_EXPIRED: the HTTP
-/// status (503 or 410); the seconds for the header Retry-After, 0 for no such header; the Content-Type, NUL-terminated;
-/// and the body, a Kubernetes Status. Pointers are valid until `opened` is freed. Fails with POOLSCOPE_INVALID_ARGUMENT if
-/// the response is to go on.
+/// What the client is to be answered in place of the response, for POOLSCOPE_NOT_READY and
+/// POOLSCOPE_EXPIRED: the HTTP status (503 or 410); the seconds for the header Retry-After, 0 for
+/// no such header; the Content-Type, NUL-terminated; and the body, a Kubernetes Status. Pointers
+/// are valid until `opened` is freed. Fails with POOLSCOPE_INVALID_ARGUMENT if the response is to
+/// go on.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_opened_answer(
     opened: *mut poolscope_opened,
@@ -90,13 +100,16 @@ pub unsafe extern "C" fn poolscope_opened_answer(
     // SAFETY: the header's contract.
     unsafe {
         border(error, || {
-            let (http_status, retry_after) = (slot(http_status, 0, "http_status"), slot(retry_after, 0, "retry_after"));
+            let (http_status, retry_after) =
+                (slot(http_status, 0, "http_status"), slot(retry_after, 0, "retry_after"));
             let content_type = slot(content_type, ptr::null(), "content_type");
             let (body, body_len) = (slot(body, ptr::null(), "body"), slot(body_len, 0, "body_len"));
-            let (http_status, retry_after, content_type) = (http_status?, retry_after?, content_type?);
+            let (http_status, retry_after, content_type) =
+                (http_status?, retry_after?, content_type?);
             let (body, body_len) = (body?, body_len?);
             let opened = given(opened, "opened")?.0.enter()?;
-            let goes_on = || poolscope_error::argument("opened", "has no answer: the response is to go on");
+            let goes_on =
+                || poolscope_error::argument("opened", "has no answer: the response is to go on");
             let answer = opened.answer.as_ref().ok_or_else(goes_on)?;
             http_status.set(answer.status);
             retry_after.set(answer.retry_after.unwrap_or_default());
@@ -108,8 +121,8 @@ pub unsafe extern "C" fn poolscope_opened_answer(
     }
 }
 
-/// What is not known yet, as JSON: the `missing` of poolscope_node_describe(), for this response. Empty unless
-/// POOLSCOPE_NOT_READY.
+/// What is not known yet, as JSON: the `missing` of poolscope_node_describe(), for this response.
+/// Empty unless POOLSCOPE_NOT_READY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_opened_missing(
     opened: *mut poolscope_opened,

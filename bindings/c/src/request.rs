@@ -36,15 +36,19 @@ pub unsafe extern "C" fn poolscope_request_new(
     unsafe {
         border(error, || {
             let request = slot(request, ptr::null_mut(), "request")?;
-            let made = Request::new(text(method, method_len, "method")?, text(target, target_len, "target")?);
+            let made = Request::new(
+                text(method, method_len, "method")?,
+                text(target, target_len, "target")?,
+            );
             request.put(poolscope_request(Exclusive::new(made)));
             Ok(())
         })
     }
 }
 
-/// Adds a header. Names count in any case. Only the headers that poolscope_node_prepare() names are looked at, so the others
-/// need not be given: a value that is no UTF-8 would be read back with replacement characters.
+/// Adds a header. Names count in any case. Only the headers that poolscope_node_prepare() names are
+/// looked at, so the others need not be given: a value that is no UTF-8 would be read back with
+/// replacement characters.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_request_add_header(
     request: *mut poolscope_request,
@@ -71,8 +75,8 @@ pub unsafe extern "C" fn poolscope_request_header_count(request: *mut poolscope_
     unsafe { answer(0, || Ok(given(request, "request")?.0.enter()?.headers.len())) }
 }
 
-/// Header number `index`, counted from 0. Name and value are pointers and lengths, without a NUL, valid until the next
-/// call that changes the request.
+/// Header number `index`, counted from 0. Name and value are pointers and lengths, without a NUL,
+/// valid until the next call that changes the request.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_request_header(
     request: *mut poolscope_request,
@@ -86,11 +90,14 @@ pub unsafe extern "C" fn poolscope_request_header(
     // SAFETY: the header's contract.
     unsafe {
         border(error, || {
-            let (name, value) = (slot(name, ptr::null(), "name"), slot(value, ptr::null(), "value"));
-            let (name_len, value_len) = (slot(name_len, 0, "name_len"), slot(value_len, 0, "value_len"));
+            let (name, value) =
+                (slot(name, ptr::null(), "name"), slot(value, ptr::null(), "value"));
+            let (name_len, value_len) =
+                (slot(name_len, 0, "name_len"), slot(value_len, 0, "value_len"));
             let (name, name_len, value, value_len) = (name?, name_len?, value?, value_len?);
             let request = given(request, "request")?.0.enter()?;
-            let out_of_range = || poolscope_error::argument("index", "is not below the number of headers");
+            let out_of_range =
+                || poolscope_error::argument("index", "is not below the number of headers");
             let (key, text) = request.headers.get(index).ok_or_else(out_of_range)?;
             name.set(key.as_ptr().cast());
             name_len.set(key.len());

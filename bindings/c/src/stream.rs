@@ -49,17 +49,21 @@ impl State {
 ///
 /// # Safety
 /// As for [`slot`].
-unsafe fn given_out<'a>(out: *mut *const u8, out_len: *mut usize) -> Result<(Slot<'a, *const u8>, Slot<'a, usize>)> {
+unsafe fn given_out<'a>(
+    out: *mut *const u8,
+    out_len: *mut usize,
+) -> Result<(Slot<'a, *const u8>, Slot<'a, usize>)> {
     // SAFETY: as this function's.
     let (out, out_len) = unsafe { (slot(out, ptr::null(), "out"), slot(out_len, 0, "out_len")) };
     Ok((out?, out_len?))
 }
 
-/// Takes the next bytes of the body, cut anywhere. What is to be sent to the client comes back as `*out` and `*out_len`;
-/// it is the stream's and valid until the next call on it.
+/// Takes the next bytes of the body, cut anywhere. What is to be sent to the client comes back as
+/// `*out` and `*out_len`; it is the stream's and valid until the next call on it.
 ///
-/// An error closes the stream. There may be bytes in `*out` all the same: they end where the last whole object before the
-/// fault ends. Send them, then end the response; a watch client reconnects, a list client retries.
+/// An error closes the stream. There may be bytes in `*out` all the same: they end where the last
+/// whole object before the fault ends. Send them, then end the response; a watch client reconnects,
+/// a list client retries.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_stream_push(
     stream: *mut poolscope_stream,
@@ -74,14 +78,18 @@ pub unsafe extern "C" fn poolscope_stream_push(
         border(error, || {
             let given_out = given_out(out, out_len)?;
             let data = bytes(data, len, "data")?;
-            given(stream, "stream")?.0.enter()?.give(given_out, |stream, out| stream.push(data, out))
+            given(stream, "stream")?
+                .0
+                .enter()?
+                .give(given_out, |stream, out| stream.push(data, out))
         })
     }
 }
 
-/// Gives out the events that changes of facts owe this client. Call it whenever poolscope_cluster_generation() moved. What
-/// cannot be said yet (inside an event that has begun to come out, before the initial events are over) is said by the push
-/// that makes it possible. `*out` and errors as for poolscope_stream_push().
+/// Gives out the events that changes of facts owe this client. Call it whenever
+/// poolscope_cluster_generation() moved. What cannot be said yet (inside an event that has begun to
+/// come out, before the initial events are over) is said by the push that makes it possible. `*out`
+/// and errors as for poolscope_stream_push().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_stream_refresh(
     stream: *mut poolscope_stream,
@@ -98,8 +106,9 @@ pub unsafe extern "C" fn poolscope_stream_refresh(
     }
 }
 
-/// The body is over: gives out what was held back, and closes the stream. Fails with POOLSCOPE_TRUNCATED if the body was
-/// cut: then the response must not look whole to the client. `*out` as for poolscope_stream_push().
+/// The body is over: gives out what was held back, and closes the stream. Fails with
+/// POOLSCOPE_TRUNCATED if the body was cut: then the response must not look whole to the client.
+/// `*out` as for poolscope_stream_push().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_stream_finish(
     stream: *mut poolscope_stream,
@@ -123,16 +132,18 @@ pub unsafe extern "C" fn poolscope_stream_is_behind(stream: *mut poolscope_strea
     unsafe { answer(false, || Ok(given(stream, "stream")?.0.enter()?.stream.is_behind())) }
 }
 
-/// Whether the stream has ended itself: it said ERROR. End the response; whatever still comes is swallowed. Also true of a
-/// stream that a fault has poisoned; not of one that was closed by an error, which the call that failed has said.
+/// Whether the stream has ended itself: it said ERROR. End the response; whatever still comes is
+/// swallowed. Also true of a stream that a fault has poisoned; not of one that was closed by an
+/// error, which the call that failed has said.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_stream_is_over(stream: *mut poolscope_stream) -> bool {
     // SAFETY: the header's contract.
     unsafe { answer(true, || Ok(given(stream, "stream")?.0.enter()?.stream.is_over())) }
 }
 
-/// What to list, so that the client can be told of Services that gained topology keys, as JSON: an array of `{"namespace":
-/// NAME, "service": NAME, "target": WHAT TO GET}`. Empty unless the configuration's `retention` is `topology`.
+/// What to list, so that the client can be told of Services that gained topology keys, as JSON: an
+/// array of `{"namespace": NAME, "service": NAME, "target": WHAT TO GET}`. Empty unless the
+/// configuration's `retention` is `topology`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_stream_wanted(
     stream: *mut poolscope_stream,
@@ -149,9 +160,10 @@ pub unsafe extern "C" fn poolscope_stream_wanted(
     }
 }
 
-/// Takes the whole answer to a request for something wanted, asked for in the encoding of this stream, and gives out the
-/// events that it makes possible. `*out` as for poolscope_stream_push(). An error says what is wrong with the answer, as
-/// for a list that is opened and pushed; the stream goes on as if it had not come.
+/// Takes the whole answer to a request for something wanted, asked for in the encoding of this
+/// stream, and gives out the events that it makes possible. `*out` as for poolscope_stream_push().
+/// An error says what is wrong with the answer, as for a list that is opened and pushed; the stream
+/// goes on as if it had not come.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_stream_supply(
     stream: *mut poolscope_stream,
@@ -168,7 +180,10 @@ pub unsafe extern "C" fn poolscope_stream_supply(
             let given_out = given_out(out, out_len)?;
             let body = bytes(body, body_len, "body")?;
             let head = given(head, "head")?.0.enter()?;
-            given(stream, "stream")?.0.enter()?.give(given_out, |stream, out| stream.supply(&head, body, out))
+            given(stream, "stream")?
+                .0
+                .enter()?
+                .give(given_out, |stream, out| stream.supply(&head, body, out))
         })
     }
 }

@@ -15,7 +15,8 @@ pub struct poolscope_text {
 
 impl poolscope_text {
     pub(super) fn json(value: &impl Serialize) -> Result<poolscope_text> {
-        let mut bytes = serde_json::to_vec(value).map_err(|why| poolscope_error::panic(&why.to_string()))?;
+        let mut bytes =
+            serde_json::to_vec(value).map_err(|why| poolscope_error::panic(&why.to_string()))?;
         bytes.push(0);
         Ok(poolscope_text { bytes })
     }

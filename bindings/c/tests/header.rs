@@ -3,7 +3,19 @@
 use std::path::Path;
 
 /// The files that declare something, in the order of the header.
-const FILES: [&str; 11] = ["failure", "version", "text", "request", "head", "cluster", "feed", "node", "opened", "stream", "inventory"];
+const FILES: [&str; 11] = [
+    "failure",
+    "version",
+    "text",
+    "request",
+    "head",
+    "cluster",
+    "feed",
+    "node",
+    "opened",
+    "stream",
+    "inventory",
+];
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -17,7 +29,9 @@ fn generated() -> String {
          #define POOLSCOPE_VERSION \"{VERSION}\"\n\
          #define POOLSCOPE_VERSION_MAJOR {major}\n#define POOLSCOPE_VERSION_MINOR {minor}\n#define POOLSCOPE_VERSION_PATCH {patch}"
     ));
-    let builder = FILES.iter().fold(cbindgen::Builder::new(), |builder, file| builder.with_src(root.join(format!("src/{file}.rs"))));
+    let builder = FILES.iter().fold(cbindgen::Builder::new(), |builder, file| {
+        builder.with_src(root.join(format!("src/{file}.rs")))
+    });
     let mut header = Vec::new();
     builder.with_config(config).generate().unwrap().write(&mut header);
     String::from_utf8(header).unwrap()
@@ -31,7 +45,10 @@ fn the_header_is_the_abi() {
         std::fs::write(&path, &generated).unwrap();
     }
     let checked_in = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(checked_in == generated, "include/poolscope.h is not what bindings/c/src declares: run `make header` and look at what changed");
+    assert!(
+        checked_in == generated,
+        "include/poolscope.h is not what bindings/c/src declares: run `make header` and look at what changed"
+    );
 }
 
 #[test]
@@ -41,12 +58,19 @@ fn every_function_is_declared_and_said_what_it_does() {
     let mut functions = 0;
     for file in std::fs::read_dir(root).unwrap() {
         let source = std::fs::read_to_string(file.unwrap().path()).unwrap();
-        assert_eq!(source.matches("unsafe(no_mangle)").count(), source.matches("extern \"C\" fn poolscope_").count());
+        assert_eq!(
+            source.matches("unsafe(no_mangle)").count(),
+            source.matches("extern \"C\" fn poolscope_").count()
+        );
         for declared in source.split("extern \"C\" fn ").skip(1) {
             let name = declared.split('(').next().unwrap();
             let lines: Vec<&str> = header.lines().collect();
-            let is_declaration = |line: &str| !line.starts_with([' ', '/']) && line.contains(&format!("{name}("));
-            let at = lines.iter().position(|line| is_declaration(line)).unwrap_or_else(|| panic!("{name} is not in the header"));
+            let is_declaration =
+                |line: &str| !line.starts_with([' ', '/']) && line.contains(&format!("{name}("));
+            let at = lines
+                .iter()
+                .position(|line| is_declaration(line))
+                .unwrap_or_else(|| panic!("{name} is not in the header"));
             assert_eq!(lines[at - 1], " */", "{name} has no documentation in the header");
             functions += 1;
         }

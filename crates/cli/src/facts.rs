@@ -36,7 +36,8 @@ struct Meta {
 /// Reads a meta file.
 pub(crate) fn read_meta(path: &Path) -> Result<(Request, Head), Failure> {
     let text = read(path)?;
-    let meta: Meta = serde_json::from_slice(&text).map_err(|error| Failure::at(path, format!("not a recording's meta file: {error}")))?;
+    let meta: Meta = serde_json::from_slice(&text)
+        .map_err(|error| Failure::at(path, format!("not a recording's meta file: {error}")))?;
     let mut request = Request::new(meta.method, meta.path);
     for (name, value) in meta.request_headers {
         request = request.header(name, value);
@@ -74,9 +75,13 @@ impl Loaded {
     /// One line for the operator.
     pub(crate) fn summary(&self) -> String {
         let used: Vec<&str> = self.used.iter().map(String::as_str).collect();
-        let mut text = format!("facts: {}", if used.is_empty() { "nothing of use".to_owned() } else { used.join(", ") });
+        let mut text = format!(
+            "facts: {}",
+            if used.is_empty() { "nothing of use".to_owned() } else { used.join(", ") }
+        );
         if !self.skipped.is_empty() {
-            let skipped: Vec<String> = self.skipped.iter().map(|(why, count)| format!("{count} {why}")).collect();
+            let skipped: Vec<String> =
+                self.skipped.iter().map(|(why, count)| format!("{count} {why}")).collect();
             text += &format!("; skipped: {}", skipped.join(", "));
         }
         text
@@ -88,7 +93,11 @@ impl Loaded {
 }
 
 /// Teaches the cluster and fills the inventory from the given paths.
-pub(crate) fn load(paths: &[PathBuf], cluster: &Cluster, inventory: &mut Inventory) -> Result<Loaded, Failure> {
+pub(crate) fn load(
+    paths: &[PathBuf],
+    cluster: &Cluster,
+    inventory: &mut Inventory,
+) -> Result<Loaded, Failure> {
     let mut loaded = Loaded::default();
     for path in paths {
         if path.is_dir() {
@@ -134,19 +143,28 @@ fn headline(path: &Path, body: &[u8]) -> Result<Headline, Failure> {
 
 /// The head that a body without a meta file must have come with.
 fn head_of(body: &[u8]) -> Head {
-    Head::ok(if body.starts_with(b"k8s\0") { "application/vnd.kubernetes.protobuf" } else { "application/json" })
+    Head::ok(if body.starts_with(b"k8s\0") {
+        "application/vnd.kubernetes.protobuf"
+    } else {
+        "application/json"
+    })
 }
 
 fn kubectl(path: &Path, body: Vec<u8>) -> Result<Vec<Recording>, Failure> {
     let headline = headline(path, &body)?;
-    let recording =
-        |target: String, body: Vec<u8>| Recording { path: path.to_owned(), request: Request::get(target), head: head_of(&body), body };
+    let recording = |target: String, body: Vec<u8>| Recording {
+        path: path.to_owned(),
+        request: Request::get(target),
+        head: head_of(&body),
+        body,
+    };
     if headline.kind != "List" {
         // Nothing of it may matter, which the summary will say.
         return Ok(vec![recording(target_of(&headline).unwrap_or_default(), body)]);
     }
     // kubectl wraps everything in a `List`; a kind that occurs in it is taken to be listed whole.
-    let document: Value = serde_json::from_slice(&body).map_err(|error| Failure::at(path, error.to_string()))?;
+    let document: Value =
+        serde_json::from_slice(&body).map_err(|error| Failure::at(path, error.to_string()))?;
     let mut groups: BTreeMap<(String, String), Vec<&Value>> = BTreeMap::new();
     for item in document["items"].as_array().into_iter().flatten() {
         let text = |key: &str| item[key].as_str().unwrap_or_default().to_owned();
@@ -154,9 +172,15 @@ fn kubectl(path: &Path, body: Vec<u8>) -> Result<Vec<Recording>, Failure> {
     }
     let lists = groups.into_iter().map(|((api_version, kind), items)| {
         let kind = format!("{kind}List");
-        let target = plural(&kind).map(|plural| collection(&api_version, plural)).unwrap_or_default();
+        let target =
+            plural(&kind).map(|plural| collection(&api_version, plural)).unwrap_or_default();
         // kubectl leaves the list's own resourceVersion empty.
-        recording(target, json!({"kind": kind, "apiVersion": api_version, "metadata": {}, "items": items}).to_string().into_bytes())
+        recording(
+            target,
+            json!({"kind": kind, "apiVersion": api_version, "metadata": {}, "items": items})
+                .to_string()
+                .into_bytes(),
+        )
     });
     Ok(lists.collect())
 }
@@ -210,16 +234,34 @@ impl Asked {
     fn of(target: &str) -> Asked {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-        let rest = if parts.first() == Some(&"apis") { parts.get(3..) } else { parts.get(2..) }.unwrap_or_default();
-        let (namespaced, rest) = if rest.first() == Some(&"namespaces") && rest.len() > 2 { (true, &rest[2..]) } else { (false, rest) };
-        let known = ["services", "nodes", "endpointslices", "endpoints", "ciliumnodes", "nodepools", "nodebuckets", "configmaps"];
-        let plural = known.into_iter().find(|plural| rest.first() == Some(plural)).unwrap_or_default();
+        let rest = if parts.first() == Some(&"apis") { parts.get(3..) } else { parts.get(2..) }
+            .unwrap_or_default();
+        let (namespaced, rest) = if rest.first() == Some(&"namespaces") && rest.len() > 2 {
+            (true, &rest[2..])
+        } else {
+            (false, rest)
+        };
+        let known = [
+            "services",
+            "nodes",
+            "endpointslices",
+            "endpoints",
+            "ciliumnodes",
+            "nodepools",
+            "nodebuckets",
+            "configmaps",
+        ];
+        let plural =
+            known.into_iter().find(|plural| rest.first() == Some(plural)).unwrap_or_default();
         let keys: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
         let has = |name: &str| keys.iter().any(|(key, value)| key == name && !value.is_empty());
-        let watch = keys.iter().any(|(key, value)| key == "watch" && value != "0" && !value.eq_ignore_ascii_case("false"));
-        // The watch cache ignores a limit at resourceVersion 0, but a reader of the request cannot know that it did.
-        // Of ConfigMaps one is wanted, by its name.
-        let part = ["limit", "continue", "labelSelector", "fieldSelector"].into_iter().any(has) && plural != "configmaps";
+        let watch = keys.iter().any(|(key, value)| {
+            key == "watch" && value != "0" && !value.eq_ignore_ascii_case("false")
+        });
+        // The watch cache ignores a limit at resourceVersion 0, but a reader of the request cannot
+        // know that it did. Of ConfigMaps one is wanted, by its name.
+        let part = ["limit", "continue", "labelSelector", "fieldSelector"].into_iter().any(has)
+            && plural != "configmaps";
         Asked { plural, namespaced, list: rest.len() == 1, watch, part }
     }
 }
@@ -232,14 +274,23 @@ struct Candidate {
     rank: (bool, u64, bool, std::cmp::Reverse<PathBuf>),
 }
 
-fn load_folder(folder: &Path, cluster: &Cluster, inventory: &mut Inventory, loaded: &mut Loaded) -> Result<(), Failure> {
+fn load_folder(
+    folder: &Path,
+    cluster: &Cluster,
+    inventory: &mut Inventory,
+    loaded: &mut Loaded,
+) -> Result<(), Failure> {
     let entries = fs::read_dir(folder).map_err(|error| Failure::at(folder, error.to_string()))?;
-    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()).collect();
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.is_file())
+        .collect();
     files.sort();
     let mut best: BTreeMap<&'static str, Candidate> = BTreeMap::new();
     let mut singles = Vec::new();
     for path in files {
-        if path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.ends_with(".meta.json")) {
+        if path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.ends_with(".meta.json"))
+        {
             continue;
         }
         let recording = match meta_beside(&path) {
@@ -280,18 +331,32 @@ fn load_folder(folder: &Path, cluster: &Cluster, inventory: &mut Inventory, load
 }
 
 /// Keeps a recording of a folder if it is the best of its kind so far.
-fn choose(recording: Recording, best: &mut BTreeMap<&'static str, Candidate>, singles: &mut Vec<(Recording, Asked)>, loaded: &mut Loaded) {
+fn choose(
+    recording: Recording,
+    best: &mut BTreeMap<&'static str, Candidate>,
+    singles: &mut Vec<(Recording, Asked)>,
+    loaded: &mut Loaded,
+) {
     let asked = Asked::of(&recording.request.target);
-    let header =
-        |name: &str| recording.head.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value.as_str());
-    let readable =
-        ["application/json", "application/vnd.kubernetes.protobuf"].iter().any(|media| header("content-type").starts_with(media));
+    let header = |name: &str| {
+        recording
+            .head
+            .headers
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map_or("", |(_, value)| value.as_str())
+    };
+    let readable = ["application/json", "application/vnd.kubernetes.protobuf"]
+        .iter()
+        .any(|media| header("content-type").starts_with(media));
     let why = match () {
         () if recording.request.method != "GET" || asked.plural.is_empty() => Some("other"),
         () if recording.head.status != 200 => Some("failed"),
         () if asked.watch => Some("watches"),
         () if asked.part => Some("parts of lists"),
-        () if !readable || !matches!(header("content-encoding"), "" | "identity") => Some("compressed or in another encoding"),
+        () if !readable || !matches!(header("content-encoding"), "" | "identity") => {
+            Some("compressed or in another encoding")
+        }
         () => None,
     };
     if let Some(why) = why {
@@ -341,7 +406,8 @@ fn use_recording(
         Err(error) => return Err(fail(error)),
     }
     // The inventory holds what there is, not what happened.
-    let shown = matches!(asked.plural, "services" | "endpointslices" | "endpoints") && recording.head.status == 200;
+    let shown = matches!(asked.plural, "services" | "endpointslices" | "endpoints")
+        && recording.head.status == 200;
     if shown && !asked.watch {
         let objects = inventory.load(&recording.body).map_err(fail)?;
         used |= objects > 0;

@@ -1,4 +1,5 @@
-//! The `poolscope` command: what one node's proxy may see of recorded or live API server answers, and why.
+//! The `poolscope` command: what one node's proxy may see of recorded or live API server answers,
+//! and why.
 
 mod facts;
 mod table;
@@ -17,9 +18,10 @@ use table::Table;
 
 /// Keeps Service traffic inside a node pool: shows and filters what one node's proxy may see.
 ///
-/// PATH is a recording (a body with NAME.meta.json beside it), a folder of recordings, or what `kubectl get -o json` or
-/// `kubectl get --raw` printed; `-` is standard input. SERVICE is namespace/name. Several PATHs may follow one --facts:
-/// what names a file or folder is a PATH, and of `filter` the last one is BODY.
+/// PATH is a recording (a body with NAME.meta.json beside it), a folder of recordings, or what
+/// `kubectl get -o json` or `kubectl get --raw` printed; `-` is standard input. SERVICE is
+/// namespace/name. Several PATHs may follow one --facts: what names a file or folder is a PATH, and
+/// of `filter` the last one is BODY.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
 struct Cli {
@@ -126,14 +128,18 @@ struct ServiceName {
     name: String,
 }
 
-/// Takes the arguments after the options apart: what exists is one more PATH, anything else has to be a SERVICE.
+/// Takes the arguments after the options apart: what exists is one more PATH, anything else has to
+/// be a SERVICE.
 fn services_of(rest: &[String], facts: &mut Vec<PathBuf>) -> Vec<ServiceName> {
     let mut services = Vec::new();
     for text in rest {
         match text.split_once('/') {
             _ if Path::new(text).exists() => facts.push(text.into()),
-            Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
-                services.push(ServiceName { namespace: namespace.to_owned(), name: name.to_owned() });
+            Some((namespace, name))
+                if !namespace.is_empty() && !name.is_empty() && !name.contains('/') =>
+            {
+                services
+                    .push(ServiceName { namespace: namespace.to_owned(), name: name.to_owned() });
             }
             _ => usage(&format!("{text:?} is neither a file nor namespace/name of a Service")),
         }
@@ -143,7 +149,11 @@ fn services_of(rest: &[String], facts: &mut Vec<PathBuf>) -> Vec<ServiceName> {
 
 /// Ends the command as one that was called wrongly.
 fn usage(why: &str) -> ! {
-    clap::Error::raw(clap::error::ErrorKind::ValueValidation, format!("{why}\n\nFor more information, try '--help'.\n")).exit()
+    clap::Error::raw(
+        clap::error::ErrorKind::ValueValidation,
+        format!("{why}\n\nFor more information, try '--help'.\n"),
+    )
+    .exit()
 }
 
 /// Why the work failed: one line that says what, where and what to do.
@@ -155,13 +165,20 @@ const ENOUGH: &str = "broken pipe";
 impl Failure {
     /// The library's error, in the words of the command.
     fn of(path: &Path, error: &Error) -> Failure {
-        let recorded = "record it over plain HTTP with Accept-Encoding: identity, as JSON or protobuf";
+        let recorded =
+            "record it over plain HTTP with Accept-Encoding: identity, as JSON or protobuf";
         match error {
-            Error::ContentEncoding(encoding) => Failure::at(path, format!("the body is compressed ({encoding}); {recorded}")),
-            Error::ContentType { content_type, .. } => {
-                Failure::at(path, format!("Content-Type {content_type:?} cannot be read; {recorded}"))
+            Error::ContentEncoding(encoding) => {
+                Failure::at(path, format!("the body is compressed ({encoding}); {recorded}"))
             }
-            Error::Status { status, .. } => Failure::at(path, format!("an answer with status {status} cannot be filtered; {recorded}")),
+            Error::ContentType { content_type, .. } => Failure::at(
+                path,
+                format!("Content-Type {content_type:?} cannot be read; {recorded}"),
+            ),
+            Error::Status { status, .. } => Failure::at(
+                path,
+                format!("an answer with status {status} cannot be filtered; {recorded}"),
+            ),
             error => Failure::at(path, error.to_string()),
         }
     }
@@ -204,7 +221,8 @@ fn learn(args: &Facts) -> Result<(Cluster, Inventory), Failure> {
     let config = match &args.config {
         None => Config::openyurt(),
         Some(path) => {
-            let text = fs::read_to_string(path).map_err(|error| Failure::at(path, error.to_string()))?;
+            let text =
+                fs::read_to_string(path).map_err(|error| Failure::at(path, error.to_string()))?;
             Config::from_json(&text).map_err(|error| Failure::at(path, error.to_string()))?
         }
     };
@@ -223,9 +241,9 @@ fn ready(cluster: &Cluster, node: &str, user_agent: Option<&str>) -> Result<Node
     let mut view = cluster.node(node);
     match user_agent {
         Some(agent) => view = view.client(agent),
-        None if cluster.config().components == Components::YurtHub => {
-            usage("the configuration says `components`: `yurtHub`; name the client: --user-agent cilium-agent")
-        }
+        None if cluster.config().components == Components::YurtHub => usage(
+            "the configuration says `components`: `yurtHub`; name the client: --user-agent cilium-agent",
+        ),
         None => {}
     }
     match view.missing() {
@@ -239,25 +257,36 @@ fn ready(cluster: &Cluster, node: &str, user_agent: Option<&str>) -> Result<Node
 
 /// A name that is mistyped would be answered as if it were true.
 fn warn_of_unknown(view: &NodeView) {
-    if !view.is_known() && view.pool().is_none() && view.cluster().config().membership != Membership::Off {
-        eprintln!("warning: no Node {} in the facts; judged as a node in no pool; check --node", view.name());
+    if !view.is_known()
+        && view.pool().is_none()
+        && view.cluster().config().membership != Membership::Off
+    {
+        eprintln!(
+            "warning: no Node {} in the facts; judged as a node in no pool; check --node",
+            view.name()
+        );
     }
 }
 
 fn not_ready(node: &str, missing: &[Missing]) -> Failure {
     let missing: Vec<String> = missing.iter().map(Missing::to_string).collect();
-    let hint = "add them with --facts; of a kind without objects only `kubectl get --raw PATH` says so";
+    let hint =
+        "add them with --facts; of a kind without objects only `kubectl get --raw PATH` says so";
     Failure(format!("node {node}: the facts are incomplete: {}; {hint}", missing.join("; ")))
 }
 
 fn read_stdin() -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();
-    io::stdin().lock().read_to_end(&mut body).map_err(|error| Failure(format!("standard input: {error}")))?;
+    io::stdin()
+        .lock()
+        .read_to_end(&mut body)
+        .map_err(|error| Failure(format!("standard input: {error}")))?;
     Ok(body)
 }
 
 fn filter(mut args: Filter) -> Result<(), Failure> {
-    let body_path = if args.rest.last().is_some_and(|path| !path.is_dir()) { args.rest.pop() } else { None };
+    let body_path =
+        if args.rest.last().is_some_and(|path| !path.is_dir()) { args.rest.pop() } else { None };
     let body_path = body_path.unwrap_or_else(|| "-".into());
     args.facts.facts.append(&mut args.rest);
     let stdin = body_path == Path::new("-");
@@ -282,7 +311,10 @@ fn filter(mut args: Filter) -> Result<(), Failure> {
         Opened::Rewrite(mut stream) => {
             warn_of_unknown(&view);
             let fail = |error: poolscope::Error, given: u64| {
-                Failure::at(&body_path, format!("{error}; the {given} bytes written so far are not the whole answer"))
+                Failure::at(
+                    &body_path,
+                    format!("{error}; the {given} bytes written so far are not the whole answer"),
+                )
             };
             let mut out = BytesMut::new();
             for chunk in body.chunks(args.chunk as usize) {
@@ -295,12 +327,17 @@ fn filter(mut args: Filter) -> Result<(), Failure> {
             stdout.write_all(&out)?;
             result.map_err(|error| fail(error, stream.given()))?;
             stdout.flush()?;
-            let judged = cluster.counters().objects > before.objects || cluster.counters().services > before.services;
+            let judged = cluster.counters().objects > before.objects
+                || cluster.counters().services > before.services;
             let did = if judged { "filtered" } else { "passed unchanged" };
-            let (name, pool, taken, given) = (view.name(), pool_of(&view), stream.taken(), stream.given());
+            let (name, pool, taken, given) =
+                (view.name(), pool_of(&view), stream.taken(), stream.given());
             let mut summary = format!("{did} for {name} ({pool}): {taken} bytes in, {given} out");
-            for ((name, after), (_, before)) in
-                cluster.counters().iter().zip(before.iter()).filter(|((_, after), (_, before))| after > before)
+            for ((name, after), (_, before)) in cluster
+                .counters()
+                .iter()
+                .zip(before.iter())
+                .filter(|((_, after), (_, before))| after > before)
             {
                 summary += &format!(", {name} {}", after - before);
             }
@@ -310,10 +347,21 @@ fn filter(mut args: Filter) -> Result<(), Failure> {
             stdout.write_all(&body)?;
             stdout.flush()?;
             let why = "what is rewritten is a GET with status 200 of a kind that a rewrite of the configuration is about";
-            eprintln!("passed untouched for {}: {} {} with status {}: {why}", view.name(), request.method, request.target, head.status);
+            eprintln!(
+                "passed untouched for {}: {} {} with status {}: {why}",
+                view.name(),
+                request.method,
+                request.target,
+                head.status
+            );
         }
         Opened::NotReady(facts) => return Err(not_ready(&args.node, &facts.missing)),
-        _ => return Err(Failure::at(&body_path, "this version does not know what to do with the answer")),
+        _ => {
+            return Err(Failure::at(
+                &body_path,
+                "this version does not know what to do with the answer",
+            ));
+        }
     }
     Ok(())
 }
@@ -325,7 +373,11 @@ fn pool_of(view: &NodeView) -> String {
     view.pool().map_or("no pool".to_owned(), |pool| format!("pool {pool}"))
 }
 
-fn choose(inventory: &Inventory, view: &NodeView, services: &[ServiceName]) -> Result<Vec<ServiceView>, Failure> {
+fn choose(
+    inventory: &Inventory,
+    view: &NodeView,
+    services: &[ServiceName],
+) -> Result<Vec<ServiceView>, Failure> {
     if services.is_empty() {
         return Ok(inventory.view(view));
     }
@@ -352,7 +404,10 @@ fn view(mut args: View) -> Result<(), Failure> {
             writeln!(out, "What node {} sees ({}):", node.name(), pool_of(&node))?;
             table::services(&views, &mut out)?;
         }
-        Format::Json => print_json(&json!({"node": node.name(), "pool": node.pool(), "services": views}), &mut out)?,
+        Format::Json => print_json(
+            &json!({"node": node.name(), "pool": node.pool(), "services": views}),
+            &mut out,
+        )?,
     }
     Ok(out.flush()?)
 }
@@ -367,7 +422,10 @@ fn explain(mut args: Explain) -> Result<(), Failure> {
     let views = choose(&inventory, &node, &services)?;
     let mut out = BufWriter::new(io::stdout().lock());
     if args.output == Format::Json {
-        print_json(&json!({"node": node.name(), "pool": node.pool(), "services": views}), &mut out)?;
+        print_json(
+            &json!({"node": node.name(), "pool": node.pool(), "services": views}),
+            &mut out,
+        )?;
         return Ok(out.flush()?);
     }
     for view in &views {
@@ -379,8 +437,12 @@ fn explain(mut args: Explain) -> Result<(), Failure> {
             Some("ladder") => "keeps to the first of its keys that has something usable",
             Some(_) => "keeps to the pool",
         };
-        let (name, pool, kept, all) = (node.name(), pool_of(&node), view.kept(), view.endpoints.len());
-        let title = format!("{}/{} {asks}; {name} is in {pool}; it sees {kept} of {all} endpoints", view.namespace, view.name);
+        let (name, pool, kept, all) =
+            (node.name(), pool_of(&node), view.kept(), view.endpoints.len());
+        let title = format!(
+            "{}/{} {asks}; {name} is in {pool}; it sees {kept} of {all} endpoints",
+            view.namespace, view.name
+        );
         writeln!(out, "{}", table::fit(&title, table::WIDTH))?;
         if let Some(rewrite) = view.rewrite {
             let verdict = if view.shown { "shown" } else { "hidden" };
@@ -389,7 +451,14 @@ fn explain(mut args: Explain) -> Result<(), Failure> {
         }
         if let Some(rewrite) = view.endpoints.iter().find_map(|endpoint| endpoint.rewrite) {
             let annotation = cluster.config().dialect.annotation();
-            writeln!(out, "{}", table::fit(&format!("Its endpoints by {rewrite}, from its annotation {annotation}:"), table::WIDTH))?;
+            writeln!(
+                out,
+                "{}",
+                table::fit(
+                    &format!("Its endpoints by {rewrite}, from its annotation {annotation}:"),
+                    table::WIDTH
+                )
+            )?;
         }
         let mut table = Table::new(["ENDPOINT", "NODE", "STATE", "VERDICT", "RULE", "WHY"]);
         for endpoint in &view.endpoints {
@@ -419,21 +488,32 @@ fn diff(mut args: Diff) -> Result<(), Failure> {
     let agent = args.facts.user_agent.as_deref();
     let (left, right) = (ready(&cluster, left, agent)?, ready(&cluster, right, agent)?);
     let views = choose(&inventory, &left, &services)?.into_iter();
-    let pairs: Vec<(ServiceView, ServiceView)> = views.zip(choose(&inventory, &right, &services)?).collect();
+    let pairs: Vec<(ServiceView, ServiceView)> =
+        views.zip(choose(&inventory, &right, &services)?).collect();
     let mut out = BufWriter::new(io::stdout().lock());
     if args.output == Format::Json {
-        let services: Vec<_> = pairs.iter().map(|(left, right)| json_difference(left, right)).collect();
+        let services: Vec<_> =
+            pairs.iter().map(|(left, right)| json_difference(left, right)).collect();
         let node = |node: &NodeView| json!({"name": node.name(), "pool": node.pool()});
         print_json(&json!({"nodes": [node(&left), node(&right)], "services": services}), &mut out)?;
         return Ok(out.flush()?);
     }
-    writeln!(out, "Left: node {} ({}). Right: node {} ({}).", left.name(), pool_of(&left), right.name(), pool_of(&right))?;
+    writeln!(
+        out,
+        "Left: node {} ({}). Right: node {} ({}).",
+        left.name(),
+        pool_of(&left),
+        right.name(),
+        pool_of(&right)
+    )?;
     let mut table = Table::new(["SERVICE", "TOPOLOGY", "ENDPOINT", "ON NODE", "LEFT", "RIGHT"]);
     let mut alike = 0;
     for (left, right) in &pairs {
         // Who does not see a Service sees no endpoint of it.
         let sees = |view: &ServiceView, endpoint: &EndpointView| view.shown && endpoint.kept;
-        let differ = |(first, second): &(&EndpointView, &EndpointView)| sees(left, first) != sees(right, second);
+        let differ = |(first, second): &(&EndpointView, &EndpointView)| {
+            sees(left, first) != sees(right, second)
+        };
         let differing: Vec<_> = endpoints(left, right).filter(differ).collect();
         if differing.is_empty() && left.shown == right.shown {
             alike += 1;
@@ -444,11 +524,27 @@ fn diff(mut args: Diff) -> Result<(), Failure> {
             true => format!("{} of {}", view.kept(), view.endpoints.len()),
             false => "hidden".to_owned(),
         };
-        table.row([format!("{}/{}", left.namespace, left.name), topology, String::new(), String::new(), count(left), count(right)]);
+        table.row([
+            format!("{}/{}", left.namespace, left.name),
+            topology,
+            String::new(),
+            String::new(),
+            count(left),
+            count(right),
+        ]);
         for (first, second) in differing {
-            let word = |view: &ServiceView, endpoint: &EndpointView| if sees(view, endpoint) { "sees" } else { "-" }.to_owned();
+            let word = |view: &ServiceView, endpoint: &EndpointView| {
+                if sees(view, endpoint) { "sees" } else { "-" }.to_owned()
+            };
             let on = first.node.clone().unwrap_or_else(|| "-".to_owned());
-            table.row([String::new(), String::new(), first.address.clone(), on, word(left, first), word(right, second)]);
+            table.row([
+                String::new(),
+                String::new(),
+                first.address.clone(),
+                on,
+                word(left, first),
+                word(right, second),
+            ]);
         }
     }
     if !table.is_empty() {
@@ -458,14 +554,19 @@ fn diff(mut args: Diff) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
-/// The endpoints of one Service in two views, pair by pair: both views have all of them, in the same order.
-fn endpoints<'a>(left: &'a ServiceView, right: &'a ServiceView) -> impl Iterator<Item = (&'a EndpointView, &'a EndpointView)> {
+/// The endpoints of one Service in two views, pair by pair: both views have all of them, in the
+/// same order.
+fn endpoints<'a>(
+    left: &'a ServiceView,
+    right: &'a ServiceView,
+) -> impl Iterator<Item = (&'a EndpointView, &'a EndpointView)> {
     left.endpoints.iter().zip(&right.endpoints)
 }
 
 fn json_difference(left: &ServiceView, right: &ServiceView) -> serde_json::Value {
     let pick = |keep: fn(bool, bool) -> bool| -> Vec<_> {
-        let picked = endpoints(left, right).filter(|(first, second)| keep(left.shown && first.kept, right.shown && second.kept));
+        let picked = endpoints(left, right)
+            .filter(|(first, second)| keep(left.shown && first.kept, right.shown && second.kept));
         picked.map(|(endpoint, _)| json!({"address": endpoint.address, "node": endpoint.node, "object": endpoint.object})).collect()
     };
     json!({

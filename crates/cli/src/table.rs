@@ -47,7 +47,11 @@ impl Table {
         for row in &self.rows {
             let line = match row {
                 Row::Title(text) => text.clone(),
-                Row::Cells(cells) => cells.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}  ")).collect(),
+                Row::Cells(cells) => cells
+                    .iter()
+                    .zip(&widths)
+                    .map(|(cell, &width)| format!("{cell:width$}  "))
+                    .collect(),
             };
             writeln!(out, "{}", fit(line.trim_end(), WIDTH))?;
         }
@@ -57,27 +61,46 @@ impl Table {
 
 /// The text, cut to `width` columns with a mark that it was.
 pub(crate) fn fit(text: &str, width: usize) -> String {
-    if text.chars().count() <= width { text.to_owned() } else { text.chars().take(width - 1).chain(['…']).collect() }
+    if text.chars().count() <= width {
+        text.to_owned()
+    } else {
+        text.chars().take(width - 1).chain(['…']).collect()
+    }
 }
 
-/// Services as `cilium-dbg service list` prints them: a numbered row for each frontend, with the backends it sends to.
+/// Services as `cilium-dbg service list` prints them: a numbered row for each frontend, with the
+/// backends it sends to.
 pub(crate) fn services(views: &[ServiceView], out: &mut dyn Write) -> io::Result<()> {
     let mut table = Table::new(["ID", "FRONTEND", "TYPE", "BACKEND"]);
     let mut id = 0;
     for view in views {
         if !view.shown {
-            table.title(format!("{}/{}: hidden by {} ({}):", view.namespace, view.name, view.rewrite.unwrap_or_default(), view.rule));
+            table.title(format!(
+                "{}/{}: hidden by {} ({}):",
+                view.namespace,
+                view.name,
+                view.rewrite.unwrap_or_default(),
+                view.rule
+            ));
             table.title(format!("    {}", view.why));
             continue;
         }
         let hidden = view.endpoints.len() - view.kept();
         let hidden = if hidden > 0 { format!(", {hidden} hidden") } else { String::new() };
-        let (topology, kept, all) = (view.topology.unwrap_or("unknown"), view.kept(), view.endpoints.len());
-        table.title(format!("{}/{} ({topology}): {kept} of {all} endpoints seen{hidden}", view.namespace, view.name));
+        let (topology, kept, all) =
+            (view.topology.unwrap_or("unknown"), view.kept(), view.endpoints.len());
+        table.title(format!(
+            "{}/{} ({topology}): {kept} of {all} endpoints seen{hidden}",
+            view.namespace, view.name
+        ));
         for frontend in &view.frontends {
             id += 1;
-            let mut backends: Vec<String> =
-                view.backends(frontend).into_iter().enumerate().map(|(at, (endpoint, port))| backend(at + 1, endpoint, port)).collect();
+            let mut backends: Vec<String> = view
+                .backends(frontend)
+                .into_iter()
+                .enumerate()
+                .map(|(at, (endpoint, port))| backend(at + 1, endpoint, port))
+                .collect();
             if backends.is_empty() {
                 backends.push("no backend".to_owned());
             }
@@ -92,7 +115,16 @@ pub(crate) fn services(views: &[ServiceView], out: &mut dyn Write) -> io::Result
 }
 
 fn backend(number: usize, endpoint: &EndpointView, port: &Port) -> String {
-    let address = if endpoint.address.contains(':') { format!("[{}]", endpoint.address) } else { endpoint.address.clone() };
+    let address = if endpoint.address.contains(':') {
+        format!("[{}]", endpoint.address)
+    } else {
+        endpoint.address.clone()
+    };
     let node = endpoint.node.as_deref().unwrap_or("no node");
-    format!("{number} => {address}:{}/{} ({}) {node}", port.port, port.protocol, endpoint.state.word())
+    format!(
+        "{number} => {address}:{}/{} ({}) {node}",
+        port.port,
+        port.protocol,
+        endpoint.state.word()
+    )
 }

@@ -30,7 +30,12 @@ fn run(args: &[&str], stdin: &[u8]) -> Output {
 /// Standard output of a run that did its work.
 fn done(args: &[&str]) -> String {
     let output = run(args, b"");
-    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -60,15 +65,30 @@ fn filter_gives_what_the_library_gives() {
         for node in ["hz-edge-1", "cloud-master-0"] {
             let expected = recording.filter(&cluster("list").node(node));
             for chunk in ["1", "97", "1000000"] {
-                let output = run(&["filter", "--node", node, "--facts", &facts, "--chunk", chunk, &body], b"");
-                assert!(output.status.success() && output.stdout == expected, "{name} for {node} in {chunk}");
+                let output = run(
+                    &["filter", "--node", node, "--facts", &facts, "--chunk", chunk, &body],
+                    b"",
+                );
+                assert!(
+                    output.status.success() && output.stdout == expected,
+                    "{name} for {node} in {chunk}"
+                );
             }
             // By standard input, with the meta file named.
             let meta = body.rsplit_once('.').unwrap().0.to_owned() + ".meta.json";
-            let output = run(&["filter", "--node", node, "--facts", &facts, "--meta", &meta], &recording.body);
-            assert!(output.status.success() && output.stdout == expected, "{name} for {node} by standard input");
+            let output = run(
+                &["filter", "--node", node, "--facts", &facts, "--meta", &meta],
+                &recording.body,
+            );
+            assert!(
+                output.status.success() && output.stdout == expected,
+                "{name} for {node} by standard input"
+            );
             let stderr = String::from_utf8(output.stderr).unwrap();
-            assert!(stderr.contains(&format!("filtered for {node}")) && stderr.contains("objects"), "{stderr}");
+            assert!(
+                stderr.contains(&format!("filtered for {node}")) && stderr.contains("objects"),
+                "{stderr}"
+            );
         }
     }
 }
@@ -77,7 +97,8 @@ fn filter_gives_what_the_library_gives() {
 fn filter_passes_what_is_not_to_be_filtered() {
     let facts = recorded("list");
     for name in ["error/unauthorized-proto.pb", "list/configmaps-json.json"] {
-        let output = run(&["filter", "--node", "hz-edge-1", "--facts", &facts, &recorded(name)], b"");
+        let output =
+            run(&["filter", "--node", "hz-edge-1", "--facts", &facts, &recorded(name)], b"");
         assert!(output.status.success());
         assert_eq!(output.stdout, Recording::load(name).body, "{name}");
         assert!(String::from_utf8(output.stderr).unwrap().contains("passed untouched"), "{name}");
@@ -89,15 +110,26 @@ fn view_shows_exactly_what_filter_leaves() {
     for folder in ["list", "after"] {
         for node in ["hz-edge-1", "sh-edge-4", "bj-edge-1", "cloud-master-0"] {
             let facts = recorded(folder);
-            let view: Value = serde_json::from_str(&done(&["view", "--node", node, "--facts", &facts, "-o", "json"])).unwrap();
+            let view: Value = serde_json::from_str(&done(&[
+                "view", "--node", node, "--facts", &facts, "-o", "json",
+            ]))
+            .unwrap();
             let mut seen: BTreeMap<String, Vec<String>> = BTreeMap::new();
             for service in view["services"].as_array().unwrap() {
-                for endpoint in service["endpoints"].as_array().unwrap().iter().filter(|endpoint| endpoint["kept"] == json!(true)) {
+                for endpoint in service["endpoints"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .filter(|endpoint| endpoint["kept"] == json!(true))
+                {
                     let object = endpoint["object"].as_str().unwrap().to_owned();
-                    seen.entry(object).or_default().push(endpoint["address"].as_str().unwrap().to_owned());
+                    seen.entry(object)
+                        .or_default()
+                        .push(endpoint["address"].as_str().unwrap().to_owned());
                 }
             }
-            let filtered = Recording::load(&format!("{folder}/endpointslices-json.json")).filter(&cluster(folder).node(node));
+            let filtered = Recording::load(&format!("{folder}/endpointslices-json.json"))
+                .filter(&cluster(folder).node(node));
             let filtered: Value = serde_json::from_slice(&filtered).unwrap();
             let mut left: BTreeMap<String, Vec<String>> = BTreeMap::new();
             for slice in filtered["items"].as_array().unwrap() {
@@ -106,7 +138,11 @@ fn view_shows_exactly_what_filter_leaves() {
                 if metadata["labels"]["kubernetes.io/service-name"].is_null() {
                     continue;
                 }
-                let name = format!("{}/{}", metadata["namespace"].as_str().unwrap(), metadata["name"].as_str().unwrap());
+                let name = format!(
+                    "{}/{}",
+                    metadata["namespace"].as_str().unwrap(),
+                    metadata["name"].as_str().unwrap()
+                );
                 let addresses = slice["endpoints"]
                     .as_array()
                     .into_iter()
@@ -124,18 +160,32 @@ fn view_shows_exactly_what_filter_leaves() {
 fn tables_fit_a_hundred_columns_and_name_what_matters() {
     let facts = recorded("list");
     let after = recorded("after");
-    let view = done(&["view", "--node", "hz-edge-1", "--facts", &facts, "shop/cart", "iot/collector"]);
+    let view =
+        done(&["view", "--node", "hz-edge-1", "--facts", &facts, "shop/cart", "iot/collector"]);
     assert!(view.starts_with("What node hz-edge-1 sees (pool hangzhou):\n"), "{view}");
     assert!(view.contains("13 of 31 endpoints seen, 18 hidden"), "{view}");
     assert!(view.contains("1 => 10.244.0.5:8080/TCP (active) hz-edge-1"), "{view}");
     assert!(view.contains("[fd00:10:96::e594]:80/TCP"), "{view}");
     let explain = done(&["explain", "--node", "hz-edge-1", "--facts", &facts, "shop/cart"]);
-    assert!(explain.contains("drop     O7    bj-edge-2 is in beijing, not in hangzhou"), "{explain}");
+    assert!(
+        explain.contains("drop     O7    bj-edge-2 is in beijing, not in hangzhou"),
+        "{explain}"
+    );
     assert!(explain.contains("drop     O5    it names no node"), "{explain}");
-    let doubt = done(&["explain", "--node", "bj-edge-1", "--facts", &after, "-o", "table", "shop/cart"]);
-    assert!(doubt.contains("keep     O9    in doubt: no list of the nodes in pool beijing"), "{doubt}");
-    let diff = done(&["diff", "--node", "hz-edge-1", "--node", "cloud-master-0", "--facts", &facts]);
-    assert!(diff.starts_with("Left: node hz-edge-1 (pool hangzhou). Right: node cloud-master-0 (no pool).\n"), "{diff}");
+    let doubt =
+        done(&["explain", "--node", "bj-edge-1", "--facts", &after, "-o", "table", "shop/cart"]);
+    assert!(
+        doubt.contains("keep     O9    in doubt: no list of the nodes in pool beijing"),
+        "{doubt}"
+    );
+    let diff =
+        done(&["diff", "--node", "hz-edge-1", "--node", "cloud-master-0", "--facts", &facts]);
+    assert!(
+        diff.starts_with(
+            "Left: node hz-edge-1 (pool hangzhou). Right: node cloud-master-0 (no pool).\n"
+        ),
+        "{diff}"
+    );
     assert!(diff.contains("Services differ"), "{diff}");
     let whole = done(&["view", "--node", "sh-edge-1", "--facts", &after]);
     for text in [view, explain, doubt, diff, whole] {
@@ -146,22 +196,46 @@ fn tables_fit_a_hundred_columns_and_name_what_matters() {
 #[test]
 fn diff_in_json_accounts_for_every_endpoint() {
     let facts = recorded("list");
-    let diff: Value =
-        serde_json::from_str(&done(&["diff", "--node", "hz-edge-1", "--node", "sh-edge-1", "--facts", &facts, "-o", "json"])).unwrap();
-    assert_eq!(diff["nodes"], json!([{"name": "hz-edge-1", "pool": "hangzhou"}, {"name": "sh-edge-1", "pool": "shanghai"}]));
+    let diff: Value = serde_json::from_str(&done(&[
+        "diff",
+        "--node",
+        "hz-edge-1",
+        "--node",
+        "sh-edge-1",
+        "--facts",
+        &facts,
+        "-o",
+        "json",
+    ]))
+    .unwrap();
+    assert_eq!(
+        diff["nodes"],
+        json!([{"name": "hz-edge-1", "pool": "hangzhou"}, {"name": "sh-edge-1", "pool": "shanghai"}])
+    );
     let services = diff["services"].as_array().unwrap();
-    let cart = services.iter().find(|service| service["namespace"] == "shop" && service["name"] == "cart").unwrap();
+    let cart = services
+        .iter()
+        .find(|service| service["namespace"] == "shop" && service["name"] == "cart")
+        .unwrap();
     let count = |key: &str| cart[key].as_array().unwrap().len();
     assert_eq!((count("both"), count("onlyLeft")), (0, 13));
     assert_eq!(count("both") + count("onlyLeft") + count("onlyRight") + count("neither"), 31);
-    assert!(cart["onlyRight"].as_array().unwrap().iter().all(|endpoint| endpoint["node"].as_str().unwrap().starts_with("sh-edge")));
+    assert!(
+        cart["onlyRight"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|endpoint| endpoint["node"].as_str().unwrap().starts_with("sh-edge"))
+    );
 }
 
 #[test]
 fn what_kubectl_prints_is_enough() {
     let folder = tempfile::tempdir().unwrap();
     let items = |name: &str, api_version: &str, kind: &str| -> Vec<Value> {
-        let list: Value = serde_json::from_slice(&Recording::load(&format!("list/{name}-json.json")).body).unwrap();
+        let list: Value =
+            serde_json::from_slice(&Recording::load(&format!("list/{name}-json.json")).body)
+                .unwrap();
         let mut items = list["items"].as_array().unwrap().clone();
         for item in &mut items {
             item["apiVersion"] = api_version.into();
@@ -176,7 +250,8 @@ fn what_kubectl_prints_is_enough() {
         ("endpointslices", "discovery.k8s.io/v1", "EndpointSlice"),
     ];
     // kubectl get -A -o json svc,nodes,nodepools,endpointslices
-    let all: Vec<Value> = kinds.iter().flat_map(|(name, api_version, kind)| items(name, api_version, kind)).collect();
+    let all: Vec<Value> =
+        kinds.iter().flat_map(|(name, api_version, kind)| items(name, api_version, kind)).collect();
     let mixed = json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": all}).to_string();
     let write = |name: &str, text: &str| -> PathBuf {
         let path = folder.path().join(name);
@@ -185,25 +260,40 @@ fn what_kubectl_prints_is_enough() {
     };
     let mixed = write("all.json", &mixed);
     let expected = done(&["view", "--node", "hz-edge-1", "--facts", &recorded("list")]);
-    assert_eq!(done(&["view", "--node", "hz-edge-1", "--facts", mixed.to_str().unwrap()]), expected);
-    let by_stdin = run(&["view", "--node", "hz-edge-1", "--facts", "-"], &std::fs::read(&mixed).unwrap());
+    assert_eq!(
+        done(&["view", "--node", "hz-edge-1", "--facts", mixed.to_str().unwrap()]),
+        expected
+    );
+    let by_stdin =
+        run(&["view", "--node", "hz-edge-1", "--facts", "-"], &std::fs::read(&mixed).unwrap());
     assert_eq!(String::from_utf8(by_stdin.stdout).unwrap(), expected);
     // kubectl get --raw of each, several after one --facts
     let raw: Vec<PathBuf> = kinds
         .iter()
         .map(|(name, ..)| {
-            write(&format!("{name}.json"), &String::from_utf8(Recording::load(&format!("list/{name}-json.json")).body).unwrap())
+            write(
+                &format!("{name}.json"),
+                &String::from_utf8(Recording::load(&format!("list/{name}-json.json")).body)
+                    .unwrap(),
+            )
         })
         .collect();
     let raw: Vec<&str> = raw.iter().map(|path| path.to_str().unwrap()).collect();
     assert_eq!(done(&[&["view", "--node", "hz-edge-1", "--facts"], &raw[..]].concat()), expected);
     // One of them as the body of a filter.
     let body = raw[3];
-    let filtered = done(&["filter", "--node", "hz-edge-1", "--facts", raw[0], raw[1], raw[2], body]);
-    assert_eq!(filtered.into_bytes(), Recording::load("list/endpointslices-json.json").filter(&cluster("list").node("hz-edge-1")));
+    let filtered =
+        done(&["filter", "--node", "hz-edge-1", "--facts", raw[0], raw[1], raw[2], body]);
+    assert_eq!(
+        filtered.into_bytes(),
+        Recording::load("list/endpointslices-json.json").filter(&cluster("list").node("hz-edge-1"))
+    );
     // A folder of them.
     std::fs::remove_file(&mixed).unwrap();
-    assert_eq!(done(&["view", "--node", "hz-edge-1", "--facts", folder.path().to_str().unwrap()]), expected);
+    assert_eq!(
+        done(&["view", "--node", "hz-edge-1", "--facts", folder.path().to_str().unwrap()]),
+        expected
+    );
 }
 
 #[test]
@@ -216,10 +306,12 @@ fn the_configuration_is_read() {
     };
     let facts = recorded("list");
     let off = config(r#"{"rewrites":{"serviceTopology":false}}"#);
-    let view = done(&["view", "--node", "hz-edge-1", "--facts", &facts, "--config", &off, "shop/cart"]);
+    let view =
+        done(&["view", "--node", "hz-edge-1", "--facts", &facts, "--config", &off, "shop/cart"]);
     assert!(view.contains("31 of 31 endpoints seen"), "{view}");
     let wrong = config(r#"{"membership":"nodePools"}"#);
-    let error = failed(&["view", "--node", "hz-edge-1", "--facts", &facts, "--config", &wrong], b"");
+    let error =
+        failed(&["view", "--node", "hz-edge-1", "--facts", &facts, "--config", &wrong], b"");
     assert!(error.contains("config.json") && error.contains("nodePools"), "{error}");
 }
 
@@ -227,21 +319,56 @@ fn the_configuration_is_read() {
 fn failures_are_one_line_and_exit_1() {
     let facts = recorded("list");
     let slices = recorded("list/endpointslices-json.json");
-    let error = failed(&["view", "--node", "hz-edge-1", "--facts", &recorded("list/services-json.json")], b"");
-    assert!(error.contains("no Node seen yet (GET /api/v1/nodes/hz-edge-1)") && error.contains("NodePool"), "{error}");
-    let error = failed(&["filter", "--node", "hz-edge-1", "--facts", &recorded("list/services-json.json"), &slices], b"");
+    let error = failed(
+        &["view", "--node", "hz-edge-1", "--facts", &recorded("list/services-json.json")],
+        b"",
+    );
+    assert!(
+        error.contains("no Node seen yet (GET /api/v1/nodes/hz-edge-1)")
+            && error.contains("NodePool"),
+        "{error}"
+    );
+    let error = failed(
+        &[
+            "filter",
+            "--node",
+            "hz-edge-1",
+            "--facts",
+            &recorded("list/services-json.json"),
+            &slices,
+        ],
+        b"",
+    );
     assert!(error.contains("facts are incomplete"), "{error}");
     let error = failed(&["view", "--node", "hz-edge-1", "--facts", &facts, "shop/nothing"], b"");
     assert!(error.contains("shop/nothing"), "{error}");
-    let error = failed(&["filter", "--node", "hz-edge-1", "--facts", &facts, &recorded("list/endpointslices-yaml.yaml")], b"");
+    let error = failed(
+        &[
+            "filter",
+            "--node",
+            "hz-edge-1",
+            "--facts",
+            &facts,
+            &recorded("list/endpointslices-yaml.yaml"),
+        ],
+        b"",
+    );
     assert!(error.contains("application/yaml") && error.contains("cannot be read"), "{error}");
-    let error = failed(&["filter", "--node", "hz-edge-1", "--facts", &facts, "/nowhere/body.json"], b"");
+    let error =
+        failed(&["filter", "--node", "hz-edge-1", "--facts", &facts, "/nowhere/body.json"], b"");
     assert!(error.contains("/nowhere/body.json"), "{error}");
     // A body that ends early: what came out is not the whole answer, and that is said.
     let meta = recorded("list/endpointslices-json.meta.json");
     let body = Recording::load("list/endpointslices-json.json").body;
-    let error = failed(&["filter", "--node", "hz-edge-1", "--facts", &facts, "--meta", &meta], &body[..50_000]);
-    assert!(error.contains("ends at byte 50000 inside a list item") && error.contains("not the whole answer"), "{error}");
+    let error = failed(
+        &["filter", "--node", "hz-edge-1", "--facts", &facts, "--meta", &meta],
+        &body[..50_000],
+    );
+    assert!(
+        error.contains("ends at byte 50000 inside a list item")
+            && error.contains("not the whole answer"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -249,7 +376,9 @@ fn a_node_that_nobody_knows_is_warned_of() {
     let facts = recorded("list");
     let output = run(&["view", "--node", "nosuch", "--facts", &facts, "shop/cart"], b"");
     assert!(output.status.success());
-    assert!(String::from_utf8(output.stderr).unwrap().contains("warning: no Node nosuch in the facts"));
+    assert!(
+        String::from_utf8(output.stderr).unwrap().contains("warning: no Node nosuch in the facts")
+    );
     let output = run(&["view", "--node", "cloud-master-0", "--facts", &facts, "shop/cart"], b"");
     assert!(!String::from_utf8(output.stderr).unwrap().contains("warning"));
 }
@@ -271,7 +400,15 @@ fn a_frontend_falls_back_to_what_terminates_in_its_own_family() {
     std::fs::write(&path, all.to_string()).unwrap();
     let config = folder.path().join("config.json");
     std::fs::write(&config, r#"{"membership":"off"}"#).unwrap();
-    let view = done(&["view", "--node", "a", "--facts", path.to_str().unwrap(), "--config", config.to_str().unwrap()]);
+    let view = done(&[
+        "view",
+        "--node",
+        "a",
+        "--facts",
+        path.to_str().unwrap(),
+        "--config",
+        config.to_str().unwrap(),
+    ]);
     assert!(view.contains("1 => 10.1.0.1:8080/TCP (active) a"), "{view}");
     assert!(view.contains("1 => [fd00::2]:8080/TCP (terminating) a"), "{view}");
 }
@@ -311,22 +448,41 @@ fn yurthub<'a>(verb: &'a str, facts: &'a str, rest: &[&'a str]) -> Vec<&'a str> 
 #[test]
 fn the_guides_line_is_seen_before_and_after() {
     let facts = recorded("list");
-    let view = |more: &[&str]| done(&yurthub("view", &facts, &[more, &["--node", "hz-edge-1", "shop/cart", "iot/dash"]].concat()));
+    let view = |more: &[&str]| {
+        done(&yurthub(
+            "view",
+            &facts,
+            &[more, &["--node", "hz-edge-1", "shop/cart", "iot/dash"]].concat(),
+        ))
+    };
     let (before, after) = (view(&[YURTHUB[1]]), view(&[]));
-    assert!(before.contains("shop/cart (pool): 31 of 31 endpoints seen\n") && before.contains("iot/dash (any): "), "{before}");
+    assert!(
+        before.contains("shop/cart (pool): 31 of 31 endpoints seen\n")
+            && before.contains("iot/dash (any): "),
+        "{before}"
+    );
     assert!(after.contains("shop/cart (pool): 13 of 31 endpoints seen, 18 hidden"), "{after}");
     let why = "nodeport.openyurt.io/listen: \"-hangzhou\" excludes pool hangzhou";
-    assert!(after.contains(&format!("iot/dash: hidden by nodePortIsolation (N4):\n    {why}\n")), "{after}");
+    assert!(
+        after.contains(&format!("iot/dash: hidden by nodePortIsolation (N4):\n    {why}\n")),
+        "{after}"
+    );
     // As it was read by itself, in both encodings.
-    let some = ["services", "nodes", "nodepools", "endpointslices"].map(|kind| recorded(&format!("list/{kind}-json.json")));
+    let some = ["services", "nodes", "nodepools", "endpointslices"]
+        .map(|kind| recorded(&format!("list/{kind}-json.json")));
     let rest = [&*some[1], &some[2], &some[3], "--node", "hz-edge-1", "shop/cart", "iot/dash"];
     for name in ["get/yurt-hub-cfg-json.json", "get/yurt-hub-cfg-proto.pb"] {
-        assert_eq!(done(&yurthub("view", &some[0], &[&[&*recorded(name)], &rest[..]].concat())), after, "{name}");
+        assert_eq!(
+            done(&yurthub("view", &some[0], &[&[&*recorded(name)], &rest[..]].concat())),
+            after,
+            "{name}"
+        );
     }
     // Without the ConfigMap it is not known who gets what, and without a client it has to be said.
     let line = failed(&yurthub("view", &some[0], &rest), b"");
     assert!(line.contains("ConfigMap") && line.contains("yurt-hub-cfg"), "{line}");
-    let output = run(&["view", "--config", YURTHUB[0], "--node", "hz-edge-1", "--facts", &facts], b"");
+    let output =
+        run(&["view", "--config", YURTHUB[0], "--node", "hz-edge-1", "--facts", &facts], b"");
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8(output.stderr).unwrap().contains("--user-agent"));
 }
@@ -334,29 +490,53 @@ fn the_guides_line_is_seen_before_and_after() {
 #[test]
 fn explain_names_the_rewrite_the_rule_and_the_fact() {
     let facts = recorded("list");
-    let explain = |node: &str, service: &str| done(&yurthub("explain", &facts, &["--node", node, service]));
+    let explain =
+        |node: &str, service: &str| done(&yurthub("explain", &facts, &["--node", node, service]));
     let text = explain("bj-edge-1", "iot/mqtt");
     let why = "nodeport.openyurt.io/listen: \"hangzhou, shanghai\" does not name pool beijing";
-    assert!(text.contains(&format!("The Service is hidden by nodePortIsolation (N6):\n    {why}\n")), "{text}");
-    assert!(text.contains("Its endpoints by serviceTopology, from its annotation openyurt.io/topologyKeys:"), "{text}");
+    assert!(
+        text.contains(&format!("The Service is hidden by nodePortIsolation (N6):\n    {why}\n")),
+        "{text}"
+    );
+    assert!(
+        text.contains(
+            "Its endpoints by serviceTopology, from its annotation openyurt.io/topologyKeys:"
+        ),
+        "{text}"
+    );
     let text = explain("hz-edge-1", "iot/lb-cloud");
     assert!(text.contains("hidden by discardCloudService (D1):\n    type LoadBalancer, and svc.openyurt.io/discard: \"true\"\n"), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
-    let json = done(&yurthub("explain", &facts, &["--node", "bj-edge-1", "-o", "json", "iot/mqtt"]));
+    let json =
+        done(&yurthub("explain", &facts, &["--node", "bj-edge-1", "-o", "json", "iot/mqtt"]));
     let json: Value = serde_json::from_str(&json).unwrap();
     let service = &json["services"][0];
     let told = ["shown", "rewrite", "reason", "rule", "why"].map(|key| service[key].clone());
-    assert_eq!(told, [json!(false), json!("nodePortIsolation"), json!("poolNotNamed"), json!("N6"), json!(why)]);
+    assert_eq!(
+        told,
+        [json!(false), json!("nodePortIsolation"), json!("poolNotNamed"), json!("N6"), json!(why)]
+    );
     assert_eq!(service["endpoints"][0]["rewrite"], "serviceTopology");
 }
 
 #[test]
 fn diff_tells_services_that_only_one_node_sees() {
     let facts = recorded("list");
-    let text = done(&yurthub("diff", &facts, &["--node", "hz-edge-1", "--node", "bj-edge-1", "iot/mqtt"]));
-    let line = text.lines().find(|line| line.starts_with("iot/mqtt")).unwrap_or_else(|| panic!("{text}"));
-    assert!(line.contains("2 of 6") && line.contains("hidden") && text.ends_with("1 Services differ, 0 are alike.\n"), "{text}");
-    let json = done(&yurthub("diff", &facts, &["--node", "hz-edge-1", "--node", "bj-edge-1", "-o", "json", "iot/mqtt"]));
+    let text =
+        done(&yurthub("diff", &facts, &["--node", "hz-edge-1", "--node", "bj-edge-1", "iot/mqtt"]));
+    let line =
+        text.lines().find(|line| line.starts_with("iot/mqtt")).unwrap_or_else(|| panic!("{text}"));
+    assert!(
+        line.contains("2 of 6")
+            && line.contains("hidden")
+            && text.ends_with("1 Services differ, 0 are alike.\n"),
+        "{text}"
+    );
+    let json = done(&yurthub(
+        "diff",
+        &facts,
+        &["--node", "hz-edge-1", "--node", "bj-edge-1", "-o", "json", "iot/mqtt"],
+    ));
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["services"][0]["shown"], json!({"left": true, "right": false}));
     assert_eq!(json["services"][0]["onlyLeft"].as_array().unwrap().len(), 2);
@@ -366,11 +546,28 @@ fn diff_tells_services_that_only_one_node_sees() {
 fn filter_hides_services_from_the_client_that_is_named() {
     let (facts, body) = (recorded("list"), recorded("list/services-json.json"));
     let filter = |agent: &str| {
-        let args = ["filter", "--config", YURTHUB[0], "--user-agent", agent, "--node", "hz-edge-1", "--facts", &facts, &body];
+        let args = [
+            "filter",
+            "--config",
+            YURTHUB[0],
+            "--user-agent",
+            agent,
+            "--node",
+            "hz-edge-1",
+            "--facts",
+            &facts,
+            &body,
+        ];
         let output = run(&args, b"");
         assert!(output.status.success());
         let summary = String::from_utf8(output.stderr).unwrap();
-        (serde_json::from_slice::<Value>(&output.stdout).unwrap()["items"].as_array().unwrap().len(), summary)
+        (
+            serde_json::from_slice::<Value>(&output.stdout).unwrap()["items"]
+                .as_array()
+                .unwrap()
+                .len(),
+            summary,
+        )
     };
     let ((all, _), (seen, summary)) = (filter("kubectl"), filter("cilium-agent"));
     assert_eq!(all - seen, 3, "iot/dash, iot/lb-cloud and the tunnel");
@@ -384,8 +581,30 @@ fn the_kubernetes_service_is_shown_where_it_leads() {
     let document = json!({"rewrites": {"masterService": hub, "forwardKubernetesService": hub}});
     std::fs::write(config.path(), document.to_string()).unwrap();
     let (facts, config) = (recorded("list"), config.path().to_str().unwrap());
-    let text = done(&["view", "--config", config, "--node", "hz-edge-1", "--facts", &facts, "default/kubernetes"]);
-    assert!(text.contains("169.254.2.1:10268/TCP") && text.contains("=> 169.254.2.1:10268/TCP (active)"), "{text}");
-    let text = done(&["explain", "--config", config, "--node", "hz-edge-1", "--facts", &facts, "default/kubernetes"]);
+    let text = done(&[
+        "view",
+        "--config",
+        config,
+        "--node",
+        "hz-edge-1",
+        "--facts",
+        &facts,
+        "default/kubernetes",
+    ]);
+    assert!(
+        text.contains("169.254.2.1:10268/TCP")
+            && text.contains("=> 169.254.2.1:10268/TCP (active)"),
+        "{text}"
+    );
+    let text = done(&[
+        "explain",
+        "--config",
+        config,
+        "--node",
+        "hz-edge-1",
+        "--facts",
+        &facts,
+        "default/kubernetes",
+    ]);
     assert!(text.contains("shown by masterService (M1):") && text.contains("F1"), "{text}");
 }

@@ -1,4 +1,5 @@
-//! Random clusters and bodies, written to text and bytes by hand, so that nothing here is shared with the library.
+//! Random clusters and bodies, written to text and bytes by hand, so that nothing here is shared
+//! with the library.
 
 use poolscope::{Cluster, Config, Head, NodeView, ProtobufLists, Request};
 use serde_json::{Value, json};
@@ -22,8 +23,17 @@ const KEYS: [&str; 8] = [
     "openyurt.io/nodepool,kubernetes.io/hostname",
 ];
 /// Services that objects belong to; most of them may be known.
-const BELONGS: [Option<&str>; 9] =
-    [Some("web"), Some("web"), Some("web"), Some("db"), Some("db"), Some("c\\art\""), Some("gone"), Some(""), None];
+const BELONGS: [Option<&str>; 9] = [
+    Some("web"),
+    Some("web"),
+    Some("web"),
+    Some("db"),
+    Some("db"),
+    Some("c\\art\""),
+    Some("gone"),
+    Some(""),
+    None,
+];
 
 /// A kind that carries endpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,14 +79,23 @@ impl Kind {
             Form::Watch => format!("{root}/{plural}?watch=true&resourceVersion=9"),
             Form::List => format!("{root}/{plural}"),
         };
-        let (suffix, content_type) = if protobuf { ("pb", "application/vnd.kubernetes.protobuf") } else { ("json", "application/json") };
-        Recording { name: format!("{form:?}.{suffix}"), request: Request::get(target), head: Head::ok(content_type), body }
+        let (suffix, content_type) = if protobuf {
+            ("pb", "application/vnd.kubernetes.protobuf")
+        } else {
+            ("json", "application/json")
+        };
+        Recording {
+            name: format!("{form:?}.{suffix}"),
+            request: Request::get(target),
+            head: Head::ok(content_type),
+            body,
+        }
     }
 }
 
-/// Random choices. They come from a list that proptest makes and shrinks: the shorter it is and the smaller its numbers,
-/// the plainer what is built. Looks (white space, escapes, order, members that nobody knows) come from noise, which is
-/// seeded by a choice and off where that choice is 0.
+/// Random choices. They come from a list that proptest makes and shrinks: the shorter it is and the
+/// smaller its numbers, the plainer what is built. Looks (white space, escapes, order, members that
+/// nobody knows) come from noise, which is seeded by a choice and off where that choice is 0.
 pub struct Draw<'a> {
     rest: std::slice::Iter<'a, u16>,
     noise: u64,
@@ -126,7 +145,8 @@ impl<'a> Draw<'a> {
     }
 }
 
-/// A random small cluster, seen from one of its nodes: as the library knows it, and as the naive filter does.
+/// A random small cluster, seen from one of its nodes: as the library knows it, and as the naive
+/// filter does.
 #[derive(Debug, Clone)]
 pub struct World {
     pub node: &'static str,
@@ -150,9 +170,10 @@ impl World {
                     continue;
                 }
                 let keys = KEYS.get(keys).map(|&keys| keys.to_owned());
-                let annotations = keys.as_ref().map(|keys| json!({ "openyurt.io/topologyKeys": keys, "other": "x" }));
-                let metadata =
-                    json!({ "name": name, "namespace": namespace, "annotations": annotations, "resourceVersion": version(services.len()) });
+                let annotations = keys
+                    .as_ref()
+                    .map(|keys| json!({ "openyurt.io/topologyKeys": keys, "other": "x" }));
+                let metadata = json!({ "name": name, "namespace": namespace, "annotations": annotations, "resourceVersion": version(services.len()) });
                 services.push(json!({ "metadata": metadata }));
                 state.services.insert(format!("{namespace}/{name}"), keys);
             }
@@ -182,10 +203,14 @@ impl World {
                 if draw.one_in(5) {
                     continue;
                 }
-                let members: Vec<&str> = NODES.into_iter().chain(["stranger"]).filter(|_| draw.below(5) < 2).collect();
-                let status = if members.is_empty() { Value::Null } else { json!({ "nodes": members }) };
+                let members: Vec<&str> =
+                    NODES.into_iter().chain(["stranger"]).filter(|_| draw.below(5) < 2).collect();
+                let status =
+                    if members.is_empty() { Value::Null } else { json!({ "nodes": members }) };
                 pools.push(json!({ "metadata": { "name": pool, "resourceVersion": version(at) }, "status": status }));
-                state.pools.insert((*pool).to_owned(), members.into_iter().map(str::to_owned).collect());
+                state
+                    .pools
+                    .insert((*pool).to_owned(), members.into_iter().map(str::to_owned).collect());
             }
             if draw.one_in(6) {
                 let pool = draw.of(&POOLS);
@@ -221,7 +246,8 @@ pub enum Piece {
         judged: bool,
         pieces: Vec<Piece>,
     },
-    /// An array of endpoints, addresses or subsets: what stands before each element, and before the closing bracket.
+    /// An array of endpoints, addresses or subsets: what stands before each element, and before the
+    /// closing bracket.
     Array {
         elements: Vec<(String, Piece)>,
         tail: String,
@@ -276,23 +302,36 @@ impl Draw<'_> {
                 let mut pieces = Vec::new();
                 for _ in 0..self.below(7) {
                     self.rattle();
-                    let event = self.of(&["ADDED", "MODIFIED", "DELETED", "ADDED", "MODIFIED", "BOOKMARK", "WHATEVER"]);
+                    let event = self.of(&[
+                        "ADDED", "MODIFIED", "DELETED", "ADDED", "MODIFIED", "BOOKMARK", "WHATEVER",
+                    ]);
                     let object = self.json_object(kind, true, event != "BOOKMARK");
-                    let mut members = self.members(&[("type", quote(event)), ("object", String::new())]);
+                    let mut members =
+                        self.members(&[("type", quote(event)), ("object", String::new())]);
                     for (key, value) in &mut members {
                         if key == "object" {
                             *value = vec![object.clone()];
                         }
                     }
                     pieces.extend(self.object(members));
-                    pieces.push(if self.rarely(3) { self.blank() } else { Piece::Text("\n".to_owned()) });
+                    pieces.push(if self.rarely(3) {
+                        self.blank()
+                    } else {
+                        Piece::Text("\n".to_owned())
+                    });
                 }
                 pieces
             }
             Form::List => {
-                let (name, api_version) = (quote(&format!("{}List", kind.name())), quote(kind.api_version()));
-                let metadata = r#"{"resourceVersion":"77","continue":"","remainingItemCount":3}"#.to_owned();
-                let mut members = self.members(&[("kind", name), ("apiVersion", api_version), ("metadata", metadata)]);
+                let (name, api_version) =
+                    (quote(&format!("{}List", kind.name())), quote(kind.api_version()));
+                let metadata =
+                    r#"{"resourceVersion":"77","continue":"","remainingItemCount":3}"#.to_owned();
+                let mut members = self.members(&[
+                    ("kind", name),
+                    ("apiVersion", api_version),
+                    ("metadata", metadata),
+                ]);
                 if self.one_in(12) {
                     let nothing = self.of(&["[]", "null"]).to_owned();
                     members.push(("items".to_owned(), vec![Piece::Text(nothing)]));
@@ -327,13 +366,16 @@ impl Draw<'_> {
         let namespace = self.of(&NAMESPACES);
         let service = self.of(&BELONGS);
         let mut labels = vec![("a/b", self.quoted("kubernetes.io/service-name"))];
-        let mut metadata = vec![("namespace", self.quoted(namespace)), ("resourceVersion", "\"5\"".to_owned())];
+        let mut metadata =
+            vec![("namespace", self.quoted(namespace)), ("resourceVersion", "\"5\"".to_owned())];
         match (kind, service) {
             (Kind::Endpoints, Some(service)) => metadata.push(("name", self.quoted(service))),
             (Kind::Endpoints, None) => {}
             (_, service) => {
                 metadata.push(("name", self.quoted("web-x7k2p")));
-                labels.extend(service.map(|service| ("kubernetes.io/service-name", self.quoted(service))));
+                labels.extend(
+                    service.map(|service| ("kubernetes.io/service-name", self.quoted(service))),
+                );
             }
         }
         let unlabelled = kind != Kind::Endpoints && service.is_none();
@@ -385,19 +427,29 @@ impl Draw<'_> {
                 12 => {}
                 13 => members.insert(at, (key.to_owned(), vec![Piece::Text("null".to_owned())])),
                 _ => {
-                    let elements = if kind == Kind::Endpoints { self.json_subsets() } else { self.json_endpoints(kind) };
+                    let elements = if kind == Kind::Endpoints {
+                        self.json_subsets()
+                    } else {
+                        self.json_endpoints(kind)
+                    };
                     members.insert(at, (key.to_owned(), vec![elements]));
                 }
             }
         }
         let pieces = self.object(members);
-        Piece::Object { namespace: namespace.to_owned(), service: service.map(str::to_owned), judged, pieces }
+        Piece::Object {
+            namespace: namespace.to_owned(),
+            service: service.map(str::to_owned),
+            judged,
+            pieces,
+        }
     }
 
     fn json_subsets(&mut self) -> Piece {
         let mut elements = Vec::new();
         for _ in 0..self.below(4) {
-            let mut members = self.members(&[("ports", "[{\"port\":53,\"protocol\":\"UDP\"}]".to_owned())]);
+            let mut members =
+                self.members(&[("ports", "[{\"port\":53,\"protocol\":\"UDP\"}]".to_owned())]);
             for key in ["addresses", "notReadyAddresses"] {
                 let at = self.noise(members.len() + 1);
                 match self.below(6) {
@@ -428,7 +480,9 @@ impl Draw<'_> {
         let missing = node.is_none() && self.one_in(2);
         let address = format!("10.0.0.{}", self.noise(250));
         let mut members = match kind {
-            Kind::Endpoints => self.members(&[("ip", quote(&address)), ("hostname", "\"h\"".to_owned())]),
+            Kind::Endpoints => {
+                self.members(&[("ip", quote(&address)), ("hostname", "\"h\"".to_owned())])
+            }
             _ => {
                 let mut members = vec![("addresses", format!("[{}]", quote(&address)))];
                 for (key, value) in [
@@ -461,7 +515,14 @@ impl Draw<'_> {
                     self.before(&mut topology, "kubernetes.io/hostname", "\"edge-1\"");
                 }
                 let nothing = node.is_none();
-                ("topology", if nothing { vec![Piece::Text("null".to_owned())] } else { self.object(topology) })
+                (
+                    "topology",
+                    if nothing {
+                        vec![Piece::Text("null".to_owned())]
+                    } else {
+                        self.object(topology)
+                    },
+                )
             }
             _ => {
                 if self.rarely(2) {
@@ -476,7 +537,9 @@ impl Draw<'_> {
             members.insert(at, (key.to_owned(), topology));
             if self.one_in(5) {
                 let other = match (kind, members[at].1.as_slice()) {
-                    (Kind::Beta, [Piece::Text(text)]) if text == "null" => "{\"kubernetes.io/hostname\":\"edge-1\"}",
+                    (Kind::Beta, [Piece::Text(text)]) if text == "null" => {
+                        "{\"kubernetes.io/hostname\":\"edge-1\"}"
+                    }
                     (Kind::Beta, _) => "null",
                     _ => self.of(&["\"edge-1\"", "null", "\"\""]),
                 };
@@ -507,7 +570,10 @@ impl Draw<'_> {
 
     /// Members of a map of strings, in any order.
     fn strings(&mut self, known: &[(&str, String)]) -> Members {
-        let mut members: Members = known.iter().map(|(key, value)| ((*key).to_owned(), vec![Piece::Text(value.clone())])).collect();
+        let mut members: Members = known
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), vec![Piece::Text(value.clone())]))
+            .collect();
         self.shuffle(&mut members);
         members
     }
@@ -517,7 +583,8 @@ impl Draw<'_> {
         let mut members = self.strings(known);
         for _ in 0..self.noise(5).saturating_sub(2) {
             // Keys are case-sensitive.
-            let key = ["NodeName", "x-\\\"]", "Endpoints", "future", "metaData", "ünknown", ""][self.noise(7)];
+            let key = ["NodeName", "x-\\\"]", "Endpoints", "future", "metaData", "ünknown", ""]
+                [self.noise(7)];
             let value = self.junk(0);
             members.push((key.to_owned(), vec![Piece::Text(value)]));
         }
@@ -553,26 +620,48 @@ impl Draw<'_> {
     }
 
     fn junk(&mut self, depth: usize) -> String {
-        let keys = ["nodeName", "endpoints", "metadata", "kind", "items", "subsets", "object", "kubernetes.io/service-name", "k\"\\"];
+        let keys = [
+            "nodeName",
+            "endpoints",
+            "metadata",
+            "kind",
+            "items",
+            "subsets",
+            "object",
+            "kubernetes.io/service-name",
+            "k\"\\",
+        ];
         match self.noise(if depth < 4 { 12 } else { 8 }) {
             0 => ["null", "true", "false"][self.noise(3)].to_owned(),
-            1 => ["-1.5e3", "0", "1E+2", "123456789012345678901234567890", "-0.0"][self.noise(5)].to_owned(),
+            1 => ["-1.5e3", "0", "1E+2", "123456789012345678901234567890", "-0.0"][self.noise(5)]
+                .to_owned(),
             2 => "[]".to_owned(),
             3 => "{}".to_owned(),
             4 | 5 => {
-                let texts = ["]}[{\"\\", "\\\\\"", "nodeName", "\0\n\t", "日本\u{2028}😀", "", "\",\"nodeName\":\"edge-1\"", "edge-1"];
+                let texts = [
+                    "]}[{\"\\",
+                    "\\\\\"",
+                    "nodeName",
+                    "\0\n\t",
+                    "日本\u{2028}😀",
+                    "",
+                    "\",\"nodeName\":\"edge-1\"",
+                    "edge-1",
+                ];
                 let text = texts[self.noise(texts.len())];
                 self.quoted(text)
             }
             6 | 7 => {
-                // Scanners work in blocks: runs of quotes, backslashes and brackets at every distance.
+                // Scanners work in blocks: runs of quotes, backslashes and brackets at every
+                // distance.
                 let letters = ['"', '\\', '\\', '{', '}', '[', ']', ',', 'x', 'é'];
                 let len = self.noise(90);
                 let text: String = (0..len).map(|_| letters[self.noise(letters.len())]).collect();
                 self.quoted(&text)
             }
             8 | 9 => {
-                let elements = (0..self.noise(4)).map(|_| Piece::Text(self.junk(depth + 1))).collect();
+                let elements =
+                    (0..self.noise(4)).map(|_| Piece::Text(self.junk(depth + 1))).collect();
                 let array = self.array(elements);
                 text_of(&[array])
             }
@@ -593,7 +682,11 @@ impl Draw<'_> {
         for letter in text.chars() {
             if self.rarely(12) {
                 for unit in letter.encode_utf16(&mut [0; 2]) {
-                    out += &if self.rarely(2) { format!("\\u{unit:04X}") } else { format!("\\u{unit:04x}") };
+                    out += &if self.rarely(2) {
+                        format!("\\u{unit:04X}")
+                    } else {
+                        format!("\\u{unit:04x}")
+                    };
                 }
             } else if letter == '/' && self.rarely(3) {
                 out += "\\/";
@@ -666,7 +759,9 @@ impl Draw<'_> {
                 let mut body = Vec::new();
                 for _ in 0..self.below(7) {
                     self.rattle();
-                    let event = self.of(&["ADDED", "MODIFIED", "DELETED", "ADDED", "MODIFIED", "BOOKMARK", "WHATEVER"]);
+                    let event = self.of(&[
+                        "ADDED", "MODIFIED", "DELETED", "ADDED", "MODIFIED", "BOOKMARK", "WHATEVER",
+                    ]);
                     let object = self.object_bytes(kind);
                     let enveloped = self.enveloped(kind.api_version(), kind.name(), &object, true);
                     let raw = vec![self.record(1, enveloped)];
@@ -693,7 +788,8 @@ impl Draw<'_> {
     fn enveloped(&mut self, api_version: &str, kind: &str, raw: &[u8], any_order: bool) -> Vec<u8> {
         let meta = vec![self.record(1, api_version), self.record(2, kind)];
         let meta = self.message(meta);
-        let mut fields = vec![self.record(1, meta), self.record(2, raw), self.record(3, ""), self.record(4, "")];
+        let mut fields =
+            vec![self.record(1, meta), self.record(2, raw), self.record(3, ""), self.record(4, "")];
         if self.rarely(3) {
             fields.truncate(2);
         }
@@ -735,7 +831,8 @@ impl Draw<'_> {
             _ => {
                 let few = self.one_in(3);
                 for _ in 0..if few { 1 } else { self.below(8) } {
-                    let endpoint = if few { self.tiny_endpoint(kind) } else { self.endpoint_bytes(kind) };
+                    let endpoint =
+                        if few { self.tiny_endpoint(kind) } else { self.endpoint_bytes(kind) };
                     fields.push(self.record(2, endpoint));
                 }
                 fields.extend([self.record(3, record(1, "http")), self.record(4, "IPv4")]);
@@ -833,7 +930,10 @@ impl Draw<'_> {
             fields.push(self.record(5, entry));
         }
         if self.rarely(2) {
-            fields.push(self.record(7, if kind == Kind::Beta { record(1, record(1, "z")) } else { b"zone".to_vec() }));
+            fields.push(self.record(
+                7,
+                if kind == Kind::Beta { record(1, record(1, "z")) } else { b"zone".to_vec() },
+            ));
         }
         self.message(fields)
     }
@@ -858,7 +958,8 @@ impl Draw<'_> {
                     field.extend([0xff; 4]);
                 }
                 _ => {
-                    let content = (0..self.noise(12)).map(|_| self.noise(256) as u8).collect::<Vec<_>>();
+                    let content =
+                        (0..self.noise(12)).map(|_| self.noise(256) as u8).collect::<Vec<_>>();
                     field = self.record(number as u32, content);
                 }
             }

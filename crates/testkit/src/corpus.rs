@@ -1,4 +1,5 @@
-//! Large slices as the endpoint slice controller writes them, for benches and for counting allocations.
+//! Large slices as the endpoint slice controller writes them, for benches and for counting
+//! allocations.
 
 use bytes::BytesMut;
 use poolscope::{Cluster, Config, Head, Opened, Request, Stream};
@@ -14,7 +15,8 @@ pub fn node(number: usize) -> String {
     format!("edge-node-{number:04}.hangzhou.example")
 }
 
-/// The slice of an event: endpoints all over the cluster, as the endpoint slice controller writes them.
+/// The slice of an event: endpoints all over the cluster, as the endpoint slice controller writes
+/// them.
 pub fn slice(seed: usize) -> Value {
     let endpoints: Vec<Value> = (0..100)
         .map(|at| {
@@ -46,8 +48,8 @@ pub fn slice(seed: usize) -> Value {
     })
 }
 
-/// The slice of an event that is nearly all metadata: five endpoints, managedFields, and a last-applied annotation full of
-/// escapes. About 9 kB of JSON.
+/// The slice of an event that is nearly all metadata: five endpoints, managedFields, and a
+/// last-applied annotation full of escapes. About 9 kB of JSON.
 pub fn heavy(seed: usize) -> Value {
     let mut slice = slice(seed);
     slice["endpoints"].as_array_mut().unwrap().truncate(5);
@@ -66,11 +68,13 @@ pub fn heavy(seed: usize) -> Value {
     };
     slice["metadata"]["managedFields"] = (0..4).map(manager).collect();
     let applied = json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "endpoints": slice["endpoints"], "note": "a \"quoted\" word\n".repeat(20)});
-    slice["metadata"]["annotations"] = json!({"kubectl.kubernetes.io/last-applied-configuration": applied.to_string()});
+    slice["metadata"]["annotations"] =
+        json!({"kubectl.kubernetes.io/last-applied-configuration": applied.to_string()});
     slice
 }
 
-/// The event as the API server writes it: `kind`, `apiVersion`, `metadata`, `addressType`, `endpoints`, `ports`.
+/// The event as the API server writes it: `kind`, `apiVersion`, `metadata`, `addressType`,
+/// `endpoints`, `ports`.
 pub fn json_event(slice: &Value) -> Vec<u8> {
     let part = |key: &str| slice[key].to_string();
     format!(
@@ -139,8 +143,14 @@ fn protobuf_slice(slice: &Value) -> Vec<u8> {
             resource_version: text(&metadata["resourceVersion"]),
             generation: 17,
             labels: serde_json::from_value(metadata["labels"].clone()).unwrap(),
-            annotations: serde_json::from_value(metadata["annotations"].clone()).unwrap_or_default(),
-            managed_fields: metadata["managedFields"].as_array().into_iter().flatten().map(managed).collect(),
+            annotations: serde_json::from_value(metadata["annotations"].clone())
+                .unwrap_or_default(),
+            managed_fields: metadata["managedFields"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(managed)
+                .collect(),
             ..Default::default()
         }),
         endpoints: slice["endpoints"].as_array().unwrap().iter().map(endpoint).collect(),
@@ -198,7 +208,8 @@ pub fn protobuf_list_of(slices: impl Iterator<Item = Value>) -> Vec<u8> {
     envelope("EndpointSliceList", &list)
 }
 
-/// A slice whose endpoints are spread over `nodes` nodes so that each node is in as many slices as every other.
+/// A slice whose endpoints are spread over `nodes` nodes so that each node is in as many slices as
+/// every other.
 pub fn spread(seed: usize, nodes: usize) -> Value {
     let mut slice = slice(seed);
     for (at, endpoint) in slice["endpoints"].as_array_mut().unwrap().iter_mut().enumerate() {
@@ -207,14 +218,28 @@ pub fn spread(seed: usize, nodes: usize) -> Value {
     slice
 }
 
-/// Lists that say that Service `shop/checkout` asks for the pool, and that these nodes are in the pool of node 0: path, body.
+/// Lists that say that Service `shop/checkout` asks for the pool, and that these nodes are in the
+/// pool of node 0: path, body.
 pub fn facts(members: &[String]) -> [(&'static str, String); 3] {
     let list = |items: Value| json!({"metadata": {}, "items": items}).to_string();
     let annotations = json!({"openyurt.io/topologyKeys": "openyurt.io/nodepool"});
     [
-        ("/api/v1/services", list(json!([{"metadata": {"name": "checkout", "namespace": "shop", "annotations": annotations}}]))),
-        ("/api/v1/nodes", list(json!([{"metadata": {"name": node(0), "labels": {"apps.openyurt.io/nodepool": "here"}}}]))),
-        ("/apis/apps.openyurt.io/v1beta2/nodepools", list(json!([{"metadata": {"name": "here"}, "status": {"nodes": members}}]))),
+        (
+            "/api/v1/services",
+            list(
+                json!([{"metadata": {"name": "checkout", "namespace": "shop", "annotations": annotations}}]),
+            ),
+        ),
+        (
+            "/api/v1/nodes",
+            list(
+                json!([{"metadata": {"name": node(0), "labels": {"apps.openyurt.io/nodepool": "here"}}}]),
+            ),
+        ),
+        (
+            "/apis/apps.openyurt.io/v1beta2/nodepools",
+            list(json!([{"metadata": {"name": "here"}, "status": {"nodes": members}}])),
+        ),
     ]
 }
 
@@ -257,12 +282,19 @@ fn cluster_with(members: usize, config: Config) -> Cluster {
 pub fn remembering(members: usize, content_type: &str) -> Stream {
     let mut config = Config::openyurt();
     config.quiet = false;
-    follow(&cluster_with(members, config), content_type, "/apis/discovery.k8s.io/v1/endpointslices?watch=true")
+    follow(
+        &cluster_with(members, config),
+        content_type,
+        "/apis/discovery.k8s.io/v1/endpointslices?watch=true",
+    )
 }
 
 /// A stream by itself, which remembers nothing.
 pub fn open(members: usize, content_type: &str, target: &str) -> Stream {
-    match cluster_with(members, Config::openyurt()).node(node(0)).open_alone(&Request::get(target), &Head::ok(content_type)) {
+    match cluster_with(members, Config::openyurt())
+        .node(node(0))
+        .open_alone(&Request::get(target), &Head::ok(content_type))
+    {
         Ok(Opened::Rewrite(stream)) => stream,
         other => panic!("{other:?}"),
     }

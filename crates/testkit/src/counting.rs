@@ -18,8 +18,8 @@ fn change(by: isize) {
     PEAK.set(PEAK.get().max(live));
 }
 
-// SAFETY: every call is passed on to the system's allocator; the counters are plain thread-local cells without
-// destructors, which neither allocate nor go away before the thread does.
+// SAFETY: every call is passed on to the system's allocator; the counters are plain thread-local
+// cells without destructors, which neither allocate nor go away before the thread does.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);

@@ -1,5 +1,6 @@
-//! What the tests, benches, examples and fuzz targets of the workspace share: recordings of a real API server, a filter by
-//! decoded types that shares no code with the library, random bodies, and the simulation of whole lives of streams.
+//! What the tests, benches, examples and fuzz targets of the workspace share: recordings of a real
+//! API server, a filter by decoded types that shares no code with the library, random bodies, and
+//! the simulation of whole lives of streams.
 #![allow(missing_docs)]
 
 pub mod small;

@@ -1,4 +1,5 @@
-//! The naive filter: decode everything with types, judge with plain loops, compare. It shares no code with the library.
+//! The naive filter: decode everything with types, judge with plain loops, compare. It shares no
+//! code with the library.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,16 +22,21 @@ pub struct State {
     pub pools: BTreeMap<String, BTreeSet<String>>,
     /// Pool topology is switched off.
     pub off: bool,
-    /// In doubt nothing passes: of a Service that is not known, of none, of a pool that is not described.
+    /// In doubt nothing passes: of a Service that is not known, of none, of a pool that is not
+    /// described.
     pub hides_unknown_service: bool,
     pub hides_no_service: bool,
     pub hides_unknown_pool: bool,
 }
 
 impl State {
-    /// The recorded cluster in its first (`list`) or last (`after`) state, membership from NodePools.
+    /// The recorded cluster in its first (`list`) or last (`after`) state, membership from
+    /// NodePools.
     pub fn recorded(folder: &str) -> State {
-        State::of(["services", "nodes", "nodepools"].map(|kind| Recording::load(&format!("{folder}/{kind}-json.json")).body))
+        State::of(
+            ["services", "nodes", "nodepools"]
+                .map(|kind| Recording::load(&format!("{folder}/{kind}-json.json")).body),
+        )
     }
 
     /// What lists of Services, Nodes and NodePools say.
@@ -43,7 +49,11 @@ impl State {
         let mut state = State::default();
         for item in items(services.as_ref()) {
             let metadata = &item["metadata"];
-            let key = format!("{}/{}", metadata["namespace"].as_str().unwrap(), metadata["name"].as_str().unwrap());
+            let key = format!(
+                "{}/{}",
+                metadata["namespace"].as_str().unwrap(),
+                metadata["name"].as_str().unwrap()
+            );
             state.services.insert(key, text(&metadata["annotations"]["openyurt.io/topologyKeys"]));
         }
         for item in items(nodes.as_ref()) {
@@ -52,15 +62,24 @@ impl State {
             }
         }
         for item in items(pools.as_ref()) {
-            let nodes = item["status"]["nodes"].as_array().unwrap().iter().map(|node| text(node).unwrap());
+            let nodes =
+                item["status"]["nodes"].as_array().unwrap().iter().map(|node| text(node).unwrap());
             state.pools.insert(text(&item["metadata"]["name"]).unwrap(), nodes.collect());
         }
         state
     }
 
     /// Whether `node` may use an endpoint on `on`.
-    pub fn keeps(&self, node: &str, namespace: &str, service: Option<&str>, on: Option<&str>) -> bool {
-        let Some(service) = service.filter(|name| !name.is_empty()) else { return !self.hides_no_service };
+    pub fn keeps(
+        &self,
+        node: &str,
+        namespace: &str,
+        service: Option<&str>,
+        on: Option<&str>,
+    ) -> bool {
+        let Some(service) = service.filter(|name| !name.is_empty()) else {
+            return !self.hides_no_service;
+        };
         let keys = match self.services.get(&format!("{namespace}/{service}")) {
             None => return !self.hides_unknown_service,
             Some(None) => return true,
@@ -87,8 +106,15 @@ pub trait Naive {
 impl Naive for discovery::EndpointSlice {
     fn filter(&mut self, state: &State, node: &str) {
         let namespace = self.metadata.namespace.clone().unwrap_or_default();
-        let service = self.metadata.labels.as_ref().and_then(|labels| labels.get("kubernetes.io/service-name")).cloned();
-        self.endpoints.retain(|endpoint| state.keeps(node, &namespace, service.as_deref(), endpoint.node_name.as_deref()));
+        let service = self
+            .metadata
+            .labels
+            .as_ref()
+            .and_then(|labels| labels.get("kubernetes.io/service-name"))
+            .cloned();
+        self.endpoints.retain(|endpoint| {
+            state.keeps(node, &namespace, service.as_deref(), endpoint.node_name.as_deref())
+        });
     }
 }
 
@@ -101,12 +127,16 @@ impl Naive for core::Endpoints {
         let touched = !keeps(None);
         if let Some(subsets) = &mut self.subsets {
             for subset in &mut *subsets {
-                for addresses in [&mut subset.addresses, &mut subset.not_ready_addresses].into_iter().flatten() {
+                for addresses in
+                    [&mut subset.addresses, &mut subset.not_ready_addresses].into_iter().flatten()
+                {
                     addresses.retain(|address| keeps(address.node_name.as_deref()));
                 }
             }
             if touched {
-                subsets.retain(|subset| !empty(&subset.addresses) || !empty(&subset.not_ready_addresses));
+                subsets.retain(|subset| {
+                    !empty(&subset.addresses) || !empty(&subset.not_ready_addresses)
+                });
             }
         }
     }
@@ -138,7 +168,12 @@ impl Naive for BetaSlice {
         let service = text(&self.0["metadata"]["labels"]["kubernetes.io/service-name"]);
         if let Some(endpoints) = self.0["endpoints"].as_array_mut() {
             endpoints.retain(|endpoint| {
-                state.keeps(node, &namespace, service.as_deref(), endpoint["topology"]["kubernetes.io/hostname"].as_str())
+                state.keeps(
+                    node,
+                    &namespace,
+                    service.as_deref(),
+                    endpoint["topology"]["kubernetes.io/hostname"].as_str(),
+                )
             });
         }
     }
@@ -149,8 +184,17 @@ impl schema::EndpointSlice {
         let metadata = self.metadata.clone().unwrap_or_default();
         let service = metadata.labels.get("kubernetes.io/service-name");
         self.endpoints.retain(|endpoint| {
-            let on = if beta { endpoint.topology.get("kubernetes.io/hostname") } else { endpoint.node_name.as_ref() };
-            state.keeps(node, &metadata.namespace, service.map(String::as_str), on.map(String::as_str))
+            let on = if beta {
+                endpoint.topology.get("kubernetes.io/hostname")
+            } else {
+                endpoint.node_name.as_ref()
+            };
+            state.keeps(
+                node,
+                &metadata.namespace,
+                service.map(String::as_str),
+                on.map(String::as_str),
+            )
         });
     }
 }
@@ -158,18 +202,22 @@ impl schema::EndpointSlice {
 impl schema::Endpoints {
     pub fn filter(&mut self, state: &State, node: &str) {
         let metadata = self.metadata.clone().unwrap_or_default();
-        let keeps = |on: Option<&str>| state.keeps(node, &metadata.namespace, Some(&metadata.name), on);
+        let keeps =
+            |on: Option<&str>| state.keeps(node, &metadata.namespace, Some(&metadata.name), on);
         for subset in &mut self.subsets {
             subset.addresses.retain(|address| keeps(address.node_name.as_deref()));
             subset.not_ready_addresses.retain(|address| keeps(address.node_name.as_deref()));
         }
         if !keeps(None) {
-            self.subsets.retain(|subset| !subset.addresses.is_empty() || !subset.not_ready_addresses.is_empty());
+            self.subsets.retain(|subset| {
+                !subset.addresses.is_empty() || !subset.not_ready_addresses.is_empty()
+            });
         }
     }
 }
 
-/// A decoded object of any kind: the kinds that carry endpoints by type, anything else by its bytes.
+/// A decoded object of any kind: the kinds that carry endpoints by type, anything else by its
+/// bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Object {
     Slice(Box<discovery::EndpointSlice>),
@@ -191,18 +239,23 @@ pub struct Body {
 impl Object {
     fn of_json(value: Value, kind: &str, api_version: &str) -> Object {
         match (kind, api_version) {
-            ("EndpointSlice", "discovery.k8s.io/v1") => Object::Slice(Box::new(Deserialize::deserialize(value).unwrap())),
+            ("EndpointSlice", "discovery.k8s.io/v1") => {
+                Object::Slice(Box::new(Deserialize::deserialize(value).unwrap()))
+            }
             ("EndpointSlice", "discovery.k8s.io/v1beta1") => Object::Beta(BetaSlice(value)),
-            ("Endpoints", "v1") => Object::Endpoints(Box::new(normal(Deserialize::deserialize(value).unwrap()))),
+            ("Endpoints", "v1") => {
+                Object::Endpoints(Box::new(normal(Deserialize::deserialize(value).unwrap())))
+            }
             _ => Object::Json(value),
         }
     }
 
     fn of_protobuf(bytes: &[u8], kind: &str, api_version: &str) -> Object {
         match (kind, api_version) {
-            ("EndpointSlice", _) => {
-                Object::ProtobufSlice { slice: Message::decode(bytes).unwrap(), beta: api_version == "discovery.k8s.io/v1beta1" }
-            }
+            ("EndpointSlice", _) => Object::ProtobufSlice {
+                slice: Message::decode(bytes).unwrap(),
+                beta: api_version == "discovery.k8s.io/v1beta1",
+            },
             ("Endpoints", "v1") => Object::ProtobufEndpoints(Message::decode(bytes).unwrap()),
             _ => Object::Bytes(bytes.to_vec()),
         }
@@ -255,13 +308,19 @@ impl Body {
 
     fn json(body: &[u8]) -> Body {
         let mut whole: Value = serde_json::from_slice(body).unwrap();
-        let (kind, api_version) = (text(&whole["kind"]).to_owned(), text(&whole["apiVersion"]).to_owned());
+        let (kind, api_version) =
+            (text(&whole["kind"]).to_owned(), text(&whole["apiVersion"]).to_owned());
         let Some(items) = whole.get_mut("items").map(Value::take) else {
-            return Body { around: vec![], objects: vec![(String::new(), Object::of_json(whole, &kind, &api_version))] };
+            return Body {
+                around: vec![],
+                objects: vec![(String::new(), Object::of_json(whole, &kind, &api_version))],
+            };
         };
         let item_kind = kind.strip_suffix("List").unwrap();
         let items = items.as_array().unwrap().iter();
-        let objects = items.map(|item| (String::new(), Object::of_json(item.clone(), item_kind, &api_version))).collect();
+        let objects = items
+            .map(|item| (String::new(), Object::of_json(item.clone(), item_kind, &api_version)))
+            .collect();
         Body { around: vec![whole], objects }
     }
 
@@ -269,7 +328,8 @@ impl Body {
         let events = serde_json::Deserializer::from_slice(body).into_iter::<Value>().map(|event| {
             let mut event = event.unwrap();
             let object = event["object"].take();
-            let (kind, api_version) = (text(&object["kind"]).to_owned(), text(&object["apiVersion"]).to_owned());
+            let (kind, api_version) =
+                (text(&object["kind"]).to_owned(), text(&object["apiVersion"]).to_owned());
             (text(&event["type"]).to_owned(), Object::of_json(object, &kind, &api_version))
         });
         Body { around: vec![], objects: events.collect() }
@@ -280,12 +340,22 @@ impl Body {
         let meta = unknown.type_meta.unwrap();
         let around = vec![Value::from(meta.kind.clone()), Value::from(meta.api_version.clone())];
         let Some(item_kind) = meta.kind.strip_suffix("List") else {
-            return Body { around, objects: vec![(String::new(), Object::of_protobuf(&unknown.raw, &meta.kind, &meta.api_version))] };
+            return Body {
+                around,
+                objects: vec![(
+                    String::new(),
+                    Object::of_protobuf(&unknown.raw, &meta.kind, &meta.api_version),
+                )],
+            };
         };
         let list = schema::List::decode(&*unknown.raw).unwrap();
         let mut around = around;
         around.push(Value::from(format!("{:?}", list.metadata)));
-        let objects = list.items.iter().map(|item| (String::new(), Object::of_protobuf(item, item_kind, &meta.api_version))).collect();
+        let objects = list
+            .items
+            .iter()
+            .map(|item| (String::new(), Object::of_protobuf(item, item_kind, &meta.api_version)))
+            .collect();
         Body { around, objects }
     }
 
@@ -298,7 +368,10 @@ impl Body {
             let raw = event.object.unwrap_or_default().raw;
             let unknown = schema::Unknown::decode(raw.strip_prefix(b"k8s\0").unwrap()).unwrap();
             let meta = unknown.type_meta.unwrap_or_default();
-            objects.push((event.r#type, Object::of_protobuf(&unknown.raw, &meta.kind, &meta.api_version)));
+            objects.push((
+                event.r#type,
+                Object::of_protobuf(&unknown.raw, &meta.kind, &meta.api_version),
+            ));
         }
         Body { around: vec![], objects }
     }

@@ -75,11 +75,17 @@ impl Recording {
     /// All recordings of a folder, sorted by name.
     pub fn folder(name: &str) -> Vec<Recording> {
         let folder = Path::new(DATA).join("recorded").join(name);
-        let mut files: Vec<PathBuf> =
-            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect();
+        let mut files: Vec<PathBuf> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_file())
+            .collect();
         files.sort();
         let names = files.iter().map(|path| path.file_name().unwrap().to_str().unwrap());
-        names.filter(|file| !file.ends_with(".meta.json")).map(|file| Recording::load(&format!("{name}/{file}"))).collect()
+        names
+            .filter(|file| !file.ends_with(".meta.json"))
+            .map(|file| Recording::load(&format!("{name}/{file}")))
+            .collect()
     }
 
     /// All recordings.
@@ -134,7 +140,11 @@ impl Recording {
 }
 
 /// Pushes `body` in chunks of the given sizes.
-pub fn run(mut stream: Stream, body: &[u8], mut chunks: impl Iterator<Item = usize>) -> poolscope::Result<Vec<u8>> {
+pub fn run(
+    mut stream: Stream,
+    body: &[u8],
+    mut chunks: impl Iterator<Item = usize>,
+) -> poolscope::Result<Vec<u8>> {
     let mut out = BytesMut::new();
     let mut rest = body;
     while !rest.is_empty() {
@@ -174,11 +184,13 @@ pub fn cluster_with(folder: &str, config: Config) -> Cluster {
     cluster
 }
 
-/// What the fuzzer has found of one of its targets: the inputs that once failed, by the names of their files.
+/// What the fuzzer has found of one of its targets: the inputs that once failed, by the names of
+/// their files.
 pub fn found(target: &str) -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/found").join(target);
     let files = fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
-    let mut found: Vec<_> = files.map(|path| (path.display().to_string(), fs::read(path).unwrap())).collect();
+    let mut found: Vec<_> =
+        files.map(|path| (path.display().to_string(), fs::read(path).unwrap())).collect();
     found.sort();
     found
 }

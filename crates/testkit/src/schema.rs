@@ -1,5 +1,6 @@
-//! Protobuf messages for the tests' own decoder, written from the published schemas; independent of the library's
-//! walker. Fields that Kubernetes marks as pointers are optional, everything else is always written.
+//! Protobuf messages for the tests' own decoder, written from the published schemas; independent of
+//! the library's walker. Fields that Kubernetes marks as pointers are optional, everything else is
+//! always written.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,8 @@
-//! Writes the seeds of the corpus from the recordings: small pieces of what a real API server said. `seeds FOLDER`.
+//! Writes the seeds of the corpus from the recordings: small pieces of what a real API server said.
+//! `seeds FOLDER`.
 //!
-//! A fuzz target in form, because poolscope is built with calls into libFuzzer here; it has ended before there is an input.
+//! A fuzz target in form, because poolscope is built with calls into libFuzzer here; it has ended
+//! before there is an input.
 #![no_main]
 
 use std::collections::hash_map::DefaultHasher;
@@ -42,7 +44,10 @@ fn write() {
     let corpus = Corpus(std::env::args_os().nth(1).expect("the folder to write to").into());
     let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/recorded");
     for (folder, form) in [("get", 0), ("list", 1), ("watch", 2), ("watchlist", 2)] {
-        let mut files: Vec<_> = fs::read_dir(recorded.join(folder)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut files: Vec<_> = fs::read_dir(recorded.join(folder))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
         files.sort();
         for meta in files.iter().filter(|file| file.to_string_lossy().ends_with(".meta.json")) {
             let said: Value = serde_json::from_slice(&fs::read(meta).unwrap()).unwrap();
@@ -51,7 +56,9 @@ fn write() {
             for (suffix, protobuf) in [("json", false), ("pb", true)] {
                 if let Ok(body) = fs::read(format!("{stem}.{suffix}")) {
                     let pieces = pieces(&body, form, protobuf);
-                    pieces.iter().for_each(|piece| seed(&corpus, said["path"].as_str().unwrap(), form, protobuf, piece));
+                    pieces.iter().for_each(|piece| {
+                        seed(&corpus, said["path"].as_str().unwrap(), form, protobuf, piece)
+                    });
                 }
             }
         }
@@ -97,7 +104,10 @@ fn write() {
         corpus.put("life", seed as u8, &bytes);
         corpus.put("objects_json", seed as u8, &bytes[..200]);
         corpus.put("objects_protobuf", seed as u8, &bytes[..200]);
-        let taught = [0, 7, 0, 0, 0, 1, 0, 0, 8, 3, 0, 11, 3, 0, 15, 0, 8, 4, 0, 11, 4, 1, 2, 9, 0, 4, 9, 0, 14, 1];
+        let taught = [
+            0, 7, 0, 0, 0, 1, 0, 0, 8, 3, 0, 11, 3, 0, 15, 0, 8, 4, 0, 11, 4, 1, 2, 9, 0, 4, 9, 0,
+            14, 1,
+        ];
         corpus.put("abi", 0, &[&taught, &bytes[..60]].concat());
     }
     std::process::exit(0);
@@ -105,7 +115,8 @@ fn write() {
 
 /// The request as its target takes it.
 fn request(corpus: &Corpus, said: &Value) {
-    let mut text = format!("{}\n{}", said["method"].as_str().unwrap(), said["path"].as_str().unwrap());
+    let mut text =
+        format!("{}\n{}", said["method"].as_str().unwrap(), said["path"].as_str().unwrap());
     for (name, value) in said["requestHeaders"].as_object().into_iter().flatten() {
         text += &format!("\n{name}: {}", value.as_str().unwrap_or_default());
     }
@@ -115,19 +126,25 @@ fn request(corpus: &Corpus, said: &Value) {
 fn seed(corpus: &Corpus, path: &str, form: usize, protobuf: bool, piece: &[u8]) {
     let encoding = if protobuf { "protobuf" } else { "json" };
     let target = format!("{encoding}_{}", ["get", "list", "watch"][form]);
-    for (at, plural) in ["endpointslices", "v1beta1/endpointslices", "/endpoints"].iter().enumerate() {
+    for (at, plural) in
+        ["endpointslices", "v1beta1/endpointslices", "/endpoints"].iter().enumerate()
+    {
         if path.contains(plural) {
             // Every node, and every configuration.
             (0..4).for_each(|node| corpus.put(&target, (node + 4 * at + 12 * node) as u8, piece));
         }
     }
-    for (at, plural) in ["services", "nodes", "nodepools", "nodebuckets", "ciliumnodes"].iter().enumerate() {
+    for (at, plural) in
+        ["services", "nodes", "nodepools", "nodebuckets", "ciliumnodes"].iter().enumerate()
+    {
         if path.contains(&format!("/{plural}")) {
             corpus.put("facts", (at + 5 * (form + 3 * usize::from(protobuf))) as u8, piece);
         }
     }
     if path.contains("/services") {
-        (0..3).for_each(|node| corpus.put("services", (node + 3 * (form + 3 * usize::from(protobuf))) as u8, piece));
+        (0..3).for_each(|node| {
+            corpus.put("services", (node + 3 * (form + 3 * usize::from(protobuf))) as u8, piece)
+        });
     }
 }
 
@@ -135,20 +152,30 @@ fn seed(corpus: &Corpus, path: &str, form: usize, protobuf: bool, piece: &[u8]) 
 fn pieces(body: &[u8], form: usize, protobuf: bool) -> Vec<Vec<u8>> {
     match (form, protobuf) {
         (0, true) => vec![body.to_vec()],
-        (0, false) => Json::values(body).into_iter().flatten().map(|object| text(&small(object))).collect(),
+        (0, false) => {
+            Json::values(body).into_iter().flatten().map(|object| text(&small(object))).collect()
+        }
         (1, false) => {
-            let Ok([Json::Object(list)]) =
-                Json::values(body).as_deref().map(|values| <&[Json; 1]>::try_from(values).cloned().unwrap_or([Json::Null]))
+            let Ok([Json::Object(list)]) = Json::values(body)
+                .as_deref()
+                .map(|values| <&[Json; 1]>::try_from(values).cloned().unwrap_or([Json::Null]))
             else {
                 return Vec::new();
             };
-            let items = list.iter().find(|(key, _)| key == "items").map(|(_, items)| items.elements().unwrap_or_default().to_vec());
+            let items = list
+                .iter()
+                .find(|(key, _)| key == "items")
+                .map(|(_, items)| items.elements().unwrap_or_default().to_vec());
             items
                 .unwrap_or_default()
                 .chunks(2)
                 .map(|chunk| {
                     let with = |(key, value): &(String, Json)| {
-                        let value = if key == "items" { Json::Array(chunk.iter().cloned().map(small).collect()) } else { value.clone() };
+                        let value = if key == "items" {
+                            Json::Array(chunk.iter().cloned().map(small).collect())
+                        } else {
+                            value.clone()
+                        };
                         (key.clone(), value)
                     };
                     text(&Json::Object(list.iter().map(with).collect()))
@@ -156,7 +183,9 @@ fn pieces(body: &[u8], form: usize, protobuf: bool) -> Vec<Vec<u8>> {
                 .collect()
         }
         (1, true) => {
-            let Some(Ok(unknown)) = body.strip_prefix(b"k8s\0").map(Unknown::decode) else { return Vec::new() };
+            let Some(Ok(unknown)) = body.strip_prefix(b"k8s\0").map(Unknown::decode) else {
+                return Vec::new();
+            };
             let Ok(list) = List::decode(&*unknown.raw) else { return Vec::new() };
             list.items
                 .chunks(2)
@@ -167,11 +196,17 @@ fn pieces(body: &[u8], form: usize, protobuf: bool) -> Vec<Vec<u8>> {
                 })
                 .collect()
         }
-        (_, false) => Json::values(body).into_iter().flatten().map(|event| text(&small(event))).collect(),
+        (_, false) => {
+            Json::values(body).into_iter().flatten().map(|event| text(&small(event))).collect()
+        }
         (_, true) => {
             let (mut frames, mut rest) = (Vec::new(), body);
             while let Some((len, _)) = rest.split_first_chunk::<4>() {
-                let Some((frame, after)) = rest.split_at_checked(4 + u32::from_be_bytes(*len) as usize) else { break };
+                let Some((frame, after)) =
+                    rest.split_at_checked(4 + u32::from_be_bytes(*len) as usize)
+                else {
+                    break;
+                };
                 frames.push(frame.to_vec());
                 rest = after;
             }
@@ -185,7 +220,13 @@ fn small(value: Json) -> Json {
     match value {
         Json::Object(members) => {
             let plain = |key: &str| !matches!(key, "managedFields" | "ownerReferences" | "uid");
-            Json::Object(members.into_iter().filter(|(key, _)| plain(key)).map(|(key, value)| (key, small(value))).collect())
+            Json::Object(
+                members
+                    .into_iter()
+                    .filter(|(key, _)| plain(key))
+                    .map(|(key, value)| (key, small(value)))
+                    .collect(),
+            )
         }
         Json::Array(elements) => Json::Array(elements.into_iter().take(3).map(small).collect()),
         other => other,
@@ -200,9 +241,13 @@ fn text(value: &Json) -> Vec<u8> {
         Json::Bool(truth) => truth.to_string().into_bytes(),
         Json::Number(number) => number.to_string().into_bytes(),
         Json::Text(words) => quoted(words).into_bytes(),
-        Json::Array(elements) => [b"[".to_vec(), joined(elements.iter().map(text).collect()), b"]".to_vec()].concat(),
+        Json::Array(elements) => {
+            [b"[".to_vec(), joined(elements.iter().map(text).collect()), b"]".to_vec()].concat()
+        }
         Json::Object(members) => {
-            let member = |(key, value): &(String, Json)| [quoted(key).into_bytes(), b":".to_vec(), text(value)].concat();
+            let member = |(key, value): &(String, Json)| {
+                [quoted(key).into_bytes(), b":".to_vec(), text(value)].concat()
+            };
             [b"{".to_vec(), joined(members.iter().map(member).collect()), b"}".to_vec()].concat()
         }
     }

@@ -24,9 +24,16 @@ fn shelf(max_retained: usize) -> Arc<Mutex<Shelf>> {
 
 const NAME: &[u8] = b"shop/cart-1";
 
-/// A ledger on the shelf that came up to a version, gave its one object in the form `digest`, and keeps an original of so many
-/// bytes.
-fn ledger(shelf: &Arc<Mutex<Shelf>>, node: &str, stage: Stage, high: u64, digest: u64, bytes: usize) -> Lease {
+/// A ledger on the shelf that came up to a version, gave its one object in the form `digest`, and
+/// keeps an original of so many bytes.
+fn ledger(
+    shelf: &Arc<Mutex<Shelf>>,
+    node: &str,
+    stage: Stage,
+    high: u64,
+    digest: u64,
+    bytes: usize,
+) -> Lease {
     let mut lease = lock_shelf(shelf).begin(0);
     let mut ledger = lock(lease.ledger());
     let endpoints = std::iter::empty();
@@ -39,7 +46,8 @@ fn ledger(shelf: &Arc<Mutex<Shelf>>, node: &str, stage: Stage, high: u64, digest
     lease
 }
 
-/// Up to which version the ledgers came that no stream uses, in the order in which they were given back.
+/// Up to which version the ledgers came that no stream uses, in the order in which they were given
+/// back.
 fn unused(shelf: &Arc<Mutex<Shelf>>) -> Vec<u64> {
     let shelf = lock_shelf(shelf);
     shelf.unused.iter().map(|(_, id)| lock(&shelf.slots[id].ledger).high.0.unwrap()).collect()
@@ -47,7 +55,8 @@ fn unused(shelf: &Arc<Mutex<Shelf>>) -> Vec<u64> {
 
 fn retained(shelf: &Arc<Mutex<Shelf>>) -> Vec<usize> {
     let shelf = lock_shelf(shelf);
-    let each: Vec<usize> = shelf.unused.iter().map(|(_, id)| lock(&shelf.slots[id].ledger).retained()).collect();
+    let each: Vec<usize> =
+        shelf.unused.iter().map(|(_, id)| lock(&shelf.slots[id].ledger).retained()).collect();
     assert_eq!(shelf.retained, each.iter().sum::<usize>());
     each
 }
@@ -75,7 +84,12 @@ fn neither_other_stages_nor_other_keys_nor_what_is_in_use_count_for_a_key() {
     let mut in_use = Vec::new();
     for high in 1..=4 {
         in_use.push(ledger(&shelf, "a", Stage::Ready, 10 + high, 17, 0));
-        for (node, stage) in [("a", Stage::Ready), ("a", Stage::Page("token".to_owned())), ("b", Stage::Ready), ("a", Stage::Past)] {
+        for (node, stage) in [
+            ("a", Stage::Ready),
+            ("a", Stage::Page("token".to_owned())),
+            ("b", Stage::Ready),
+            ("a", Stage::Past),
+        ] {
             drop(ledger(&shelf, node, stage, high, 17, 0));
         }
     }
@@ -95,7 +109,10 @@ fn of_all_keys_only_so_many_stay() {
         drop(ledger(&shelf, &number.to_string(), Stage::Ready, number, 17, 0));
     }
     assert_eq!((unused(&shelf).len(), unused(&shelf)[0]), (CAPACITY, 3));
-    assert_eq!((doubt(&shelf, "1"), doubt(&shelf, "2"), lock_shelf(&shelf).keys.len()), (at(1), at(2), CAPACITY));
+    assert_eq!(
+        (doubt(&shelf, "1"), doubt(&shelf, "2"), lock_shelf(&shelf).keys.len()),
+        (at(1), at(2), CAPACITY)
+    );
 }
 
 #[test]
@@ -133,7 +150,10 @@ fn a_watch_goes_on_from_the_ledger_that_fits() {
     let resume = |node: &str, start: u64| Shelf::resume(&shelf, &key(node), at(start));
     assert!(resume("a", 4).is_none() && resume("a", 6).is_none() && resume("c", 5).is_none());
     let lease = resume("a", 5).unwrap();
-    assert_eq!((lock(lease.ledger()).owed.len(), unused(&shelf), retained(&shelf)), (0, vec![9], vec![0]));
+    assert_eq!(
+        (lock(lease.ledger()).owed.len(), unused(&shelf), retained(&shelf)),
+        (0, vec![9], vec![0])
+    );
     // While it is in use a second client may be the same one, and nothing is known of either.
     let second = resume("a", 5).unwrap();
     assert!(!Arc::ptr_eq(lease.ledger(), second.ledger()));
@@ -176,9 +196,16 @@ fn who_lists_anew_may_hold_what_was_given_before() {
     assert_eq!(forms(), Forms::Any);
     let before = lock_shelf(&shelf).before(&key("a"));
     assert_eq!(before.look(b"shop/other", at(9)).under_version, Forms::None);
-    assert_eq!(before.look(b"shop/other", at(5)).under_version, Forms::Any, "it was there once, and the list is older");
+    assert_eq!(
+        before.look(b"shop/other", at(5)).under_version,
+        Forms::Any,
+        "it was there once, and the list is older"
+    );
     assert_eq!(before.look(NAME, Version(Some(0))).under_version, Forms::Any);
-    assert_eq!((before.look(NAME, at(9)).last, before.look(b"shop/other", at(9)).last), (Forms::Any, Forms::None));
+    assert_eq!(
+        (before.look(NAME, at(9)).last, before.look(b"shop/other", at(9)).last),
+        (Forms::Any, Forms::None)
+    );
     assert!(!before.is_new);
 }
 
@@ -190,7 +217,8 @@ fn clients_that_were_told_to_list_again_are_remembered_together() {
     }
     assert_eq!((unused(&shelf), doubt(&shelf, "a")), (vec![4, 5, 6, 7], Version::default()));
     assert_eq!(lock_shelf(&shelf).before(&key("a")).look(NAME, at(1)).under_version, Forms::Any);
-    // Whoever comes back where one of them was is not doubted for it, unless it is not known any more where that was.
+    // Whoever comes back where one of them was is not doubted for it, unless it is not known any
+    // more where that was.
     lock_shelf(&shelf).expired(&key("a"), at(6));
     assert_eq!(doubt(&shelf, "a"), Version::default());
     for version in [3, 8] {
@@ -232,7 +260,10 @@ fn a_doubt_is_over_when_it_was_answered_often_enough() {
     for list in 0..LISTS_IN_DOUBT as u64 {
         let before = lock_shelf(&shelf).before(&key("a"));
         assert!(before.is_in_doubt());
-        assert_eq!((before.look(NAME, at(8)).last, before.look(NAME, at(9)).under_version), (Forms::Any, Forms::None));
+        assert_eq!(
+            (before.look(NAME, at(8)).last, before.look(NAME, at(9)).under_version),
+            (Forms::Any, Forms::None)
+        );
         let lease = ledger(&shelf, "a", Stage::Ready, 20 + list, 17, 0);
         lock(lease.ledger()).began_in_doubt = true;
         drop(lease);
@@ -277,7 +308,8 @@ fn doubts_are_told_apart_by_key_as_long_as_there_are_not_too_many() {
 #[test]
 fn of_too_many_in_use_nothing_is_taken_for_known() {
     let shelf = shelf(usize::MAX);
-    let in_use: Vec<Lease> = (0..=MAX_COMPARED).map(|_| ledger(&shelf, "a", Stage::Ready, 5, 17, 0)).collect();
+    let in_use: Vec<Lease> =
+        (0..=MAX_COMPARED).map(|_| ledger(&shelf, "a", Stage::Ready, 5, 17, 0)).collect();
     drop(ledger(&shelf, "a", Stage::Ready, 5, 17, 0));
     assert_eq!(lock_shelf(&shelf).before(&key("a")).look(NAME, at(9)).last, Forms::Any);
     let lease = Shelf::resume(&shelf, &key("a"), at(5)).unwrap();

@@ -1,4 +1,5 @@
-//! One JSON event, filtered in other ways. Those that find places copy the rest as it stands; those that decode write it anew.
+//! One JSON event, filtered in other ways. Those that find places copy the rest as it stands; those
+//! that decode write it anew.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -37,7 +38,12 @@ pub fn typed(event: &mut Event<'_>, keep: &HashSet<String>, out: &mut BytesMut) 
 }
 
 /// Copies an event with the elements that `kept` gives in place of the array that lies at `array`.
-fn splice<'a>(event: &[u8], array: (usize, usize), kept: impl Iterator<Item = &'a [u8]>, out: &mut BytesMut) {
+fn splice<'a>(
+    event: &[u8],
+    array: (usize, usize),
+    kept: impl Iterator<Item = &'a [u8]>,
+    out: &mut BytesMut,
+) {
     out.extend_from_slice(&event[..array.0 + 1]);
     for (at, element) in kept.enumerate() {
         if at > 0 {
@@ -77,7 +83,12 @@ pub fn raw_value(event: &mut Event<'_>, keep: &HashSet<String>, out: &mut BytesM
         let endpoint: Endpoint<'_> = serde_json::from_str(element.get()).unwrap();
         keep.contains(&*endpoint.node_name)
     });
-    splice(event.bytes, place(event.bytes, array), kept.map(|element| element.get().as_bytes()), out);
+    splice(
+        event.bytes,
+        place(event.bytes, array),
+        kept.map(|element| element.get().as_bytes()),
+        out,
+    );
 }
 
 pub fn sonic_lazy(event: &mut Event<'_>, keep: &HashSet<String>, out: &mut BytesMut) {
@@ -90,12 +101,18 @@ pub fn sonic_lazy(event: &mut Event<'_>, keep: &HashSet<String>, out: &mut Bytes
             kept.push(place(event.bytes, element.as_raw_str()));
         }
     }
-    splice(event.bytes, place(event.bytes, array), kept.into_iter().map(|(start, end)| &event.bytes[start..end]), out);
+    splice(
+        event.bytes,
+        place(event.bytes, array),
+        kept.into_iter().map(|(start, end)| &event.bytes[start..end]),
+        out,
+    );
 }
 
 pub fn sonic_value(event: &mut Event<'_>, keep: &HashSet<String>, out: &mut BytesMut) {
     let mut value: sonic_rs::Value = sonic_rs::from_slice(event.bytes).unwrap();
-    let endpoints = value.get_mut("object").unwrap().get_mut("endpoints").unwrap().as_array_mut().unwrap();
+    let endpoints =
+        value.get_mut("object").unwrap().get_mut("endpoints").unwrap().as_array_mut().unwrap();
     endpoints.retain(|endpoint| keep.contains(endpoint.get("nodeName").as_str().unwrap()));
     out.extend_from_slice(&sonic_rs::to_vec(&value).unwrap());
 }
@@ -104,7 +121,8 @@ pub fn simd(event: &mut Event<'_>, keep: &HashSet<String>, out: &mut BytesMut) {
     event.scratch.clear();
     event.scratch.extend_from_slice(event.bytes);
     let mut value = simd_json::to_borrowed_value(event.scratch).unwrap();
-    let endpoints = value.get_mut("object").unwrap().get_mut("endpoints").unwrap().as_array_mut().unwrap();
+    let endpoints =
+        value.get_mut("object").unwrap().get_mut("endpoints").unwrap().as_array_mut().unwrap();
     endpoints.retain(|endpoint| keep.contains(endpoint.get_str("nodeName").unwrap()));
     out.extend_from_slice(value.encode().as_bytes());
 }
@@ -133,7 +151,11 @@ pub fn jiter(event: &mut Event<'_>, keep: &HashSet<String>, out: &mut BytesMut) 
     splice(event.bytes, array, kept.into_iter().map(|(start, end)| &event.bytes[start..end]), out);
 }
 
-fn endpoints(reader: &mut Jiter<'_>, keep: &HashSet<String>, kept: &mut Vec<(usize, usize)>) -> (usize, usize) {
+fn endpoints(
+    reader: &mut Jiter<'_>,
+    keep: &HashSet<String>,
+    kept: &mut Vec<(usize, usize)>,
+) -> (usize, usize) {
     let start = reader.current_index();
     let mut element = reader.next_array().unwrap();
     while element.is_some() {

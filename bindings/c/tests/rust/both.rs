@@ -1,4 +1,5 @@
-//! One cluster twice: behind the Rust API, and behind C's. Every answer of the one is compared with that of the other.
+//! One cluster twice: behind the Rust API, and behind C's. Every answer of the one is compared with
+//! that of the other.
 
 use bytes::BytesMut;
 use poolscope::{Answer, Config, Error, Head, Missing, Opened, Request};
@@ -30,7 +31,12 @@ fn failure(error: &Error) -> Failure {
     };
     // C reads to the first NUL.
     let text = |text: &str| text.replace('\0', "\u{fffd}");
-    Failure { status, message: text(&error.to_string()), offset: error.offset(), object: error.object().map(text) }
+    Failure {
+        status,
+        message: text(&error.to_string()),
+        offset: error.offset(),
+        object: error.object().map(text),
+    }
 }
 
 /// The same went wrong, or nothing on either side.
@@ -67,7 +73,10 @@ impl Cluster {
     }
 
     pub fn feed(&self, request: &Request, head: &Head) -> Result<Feed> {
-        let feeds = same(self.rust.feed(request, head), self.c.feed(&c::Request::of(request), &c::Head::of(head)));
+        let feeds = same(
+            self.rust.feed(request, head),
+            self.c.feed(&c::Request::of(request), &c::Head::of(head)),
+        );
         feeds.map(|(rust, c)| Feed { rust, c })
     }
 
@@ -145,7 +154,12 @@ impl Node {
 fn decision(rust: Result<Opened>, c: c::Result<c::Opened>) -> Result<Decision> {
     let (rust, mut c) = same(rust, c)?;
     let answer = |c: &c::Opened, answer: &Answer| {
-        let expected = (answer.status, answer.retry_after, answer.content_type.to_owned(), answer.body.clone());
+        let expected = (
+            answer.status,
+            answer.retry_after,
+            answer.content_type.to_owned(),
+            answer.body.clone(),
+        );
         assert_eq!(c.answer(), Ok(expected.clone()));
         assert_eq!(c.answer(), Ok(expected), "it is there as long as `opened` is");
     };
@@ -217,9 +231,17 @@ impl Stream {
     ) -> Given {
         let mut out = BytesMut::new();
         let result = same(call(&mut self.rust, &mut out), c).map(drop);
-        assert!(given == *out, "other bytes: {:?}, not {:?}", String::from_utf8_lossy(&given), String::from_utf8_lossy(&out));
+        assert!(
+            given == *out,
+            "other bytes: {:?}, not {:?}",
+            String::from_utf8_lossy(&given),
+            String::from_utf8_lossy(&out)
+        );
         assert_eq!((self.c.taken(), self.c.given()), (self.rust.taken(), self.rust.given()));
-        assert_eq!((self.c.is_behind(), self.c.is_over()), (self.rust.is_behind(), self.rust.is_over()));
+        assert_eq!(
+            (self.c.is_behind(), self.c.is_over()),
+            (self.rust.is_behind(), self.rust.is_over())
+        );
         (result, given)
     }
 

@@ -1,8 +1,10 @@
-//! The functions of the header as a careful C caller would wrap them: who made a handle frees it, every answer begins as
-//! dirt, and after every call it is looked at whether the header's contract was kept.
+//! The functions of the header as a careful C caller would wrap them: who made a handle frees it,
+//! every answer begins as dirt, and after every call it is looked at whether the header's contract
+//! was kept.
 //!
-//! What makes every call in here safe: handles are live and of their kind, text and bytes are pointer and length of a slice
-//! that outlives the call, and places for answers are the caller's own.
+//! What makes every call in here safe: handles are live and of their kind, text and bytes are
+//! pointer and length of a slice that outlives the call, and places for answers are the caller's
+//! own.
 
 use std::ffi::{CStr, c_char};
 use std::ptr;
@@ -20,7 +22,8 @@ pub struct Failure {
 
 pub type Result<T> = std::result::Result<T, Failure>;
 
-/// What a place for an answer holds before the call: nothing that a call may leave there, read or free.
+/// What a place for an answer holds before the call: nothing that a call may leave there, read or
+/// free.
 pub trait Answer: Copy {
     const DIRT: Self;
 
@@ -59,7 +62,8 @@ macro_rules! number_answers {
 
 number_answers!(u16 u32 usize);
 
-/// Reads and frees what a call has left at `*error`, and holds it against the status that the call returned.
+/// Reads and frees what a call has left at `*error`, and holds it against the status that the call
+/// returned.
 pub fn ended(status: poolscope_status, error: *mut poolscope_error) -> Result<()> {
     assert_ne!(error, Answer::DIRT, "a call that can fail says whether it did");
     if status == poolscope_status::POOLSCOPE_OK {
@@ -86,7 +90,8 @@ pub fn ended(status: poolscope_status, error: *mut poolscope_error) -> Result<()
     Err(failure)
 }
 
-/// Calls a function that can fail with places for its answers and its error. After a failure nothing stands in the places.
+/// Calls a function that can fail with places for its answers and its error. After a failure
+/// nothing stands in the places.
 macro_rules! call {
     ($function:ident($($argument:expr),* $(; $($answer:ident),+)?)) => {{
         $($(let mut $answer = Answer::DIRT;)+)?
@@ -215,7 +220,8 @@ impl Feed {
 
 impl Request {
     pub fn new(method: impl AsRef<[u8]>, target: impl AsRef<[u8]>) -> Result<Request> {
-        let ((method, method_len), (target, target_len)) = (parts(method.as_ref()), parts(target.as_ref()));
+        let ((method, method_len), (target, target_len)) =
+            (parts(method.as_ref()), parts(target.as_ref()));
         call!(poolscope_request_new(method, method_len, target, target_len; request)).map(Request)
     }
 
@@ -236,8 +242,11 @@ impl Request {
     }
 
     pub fn header(&self, index: usize) -> Result<(Vec<u8>, Vec<u8>)> {
-        let header = call!(poolscope_request_header(self.0, index; name, name_len, value, value_len));
-        header.map(|(name, name_len, value, value_len)| (copied(name.cast(), name_len), copied(value.cast(), value_len)))
+        let header =
+            call!(poolscope_request_header(self.0, index; name, name_len, value, value_len));
+        header.map(|(name, name_len, value, value_len)| {
+            (copied(name.cast(), name_len), copied(value.cast(), value_len))
+        })
     }
 
     pub fn headers(&self) -> Vec<(String, String)> {
@@ -286,8 +295,14 @@ impl Node {
         call!(poolscope_node_open_alone(self.0, request.0, head.0; opened)).map(Opened)
     }
 
-    pub fn judge(&self, namespace: impl AsRef<[u8]>, service: impl AsRef<[u8]>, on: impl AsRef<[u8]>) -> Result<String> {
-        let [namespace, service, on] = [namespace.as_ref(), service.as_ref(), on.as_ref()].map(parts);
+    pub fn judge(
+        &self,
+        namespace: impl AsRef<[u8]>,
+        service: impl AsRef<[u8]>,
+        on: impl AsRef<[u8]>,
+    ) -> Result<String> {
+        let [namespace, service, on] =
+            [namespace.as_ref(), service.as_ref(), on.as_ref()].map(parts);
         call!(poolscope_node_judge(self.0, namespace.0, namespace.1, service.0, service.1, on.0, on.1; verdict)).map(json)
     }
 }
@@ -308,7 +323,12 @@ impl Opened {
         answer.map(|(http_status, retry_after, content_type, body, body_len)| {
             // SAFETY: it is NUL-terminated, and valid until `opened` is freed.
             let content_type = unsafe { CStr::from_ptr(content_type) }.to_str().unwrap().to_owned();
-            (http_status, Some(retry_after).filter(|&seconds| seconds > 0), content_type, copied(body, body_len))
+            (
+                http_status,
+                Some(retry_after).filter(|&seconds| seconds > 0),
+                content_type,
+                copied(body, body_len),
+            )
         })
     }
 
@@ -379,8 +399,14 @@ impl Inventory {
         call!(poolscope_inventory_view(self.0, node.0; services)).map(json).unwrap()
     }
 
-    pub fn find(&self, node: &Node, namespace: impl AsRef<[u8]>, service: impl AsRef<[u8]>) -> Result<String> {
-        let ((namespace, namespace_len), (service, service_len)) = (parts(namespace.as_ref()), parts(service.as_ref()));
+    pub fn find(
+        &self,
+        node: &Node,
+        namespace: impl AsRef<[u8]>,
+        service: impl AsRef<[u8]>,
+    ) -> Result<String> {
+        let ((namespace, namespace_len), (service, service_len)) =
+            (parts(namespace.as_ref()), parts(service.as_ref()));
         call!(poolscope_inventory_find(self.0, node.0, namespace, namespace_len, service, service_len; found)).map(json)
     }
 }

@@ -1,4 +1,5 @@
-//! Lives of handles: what is freed before what, what is closed, and what two calls at the same time may do.
+//! Lives of handles: what is freed before what, what is closed, and what two calls at the same time
+//! may do.
 
 use std::ptr;
 use std::sync::Barrier;
@@ -23,7 +24,8 @@ fn known() -> c::Cluster {
 }
 
 fn learn(cluster: &c::Cluster, recording: &Recording) {
-    let mut feed = cluster.feed(&c::Request::of(&recording.request), &c::Head::of(&recording.head)).unwrap();
+    let mut feed =
+        cluster.feed(&c::Request::of(&recording.request), &c::Head::of(&recording.head)).unwrap();
     feed.push(&recording.body).unwrap();
     feed.finish().unwrap();
 }
@@ -44,7 +46,11 @@ fn pass(stream: &mut c::Stream, body: &[u8]) -> Vec<u8> {
 /// What Rust makes of a body for a node that knows the recorded lists.
 fn expected(recording: &Recording) -> Vec<u8> {
     let cluster: Cluster = poolscope_testkit::cluster("list");
-    let Ok(Opened::Rewrite(stream)) = cluster.node("hz-edge-1").open(&recording.request, &recording.head) else { panic!() };
+    let Ok(Opened::Rewrite(stream)) =
+        cluster.node("hz-edge-1").open(&recording.request, &recording.head)
+    else {
+        panic!()
+    };
     run(stream, &recording.body, std::iter::repeat(1 << 20)).unwrap()
 }
 
@@ -53,7 +59,8 @@ fn no_handle_needs_another_to_outlive_it() {
     let list = Recording::load("list/endpointslices-json.json");
     let services = Recording::load("watch/services-json.json");
     let cluster = known();
-    let feed = cluster.feed(&c::Request::of(&services.request), &c::Head::of(&services.head)).unwrap();
+    let feed =
+        cluster.feed(&c::Request::of(&services.request), &c::Head::of(&services.head)).unwrap();
     let node = cluster.node("hz-edge-1").unwrap();
     let opened = open(&node, &list);
     drop(cluster);
@@ -96,12 +103,27 @@ fn an_answer_is_there_until_what_has_it_is_freed() {
     let unknown = c::Cluster::new("{}").unwrap();
     let node = unknown.node("hz-edge-1").unwrap();
     let opened = open(&node, &list);
-    let (mut http_status, mut retry_after, mut content_type) = (Answer::DIRT, Answer::DIRT, Answer::DIRT);
+    let (mut http_status, mut retry_after, mut content_type) =
+        (Answer::DIRT, Answer::DIRT, Answer::DIRT);
     let (mut body, mut body_len, mut error) = (Answer::DIRT, Answer::DIRT, Answer::DIRT);
     // SAFETY: `opened` is live, and so are the places.
     let status = unsafe {
-        let places = (&raw mut http_status, &raw mut retry_after, &raw mut content_type, &raw mut body, &raw mut body_len);
-        poolscope_opened_answer(opened.0, places.0, places.1, places.2, places.3, places.4, &raw mut error)
+        let places = (
+            &raw mut http_status,
+            &raw mut retry_after,
+            &raw mut content_type,
+            &raw mut body,
+            &raw mut body_len,
+        );
+        poolscope_opened_answer(
+            opened.0,
+            places.0,
+            places.1,
+            places.2,
+            places.3,
+            places.4,
+            &raw mut error,
+        )
     };
     assert_eq!(ended(status, error), Ok(()));
     drop(node);
@@ -118,11 +140,17 @@ fn headers_are_read_by_numbers_below_their_count() {
     let mut request = c::Request::new("GET", "/").unwrap();
     for index in [0, 1, usize::MAX] {
         let failed = request.header(index).unwrap_err();
-        assert!(failed.status == POOLSCOPE_INVALID_ARGUMENT && failed.message.contains("`index`"), "{failed:?}");
+        assert!(
+            failed.status == POOLSCOPE_INVALID_ARGUMENT && failed.message.contains("`index`"),
+            "{failed:?}"
+        );
     }
     request.add_header("A", "").unwrap();
     request.add_header("A", "b").unwrap();
-    assert_eq!(request.headers(), [("A", ""), ("A", "b")].map(|(name, value)| (name.to_owned(), value.to_owned())));
+    assert_eq!(
+        request.headers(),
+        [("A", ""), ("A", "b")].map(|(name, value)| (name.to_owned(), value.to_owned()))
+    );
     assert!(request.header(2).is_err());
 }
 
@@ -164,16 +192,32 @@ fn after_its_end_a_stream_is_closed() {
     let mut stream = open(&node, &list).take_stream().unwrap();
     let given = pass(&mut stream, &list.body);
     let head = c::Head::of(&list.head);
-    for (result, out) in [stream.push(b""), stream.push(b"x"), stream.refresh(), stream.finish(), stream.supply(&head, &list.body)] {
+    for (result, out) in [
+        stream.push(b""),
+        stream.push(b"x"),
+        stream.refresh(),
+        stream.finish(),
+        stream.supply(&head, &list.body),
+    ] {
         let failed = result.unwrap_err();
         assert_eq!((failed.status, failed.offset, failed.object), (POOLSCOPE_CLOSED, None, None));
-        assert!(failed.message.contains(&format!("it took {} bytes and gave {}", list.body.len(), given.len())), "{}", failed.message);
+        assert!(
+            failed.message.contains(&format!(
+                "it took {} bytes and gave {}",
+                list.body.len(),
+                given.len()
+            )),
+            "{}",
+            failed.message
+        );
         assert!(out.is_empty());
     }
     // Without a place for the error it fails the same.
     let (mut out, mut out_len): (*const u8, usize) = (Answer::DIRT, Answer::DIRT);
     // SAFETY: the stream is live, and so are the places.
-    let status = unsafe { poolscope_stream_refresh(stream.0, &raw mut out, &raw mut out_len, ptr::null_mut()) };
+    let status = unsafe {
+        poolscope_stream_refresh(stream.0, &raw mut out, &raw mut out_len, ptr::null_mut())
+    };
     assert_eq!((status, out_len), (POOLSCOPE_CLOSED, 0));
     assert_eq!((stream.taken(), stream.given()), (list.body.len() as u64, given.len() as u64));
     assert_eq!(stream.wanted(), "[]");
@@ -183,7 +227,8 @@ fn after_its_end_a_stream_is_closed() {
 fn after_its_end_a_feed_is_closed() {
     let services = Recording::load("list/services-json.json");
     let cluster = known();
-    let mut feed = cluster.feed(&c::Request::of(&services.request), &c::Head::of(&services.head)).unwrap();
+    let mut feed =
+        cluster.feed(&c::Request::of(&services.request), &c::Head::of(&services.head)).unwrap();
     assert_eq!(feed.finish().unwrap_err().status, POOLSCOPE_TRUNCATED);
     assert_eq!(feed.push(&services.body).unwrap_err().status, POOLSCOPE_CLOSED);
     assert_eq!(feed.finish().unwrap_err().status, POOLSCOPE_CLOSED);
@@ -192,7 +237,8 @@ fn after_its_end_a_feed_is_closed() {
 /// A handle that threads use at the same time, against the contract's advice: they are refused.
 struct Raced<T>(*mut T);
 
-// SAFETY: "a call that comes while another is in the same handle is POOLSCOPE_BUSY and does nothing".
+// SAFETY: "a call that comes while another is in the same handle is POOLSCOPE_BUSY and does
+// nothing".
 unsafe impl<T> Sync for Raced<T> {}
 
 impl<T> Raced<T> {
@@ -201,7 +247,8 @@ impl<T> Raced<T> {
     }
 }
 
-/// Four threads call until one of them was refused, and some times more. Returns how many calls were served.
+/// Four threads call until one of them was refused, and some times more. Returns how many calls
+/// were served.
 fn race<T>(raced: &Raced<T>, call: impl Fn(*mut T) -> poolscope_status + Sync) -> usize {
     let (start, met) = (Barrier::new(4), AtomicBool::new(false));
     let (served, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -241,11 +288,21 @@ fn a_push_that_meets_another_is_refused_and_does_nothing() {
     assert!(once > 100_000 && once < watch.body.len());
     let given = AtomicU64::new(once as u64);
     let served = race(&Raced(stream.0), |stream| {
-        let (mut out, mut out_len, mut error): (*const u8, usize, *mut poolscope_error) = (Answer::DIRT, Answer::DIRT, Answer::DIRT);
-        // SAFETY: the stream is live, the body is there, and the places are this thread's. What came out is not read: it
-        // is valid until the next call, which may be another thread's.
-        let status =
-            unsafe { poolscope_stream_push(stream, watch.body.as_ptr(), watch.body.len(), &raw mut out, &raw mut out_len, &raw mut error) };
+        let (mut out, mut out_len, mut error): (*const u8, usize, *mut poolscope_error) =
+            (Answer::DIRT, Answer::DIRT, Answer::DIRT);
+        // SAFETY: the stream is live, the body is there, and the places are this thread's. What
+        // came out is not read: it is valid until the next call, which may be another
+        // thread's.
+        let status = unsafe {
+            poolscope_stream_push(
+                stream,
+                watch.body.as_ptr(),
+                watch.body.len(),
+                &raw mut out,
+                &raw mut out_len,
+                &raw mut error,
+            )
+        };
         match ended(status, error) {
             Ok(()) => assert_eq!(out_len, once),
             Err(busy) => {
@@ -268,10 +325,13 @@ fn a_push_that_meets_another_is_refused_and_does_nothing() {
 fn feeds_and_inventories_refuse_a_second_call_too() {
     let services = Recording::load("watch/services-json.json");
     let cluster = known();
-    let feed = cluster.feed(&c::Request::of(&services.request), &c::Head::of(&services.head)).unwrap();
+    let feed =
+        cluster.feed(&c::Request::of(&services.request), &c::Head::of(&services.head)).unwrap();
     race(&Raced(feed.0), |feed| {
         // SAFETY: the feed is live, and the body is there.
-        unsafe { poolscope_feed_push(feed, services.body.as_ptr(), services.body.len(), ptr::null_mut()) }
+        unsafe {
+            poolscope_feed_push(feed, services.body.as_ptr(), services.body.len(), ptr::null_mut())
+        }
     });
     let mut feed = feed;
     feed.finish().unwrap();
@@ -284,7 +344,8 @@ fn feeds_and_inventories_refuse_a_second_call_too() {
     race(&Raced(inventory.0), |inventory| {
         let (mut text, node) = (Answer::DIRT, &node);
         // SAFETY: inventory and node are live; the text is this thread's.
-        let status = unsafe { poolscope_inventory_view(inventory, node.0, &raw mut text, ptr::null_mut()) };
+        let status =
+            unsafe { poolscope_inventory_view(inventory, node.0, &raw mut text, ptr::null_mut()) };
         assert_eq!(Answer::is_nothing(text), status == POOLSCOPE_BUSY);
         drop(c::Text(text));
         status

@@ -1,4 +1,5 @@
-//! What C can ask of a cluster, a node and an inventory: the JSON is what serde makes of the Rust values.
+//! What C can ask of a cluster, a node and an inventory: the JSON is what serde makes of the Rust
+//! values.
 
 use std::ffi::CStr;
 
@@ -43,8 +44,12 @@ fn the_numbers_of_statuses_and_decisions_never_change() {
         POOLSCOPE_CONFIG,
         POOLSCOPE_CLOSED,
     ];
-    assert_eq!(statuses.map(|status| status as i32), [0, 1, 2, 3, 10, 11, 12, 13, 14, 15, 20, 21, 22, 23, 30, 31]);
-    let openings = [POOLSCOPE_PASS_THROUGH, POOLSCOPE_REWRITE, POOLSCOPE_NOT_READY, POOLSCOPE_EXPIRED];
+    assert_eq!(
+        statuses.map(|status| status as i32),
+        [0, 1, 2, 3, 10, 11, 12, 13, 14, 15, 20, 21, 22, 23, 30, 31]
+    );
+    let openings =
+        [POOLSCOPE_PASS_THROUGH, POOLSCOPE_REWRITE, POOLSCOPE_NOT_READY, POOLSCOPE_EXPIRED];
     assert_eq!(openings.map(|opening| opening as i32), [0, 1, 2, 3]);
 }
 
@@ -53,13 +58,27 @@ fn a_prepared_request_has_the_headers_that_rust_leaves() {
     let cluster = Cluster::new("{}").unwrap();
     let node = cluster.node("hz-edge-1");
     let slices = || Request::get("/apis/discovery.k8s.io/v1/endpointslices?watch=true");
-    let mut requests: Vec<Request> = Recording::all().into_iter().map(|recording| recording.request).collect();
+    let mut requests: Vec<Request> =
+        Recording::all().into_iter().map(|recording| recording.request).collect();
     requests.extend([
         slices(),
-        slices().header("ACCEPT", "application/cbor;q=1,application/json;as=Table;v=v1,application/json").header("X", ""),
-        slices().header("accept", "application/yaml").header("Accept-Encoding", "gzip, br").header("Authorization", "Bearer é"),
-        slices().header("Range", "bytes=0-9").header("Upgrade", "websocket").header("Connection", "Upgrade").header("", "no name"),
-        Request::new("PUT", "/api/v1/namespaces/shop/endpoints/web").header("Accept-Encoding", "gzip"),
+        slices()
+            .header(
+                "ACCEPT",
+                "application/cbor;q=1,application/json;as=Table;v=v1,application/json",
+            )
+            .header("X", ""),
+        slices()
+            .header("accept", "application/yaml")
+            .header("Accept-Encoding", "gzip, br")
+            .header("Authorization", "Bearer é"),
+        slices()
+            .header("Range", "bytes=0-9")
+            .header("Upgrade", "websocket")
+            .header("Connection", "Upgrade")
+            .header("", "no name"),
+        Request::new("PUT", "/api/v1/namespaces/shop/endpoints/web")
+            .header("Accept-Encoding", "gzip"),
         Request::get("/api/v1/pods").header("Accept", "application/yaml"),
     ]);
     let (mut changed, mut same) = (0, 0);
@@ -75,14 +94,16 @@ fn a_prepared_request_has_the_headers_that_rust_leaves() {
         node.c.prepare(&mut c);
         assert_eq!(c.headers(), prepared.headers);
         // It is still the request that it was.
-        let (rust, c) = (cluster.rust.feed(&prepared, &Head::new(404)), cluster.c.feed(&c, &c::Head::new(404)));
+        let (rust, c) =
+            (cluster.rust.feed(&prepared, &Head::new(404)), cluster.c.feed(&c, &c::Head::new(404)));
         assert!(super::both::same(rust, c).is_err());
     }
     assert!(changed > 100 && same > 2, "{changed}, {same}");
 }
 
 fn sorted(list: &str) -> Vec<String> {
-    let mut items: Vec<String> = value(list).as_array().unwrap().iter().map(Value::to_string).collect();
+    let mut items: Vec<String> =
+        value(list).as_array().unwrap().iter().map(Value::to_string).collect();
     items.sort_unstable();
     items
 }
@@ -96,12 +117,15 @@ fn changes_are_told_since_every_generation() {
     let last = cluster.generation();
     assert!(last > 10);
     for generation in (0..=last + 1).chain([u64::MAX]) {
-        let expected = serde_json::to_string(&cluster.rust.changes_since(generation).unwrap()).unwrap();
+        let expected =
+            serde_json::to_string(&cluster.rust.changes_since(generation).unwrap()).unwrap();
         // What happened together is in no order.
         assert_eq!(sorted(&cluster.c.changes_since(generation)), sorted(&expected));
     }
     let all = cluster.c.changes_since(0);
-    for form in [r#"{"service":"shop/frontend"}"#, r#"{"node":"hz-edge-9"}"#, r#"{"pool":"hangzhou"}"#] {
+    for form in
+        [r#"{"service":"shop/frontend"}"#, r#"{"node":"hz-edge-9"}"#, r#"{"pool":"hangzhou"}"#]
+    {
         assert!(all.contains(form), "{form} is not in {all}");
     }
     assert!(all.contains(r#"{"member":{"node":"sh-edge-4","pool":"shanghai"}}"#), "{all}");
@@ -110,10 +134,18 @@ fn changes_are_told_since_every_generation() {
     let watch = Request::get(format!("{}?watch=true&resourceVersion=300", names.request.target));
     let mut feed = cluster.feed(&watch, &names.head).unwrap();
     for (name, version) in [("first", 90_000), ("second", 90_001)] {
-        let metadata = json!({"namespace": "shop", "name": name, "resourceVersion": version.to_string()});
-        feed.push(json!({"type": "ADDED", "object": {"metadata": metadata}}).to_string().as_bytes()).unwrap();
+        let metadata =
+            json!({"namespace": "shop", "name": name, "resourceVersion": version.to_string()});
+        feed.push(
+            json!({"type": "ADDED", "object": {"metadata": metadata}}).to_string().as_bytes(),
+        )
+        .unwrap();
     }
-    assert_eq!(cluster.c.changes_since(last), r#"[{"service":"shop/first"},{"service":"shop/second"}]"#, "oldest first");
+    assert_eq!(
+        cluster.c.changes_since(last),
+        r#"[{"service":"shop/first"},{"service":"shop/second"}]"#,
+        "oldest first"
+    );
     assert_eq!(cluster.c.changes_since(last + 1), r#"[{"service":"shop/second"}]"#);
 }
 
@@ -121,11 +153,14 @@ fn changes_are_told_since_every_generation() {
 fn changes_of_long_ago_are_null() {
     let cluster = Cluster::new("{}").unwrap();
     let services = |count: usize| {
-        let items: Vec<Value> = (0..count).map(|at| json!({"metadata": {"namespace": "shop", "name": format!("s{at}")}})).collect();
+        let items: Vec<Value> = (0..count)
+            .map(|at| json!({"metadata": {"namespace": "shop", "name": format!("s{at}")}}))
+            .collect();
         json!({"metadata": {"resourceVersion": count.to_string()}, "items": items}).to_string()
     };
     for count in [1, 5000] {
-        let mut feed = cluster.feed(&Request::get("/api/v1/services"), &Head::ok("application/json")).unwrap();
+        let mut feed =
+            cluster.feed(&Request::get("/api/v1/services"), &Head::ok("application/json")).unwrap();
         feed.push(services(count).as_bytes()).unwrap();
         feed.finish().unwrap();
     }
@@ -160,7 +195,8 @@ fn a_node_is_described_while_it_becomes_known() {
     let cluster = Cluster::new("{}").unwrap();
     let nodes = NODES.map(|name| cluster.node(name));
     let mut ready = Vec::new();
-    for name in ["services-cilium-selector", "nodes-one-by-field", "services", "nodes", "nodepools"] {
+    for name in ["services-cilium-selector", "nodes-one-by-field", "services", "nodes", "nodepools"]
+    {
         cluster.learn(&Recording::load(&format!("list/{name}-json.json")));
         for node in &nodes {
             assert_eq!(value(&node.c.describe()), described(node));
@@ -187,12 +223,21 @@ fn names_may_be_any_text() {
 #[test]
 fn endpoints_are_judged_by_what_is_known() {
     let known = Cluster::of("{}", "list");
-    let clusters = [Cluster::new("{}").unwrap(), known, Cluster::of(r#"{"rewrites":{"serviceTopology":false}}"#, "list")];
-    let services: Value = serde_json::from_slice(&Recording::load("list/services-json.json").body).unwrap();
+    let clusters = [
+        Cluster::new("{}").unwrap(),
+        known,
+        Cluster::of(r#"{"rewrites":{"serviceTopology":false}}"#, "list"),
+    ];
+    let services: Value =
+        serde_json::from_slice(&Recording::load("list/services-json.json").body).unwrap();
     let services = services["items"].as_array().unwrap().iter().map(|item| &item["metadata"]);
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let mut services: Vec<(String, String)> = services.map(|metadata| (text(&metadata["namespace"]), text(&metadata["name"]))).collect();
-    services.extend([("shop", "no such"), ("", "cart"), ("shop", "")].map(|(namespace, name)| (namespace.to_owned(), name.to_owned())));
+    let mut services: Vec<(String, String)> =
+        services.map(|metadata| (text(&metadata["namespace"]), text(&metadata["name"]))).collect();
+    services.extend(
+        [("shop", "no such"), ("", "cart"), ("shop", "")]
+            .map(|(namespace, name)| (namespace.to_owned(), name.to_owned())),
+    );
     let mut reasons = std::collections::BTreeSet::new();
     for cluster in &clusters {
         for node in NODES.iter().step_by(4).map(|name| cluster.node(name)) {
@@ -200,7 +245,8 @@ fn endpoints_are_judged_by_what_is_known() {
                 for on in NODES.into_iter().step_by(3).chain([""]) {
                     let named = |name| Some(name).filter(|name: &&str| !name.is_empty());
                     let reason = node.rust.judge(namespace, named(service), named(on));
-                    let topology = named(service).and_then(|service| node.rust.topology_of(namespace, service));
+                    let topology = named(service)
+                        .and_then(|service| node.rust.topology_of(namespace, service));
                     let pools = named(on).map(|on| node.rust.pools_of(on)).unwrap_or_default();
                     let expected = json!({
                         "kept": reason.keeps(), "reason": reason.name(), "rule": reason.rule(), "topology": topology, "pools": pools,
@@ -232,7 +278,8 @@ impl Inventory {
         assert_eq!(self.c.view(&node.c), serde_json::to_string(&services).unwrap());
         let named = services.iter().map(|service| (&*service.namespace, &*service.name));
         for (namespace, name) in named.chain([("shop", "no such"), ("", ""), ("shop", "")]) {
-            let expected = serde_json::to_string(&self.rust.find(&node.rust, namespace, name)).unwrap();
+            let expected =
+                serde_json::to_string(&self.rust.find(&node.rust, namespace, name)).unwrap();
             assert_eq!(self.c.find(&node.c, namespace, name), Ok(expected));
         }
         services.len()
@@ -248,14 +295,23 @@ fn an_inventory_says_what_rusts_says() {
     assert_eq!(inventory.c.view(&nodes[0].c), "[]");
     assert_eq!(inventory.c.find(&nodes[0].c, "shop", "cart").unwrap(), "null");
     let mut loaded = 0;
-    for name in ["list/endpoints-proto.pb", "list/services-json.json", "list/endpointslices-proto.pb", "get/service-json.json"] {
+    for name in [
+        "list/endpoints-proto.pb",
+        "list/services-json.json",
+        "list/endpointslices-proto.pb",
+        "get/service-json.json",
+    ] {
         loaded += inventory.load(&Recording::load(name).body).unwrap();
         for node in &nodes {
             inventory.check(node);
         }
     }
     assert!(loaded > 60 && inventory.check(&nodes[0]) > 20, "{loaded}");
-    assert_eq!(inventory.load(&Recording::load("list/configmaps-json.json").body), Ok(0), "of no kind that matters");
+    assert_eq!(
+        inventory.load(&Recording::load("list/configmaps-json.json").body),
+        Ok(0),
+        "of no kind that matters"
+    );
     // Facts change, and with them what is seen.
     let before = inventory.c.view(&nodes[0].c);
     cluster.learn(&Recording::load("watch/services-json.json"));
@@ -287,7 +343,11 @@ fn a_forgotten_source_is_missing_until_the_next_list() {
     for (kind, config, file) in [
         (FactKind::Service, "{}", "services"),
         (FactKind::Node, r#"{"membership":{"nodeLabel":"apps.openyurt.io/nodepool"}}"#, "nodes"),
-        (FactKind::CiliumNode, r#"{"membership":{"ciliumNodeLabel":"apps.openyurt.io/nodepool"}}"#, "ciliumnodes"),
+        (
+            FactKind::CiliumNode,
+            r#"{"membership":{"ciliumNodeLabel":"apps.openyurt.io/nodepool"}}"#,
+            "ciliumnodes",
+        ),
         (FactKind::NodePool, "{}", "nodepools"),
         (FactKind::NodeBucket, r#"{"membership":"nodeBucket"}"#, "nodebuckets"),
     ] {

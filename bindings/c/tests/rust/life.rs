@@ -1,5 +1,5 @@
-//! The recorded life of a cluster, and of one client in it, lived behind Rust and behind C at the same time: the same calls
-//! in the same order, and every answer compared.
+//! The recorded life of a cluster, and of one client in it, lived behind Rust and behind C at the
+//! same time: the same calls in the same order, and every answer compared.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -56,7 +56,15 @@ impl Life {
     fn new(config: &str, node: &str, plural: &'static str, protobuf: bool) -> Life {
         let cluster = Cluster::new(config).unwrap();
         let node = cluster.node(node);
-        Life { cluster, node, protobuf, plural, stream: None, refreshed_at: 0, happened: BTreeMap::new() }
+        Life {
+            cluster,
+            node,
+            protobuf,
+            plural,
+            stream: None,
+            refreshed_at: 0,
+            happened: BTreeMap::new(),
+        }
     }
 
     fn note(&mut self, what: &'static str, times: usize) {
@@ -86,22 +94,36 @@ impl Life {
         let watch = goes_on(load(&format!("watch/{}", self.plural), self.protobuf), LISTED);
         self.stream = Some(self.node.rewrite(&watch.request, &watch.head));
         let nodepools = Recording::load("watch/nodepools-json.json");
-        self.live(&[load("watch/services", self.protobuf), load("watch/nodes", self.protobuf), nodepools, watch]);
+        self.live(&[
+            load("watch/services", self.protobuf),
+            load("watch/nodes", self.protobuf),
+            nodepools,
+            watch,
+        ]);
     }
 
-    /// Watches with initial events, the client and the facts; the client cannot be served before enough is known.
+    /// Watches with initial events, the client and the facts; the client cannot be served before
+    /// enough is known.
     fn watch_list(&mut self) {
         let nodepools = Recording::load("watchlist/nodepools-json.json");
         let watch = load(&format!("watchlist/{}", self.plural), self.protobuf);
-        self.live(&[load("watchlist/services", self.protobuf), load("watchlist/nodes", self.protobuf), nodepools, watch]);
+        self.live(&[
+            load("watchlist/services", self.protobuf),
+            load("watchlist/nodes", self.protobuf),
+            nodepools,
+            watch,
+        ]);
     }
 
-    /// Everything that came over these lines, chunk by chunk in the order of its arrival. The last is the client's.
+    /// Everything that came over these lines, chunk by chunk in the order of its arrival. The last
+    /// is the client's.
     fn live(&mut self, lines: &[Recording]) {
         let (client, facts) = lines.split_last().unwrap();
         let open = |line: &Recording| self.cluster.feed(&line.request, &line.head).unwrap();
         let mut feeds: Vec<Feed> = facts.iter().map(open).collect();
-        let pieces = lines.iter().enumerate().flat_map(|(line, recording)| chunks(recording).into_iter().map(move |piece| (line, piece)));
+        let pieces = lines.iter().enumerate().flat_map(|(line, recording)| {
+            chunks(recording).into_iter().map(move |piece| (line, piece))
+        });
         let mut pieces: Vec<_> = pieces.collect();
         pieces.sort_by_key(|(_, (at, _))| *at);
         let mut waiting = Vec::new();
@@ -119,7 +141,9 @@ impl Life {
                 }
             }
             if self.stream.is_some() {
-                std::mem::take(&mut waiting).into_iter().for_each(|bytes| self.push(&client.body[bytes]));
+                std::mem::take(&mut waiting)
+                    .into_iter()
+                    .for_each(|bytes| self.push(&client.body[bytes]));
                 self.refresh();
             }
         }
@@ -162,9 +186,13 @@ impl Life {
         let whole = load(&format!("list/{}", self.plural), self.protobuf);
         let other = Head::ok(TYPES[usize::from(!self.protobuf)]);
         let cut = &whole.body[..whole.body.len() / 2];
-        for (head, body) in
-            [(&other, &*whole.body), (&Head::new(404), b""), (&Head::new(200), b""), (&whole.head, cut), (&whole.head, b"not found")]
-        {
+        for (head, body) in [
+            (&other, &*whole.body),
+            (&Head::new(404), b""),
+            (&Head::new(200), b""),
+            (&whole.head, cut),
+            (&whole.head, b"not found"),
+        ] {
             let (result, given) = self.stream().supply(head, body);
             assert!(result.is_err() && given.is_empty(), "{head:?}");
             assert_eq!(self.stream().wanted(), wanted, "the stream goes on as if it had not come");
@@ -179,10 +207,15 @@ impl Life {
     fn end(&mut self) {
         let (result, given) = self.stream().finish();
         assert_eq!((result, given), (Ok(()), Vec::new()));
-        for (result, given) in [self.stream().push(b"{"), self.stream().refresh(), self.stream().finish()] {
+        for (result, given) in
+            [self.stream().push(b"{"), self.stream().refresh(), self.stream().finish()]
+        {
             assert!(matches!(result, Err(Error::Closed { .. })) && given.is_empty());
         }
-        assert!(matches!(self.stream().supply(&Head::new(200), b""), (Err(Error::Closed { .. }), _)));
+        assert!(matches!(
+            self.stream().supply(&Head::new(200), b""),
+            (Err(Error::Closed { .. }), _)
+        ));
         self.cluster.check();
     }
 }
@@ -193,14 +226,27 @@ const LIVES: [&str; 4] = ["hz-edge-1", "sh-edge-4", "hz-edge-9", "cloud-master-0
 #[test]
 fn a_client_that_lists_and_watches_is_told_the_same() {
     for protobuf in [false, true] {
-        for (node, config) in LIVES.into_iter().zip([r#"{}"#, r#"{"quiet":false}"#, r#"{"retention":"full"}"#, r#"{"ladders":true}"#]) {
+        for (node, config) in LIVES.into_iter().zip([
+            r#"{}"#,
+            r#"{"quiet":false}"#,
+            r#"{"retention":"full"}"#,
+            r#"{"ladders":true}"#,
+        ]) {
             for plural in ["endpointslices", "endpoints"] {
                 let mut life = Life::new(config, node, plural, protobuf);
                 life.list_and_watch();
                 life.end();
                 let happened = life.happened;
-                assert!(happened["given"] > 600 && happened["refreshed"] > 600 && happened["was behind"] > 3, "{happened:?}");
-                assert!(!happened.contains_key("wanted") && !happened.contains_key("expired"), "{happened:?}");
+                assert!(
+                    happened["given"] > 600
+                        && happened["refreshed"] > 600
+                        && happened["was behind"] > 3,
+                    "{happened:?}"
+                );
+                assert!(
+                    !happened.contains_key("wanted") && !happened.contains_key("expired"),
+                    "{happened:?}"
+                );
             }
         }
     }
@@ -213,10 +259,19 @@ fn a_client_that_asks_for_initial_events_waits_and_is_told_the_same() {
             let mut life = Life::new("{}", "hz-edge-1", plural, protobuf);
             // The client's line is the fastest: nothing is known when its first chunk comes.
             let watch = load(&format!("watchlist/{plural}"), protobuf);
-            assert!(matches!(life.node.open(&watch.request, &watch.head), Ok(Decision::NotReady(_))));
+            assert!(matches!(
+                life.node.open(&watch.request, &watch.head),
+                Ok(Decision::NotReady(_))
+            ));
             life.watch_list();
             life.end();
-            assert!(life.times("waited") > 0 && life.times("given") > 3000 && life.times("refreshed") > 500, "{:?}", life.happened);
+            assert!(
+                life.times("waited") > 0
+                    && life.times("given") > 3000
+                    && life.times("refreshed") > 500,
+                "{:?}",
+                life.happened
+            );
         }
     }
 }
@@ -225,11 +280,16 @@ fn a_client_that_asks_for_initial_events_waits_and_is_told_the_same() {
 fn what_a_service_with_new_keys_needs_is_wanted_and_supplied_the_same() {
     for protobuf in [false, true] {
         for node in LIVES {
-            let mut life = Life::new(r#"{"retention":"topology"}"#, node, "endpointslices", protobuf);
+            let mut life =
+                Life::new(r#"{"retention":"topology"}"#, node, "endpointslices", protobuf);
             life.list_and_watch();
             life.end();
             // `shop/frontend` gains keys, and its slice is as it was listed.
-            assert!(life.times("wanted") > 0 && life.times("supplied") > 500, "{node}: {:?}", life.happened);
+            assert!(
+                life.times("wanted") > 0 && life.times("supplied") > 500,
+                "{node}: {:?}",
+                life.happened
+            );
             assert_eq!(life.times("expired"), 0);
         }
     }
@@ -238,18 +298,25 @@ fn what_a_service_with_new_keys_needs_is_wanted_and_supplied_the_same() {
 #[test]
 fn a_watch_without_originals_ends_itself_and_is_not_continued_the_same() {
     for protobuf in [false, true] {
-        let mut life = Life::new(r#"{"retention":"none"}"#, "hz-edge-1", "endpointslices", protobuf);
+        let mut life =
+            Life::new(r#"{"retention":"none"}"#, "hz-edge-1", "endpointslices", protobuf);
         life.list_and_watch();
         assert_eq!(life.times("expired"), 1);
         assert!(life.stream().is_over());
-        assert_eq!(life.stream().push(b"whatever still comes"), (Ok(()), Vec::new()), "it is swallowed");
+        assert_eq!(
+            life.stream().push(b"whatever still comes"),
+            (Ok(()), Vec::new()),
+            "it is swallowed"
+        );
         life.end();
         let watch = |from: &str| goes_on(load("watch/endpointslices", protobuf), from);
         let open = |life: &Life, from: &str| {
             let watch = watch(from);
             life.node.open(&watch.request, &watch.head).unwrap()
         };
-        let Decision::Expired(answer) = open(&life, LISTED) else { panic!("it goes on from what is not known") };
+        let Decision::Expired(answer) = open(&life, LISTED) else {
+            panic!("it goes on from what is not known")
+        };
         assert_eq!((answer.status, answer.content_type), (410, TYPES[usize::from(protobuf)]));
         // It lists again, and goes on from there.
         life.list(&load("list/endpointslices", protobuf));
@@ -264,9 +331,18 @@ fn a_watch_with_an_unknown_past_is_answered_the_same() {
         life.learn_lists();
         for plural in ["endpointslices", "endpoints"] {
             let watch = load(&format!("watch/{plural}"), protobuf);
-            let Decision::Expired(answer) = life.node.open(&watch.request, &watch.head).unwrap() else { panic!("{plural}") };
+            let Decision::Expired(answer) = life.node.open(&watch.request, &watch.head).unwrap()
+            else {
+                panic!("{plural}")
+            };
             assert_eq!((answer.status, answer.retry_after), (410, None));
-            assert!(matches!(life.node.open_alone(&watch.request, &watch.head), Ok(Decision::Rewrite(_))), "alone it has no past");
+            assert!(
+                matches!(
+                    life.node.open_alone(&watch.request, &watch.head),
+                    Ok(Decision::Rewrite(_))
+                ),
+                "alone it has no past"
+            );
         }
         life.cluster.check();
     }
@@ -299,7 +375,8 @@ fn a_client_goes_on_after_a_broken_connection_the_same() {
 #[test]
 fn lists_in_pages_are_the_same() {
     for protobuf in [false, true] {
-        let life = Life::new(r#"{"protobufLists":"compact"}"#, "hz-edge-1", "endpointslices", protobuf);
+        let life =
+            Life::new(r#"{"protobufLists":"compact"}"#, "hz-edge-1", "endpointslices", protobuf);
         life.learn_lists();
         for page in 1..=9 {
             life.list(&load(&format!("list/endpointslices-limit5-p{page:02}"), protobuf));
@@ -314,7 +391,12 @@ fn lists_in_pages_are_the_same() {
 fn facts_pass_through_the_streams_of_a_client_and_teach_the_same() {
     let cluster = Cluster::new("{}").unwrap();
     let node = cluster.node("hz-edge-1");
-    for name in ["list/services-proto.pb", "list/nodes-json.json", "list/nodepools-json.json", "watch/services-proto.pb"] {
+    for name in [
+        "list/services-proto.pb",
+        "list/nodes-json.json",
+        "list/nodepools-json.json",
+        "watch/services-proto.pb",
+    ] {
         let recording = Recording::load(name);
         let before = cluster.generation();
         let mut stream = node.rewrite(&recording.request, &recording.head);

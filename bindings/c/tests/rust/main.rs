@@ -1,7 +1,9 @@
-//! The C ABI: what `include/poolscope.h` promises, and that every byte which comes out of it is what the Rust API gives.
+//! The C ABI: what `include/poolscope.h` promises, and that every byte which comes out of it is
+//! what the Rust API gives.
 //!
-//! `c` calls the functions as a C program would. `both` is one cluster twice, behind Rust and behind C, asked the same:
-//! whatever is asked of it is compared, so that the tests only have to say what happens.
+//! `c` calls the functions as a C program would. `both` is one cluster twice, behind Rust and
+//! behind C, asked the same: whatever is asked of it is compared, so that the tests only have to
+//! say what happens.
 
 mod both;
 mod c;

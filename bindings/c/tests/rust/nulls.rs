@@ -55,8 +55,9 @@ fn nulled_if<A: Argument>(is: bool, argument: A) -> A {
     if is { argument.nulled() } else { argument }
 }
 
-/// Calls a function with each of its pointers NULL in turn, with a place for the error and without: it must refuse, name
-/// the argument, and leave nothing in the places for answers, which stand after the semicolon.
+/// Calls a function with each of its pointers NULL in turn, with a place for the error and without:
+/// it must refuse, name the argument, and leave nothing in the places for answers, which stand
+/// after the semicolon.
 macro_rules! refuses_null {
     ($seen:ident, $function:ident($($name:ident: $value:expr),*; $($answer:ident),*)) => {{
         let arguments = [$((stringify!($name), is_pointer($value)),)* $((stringify!($answer), true)),*];
@@ -111,7 +112,8 @@ fn scene() -> Scene {
     let waits = unknown.node("hz-edge-1").unwrap().open(&request, &head).unwrap();
     // Nothing is filtered, so nothing has to be known.
     let cluster = c::Cluster::new(r#"{"membership":"off"}"#).unwrap();
-    let feed = || cluster.feed(&c::Request::of(&services.request), &c::Head::of(&services.head)).unwrap();
+    let feed =
+        || cluster.feed(&c::Request::of(&services.request), &c::Head::of(&services.head)).unwrap();
     let mut lists = feed();
     lists.push(&services.body).unwrap();
     lists.finish().unwrap();
@@ -119,13 +121,26 @@ fn scene() -> Scene {
     let node = cluster.node("hz-edge-1").unwrap();
     let mut opened = node.open(&request, &head).unwrap();
     let stream = opened.take_stream().unwrap();
-    Scene { cluster, node, request, head, feed, opened, waits, stream, inventory: c::Inventory::new() }
+    Scene {
+        cluster,
+        node,
+        request,
+        head,
+        feed,
+        opened,
+        waits,
+        stream,
+        inventory: c::Inventory::new(),
+    }
 }
 
 /// The functions of the header that return a status and can fail.
 fn fallible() -> BTreeSet<String> {
-    let header = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../include/poolscope.h")).unwrap();
-    let declared = header.lines().filter_map(|line| line.strip_prefix("poolscope_status poolscope_"));
+    let header =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../include/poolscope.h"))
+            .unwrap();
+    let declared =
+        header.lines().filter_map(|line| line.strip_prefix("poolscope_status poolscope_"));
     let names = declared.map(|rest| format!("poolscope_{}", rest.split('(').next().unwrap()));
     names.filter(|name| name != "poolscope_error_status").collect()
 }
@@ -184,7 +199,10 @@ fn null_is_refused_by_name_wherever_there_must_be_something() {
     assert_eq!(left, ["poolscope_inventory_load"]);
 
     // Nothing was done by any of these calls.
-    assert_eq!(request.header_count(), Recording::load("list/endpointslices-json.json").request.headers.len());
+    assert_eq!(
+        request.header_count(),
+        Recording::load("list/endpointslices-json.json").request.headers.len()
+    );
     assert_eq!((stream.taken(), stream.given()), (0, 0));
     assert!(node.is_ready());
     let (mut feed, mut stream) = (feed, stream);
@@ -206,11 +224,21 @@ fn how_much_an_inventory_loaded_need_not_be_asked() {
     ] {
         let (mut loaded, mut error) = (Answer::DIRT, Answer::DIRT);
         // SAFETY: the handle is live or NULL, and so is the body.
-        let status = unsafe { poolscope_inventory_load(handle, body, len, ptr::null_mut(), &raw mut error) };
-        assert_eq!((status, ended(status, error).is_ok()), (expected, expected == poolscope_status::POOLSCOPE_OK));
+        let status =
+            unsafe { poolscope_inventory_load(handle, body, len, ptr::null_mut(), &raw mut error) };
+        assert_eq!(
+            (status, ended(status, error).is_ok()),
+            (expected, expected == poolscope_status::POOLSCOPE_OK)
+        );
         // SAFETY: the same.
-        let status = unsafe { poolscope_inventory_load(handle, body, len, &raw mut loaded, ptr::null_mut()) };
-        assert_eq!((status, loaded > 10), (expected, expected == poolscope_status::POOLSCOPE_OK), "{loaded} loaded");
+        let status = unsafe {
+            poolscope_inventory_load(handle, body, len, &raw mut loaded, ptr::null_mut())
+        };
+        assert_eq!(
+            (status, loaded > 10),
+            (expected, expected == poolscope_status::POOLSCOPE_OK),
+            "{loaded} loaded"
+        );
         assert!(loaded > 10 || loaded == 0, "numbers are 0 after a failure");
     }
     assert_eq!(inventory.load(&services), Ok(27));
@@ -233,7 +261,10 @@ fn what_cannot_fail_has_an_answer_for_null() {
         assert!(poolscope_opened_take_stream(ptr::null_mut()).is_null());
         assert!(!poolscope_stream_is_behind(ptr::null_mut()));
         assert!(poolscope_stream_is_over(ptr::null_mut()));
-        assert_eq!((poolscope_stream_taken(ptr::null_mut()), poolscope_stream_given(ptr::null_mut())), (0, 0));
+        assert_eq!(
+            (poolscope_stream_taken(ptr::null_mut()), poolscope_stream_given(ptr::null_mut())),
+            (0, 0)
+        );
     }
 }
 

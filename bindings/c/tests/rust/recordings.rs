@@ -1,4 +1,5 @@
-//! Every recording, opened alone, whole and broken: C gives what Rust gives, and fails as Rust fails.
+//! Every recording, opened alone, whole and broken: C gives what Rust gives, and fails as Rust
+//! fails.
 
 use std::collections::BTreeMap;
 use std::iter::repeat;
@@ -10,7 +11,8 @@ use poolscope_testkit::{NODES, Recording, random_chunks};
 
 /// Whether it has endpoints in a form that can be read.
 fn is_subject(recording: &Recording) -> bool {
-    is_about_endpoints(recording) && [".json", ".pb"].iter().any(|suffix| recording.name.ends_with(suffix))
+    is_about_endpoints(recording)
+        && [".json", ".pb"].iter().any(|suffix| recording.name.ends_with(suffix))
 }
 
 fn is_about_endpoints(recording: &Recording) -> bool {
@@ -25,8 +27,10 @@ fn every_recording_is_the_same_for_every_node_and_chunking() {
         let seed = seed as u64;
         for (at, name) in NODES.into_iter().enumerate() {
             let node = cluster.node(name);
-            let mut chunkings: Vec<Box<dyn Iterator<Item = usize>>> =
-                vec![Box::new(repeat(recording.body.len().max(1))), Box::new(random_chunks(seed, 5000))];
+            let mut chunkings: Vec<Box<dyn Iterator<Item = usize>>> = vec![
+                Box::new(repeat(recording.body.len().max(1))),
+                Box::new(random_chunks(seed, 5000)),
+            ];
             // Every push is compared, and small ones are many.
             if at % 3 == seed as usize % 3 {
                 chunkings.push(Box::new(random_chunks(seed, 100)));
@@ -65,9 +69,16 @@ fn who_has_to_wait_is_told_the_same() {
     for recording in Recording::all() {
         for cluster in [&unknown, &partly] {
             for node in ["hz-edge-1", "sh-edge-1"].map(|name| cluster.node(name)) {
-                for opened in [node.open(&recording.request, &recording.head), node.open_alone(&recording.request, &recording.head)] {
+                for opened in [
+                    node.open(&recording.request, &recording.head),
+                    node.open_alone(&recording.request, &recording.head),
+                ] {
                     let Ok(Decision::NotReady(missing)) = opened else { continue };
-                    assert!(is_about_endpoints(&recording) && !missing.is_empty(), "{}", recording.name);
+                    assert!(
+                        is_about_endpoints(&recording) && !missing.is_empty(),
+                        "{}",
+                        recording.name
+                    );
                     waits += 1;
                     covers += usize::from(missing.iter().any(|missing| missing.known.is_some()));
                 }
@@ -77,8 +88,8 @@ fn who_has_to_wait_is_told_the_same() {
     assert!(waits > 300 && covers > 50, "{waits}, {covers}");
 }
 
-/// How often which error came, how often bytes came out of the call that failed, how often the object was named, and how
-/// often nothing failed.
+/// How often which error came, how often bytes came out of the call that failed, how often the
+/// object was named, and how often nothing failed.
 #[derive(Debug, Default)]
 struct Faults {
     seen: BTreeMap<String, usize>,
@@ -108,7 +119,11 @@ impl Faults {
 /// Positions in a body, the ends too.
 fn positions(body: &[u8], seed: u64) -> impl Iterator<Item = usize> {
     let some = random_chunks(seed, body.len().max(1)).map(|at| at - 1);
-    [0, body.len() / 2, body.len().max(1) - 1].into_iter().chain(some).take(if body.is_empty() { 0 } else { 11 })
+    [0, body.len() / 2, body.len().max(1) - 1].into_iter().chain(some).take(if body.is_empty() {
+        0
+    } else {
+        11
+    })
 }
 
 /// The body, cut or with another byte at a place.
@@ -126,7 +141,9 @@ fn broken_bodies_fail_the_same_and_what_came_before_comes_out() {
     let cluster = Cluster::of("{}", "list");
     let node = cluster.node("hz-edge-1");
     let mut faults = Faults::default();
-    for (seed, recording) in Recording::all().iter().enumerate().filter(|(_, recording)| is_subject(recording)) {
+    for (seed, recording) in
+        Recording::all().iter().enumerate().filter(|(_, recording)| is_subject(recording))
+    {
         for (turn, at) in positions(&recording.body, seed as u64).enumerate() {
             for by in BREAKS {
                 let body = broken(&recording.body, at, by);
@@ -139,19 +156,29 @@ fn broken_bodies_fail_the_same_and_what_came_before_comes_out() {
                 let is_error = result.is_err();
                 faults.note(result, &given);
                 for (result, given) in [stream.push(b"more"), stream.refresh(), stream.finish()] {
-                    assert!(matches!(result, Err(Error::Closed { .. })) && given.is_empty(), "{result:?}");
+                    assert!(
+                        matches!(result, Err(Error::Closed { .. })) && given.is_empty(),
+                        "{result:?}"
+                    );
                 }
                 // The same in chunks: the error comes later than bytes do.
                 if turn % 4 == 0 {
                     let (result, in_chunks) = open().run(&body, random_chunks(seed as u64, 700));
-                    assert!(result.is_err() == is_error && in_chunks == given, "{} at {at}", recording.name);
+                    assert!(
+                        result.is_err() == is_error && in_chunks == given,
+                        "{} at {at}",
+                        recording.name
+                    );
                 }
             }
         }
     }
     cluster.check();
     println!("{faults:?}");
-    assert!(faults.of("Malformed") > 200 && faults.of("Truncated") > 200 && faults.nothing > 200, "{faults:?}");
+    assert!(
+        faults.of("Malformed") > 200 && faults.of("Truncated") > 200 && faults.nothing > 200,
+        "{faults:?}"
+    );
     assert!(faults.gave > 200 && faults.named > 20, "{faults:?}");
 }
 
@@ -165,7 +192,8 @@ fn broken_bodies_teach_the_same() {
         for at in positions(&recording.body, seed as u64).take(5) {
             for by in BREAKS {
                 let mut feed = cluster.feed(&recording.request, &recording.head).unwrap();
-                let result = feed.push(&broken(&recording.body, at, by)).and_then(|()| feed.finish());
+                let result =
+                    feed.push(&broken(&recording.body, at, by)).and_then(|()| feed.finish());
                 faults.note(result, b"");
                 assert!(matches!(feed.finish(), Err(Error::Closed { .. })));
                 assert!(matches!(feed.push(b"more"), Err(Error::Closed { .. })));
@@ -174,7 +202,10 @@ fn broken_bodies_teach_the_same() {
         cluster.check();
     }
     println!("{faults:?}");
-    assert!(faults.of("Malformed") > 50 && faults.of("Truncated") > 50 && faults.nothing > 50, "{faults:?}");
+    assert!(
+        faults.of("Malformed") > 50 && faults.of("Truncated") > 50 && faults.nothing > 50,
+        "{faults:?}"
+    );
 }
 
 #[test]
@@ -187,15 +218,26 @@ fn limits_are_passed_at_the_same_byte() {
     ] {
         let lists = if limits.contains("listBytes") { "compact" } else { "stream" };
         // Without pools little has to be known: recorded lists of facts are over these limits, too.
-        let cluster = Cluster::new(&format!(r#"{{"membership":"off","protobufLists":"{lists}","limits":{limits}}}"#)).unwrap();
-        let mut services = cluster.feed(&Request::get("/api/v1/services"), &Head::ok("application/json")).unwrap();
+        let cluster = Cluster::new(&format!(
+            r#"{{"membership":"off","protobufLists":"{lists}","limits":{limits}}}"#
+        ))
+        .unwrap();
+        let mut services =
+            cluster.feed(&Request::get("/api/v1/services"), &Head::ok("application/json")).unwrap();
         services.push(br#"{"items":[]}"#).unwrap();
         services.finish().unwrap();
         let node = cluster.node("hz-edge-1");
         let mut faults = Faults::default();
-        for (seed, recording) in Recording::all().iter().enumerate().filter(|(_, recording)| is_subject(recording)) {
-            for chunks in [random_chunks(seed as u64, 1), random_chunks(seed as u64, 1 << 30)].into_iter().skip(usize::from(seed > 9)) {
-                let Ok(Decision::Rewrite(mut stream)) = node.open_alone(&recording.request, &recording.head) else {
+        for (seed, recording) in
+            Recording::all().iter().enumerate().filter(|(_, recording)| is_subject(recording))
+        {
+            for chunks in [random_chunks(seed as u64, 1), random_chunks(seed as u64, 1 << 30)]
+                .into_iter()
+                .skip(usize::from(seed > 9))
+            {
+                let Ok(Decision::Rewrite(mut stream)) =
+                    node.open_alone(&recording.request, &recording.head)
+                else {
                     panic!("{}", recording.name)
                 };
                 let (result, given) = stream.run(&recording.body, chunks);
@@ -215,7 +257,10 @@ fn what_cannot_be_read_is_refused_the_same() {
     let refused = |head: Head| node.open(&slices, &head).err().unwrap();
     assert!(matches!(refused(Head::ok("application/cbor")), Error::ContentType { .. }));
     assert!(matches!(refused(Head::new(200)), Error::ContentType { .. }));
-    assert!(matches!(refused(Head::ok("application/json").header("content-ENCODING", "gzip")), Error::ContentEncoding(_)));
+    assert!(matches!(
+        refused(Head::ok("application/json").header("content-ENCODING", "gzip")),
+        Error::ContentEncoding(_)
+    ));
     for status in [101, 206] {
         assert!(matches!(refused(Head::new(status)), Error::Status { .. }));
     }
@@ -228,10 +273,16 @@ fn what_cannot_be_read_is_refused_the_same() {
         (Request::new("POST", "/api/v1/services"), Head::ok("application/json")),
         (Request::get("/api/v1/services"), Head::new(404)),
     ] {
-        assert!(matches!(cluster.feed(&request, &head), Err(Error::NotAFact { .. })), "{request:?}");
+        assert!(
+            matches!(cluster.feed(&request, &head), Err(Error::NotAFact { .. })),
+            "{request:?}"
+        );
     }
     let services = Request::get("/api/v1/services");
-    assert!(matches!(cluster.feed(&services, &Head::ok("text/plain")), Err(Error::ContentType { .. })));
+    assert!(matches!(
+        cluster.feed(&services, &Head::ok("text/plain")),
+        Err(Error::ContentType { .. })
+    ));
     let compressed = Head::ok("application/json").header("Content-Encoding", "br");
     assert!(matches!(cluster.feed(&services, &compressed), Err(Error::ContentEncoding(_))));
 }

@@ -1,5 +1,6 @@
-//! Calls in any order that a C program may make them in: the fuzzer's bytes say which. Every handle is made, used from
-//! many sides and freed at some time, also after those that it came from; every answer is compared with that of Rust.
+//! Calls in any order that a C program may make them in: the fuzzer's bytes say which. Every handle
+//! is made, used from many sides and freed at some time, also after those that it came from; every
+//! answer is compared with that of Rust.
 
 use poolscope::{Head, Request};
 
@@ -128,7 +129,8 @@ impl Program<'_> {
     fn exchange(&mut self) -> (Request, Head) {
         let how = self.byte();
         let request = Request::get(TARGETS[how % 16 % TARGETS.len()]);
-        let head = Head::new([200, 200, 200, 200, 206, 410][how / 16 % 6]).header("Content-Type", TYPES[[0, 0, 0, 0, 1, 2][how / 16 % 6]]);
+        let head = Head::new([200, 200, 200, 200, 206, 410][how / 16 % 6])
+            .header("Content-Type", TYPES[[0, 0, 0, 0, 1, 2][how / 16 % 6]]);
         (request, head)
     }
 
@@ -160,7 +162,8 @@ impl Program<'_> {
                 // All at once: the facts of a small cluster.
                 for at in 0..3 {
                     let cluster = one!(self.clusters);
-                    let mut feed = cluster.feed(&Request::get(TARGETS[at]), &Head::ok(TYPES[0])).unwrap();
+                    let mut feed =
+                        cluster.feed(&Request::get(TARGETS[at]), &Head::ok(TYPES[0])).unwrap();
                     drop(feed.push(BODIES[at].as_bytes()).and_then(|()| feed.finish()));
                 }
             }
@@ -168,7 +171,11 @@ impl Program<'_> {
                 let (request, head) = self.exchange();
                 let alone = call % 32 == 10;
                 let node = one!(self.nodes);
-                let opened = if alone { node.open_alone(&request, &head) } else { node.open(&request, &head) };
+                let opened = if alone {
+                    node.open_alone(&request, &head)
+                } else {
+                    node.open(&request, &head)
+                };
                 if let Ok(Decision::Rewrite(stream)) = opened {
                     keep(&mut self.streams, stream);
                 }
@@ -188,7 +195,9 @@ impl Program<'_> {
                 let (request, head) = self.exchange();
                 let node = one!(self.nodes);
                 let (asked, said) = (c::Request::of(&request), c::Head::of(&head));
-                if let Ok(opened) = same(node.rust.open(&request, &head), node.c.open(&asked, &said)) {
+                if let Ok(opened) =
+                    same(node.rust.open(&request, &head), node.c.open(&asked, &said))
+                {
                     keep(&mut self.opened, opened);
                 }
                 keep(&mut self.requests, asked);
@@ -218,13 +227,20 @@ impl Program<'_> {
             }
             22 => {
                 let node = one!(self.nodes);
-                drop((node.c.is_ready(), node.c.describe(), node.c.judge("shop", "web", "sh-1").unwrap()));
+                drop((
+                    node.c.is_ready(),
+                    node.c.describe(),
+                    node.c.judge("shop", "web", "sh-1").unwrap(),
+                ));
             }
             23 => {
                 let kind = ["Service", "NodePool", "Pod"][self.byte() % 3];
                 let cluster = one!(self.clusters);
                 // Of both, or they would say different things afterwards.
-                let kinds = [("Service", poolscope::FactKind::Service), ("NodePool", poolscope::FactKind::NodePool)];
+                let kinds = [
+                    ("Service", poolscope::FactKind::Service),
+                    ("NodePool", poolscope::FactKind::NodePool),
+                ];
                 match kinds.iter().find(|(name, _)| *name == kind) {
                     Some((_, fact)) => {
                         cluster.rust.forget_source(*fact);
@@ -271,11 +287,13 @@ mod tests {
         }
     }
 
-    /// A program that gets somewhere: a cluster taught, a list, its watch, a change of facts, the refresh.
+    /// A program that gets somewhere: a cluster taught, a list, its watch, a change of facts, the
+    /// refresh.
     #[test]
     fn a_whole_life_can_be_said_in_bytes() {
         super::run(&[
-            0, 0, 7, 0, 0, 0, 1, 0, 0, 8, 3, 0, 11, 3, 0, 15, 0, 8, 4, 0, 11, 4, 1, 2, 9, 0, 4, 9, 0, 14, 1, 16, 1, 26, 11, 4, 1, 14, 1,
+            0, 0, 7, 0, 0, 0, 1, 0, 0, 8, 3, 0, 11, 3, 0, 15, 0, 8, 4, 0, 11, 4, 1, 2, 9, 0, 4, 9,
+            0, 14, 1, 16, 1, 26, 11, 4, 1, 14, 1,
         ]);
         for seed in 0..2000u64 {
             let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;

@@ -15,7 +15,10 @@ const NO_TEXT: [&[u8]; 3] = [b"\xff", b"Service\xc3", b"\xed\xa0\x80"];
 fn refused<T>(result: c::Result<T>, argument: &str) {
     let failed = result.err().unwrap();
     assert_eq!(failed.status, POOLSCOPE_INVALID_ARGUMENT, "{failed:?}");
-    assert!(failed.message.contains(&format!("`{argument}`")) && failed.message.contains("UTF-8"), "{failed:?}");
+    assert!(
+        failed.message.contains(&format!("`{argument}`")) && failed.message.contains("UTF-8"),
+        "{failed:?}"
+    );
 }
 
 #[test]
@@ -71,27 +74,58 @@ fn of_length_0_the_pointer_is_not_looked_at() {
     let facts = c::Cluster::new("{}").unwrap();
     for nowhere in NOWHERE {
         let mut error = Answer::DIRT;
-        let (mut request, mut head, mut node, mut verdict) = (Answer::DIRT, Answer::DIRT, Answer::DIRT, Answer::DIRT);
+        let (mut request, mut head, mut node, mut verdict) =
+            (Answer::DIRT, Answer::DIRT, Answer::DIRT, Answer::DIRT);
         // SAFETY: lengths are 0, handles are live and freed once.
         unsafe {
             let ok = |status: poolscope_status, error| assert_eq!(ended(status, error), Ok(()));
-            ok(poolscope_request_new(nowhere, 0, nowhere, 0, &raw mut request, &raw mut error), error);
+            ok(
+                poolscope_request_new(nowhere, 0, nowhere, 0, &raw mut request, &raw mut error),
+                error,
+            );
             let request = c::Request(request);
-            ok(poolscope_request_add_header(request.0, nowhere, 0, nowhere, 0, &raw mut error), error);
+            ok(
+                poolscope_request_add_header(request.0, nowhere, 0, nowhere, 0, &raw mut error),
+                error,
+            );
             assert_eq!(request.headers(), [(String::new(), String::new())]);
             ok(poolscope_head_new(200, &raw mut head, &raw mut error), error);
             let head = c::Head(head);
             ok(poolscope_head_add_header(head.0, nowhere, 0, nowhere, 0, &raw mut error), error);
             ok(poolscope_cluster_node(facts.0, nowhere, 0, &raw mut node, &raw mut error), error);
             let node = c::Node(node);
-            ok(poolscope_node_judge(node.0, nowhere, 0, nowhere, 0, nowhere, 0, &raw mut verdict, &raw mut error), error);
+            ok(
+                poolscope_node_judge(
+                    node.0,
+                    nowhere,
+                    0,
+                    nowhere,
+                    0,
+                    nowhere,
+                    0,
+                    &raw mut verdict,
+                    &raw mut error,
+                ),
+                error,
+            );
             let verdict = c::Text(verdict).read();
-            assert!(verdict.contains(r#""kept":true"#) && verdict.contains(r#""pools":[]"#), "{verdict}");
+            assert!(
+                verdict.contains(r#""kept":true"#) && verdict.contains(r#""pools":[]"#),
+                "{verdict}"
+            );
             let status = poolscope_cluster_forget_source(facts.0, nowhere, 0, &raw mut error);
-            assert_eq!(ended(status, error).unwrap_err().status, POOLSCOPE_INVALID_ARGUMENT, "there is no kind without a name");
+            assert_eq!(
+                ended(status, error).unwrap_err().status,
+                POOLSCOPE_INVALID_ARGUMENT,
+                "there is no kind without a name"
+            );
             let mut cluster: *mut poolscope_cluster = Answer::DIRT;
             let status = poolscope_cluster_new(nowhere, 0, &raw mut cluster, &raw mut error);
-            assert_eq!(ended(status, error).unwrap_err().status, POOLSCOPE_CONFIG, "nothing is no document");
+            assert_eq!(
+                ended(status, error).unwrap_err().status,
+                POOLSCOPE_CONFIG,
+                "nothing is no document"
+            );
             assert!(cluster.is_null());
         }
     }
@@ -102,7 +136,8 @@ fn no_bytes_may_be_pushed_from_nowhere() {
     let recording = Recording::load("list/endpointslices-json.json");
     let services = Recording::load("list/services-json.json");
     let facts = c::Cluster::new(r#"{"membership":"off"}"#).unwrap();
-    let mut feed = facts.feed(&c::Request::of(&services.request), &c::Head::of(&services.head)).unwrap();
+    let mut feed =
+        facts.feed(&c::Request::of(&services.request), &c::Head::of(&services.head)).unwrap();
     let mut error = Answer::DIRT;
     for nowhere in NOWHERE {
         // SAFETY: the length is 0.
@@ -119,7 +154,16 @@ fn no_bytes_may_be_pushed_from_nowhere() {
     for nowhere in NOWHERE {
         let (mut out, mut out_len): (*const u8, usize) = (Answer::DIRT, Answer::DIRT);
         // SAFETY: the length is 0.
-        let status = unsafe { poolscope_stream_push(stream.0, nowhere.cast(), 0, &raw mut out, &raw mut out_len, &raw mut error) };
+        let status = unsafe {
+            poolscope_stream_push(
+                stream.0,
+                nowhere.cast(),
+                0,
+                &raw mut out,
+                &raw mut out_len,
+                &raw mut error,
+            )
+        };
         assert_eq!((ended(status, error), out_len), (Ok(()), 0));
     }
     given.extend(stream.push(&recording.body[half..]).1);
@@ -134,9 +178,14 @@ fn a_length_beyond_memory_is_refused() {
     let mut cluster: *mut poolscope_cluster = Answer::DIRT;
     let mut error = Answer::DIRT;
     // SAFETY: no such text can be, so nothing is read.
-    let status = unsafe { poolscope_cluster_new(c"{}".as_ptr(), usize::MAX, &raw mut cluster, &raw mut error) };
+    let status = unsafe {
+        poolscope_cluster_new(c"{}".as_ptr(), usize::MAX, &raw mut cluster, &raw mut error)
+    };
     let failed = ended(status, error).unwrap_err();
-    assert!(failed.status == POOLSCOPE_INVALID_ARGUMENT && failed.message.contains("`config`"), "{failed:?}");
+    assert!(
+        failed.status == POOLSCOPE_INVALID_ARGUMENT && failed.message.contains("`config`"),
+        "{failed:?}"
+    );
     assert!(cluster.is_null());
 }
 
@@ -175,6 +224,9 @@ fn what_is_wrong_with_a_configuration_is_said_as_rust_says_it() {
         assert!(failed.message.contains(word), "{failed:?}");
         let expected = poolscope::Config::from_json(config).unwrap_err();
         let message = expected.to_string();
-        assert_eq!(failed, Failure { status: POOLSCOPE_CONFIG, message, offset: None, object: None });
+        assert_eq!(
+            failed,
+            Failure { status: POOLSCOPE_CONFIG, message, offset: None, object: None }
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! One cluster, many threads: what each of their clients holds in the end is what Rust gives where nothing else happens.
+//! One cluster, many threads: what each of their clients holds in the end is what Rust gives where
+//! nothing else happens.
 
 use std::collections::BTreeMap;
 use std::sync::Barrier;
@@ -28,7 +29,8 @@ impl Client {
         let suffix = if at.is_multiple_of(2) { "json.json" } else { "proto.pb" };
         let list = Recording::load(&format!("list/endpointslices-{suffix}"));
         let mut watch = Recording::load(&format!("watch/endpointslices-{suffix}"));
-        watch.request.target = watch.request.target.replace("resourceVersion=242", "resourceVersion=241");
+        watch.request.target =
+            watch.request.target.replace("resourceVersion=242", "resourceVersion=241");
         Client { node: NODES[at / 2], list, watch }
     }
 
@@ -37,16 +39,30 @@ impl Client {
         let read = |object: &Object| match object {
             Object::Slice(slice) => {
                 let metadata = &slice.metadata;
-                (format!("{}/{}", metadata.namespace.as_ref().unwrap(), metadata.name.as_ref().unwrap()), format!("{:?}", slice.endpoints))
+                (
+                    format!(
+                        "{}/{}",
+                        metadata.namespace.as_ref().unwrap(),
+                        metadata.name.as_ref().unwrap()
+                    ),
+                    format!("{:?}", slice.endpoints),
+                )
             }
             Object::ProtobufSlice { slice, .. } => {
                 let metadata = slice.metadata.as_ref().unwrap();
-                (format!("{}/{}", metadata.namespace, metadata.name), format!("{:?}", slice.endpoints))
+                (
+                    format!("{}/{}", metadata.namespace, metadata.name),
+                    format!("{:?}", slice.endpoints),
+                )
             }
             other => panic!("{other:?}"),
         };
         let protobuf = self.list.is_protobuf();
-        let mut held: BTreeMap<_, _> = Body::decode(list, protobuf, false).objects.iter().map(|(_, object)| read(object)).collect();
+        let mut held: BTreeMap<_, _> = Body::decode(list, protobuf, false)
+            .objects
+            .iter()
+            .map(|(_, object)| read(object))
+            .collect();
         for (event, object) in Body::decode(watch, protobuf, true).objects {
             // A bookmark has no name.
             if event == "BOOKMARK" {
@@ -63,7 +79,9 @@ impl Client {
 
     fn holds_by_rust(&self, node: &NodeView) -> BTreeMap<String, String> {
         let pass = |recording: &Recording| {
-            let Ok(Opened::Rewrite(stream)) = node.open(&recording.request, &recording.head) else { panic!("{}", recording.name) };
+            let Ok(Opened::Rewrite(stream)) = node.open(&recording.request, &recording.head) else {
+                panic!("{}", recording.name)
+            };
             run(stream, &recording.body, std::iter::repeat(1 << 20)).unwrap()
         };
         let list = pass(&self.list);
@@ -74,14 +92,18 @@ impl Client {
 /// Watches of facts with what they say, and a Service whose keys change to and fro behind that.
 fn changes() -> Vec<(Recording, Vec<u8>)> {
     let names = ["services-json.json", "nodes-proto.pb", "nodepools-json.json"];
-    let mut lines: Vec<_> = names.map(|name| Recording::load(&format!("watch/{name}"))).map(|line| (line.clone(), line.body)).into();
+    let mut lines: Vec<_> = names
+        .map(|name| Recording::load(&format!("watch/{name}")))
+        .map(|line| (line.clone(), line.body))
+        .into();
     for turn in 0..300 {
         let keys = ["openyurt.io/nodepool", "kubernetes.io/hostname", ""][turn % 3];
         let annotations = json!({ "openyurt.io/topologyKeys": keys });
-        let metadata =
-            json!({ "namespace": "shop", "name": "cart", "resourceVersion": (100_000 + turn).to_string(), "annotations": annotations });
+        let metadata = json!({ "namespace": "shop", "name": "cart", "resourceVersion": (100_000 + turn).to_string(), "annotations": annotations });
         let object = json!({ "kind": "Service", "apiVersion": "v1", "metadata": metadata });
-        lines[0].1.extend(format!("{}\n", json!({ "type": "MODIFIED", "object": object })).into_bytes());
+        lines[0]
+            .1
+            .extend(format!("{}\n", json!({ "type": "MODIFIED", "object": object })).into_bytes());
     }
     lines
 }
@@ -97,7 +119,9 @@ struct Scene {
 impl Scene {
     fn change_facts(&self) {
         let lines = changes();
-        let feed = |line: &Recording| self.cluster.feed(&c::Request::of(&line.request), &c::Head::of(&line.head)).unwrap();
+        let feed = |line: &Recording| {
+            self.cluster.feed(&c::Request::of(&line.request), &c::Head::of(&line.head)).unwrap()
+        };
         let mut feeds: Vec<c::Feed> = lines.iter().map(|(line, _)| feed(line)).collect();
         let mut rest: Vec<&[u8]> = lines.iter().map(|(_, body)| &**body).collect();
         let mut chunks = random_chunks(17, 400);
@@ -117,7 +141,9 @@ impl Scene {
     /// Lives through C's functions, as the header says to.
     fn live(&self, client: &Client, node: &c::Node, seed: u64) -> BTreeMap<String, String> {
         let open = |recording: &Recording| {
-            let mut opened = node.open(&c::Request::of(&recording.request), &c::Head::of(&recording.head)).unwrap();
+            let mut opened = node
+                .open(&c::Request::of(&recording.request), &c::Head::of(&recording.head))
+                .unwrap();
             opened.take_stream().expect("everything is known")
         };
         let given = |(result, out): (c::Result<()>, Vec<u8>)| {
@@ -148,7 +174,10 @@ impl Scene {
                 assert!(now >= generation);
                 generation = now;
                 refresh(&mut stream, &mut watch);
-                assert!(node.describe().contains(client.node) && self.cluster.counters().contains("eventsRefreshed"));
+                assert!(
+                    node.describe().contains(client.node)
+                        && self.cluster.counters().contains("eventsRefreshed")
+                );
             }
             let (chunk, after) = rest.split_at(chunks.next().unwrap().min(rest.len()));
             watch.extend(given(stream.push(chunk)));
@@ -161,7 +190,10 @@ impl Scene {
         refresh(&mut stream, &mut watch);
         assert!(!stream.is_behind() && !stream.is_over());
         watch.extend(given(stream.finish()));
-        assert_eq!((stream.taken(), stream.given()), (client.watch.body.len() as u64, watch.len() as u64));
+        assert_eq!(
+            (stream.taken(), stream.given()),
+            (client.watch.body.len() as u64, watch.len() as u64)
+        );
         client.holds(&list, &watch)
     }
 }
@@ -182,16 +214,21 @@ fn every_thread_ends_where_a_quiet_cluster_does() {
     };
     for kind in FACTS {
         let list = Recording::load(&format!("list/{kind}-json.json"));
-        let mut feed = scene.cluster.feed(&c::Request::of(&list.request), &c::Head::of(&list.head)).unwrap();
+        let mut feed =
+            scene.cluster.feed(&c::Request::of(&list.request), &c::Head::of(&list.head)).unwrap();
         feed.push(&list.body).unwrap();
         feed.finish().unwrap();
     }
     let clients: Vec<Client> = (0..CLIENTS).map(Client::new).collect();
-    let nodes: Vec<c::Node> = (0..CLIENTS / 2).map(|at| scene.cluster.node(NODES[at]).unwrap()).collect();
+    let nodes: Vec<c::Node> =
+        (0..CLIENTS / 2).map(|at| scene.cluster.node(NODES[at]).unwrap()).collect();
     let held: Vec<BTreeMap<String, String>> = thread::scope(|scope| {
         let (scene, nodes) = (&scene, &nodes);
         scope.spawn(|| scene.change_facts());
-        let lives = clients.iter().enumerate().map(|(at, client)| scope.spawn(move || scene.live(client, &nodes[at / 2], at as u64)));
+        let lives = clients
+            .iter()
+            .enumerate()
+            .map(|(at, client)| scope.spawn(move || scene.live(client, &nodes[at / 2], at as u64)));
         let lives: Vec<_> = lives.collect();
         lives.into_iter().map(|life| life.join().unwrap()).collect()
     });
@@ -199,7 +236,13 @@ fn every_thread_ends_where_a_quiet_cluster_does() {
     for (client, held) in clients.iter().zip(held) {
         let expected = client.holds_by_rust(&rust.node(client.node));
         for (name, endpoints) in &expected {
-            assert_eq!(held.get(name), Some(endpoints), "{name} for {} by {}", client.node, client.list.name);
+            assert_eq!(
+                held.get(name),
+                Some(endpoints),
+                "{name} for {} by {}",
+                client.node,
+                client.list.name
+            );
         }
         assert_eq!(held.len(), expected.len());
         seen.push(expected);
@@ -213,7 +256,8 @@ fn handles_move_between_threads() {
     let list = Recording::load("list/endpointslices-json.json");
     let unlimited = c::Cluster::new(r#"{"membership":"off"}"#).unwrap();
     let services = Recording::load("list/services-json.json");
-    let mut feed = unlimited.feed(&c::Request::of(&services.request), &c::Head::of(&services.head)).unwrap();
+    let mut feed =
+        unlimited.feed(&c::Request::of(&services.request), &c::Head::of(&services.head)).unwrap();
     // Each of them is made here, used there, and freed elsewhere.
     let mut feed = thread::spawn(move || {
         feed.push(&services.body).unwrap();
@@ -241,9 +285,13 @@ fn handles_move_between_threads() {
     }
     thread::spawn(move || assert_eq!(stream.finish(), (Ok(()), Vec::new()))).join().unwrap();
     drop(thread::spawn(move || drop(unlimited)).join());
-    let rust = poolscope::Cluster::new(poolscope::Config::from_json(r#"{"membership":"off"}"#).unwrap()).unwrap();
+    let rust =
+        poolscope::Cluster::new(poolscope::Config::from_json(r#"{"membership":"off"}"#).unwrap())
+            .unwrap();
     Recording::load("list/services-json.json").feed(&rust);
     let request: Request = list.request.clone();
-    let Ok(Opened::Rewrite(stream)) = rust.node("hz-edge-1").open(&request, &list.head) else { panic!() };
+    let Ok(Opened::Rewrite(stream)) = rust.node("hz-edge-1").open(&request, &list.head) else {
+        panic!()
+    };
     assert!(out == run(stream, &list.body, std::iter::repeat(1 << 20)).unwrap()[..]);
 }

@@ -1,5 +1,5 @@
-//! The model client: client-go's reflector. It lists and watches, remembers the resourceVersion of what it hears, and
-//! refuses what no API server would say.
+//! The model client: client-go's reflector. It lists and watches, remembers the resourceVersion of
+//! what it hears, and refuses what no API server would say.
 
 use std::collections::BTreeMap;
 
@@ -47,7 +47,8 @@ pub struct Client {
     bookmarks: bool,
     agent: String,
     pub store: BTreeMap<String, Slice>,
-    /// What its handlers were told: some are not told of an object under a version that they had it at (wire 4.3, 4.4).
+    /// What its handlers were told: some are not told of an object under a version that they had
+    /// it at (wire 4.3, 4.4).
     pub told: BTreeMap<String, Slice>,
     rv: Option<u64>,
     task: Task,
@@ -67,7 +68,13 @@ pub fn node_of(name: &str) -> &str {
 }
 
 impl Client {
-    pub fn new(name: &str, namespace: Option<&str>, mode: Mode, bookmarks: bool, agent: &str) -> Client {
+    pub fn new(
+        name: &str,
+        namespace: Option<&str>,
+        mode: Mode,
+        bookmarks: bool,
+        agent: &str,
+    ) -> Client {
         Client {
             name: name.to_owned(),
             namespace: namespace.map(str::to_owned),
@@ -87,7 +94,12 @@ impl Client {
     }
 
     pub fn brief(&self) -> String {
-        format!("{} {} {:?}", self.name, self.namespace.as_deref().unwrap_or("everywhere"), self.mode)
+        format!(
+            "{} {} {:?}",
+            self.name,
+            self.namespace.as_deref().unwrap_or("everywhere"),
+            self.mode
+        )
     }
 
     pub fn node(&self) -> &str {
@@ -112,21 +124,29 @@ impl Client {
             token: token.cloned(),
             ..List::default()
         };
-        let asker = Asker { name: &self.name, namespace: self.namespace.as_deref(), agent: &self.agent };
+        let asker =
+            Asker { name: &self.name, namespace: self.namespace.as_deref(), agent: &self.agent };
         let bookmarks = if self.bookmarks { "&allowWatchBookmarks=true" } else { "" };
         let (asked, busy) = match (&mut self.task, self.mode) {
             (Task::Relist, Mode::List | Mode::Pages) => {
-                // A first list takes what a cache has; a later one is not older than what the client had before.
+                // A first list takes what a cache has; a later one is not older than what the
+                // client had before.
                 let (query, rv) = match self.rv {
-                    None if rng.one_in(2) => ("resourceVersion=0".to_owned(), scene.server.rv - rng.below(9) as u64),
-                    Some(rv) if rng.one_in(2) && rv <= scene.server.rv => {
-                        (format!("resourceVersion={rv}"), rng.between(rv as usize, scene.server.rv as usize) as u64)
+                    None if rng.one_in(2) => {
+                        ("resourceVersion=0".to_owned(), scene.server.rv - rng.below(9) as u64)
                     }
+                    Some(rv) if rng.one_in(2) && rv <= scene.server.rv => (
+                        format!("resourceVersion={rv}"),
+                        rng.between(rv as usize, scene.server.rv as usize) as u64,
+                    ),
                     _ => ("resourceVersion=".to_owned(), scene.server.rv),
                 };
                 let limit = (self.mode == Mode::Pages).then(|| rng.between(1, 6));
                 let query = limit.map_or(query.clone(), |limit| format!("limit={limit}&{query}"));
-                (Line::list(scene, &asker, &list(None, limit), rv, &query)?, Busy::List { body: Vec::new(), items: BTreeMap::new() })
+                (
+                    Line::list(scene, &asker, &list(None, limit), rv, &query)?,
+                    Busy::List { body: Vec::new(), items: BTreeMap::new() },
+                )
             }
             (Task::Page { token, items }, _) => {
                 let limit = rng.between(1, 6);
@@ -140,17 +160,29 @@ impl Client {
                         let query = "allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan&sendInitialEvents=true&watch=true";
                         (Begin::WatchList, true, query.to_owned())
                     }
-                    _ => (Begin::Legacy, self.bookmarks, format!("watch=1{bookmarks}{}", rng.of(&["", "&resourceVersion=0"]))),
+                    _ => (
+                        Begin::Legacy,
+                        self.bookmarks,
+                        format!("watch=1{bookmarks}{}", rng.of(&["", "&resourceVersion=0"])),
+                    ),
                 };
                 let server = scene.server.rv;
                 let asked = Line::watch(scene, &asker, begin, bookmarks, &self.store, &query)?;
-                (asked, Busy::Watch { events: Events::default(), initial: Some(BTreeMap::new()), server })
+                (
+                    asked,
+                    Busy::Watch {
+                        events: Events::default(),
+                        initial: Some(BTreeMap::new()),
+                        server,
+                    },
+                )
             }
             (Task::Watch, _) => {
                 let rv = self.rv.expect("a watch goes on from somewhere");
                 let query = format!("resourceVersion={rv}&watch=true{bookmarks}");
                 let server = scene.server.rv;
-                let asked = Line::watch(scene, &asker, Begin::At(rv), self.bookmarks, &self.store, &query)?;
+                let asked =
+                    Line::watch(scene, &asker, Begin::At(rv), self.bookmarks, &self.store, &query)?;
                 (asked, Busy::Watch { events: Events::default(), initial: None, server })
             }
         };
@@ -210,7 +242,9 @@ impl Client {
             }
             // The same request again.
             Busy::List { .. } => {}
-            Busy::Watch { events, .. } if !events.is_whole() => return Err("a watch ends inside an event".to_owned()),
+            Busy::Watch { events, .. } if !events.is_whole() => {
+                return Err("a watch ends inside an event".to_owned());
+            }
             busy => self.lost(busy),
         }
         Ok(())
@@ -223,7 +257,8 @@ impl Client {
         }
     }
 
-    /// The client loses the line, and all that is on it. The proxy may not have noticed: the line is its own then.
+    /// The client loses the line, and all that is on it. The proxy may not have noticed: the line
+    /// is its own then.
     pub fn cut(&mut self) -> Option<Box<Line>> {
         let line = self.line.take();
         let busy = std::mem::replace(&mut self.busy, Busy::No);
@@ -241,12 +276,15 @@ impl Client {
         line
     }
 
-    /// A new first state. Handlers are told of what went, and of what they have not under the same version.
+    /// A new first state. Handlers are told of what went, and of what they have not under the same
+    /// version.
     fn replace(&mut self, items: BTreeMap<String, Slice>) {
         self.told.retain(|key, _| items.contains_key(key));
         let is_unheard_of = std::mem::take(&mut self.is_unheard_of);
         for (key, item) in &items {
-            let has = self.store.get(key).is_some_and(|held| held.metadata.resource_version == item.metadata.resource_version);
+            let has = self.store.get(key).is_some_and(|held| {
+                held.metadata.resource_version == item.metadata.resource_version
+            });
             if !has || is_unheard_of {
                 self.told.insert(key.clone(), item.clone());
             }
@@ -258,12 +296,15 @@ impl Client {
     pub fn lose_proxy(&mut self) {
         drop(self.cut());
         self.left.clear();
-        // client-go says by its version that it has listed before, unless it was told that the version is too old.
+        // client-go says by its version that it has listed before, unless it was told that the
+        // version is too old.
         self.is_unheard_of = !matches!(self.task, Task::Watch);
     }
 
     fn hear(&mut self, scene: &mut Scene, said: Said) -> Result<(), String> {
-        let Busy::Watch { initial, .. } = &mut self.busy else { return Err("an event after the end".to_owned()) };
+        let Busy::Watch { initial, .. } = &mut self.busy else {
+            return Err("an event after the end".to_owned());
+        };
         if let Said::Error(code) = said {
             scene.note(format!("{} hears ERROR {code}", self.name));
             let line = self.line.take().expect("it was just read from");
@@ -288,9 +329,16 @@ impl Client {
                     }
                     return Ok(());
                 }
-                // Where the server's cache lagged. What we said ourselves would be of a version that the client has.
+                // Where the server's cache lagged. What we said ourselves would be of a version
+                // that the client has.
                 (Said::Object(change, slice), Mode::WatchList) => {
-                    let version = |slice: &Slice| slice.metadata.resource_version.parse::<u64>().expect("checked when it was read");
+                    let version = |slice: &Slice| {
+                        slice
+                            .metadata
+                            .resource_version
+                            .parse::<u64>()
+                            .expect("checked when it was read")
+                    };
                     let before = items.remove(&slice.key());
                     if before.is_some_and(|before| version(&before) >= version(slice)) {
                         return Err(format!("{} again in the initial events", said.brief()));
@@ -307,29 +355,44 @@ impl Client {
                 _ => return Err(format!("{} in the initial events", said.brief())),
             }
         }
-        let Busy::Watch { initial, server, .. } = &mut self.busy else { return Err("an event after the end".to_owned()) };
+        let Busy::Watch { initial, server, .. } = &mut self.busy else {
+            return Err("an event after the end".to_owned());
+        };
         *initial = None;
         self.rv = said.rv();
         match said {
             Said::Object(Change::Deleted, slice) => {
-                let rv = slice.metadata.resource_version.parse::<u64>().expect("checked when it was read");
+                let rv = slice
+                    .metadata
+                    .resource_version
+                    .parse::<u64>()
+                    .expect("checked when it was read");
                 self.told.remove(&slice.key());
-                // Whether what was given came through the proxy cannot know; what was never given it does.
-                let given = scene.was_given(node_of(&self.name), self.namespace.as_deref(), &slice.key());
+                // Whether what was given came through the proxy cannot know; what was never given
+                // it does.
+                let given =
+                    scene.was_given(node_of(&self.name), self.namespace.as_deref(), &slice.key());
                 let may_repeat = if slice.is_service() { given } else { rv <= *server };
                 if self.store.remove(&slice.key()).is_none() && !may_repeat {
-                    return Err(format!("DELETED {} at {rv}, which the client never had", slice.key()));
+                    return Err(format!(
+                        "DELETED {} at {rv}, which the client never had",
+                        slice.key()
+                    ));
                 }
             }
             Said::Object(_, slice) => {
                 let key = slice.key();
-                let is_told = self.store.get(&key).is_none_or(|before| before.metadata.resource_version != slice.metadata.resource_version);
+                let is_told = self.store.get(&key).is_none_or(|before| {
+                    before.metadata.resource_version != slice.metadata.resource_version
+                });
                 if is_told {
                     self.told.insert(key.clone(), Slice::clone(&slice));
                 }
                 self.store.insert(key, *slice);
             }
-            Said::Bookmark { end: true, .. } if self.mode != Mode::WatchList && self.mode != Mode::Legacy => {
+            Said::Bookmark { end: true, .. }
+                if self.mode != Mode::WatchList && self.mode != Mode::Legacy =>
+            {
                 return Err("the end of initial events that nobody asked for".to_owned());
             }
             Said::Bookmark { .. } | Said::Error(_) => {}

@@ -29,10 +29,21 @@ impl Said {
     pub fn brief(&self) -> String {
         match self {
             Said::Object(change, slice) => {
-                let nodes: Vec<&str> = slice.endpoints.iter().map(|endpoint| endpoint.node_name.as_deref().unwrap_or("-")).collect();
-                format!("{} {}@{} {nodes:?}", change.word(), slice.key(), slice.metadata.resource_version)
+                let nodes: Vec<&str> = slice
+                    .endpoints
+                    .iter()
+                    .map(|endpoint| endpoint.node_name.as_deref().unwrap_or("-"))
+                    .collect();
+                format!(
+                    "{} {}@{} {nodes:?}",
+                    change.word(),
+                    slice.key(),
+                    slice.metadata.resource_version
+                )
             }
-            Said::Bookmark { rv, end } => format!("BOOKMARK@{rv}{}", if *end { " end" } else { "" }),
+            Said::Bookmark { rv, end } => {
+                format!("BOOKMARK@{rv}{}", if *end { " end" } else { "" })
+            }
             Said::Error(code) => format!("ERROR {code}"),
         }
     }
@@ -48,9 +59,15 @@ pub struct Events {
 }
 
 impl Events {
-    /// Takes more bytes. Errors say what no API server would have sent. An event counts as soon as it is there: decoders
-    /// that read value by value do not wait for the newline, those that read by lines need it.
-    pub fn take(&mut self, bytes: &[u8], kind: Kind, encoding: Encoding) -> Result<Vec<Said>, String> {
+    /// Takes more bytes. Errors say what no API server would have sent. An event counts as soon as
+    /// it is there: decoders that read value by value do not wait for the newline, those that
+    /// read by lines need it.
+    pub fn take(
+        &mut self,
+        bytes: &[u8],
+        kind: Kind,
+        encoding: Encoding,
+    ) -> Result<Vec<Said>, String> {
         if bytes.is_empty() {
             return Ok(Vec::new());
         }
@@ -72,7 +89,10 @@ impl Events {
             }
         }
         self.held.drain(..start);
-        if encoding == Encoding::Json && self.held.ends_with(b"}") && serde_json::from_slice::<Value>(&self.held).is_ok() {
+        if encoding == Encoding::Json
+            && self.held.ends_with(b"}")
+            && serde_json::from_slice::<Value>(&self.held).is_ok()
+        {
             let event = json_event(&std::mem::take(&mut self.held), kind)?;
             self.newline_due = true;
             self.over |= matches!(event, Said::Error(_));
@@ -117,22 +137,37 @@ struct JsonEvent {
 
 fn json_event(line: &[u8], kind: Kind) -> Result<Said, String> {
     // Refuses a line with two events, and one with half an event, too.
-    let event: JsonEvent = serde_json::from_slice(line).map_err(|error| format!("{error}: {}", String::from_utf8_lossy(line)))?;
+    let event: JsonEvent = serde_json::from_slice(line)
+        .map_err(|error| format!("{error}: {}", String::from_utf8_lossy(line)))?;
     let change = match event.r#type.as_str() {
         "BOOKMARK" => {
             let object = &event.object;
-            check_kind(kind, object["kind"].as_str().unwrap_or(""), object["apiVersion"].as_str().unwrap_or(""))?;
+            check_kind(
+                kind,
+                object["kind"].as_str().unwrap_or(""),
+                object["apiVersion"].as_str().unwrap_or(""),
+            )?;
             let metadata = &object["metadata"];
-            let rv = metadata["resourceVersion"].as_str().and_then(|rv| rv.parse().ok()).ok_or("a bookmark without resourceVersion")?;
-            return Ok(Said::Bookmark { rv, end: metadata["annotations"]["k8s.io/initial-events-end"] == "true" });
+            let rv = metadata["resourceVersion"]
+                .as_str()
+                .and_then(|rv| rv.parse().ok())
+                .ok_or("a bookmark without resourceVersion")?;
+            return Ok(Said::Bookmark {
+                rv,
+                end: metadata["annotations"]["k8s.io/initial-events-end"] == "true",
+            });
         }
         "ERROR" => {
-            let code = event.object["code"].as_u64().filter(|_| event.object["kind"] == "Status").ok_or("an ERROR without a Status")?;
+            let code = event.object["code"]
+                .as_u64()
+                .filter(|_| event.object["kind"] == "Status")
+                .ok_or("an ERROR without a Status")?;
             return Ok(Said::Error(code as u16));
         }
         word => change(word)?,
     };
-    let mut slice = Slice::of_json(kind, event.object).map_err(|error| format!("{error}: {}", String::from_utf8_lossy(line)))?;
+    let mut slice = Slice::of_json(kind, event.object)
+        .map_err(|error| format!("{error}: {}", String::from_utf8_lossy(line)))?;
     let (said, api_version) = (slice.kind.take(), slice.api_version.take());
     check_kind(kind, &said.unwrap_or_default(), &api_version.unwrap_or_default())?;
     checked(change, slice)
@@ -152,8 +187,15 @@ fn protobuf_event(frame: &[u8], kind: Kind) -> Result<Said, String> {
     if event.r#type == "BOOKMARK" {
         // Metadata stands in the same place in every kind.
         let metadata = Bookmark::decode(&*raw).map_err(wrong)?.metadata.unwrap_or_default();
-        let rv = metadata.resource_version.parse().map_err(|_| "a bookmark without resourceVersion")?;
-        return Ok(Said::Bookmark { rv, end: metadata.annotations.get("k8s.io/initial-events-end").is_some_and(|value| value == "true") });
+        let rv =
+            metadata.resource_version.parse().map_err(|_| "a bookmark without resourceVersion")?;
+        return Ok(Said::Bookmark {
+            rv,
+            end: metadata
+                .annotations
+                .get("k8s.io/initial-events-end")
+                .is_some_and(|value| value == "true"),
+        });
     }
     checked(change(&event.r#type)?, Slice::of_message(kind, &raw)?)
 }
@@ -167,7 +209,11 @@ struct Bookmark {
 fn checked(change: Change, slice: Slice) -> Result<Said, String> {
     match slice.metadata.resource_version.parse::<u64>() {
         Ok(_) => Ok(Said::Object(change, Box::new(slice))),
-        Err(_) => Err(format!("{} has resourceVersion {:?}", slice.key(), slice.metadata.resource_version)),
+        Err(_) => Err(format!(
+            "{} has resourceVersion {:?}",
+            slice.key(),
+            slice.metadata.resource_version
+        )),
     }
 }
 
@@ -206,7 +252,11 @@ pub fn status(body: &[u8], encoding: Encoding) -> Result<u16, String> {
     match encoding {
         Encoding::Json => {
             let status: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-            status["code"].as_u64().filter(|_| status["kind"] == "Status").map(|code| code as u16).ok_or_else(|| "no Status".to_owned())
+            status["code"]
+                .as_u64()
+                .filter(|_| status["kind"] == "Status")
+                .map(|code| code as u16)
+                .ok_or_else(|| "no Status".to_owned())
         }
         Encoding::Protobuf => {
             let (kind, _, raw) = unwrapped(body)?;
@@ -250,9 +300,14 @@ impl Page {
     pub fn read(body: &[u8], kind: Kind, encoding: Encoding) -> Result<Page, String> {
         let (rv, next, items) = match encoding {
             Encoding::Json => {
-                let list: JsonList = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+                let list: JsonList =
+                    serde_json::from_slice(body).map_err(|error| error.to_string())?;
                 check_kind(kind, list.kind.strip_suffix("List").unwrap_or(""), &list.api_version)?;
-                let items = list.items.into_iter().map(|item| Slice::of_json(kind, item)).collect::<Result<Vec<_>, _>>()?;
+                let items = list
+                    .items
+                    .into_iter()
+                    .map(|item| Slice::of_json(kind, item))
+                    .collect::<Result<Vec<_>, _>>()?;
                 if items.iter().any(|item| item.kind.is_some() || item.api_version.is_some()) {
                     return Err("an item that says what it is".to_owned());
                 }
@@ -263,7 +318,11 @@ impl Page {
                 check_kind(kind, said.strip_suffix("List").unwrap_or(""), &api_version)?;
                 let list = schema::List::decode(&*raw).map_err(|error| error.to_string())?;
                 let metadata = list.metadata.unwrap_or_default();
-                let items = list.items.iter().map(|item| Slice::of_message(kind, item)).collect::<Result<_, _>>()?;
+                let items = list
+                    .items
+                    .iter()
+                    .map(|item| Slice::of_message(kind, item))
+                    .collect::<Result<_, _>>()?;
                 (metadata.resource_version, metadata.r#continue, items)
             }
         };

@@ -1,4 +1,5 @@
-//! How the cluster learns: one small reflector per kind of facts, each over a line of its own with its own delays.
+//! How the cluster learns: one small reflector per kind of facts, each over a line of its own with
+//! its own delays.
 
 use std::rc::Rc;
 
@@ -49,7 +50,8 @@ impl Feeder {
 
     /// Starts over, as for a cluster that knows nothing.
     pub fn restart(&mut self) {
-        *self = Feeder::new(self.kind, std::mem::take(&mut self.scope), self.encoding, self.via.take());
+        *self =
+            Feeder::new(self.kind, std::mem::take(&mut self.scope), self.encoding, self.via.take());
     }
 
     /// The line breaks.
@@ -57,7 +59,8 @@ impl Feeder {
         self.line = None;
     }
 
-    /// One thing that the server does: it writes events, says how far it is, ends the watch or fails.
+    /// One thing that the server does: it writes events, says how far it is, ends the watch or
+    /// fails.
     pub fn serve(&mut self, server: &Server, rng: &mut Rng) {
         let Some((upstream, _)) = &mut self.line else { return };
         match rng.below(40) {
@@ -68,15 +71,24 @@ impl Feeder {
         }
     }
 
-    /// Asks for a list or a watch, or moves up to `count` bytes. Errors are what the library must not say.
-    pub fn step(&mut self, cluster: &Cluster, server: &Server, known: &mut Known, count: usize, rng: &mut Rng) -> Result<bool, String> {
+    /// Asks for a list or a watch, or moves up to `count` bytes. Errors are what the library must
+    /// not say.
+    pub fn step(
+        &mut self,
+        cluster: &Cluster,
+        server: &Server,
+        known: &mut Known,
+        count: usize,
+        rng: &mut Rng,
+    ) -> Result<bool, String> {
         let Some((upstream, sink)) = &mut self.line else {
             self.line = Some(self.open(cluster, server, rng)?);
             return Ok(true);
         };
         let (mut bytes, mut notes) = upstream.read(count);
         if self.rv.is_none() && upstream.waiting() < 16 {
-            // Whether a list is known before or after the last bytes, which say nothing, is nobody's business.
+            // Whether a list is known before or after the last bytes, which say nothing, is
+            // nobody's business.
             let (rest, more) = upstream.read(16);
             bytes.extend(rest);
             notes.extend(more);
@@ -96,7 +108,9 @@ impl Feeder {
 
     /// Whether the cluster was told everything that happened.
     pub fn is_up_to_date(&self, server: &Server) -> bool {
-        let done = |(upstream, _): &(Upstream, Sink)| !upstream.is_ended && upstream.waiting() == 0 && server.is_up_to_date(upstream);
+        let done = |(upstream, _): &(Upstream, Sink)| {
+            !upstream.is_ended && upstream.waiting() == 0 && server.is_up_to_date(upstream)
+        };
         self.rv.is_some() && self.line.as_ref().is_some_and(done)
     }
 
@@ -133,25 +147,48 @@ impl Feeder {
         }
     }
 
-    fn open(&mut self, cluster: &Cluster, server: &Server, rng: &mut Rng) -> Result<(Upstream, Sink), String> {
+    fn open(
+        &mut self,
+        cluster: &Cluster,
+        server: &Server,
+        rng: &mut Rng,
+    ) -> Result<(Upstream, Sink), String> {
         let (path, selects) = match &self.scope {
             Scope::All => (self.kind.path(None), String::new()),
             Scope::Namespace(namespace) => (self.kind.path(Some(namespace)), String::new()),
-            Scope::Name(name) => (self.kind.path(None), format!("&fieldSelector=metadata.name%3D{name}")),
+            Scope::Name(name) => {
+                (self.kind.path(None), format!("&fieldSelector=metadata.name%3D{name}"))
+            }
         };
         let encoding = self.encoding;
         let (upstream, target) = match self.rv {
             Some(rv) => {
-                let upstream = server.watch(self.kind, self.scope.clone(), Begin::At(rv), true, encoding);
-                (upstream, format!("{path}?allowWatchBookmarks=true&resourceVersion={rv}&watch=true{selects}"))
+                let upstream =
+                    server.watch(self.kind, self.scope.clone(), Begin::At(rv), true, encoding);
+                (
+                    upstream,
+                    format!(
+                        "{path}?allowWatchBookmarks=true&resourceVersion={rv}&watch=true{selects}"
+                    ),
+                )
             }
             None => {
                 let limit = (self.token.is_some() || rng.one_in(2)).then(|| rng.between(1, 5));
                 // A cache may be behind when nobody has asked it for anything newer.
-                let lag = if self.token.is_none() && rng.one_in(4) { rng.below(6) as u64 } else { 0 };
-                let list = List { scope: self.scope.clone(), limit, token: self.token.clone(), ..List::default() };
-                let mut target = format!("{path}?resourceVersion={}{selects}", if lag > 0 { "0" } else { "" });
-                for (key, value) in [("limit", limit.map(|limit| limit.to_string())), ("continue", self.token.clone())] {
+                let lag =
+                    if self.token.is_none() && rng.one_in(4) { rng.below(6) as u64 } else { 0 };
+                let list = List {
+                    scope: self.scope.clone(),
+                    limit,
+                    token: self.token.clone(),
+                    ..List::default()
+                };
+                let mut target =
+                    format!("{path}?resourceVersion={}{selects}", if lag > 0 { "0" } else { "" });
+                for (key, value) in [
+                    ("limit", limit.map(|limit| limit.to_string())),
+                    ("continue", self.token.clone()),
+                ] {
                     if let Some(value) = value {
                         target += &format!("&{key}={value}");
                     }
@@ -164,12 +201,22 @@ impl Feeder {
             (self.token, self.pages) = (None, Vec::new());
             return self.open(cluster, server, rng);
         }
-        let request = Request::get(target).header("Accept", encoding.media_type()).header("User-Agent", "poolscope-simulation/1");
+        let request = Request::get(target)
+            .header("Accept", encoding.media_type())
+            .header("User-Agent", "poolscope-simulation/1");
         let head = Head::ok(encoding.content_type(self.rv.is_some()));
         let sink = match &self.via {
-            None => Sink::Feed(cluster.feed(&request, &head).map_err(|error| format!("feed of {}: {error}", request.target))?),
+            None => Sink::Feed(
+                cluster
+                    .feed(&request, &head)
+                    .map_err(|error| format!("feed of {}: {error}", request.target))?,
+            ),
             Some(node) => match cluster.node(node.as_str()).open(&request, &head) {
-                Ok(Opened::Rewrite(stream)) => Sink::Stream { stream: Box::new(stream), taken: Vec::new(), given: BytesMut::new() },
+                Ok(Opened::Rewrite(stream)) => Sink::Stream {
+                    stream: Box::new(stream),
+                    taken: Vec::new(),
+                    given: BytesMut::new(),
+                },
                 other => return Err(format!("{} opened as {other:?}", request.target)),
             },
         };
@@ -180,10 +227,14 @@ impl Feeder {
 impl Sink {
     fn push(&mut self, bytes: &[u8]) -> Result<(), String> {
         match self {
-            Sink::Feed(feed) => feed.push(bytes).map_err(|error| format!("a feed refused its body: {error}")),
+            Sink::Feed(feed) => {
+                feed.push(bytes).map_err(|error| format!("a feed refused its body: {error}"))
+            }
             Sink::Stream { stream, taken, given } => {
                 taken.extend_from_slice(bytes);
-                stream.push(bytes, given).map_err(|error| format!("a stream that teaches refused its body: {error}"))?;
+                stream
+                    .push(bytes, given)
+                    .map_err(|error| format!("a stream that teaches refused its body: {error}"))?;
                 match taken.starts_with(given) {
                     true => Ok(()),
                     false => Err("a stream that teaches changed its body".to_owned()),
@@ -194,9 +245,13 @@ impl Sink {
 
     fn finish(self) -> Result<(), String> {
         match self {
-            Sink::Feed(mut feed) => feed.finish().map_err(|error| format!("a feed refused the end of its body: {error}")),
+            Sink::Feed(mut feed) => feed
+                .finish()
+                .map_err(|error| format!("a feed refused the end of its body: {error}")),
             Sink::Stream { mut stream, taken, mut given } => {
-                stream.finish(&mut given).map_err(|error| format!("a stream that teaches refused the end of its body: {error}"))?;
+                stream.finish(&mut given).map_err(|error| {
+                    format!("a stream that teaches refused the end of its body: {error}")
+                })?;
                 match *taken == *given {
                     true => Ok(()),
                     false => Err("a stream that teaches held bytes back for good".to_owned()),

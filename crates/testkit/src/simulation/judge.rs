@@ -1,5 +1,5 @@
-//! What the cluster must know by now, and what a node's client must therefore hold: plain loops over decoded objects,
-//! sharing nothing with the library.
+//! What the cluster must know by now, and what a node's client must therefore hold: plain loops
+//! over decoded objects, sharing nothing with the library.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -10,8 +10,8 @@ use super::server::{Event, Scope};
 use super::wire::Change;
 use crate::oracle::State;
 
-/// The facts that were delivered whole. Several streams may deliver one kind, each with its own selection and pace: of what
-/// they say of one object the latest counts.
+/// The facts that were delivered whole. Several streams may deliver one kind, each with its own
+/// selection and pace: of what they say of one object the latest counts.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
     pub state: State,
@@ -47,12 +47,16 @@ impl Known {
         self.streams.contains_key(&(kind, scope.into()))
     }
 
-    /// Whether another selection than `scope` knows a later state of an object than the one at `rv`.
+    /// Whether another selection than `scope` knows a later state of an object than the one at
+    /// `rv`.
     fn is_known_better(&self, kind: Kind, scope: &Scope, key: &str, rv: u64) -> bool {
-        self.streams.iter().any(|((of, other), high)| *of == kind && other != scope && other.has(key) && *high > rv)
+        self.streams.iter().any(|((of, other), high)| {
+            *of == kind && other != scope && other.has(key) && *high > rv
+        })
     }
 
-    /// A list was delivered to its end. One that is older than what the same selection has come to says nothing.
+    /// A list was delivered to its end. One that is older than what the same selection has come to
+    /// says nothing.
     pub fn list(&mut self, kind: Kind, scope: &Scope, rv: u64, objects: &[Rc<Object>]) {
         let high = self.streams.entry((kind, scope.clone())).or_insert(rv);
         if *high > rv {
@@ -61,14 +65,17 @@ impl Known {
         *high = rv;
         let version = |known: &Known, key: &str| known.versions[kind as usize].get(key).copied();
         for object in objects {
-            if version(self, &object.key).is_none_or(|held| held <= object.rv) && !self.is_known_better(kind, scope, &object.key, rv) {
+            if version(self, &object.key).is_none_or(|held| held <= object.rv)
+                && !self.is_known_better(kind, scope, &object.key, rv)
+            {
                 self.set(object);
             }
         }
         let known: Vec<String> = self.versions[kind as usize].keys().cloned().collect();
         for key in known {
             let is_listed = objects.iter().any(|object| object.key == key);
-            let is_old = version(self, &key).is_some_and(|held| held > rv) || self.is_known_better(kind, scope, &key, rv);
+            let is_old = version(self, &key).is_some_and(|held| held > rv)
+                || self.is_known_better(kind, scope, &key, rv);
             if scope.has(&key) && !is_listed && !is_old {
                 self.remove(kind, &key, rv);
             }
@@ -79,8 +86,11 @@ impl Known {
     pub fn event(&mut self, kind: Kind, scope: &Scope, event: &Event) {
         let Event { change, object } = event;
         let held = self.versions[kind as usize].get(&object.key).copied();
-        let is_covered = |((of, other), high): (&(Kind, Scope), &u64)| *of == kind && other.has(&object.key) && *high >= object.rv;
-        let is_old = held.is_some_and(|held| held >= object.rv) || self.streams.iter().any(is_covered);
+        let is_covered = |((of, other), high): (&(Kind, Scope), &u64)| {
+            *of == kind && other.has(&object.key) && *high >= object.rv
+        };
+        let is_old =
+            held.is_some_and(|held| held >= object.rv) || self.streams.iter().any(is_covered);
         match change {
             _ if is_old => {}
             Change::Added | Change::Modified => self.set(object),
@@ -100,7 +110,8 @@ impl Known {
         match kind {
             // The keys of a deleted Service hold until it returns, if it has any.
             Kind::Service => {
-                let asks = self.state.services.get(key).is_some_and(|keys| self.asks(keys.as_deref()));
+                let asks =
+                    self.state.services.get(key).is_some_and(|keys| self.asks(keys.as_deref()));
                 if !asks {
                     self.state.services.remove(key);
                 }
@@ -114,18 +125,26 @@ impl Known {
     /// Whether a Service with this annotation asks for anything.
     fn asks(&self, keys: Option<&str>) -> bool {
         let strict = ["kubernetes.io/hostname", "openyurt.io/nodepool", "kubernetes.io/zone"];
-        keys.is_some_and(|keys| strict.contains(&keys) || self.ladders && self.rungs(keys).is_some())
+        keys.is_some_and(|keys| {
+            strict.contains(&keys) || self.ladders && self.rungs(keys).is_some()
+        })
     }
 
     fn set(&mut self, object: &Object) {
         let key = object.key.clone();
         self.versions[object.kind as usize].insert(key.clone(), object.rv);
         match &object.body {
-            Body::Service(service) => drop(self.state.services.insert(key, service.metadata.annotations.get(KEYS).cloned())),
+            Body::Service(service) => drop(
+                self.state.services.insert(key, service.metadata.annotations.get(KEYS).cloned()),
+            ),
             // An empty label is none.
-            Body::Node(Some(pool)) if !pool.is_empty() => drop(self.state.labels.insert(key, pool.clone())),
+            Body::Node(Some(pool)) if !pool.is_empty() => {
+                drop(self.state.labels.insert(key, pool.clone()))
+            }
             Body::Node(_) => drop(self.state.labels.remove(&key)),
-            Body::Pool(nodes) => drop(self.state.pools.insert(key, nodes.iter().flatten().cloned().collect())),
+            Body::Pool(nodes) => {
+                drop(self.state.pools.insert(key, nodes.iter().flatten().cloned().collect()))
+            }
             Body::Slice(_) => {}
         }
     }
@@ -133,7 +152,12 @@ impl Known {
     /// The rungs that a Service asks for in order; `None` if it asks for one thing or for nothing.
     fn ladder(&self, slice: &Slice) -> Option<Vec<Rung>> {
         let service = slice.service().filter(|name| self.ladders && !name.is_empty())?;
-        self.rungs(self.state.services.get(&format!("{}/{service}", slice.metadata.namespace))?.as_deref()?)
+        self.rungs(
+            self.state
+                .services
+                .get(&format!("{}/{service}", slice.metadata.namespace))?
+                .as_deref()?,
+        )
     }
 
     fn rungs(&self, keys: &str) -> Option<Vec<Rung>> {
@@ -152,7 +176,8 @@ impl Known {
         self.ladder(slice).is_some()
     }
 
-    /// Whether `node` must not see an object at all: a Service that is for other pools, or for the cloud.
+    /// Whether `node` must not see an object at all: a Service that is for other pools, or for the
+    /// cloud.
     pub fn hides(&self, node: &str, object: &Slice) -> bool {
         let annotation = |key: &str| object.metadata.annotations.get(key).map(String::as_str);
         match &*object.address_type {
@@ -160,7 +185,9 @@ impl Known {
             "LoadBalancer" | "NodePort" => {}
             _ => return false,
         }
-        let (Some(listen), Some(pool)) = (annotation(LISTEN), self.state.labels.get(node)) else { return false };
+        let (Some(listen), Some(pool)) = (annotation(LISTEN), self.state.labels.get(node)) else {
+            return false;
+        };
         let mut named = listen.split(',').filter_map(|entry| match entry.strip_prefix('-') {
             Some(rest) => (rest == pool).then_some(false),
             None => (entry == pool).then_some(true),
@@ -169,25 +196,37 @@ impl Known {
     }
 
     /// A slice as `node` must see it; `all` are the slices that there are.
-    pub fn filter<'a>(&self, node: &str, slice: &Slice, all: impl Iterator<Item = &'a Slice>) -> Slice {
+    pub fn filter<'a>(
+        &self,
+        node: &str,
+        slice: &Slice,
+        all: impl Iterator<Item = &'a Slice>,
+    ) -> Slice {
         let mut seen = slice.clone();
         match self.ladder(slice) {
-            None => seen
-                .endpoints
-                .retain(|endpoint| self.state.keeps(node, &slice.metadata.namespace, slice.service(), endpoint.node_name.as_deref())),
+            None => seen.endpoints.retain(|endpoint| {
+                self.state.keeps(
+                    node,
+                    &slice.metadata.namespace,
+                    slice.service(),
+                    endpoint.node_name.as_deref(),
+                )
+            }),
             Some(rungs) => {
                 let same = |other: &&Slice| {
                     (&other.metadata.namespace, other.service(), &other.address_type)
                         == (&slice.metadata.namespace, slice.service(), &slice.address_type)
                 };
-                let siblings: Vec<&Endpoint> = all.filter(same).flat_map(|other| &other.endpoints).collect();
+                let siblings: Vec<&Endpoint> =
+                    all.filter(same).flat_map(|other| &other.endpoints).collect();
                 self.climb(node, &rungs, &siblings, &mut seen.endpoints);
             }
         }
         seen
     }
 
-    /// Leaves of one slice's endpoints what the rungs of its Service leave to a node; `all` are those of all its slices.
+    /// Leaves of one slice's endpoints what the rungs of its Service leave to a node; `all` are
+    /// those of all its slices.
     fn climb(&self, node: &str, rungs: &[Rung], all: &[&Endpoint], endpoints: &mut Vec<Endpoint>) {
         let pool = self.state.labels.get(node);
         let members = pool.and_then(|pool| self.state.pools.get(pool));
@@ -196,8 +235,13 @@ impl Known {
             (Rung::Any, _) => true,
             (Rung::Node, on) => on == Some(node),
             // Everything counts as in the pool where there are no pools, or where doubts let pass.
-            (Rung::Pool, _) if self.state.off || is_unknown && !self.state.hides_unknown_pool => true,
-            (Rung::Pool, on) => on == Some(node) || members.is_some_and(|nodes| on.is_some_and(|on| nodes.contains(on))),
+            (Rung::Pool, _) if self.state.off || is_unknown && !self.state.hides_unknown_pool => {
+                true
+            }
+            (Rung::Pool, on) => {
+                on == Some(node)
+                    || members.is_some_and(|nodes| on.is_some_and(|on| nodes.contains(on)))
+            }
         };
         for usable in [is_ready, is_leaving] {
             for &rung in rungs {
@@ -207,16 +251,27 @@ impl Known {
             }
         }
         let last = *rungs.last().expect("a ladder has a rung");
-        if is_unknown && self.state.hides_unknown_pool && rungs.contains(&Rung::Pool) && last != Rung::Any {
+        if is_unknown
+            && self.state.hides_unknown_pool
+            && rungs.contains(&Rung::Pool)
+            && last != Rung::Any
+        {
             return endpoints.clear();
         }
         endpoints.retain(|endpoint| holds(last, endpoint));
     }
 
     /// What `node` must hold of these slices.
-    pub fn view(&self, node: &str, objects: &BTreeMap<String, Rc<Object>>) -> BTreeMap<String, Slice> {
+    pub fn view(
+        &self,
+        node: &str,
+        objects: &BTreeMap<String, Rc<Object>>,
+    ) -> BTreeMap<String, Slice> {
         let slices = || objects.values().filter_map(|object| slice_of(object));
-        slices().filter(|slice| !self.hides(node, slice)).map(|slice| (slice.key(), self.filter(node, slice, slices()))).collect()
+        slices()
+            .filter(|slice| !self.hides(node, slice))
+            .map(|slice| (slice.key(), self.filter(node, slice, slices())))
+            .collect()
     }
 }
 
@@ -233,11 +288,16 @@ fn is_ready(endpoint: &Endpoint) -> bool {
 
 fn is_leaving(endpoint: &Endpoint) -> bool {
     let conditions = &endpoint.conditions;
-    !is_ready(endpoint) && conditions.serving.unwrap_or(true) && conditions.terminating == Some(true)
+    !is_ready(endpoint)
+        && conditions.serving.unwrap_or(true)
+        && conditions.terminating == Some(true)
 }
 
 /// What two sets of slices differ in, for messages; `None` if in nothing that a proxy looks at.
-pub fn difference<'a>(held: impl Iterator<Item = (&'a String, &'a Slice)>, wanted: &BTreeMap<String, Slice>) -> Option<String> {
+pub fn difference<'a>(
+    held: impl Iterator<Item = (&'a String, &'a Slice)>,
+    wanted: &BTreeMap<String, Slice>,
+) -> Option<String> {
     let held: BTreeMap<_, _> = held.collect();
     for (key, slice) in &held {
         match wanted.get(*key) {

@@ -1,4 +1,5 @@
-//! One response on its way through the proxy: from the server's bytes to the client's, and what may be said on the way.
+//! One response on its way through the proxy: from the server's bytes to the client's, and what may
+//! be said on the way.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -66,9 +67,20 @@ pub struct Asker<'a> {
 }
 
 impl Line {
-    pub fn list(scene: &mut Scene, asker: &Asker<'_>, list: &List, rv: u64, query: &str) -> Result<Asked, String> {
+    pub fn list(
+        scene: &mut Scene,
+        asker: &Asker<'_>,
+        list: &List,
+        rv: u64,
+        query: &str,
+    ) -> Result<Asked, String> {
         let upstream = scene.server.list(scene.setup.subject, list, rv, scene.setup.encoding);
-        let part = Part::List { since: scene.past.len() - 1, body: Vec::new(), listed: None, lists_whole: list.token.is_none() };
+        let part = Part::List {
+            since: scene.past.len() - 1,
+            body: Vec::new(),
+            listed: None,
+            lists_whole: list.token.is_none(),
+        };
         Line::ask(scene, asker, upstream, part, query)
     }
 
@@ -97,9 +109,17 @@ impl Line {
             given: BTreeSet::new(),
         };
         if let Begin::At(rv) = begin {
-            let progress = scene.progress.get(&(node_of(asker.name).to_owned(), namespace.map(str::to_owned))).copied().unwrap_or(0);
+            let progress = scene
+                .progress
+                .get(&(node_of(asker.name).to_owned(), namespace.map(str::to_owned)))
+                .copied()
+                .unwrap_or(0);
             mirror.held.clone_from(held);
-            mirror.given = scene.given.get(&(node_of(asker.name).to_owned(), namespace.map(str::to_owned))).cloned().unwrap_or_default();
+            mirror.given = scene
+                .given
+                .get(&(node_of(asker.name).to_owned(), namespace.map(str::to_owned)))
+                .cloned()
+                .unwrap_or_default();
             mirror.said = server.at(kind, namespace, rv);
             mirror.high = rv;
             mirror.repeats = server.latest(kind, namespace, rv, progress).unwrap_or(0);
@@ -107,31 +127,46 @@ impl Line {
         Line::ask(scene, asker, upstream, Part::Watch(Box::new(mirror)), query)
     }
 
-    fn ask(scene: &mut Scene, asker: &Asker<'_>, upstream: Upstream, part: Part, query: &str) -> Result<Asked, String> {
+    fn ask(
+        scene: &mut Scene,
+        asker: &Asker<'_>,
+        upstream: Upstream,
+        part: Part,
+        query: &str,
+    ) -> Result<Asked, String> {
         let encoding = scene.setup.encoding;
         let target = format!("{}?{query}", scene.setup.subject.path(asker.namespace));
-        let request = Request::get(target).header("Accept", encoding.media_type()).header("User-Agent", asker.agent);
+        let request = Request::get(target)
+            .header("Accept", encoding.media_type())
+            .header("User-Agent", asker.agent);
         let view = scene.cluster.node(node_of(asker.name));
         let request = view.prepare(request);
         let is_watch = matches!(part, Part::Watch(_));
-        let head = Head::new(upstream.status).header("Content-Type", encoding.content_type(is_watch));
-        let opened = view.open(&request, &head).map_err(|error| format!("{}: {error}", request.target))?;
+        let head =
+            Head::new(upstream.status).header("Content-Type", encoding.content_type(is_watch));
+        let opened =
+            view.open(&request, &head).map_err(|error| format!("{}: {error}", request.target))?;
         scene.note(format!("{} asks {}", asker.name, request.target));
         let known = &scene.known;
-        let has_node = known.has(Kind::Node, None) || known.has(Kind::Node, Scope::Name(node_of(asker.name).to_owned()));
+        let has_node = known.has(Kind::Node, None)
+            || known.has(Kind::Node, Scope::Name(node_of(asker.name).to_owned()));
         let is_ready = match scene.setup.subject {
             // A Service says all of itself but the own pool.
             Kind::Service => has_node,
             _ => {
-                let has_services = known.has(Kind::Service, None) || asker.namespace.is_some() && known.has(Kind::Service, asker.namespace);
+                let has_services = known.has(Kind::Service, None)
+                    || asker.namespace.is_some() && known.has(Kind::Service, asker.namespace);
                 // Without pools node ports alone ask for a node's pool.
-                let has_pools = known.has(Kind::Pool, None) && has_node || scene.setup.off && (has_node || scene.setup.services_pass);
+                let has_pools = known.has(Kind::Pool, None) && has_node
+                    || scene.setup.off && (has_node || scene.setup.services_pass);
                 has_services && has_pools
             }
         };
         match opened {
             Opened::PassThrough if upstream.status == 410 => Ok(Asked::Expired),
-            Opened::Rewrite(_) if !is_ready => Err("a stream was opened before the facts were known".to_owned()),
+            Opened::Rewrite(_) if !is_ready => {
+                Err("a stream was opened before the facts were known".to_owned())
+            }
             Opened::Rewrite(stream) => Ok(Asked::Line(Box::new(Line {
                 name: asker.name.to_owned(),
                 node: node_of(asker.name).to_owned(),
@@ -147,10 +182,14 @@ impl Line {
                 part,
             }))),
             Opened::NotReady(_) if !is_ready => Ok(Asked::NotReady),
-            Opened::NotReady(facts) => Err(format!("not ready, and everything is known: {:?}", facts.missing)),
+            Opened::NotReady(facts) => {
+                Err(format!("not ready, and everything is known: {:?}", facts.missing))
+            }
             Opened::Expired(answer) => {
                 let code = decode::status(&answer.body, encoding)?;
-                if (answer.status, code, answer.content_type) != (410, 410, encoding.media_type()) || !is_watch {
+                if (answer.status, code, answer.content_type) != (410, 410, encoding.media_type())
+                    || !is_watch
+                {
                     return Err(format!("{} was answered {answer:?}", request.target));
                 }
                 scene.stats.expired += 1;
@@ -174,7 +213,10 @@ impl Line {
         let mut out = BytesMut::new();
         match scene.setup.fault {
             Fault::Untouched => out.extend_from_slice(&bytes),
-            _ => self.stream.push(&bytes, &mut out).map_err(|error| format!("push of a good body: {error}"))?,
+            _ => self
+                .stream
+                .push(&bytes, &mut out)
+                .map_err(|error| format!("push of a good body: {error}"))?,
         }
         for note in notes {
             self.note(scene, note);
@@ -206,17 +248,28 @@ impl Line {
         }
         self.give(scene, &out, By::Push)?;
         match &mut self.part {
-            Part::Watch(mirror) if !mirror.events.is_whole() => Err("a watch ends inside an event".to_owned()),
+            Part::Watch(mirror) if !mirror.events.is_whole() => {
+                Err("a watch ends inside an event".to_owned())
+            }
             Part::List { since, body, listed: Some(listed), lists_whole } if is_whole => {
                 let page = Page::read(body, scene.setup.subject, scene.setup.encoding)?;
-                scene.gives(&self.node, self.namespace.as_deref(), page.items.iter().map(Slice::key));
+                scene.gives(
+                    &self.node,
+                    self.namespace.as_deref(),
+                    page.items.iter().map(Slice::key),
+                );
                 check_page(scene, &self.node, *since, &page, listed)?;
                 *lists_whole = page.next.is_none() && *lists_whole;
                 let unchanged = *since + 1 == scene.past.len();
-                let held: BTreeMap<String, Slice> = page.items.into_iter().map(|item| (item.key(), item)).collect();
+                let held: BTreeMap<String, Slice> =
+                    page.items.into_iter().map(|item| (item.key(), item)).collect();
                 let all = listed.iter().map(|item| (item.key.clone(), item.clone())).collect();
-                match difference(held.iter(), &scene.known.view(&self.node, &all)).filter(|_| *lists_whole && unchanged) {
-                    Some(difference) => Err(format!("a whole list for {} is wrong: {difference}", self.node)),
+                match difference(held.iter(), &scene.known.view(&self.node, &all))
+                    .filter(|_| *lists_whole && unchanged)
+                {
+                    Some(difference) => {
+                        Err(format!("a whole list for {} is wrong: {difference}", self.node))
+                    }
                     None => Ok(()),
                 }
             }
@@ -238,7 +291,8 @@ impl Line {
             }
             (Part::List { .. }, _) => return,
         };
-        let progress = scene.progress.entry((self.node.clone(), self.namespace.clone())).or_default();
+        let progress =
+            scene.progress.entry((self.node.clone(), self.namespace.clone())).or_default();
         *progress = high.max(*progress);
     }
 
@@ -254,7 +308,11 @@ impl Line {
             Part::Watch(mirror) => {
                 for said in mirror.events.take(bytes, scene.setup.subject, scene.setup.encoding)? {
                     if let Said::Object(Change::Added | Change::Modified, object) = &said {
-                        scene.gives(&self.node, self.namespace.as_deref(), [object.key()].into_iter());
+                        scene.gives(
+                            &self.node,
+                            self.namespace.as_deref(),
+                            [object.key()].into_iter(),
+                        );
                     }
                     scene.note(format!("{} {by:?} {}", self.name, said.brief()));
                     scene.stats.sent += 1;
@@ -280,7 +338,9 @@ impl Line {
 
     /// Whether the stream should be refreshed.
     pub fn is_behind(&self, scene: &Scene) -> bool {
-        !self.is_over && self.is_watch() && (self.generation != scene.cluster.generation() || self.stream.is_behind())
+        !self.is_over
+            && self.is_watch()
+            && (self.generation != scene.cluster.generation() || self.stream.is_behind())
     }
 
     pub fn refresh(&mut self, scene: &mut Scene) -> Result<bool, String> {
@@ -318,7 +378,12 @@ impl Line {
         {
             return Err(format!("{wanted:?} asks for something else"));
         }
-        let mut answer = scene.server.list(scene.setup.subject, &list, scene.server.rv - lag, scene.setup.encoding);
+        let mut answer = scene.server.list(
+            scene.setup.subject,
+            &list,
+            scene.server.rv - lag,
+            scene.setup.encoding,
+        );
         self.answers.push((wanted.target.clone(), answer.read(usize::MAX).0));
         scene.note(format!("{} wants {} (as of {lag} ago)", self.name, wanted.target));
         Ok(true)
@@ -333,7 +398,9 @@ impl Line {
         let head = Head::ok(scene.setup.encoding.content_type(false));
         let mut out = BytesMut::new();
         scene.note(format!("{} is supplied {target}", self.name));
-        self.stream.supply(&head, &body, &mut out).map_err(|error| format!("supply of {target}: {error}"))?;
+        self.stream
+            .supply(&head, &body, &mut out)
+            .map_err(|error| format!("supply of {target}: {error}"))?;
         self.give(scene, &out, By::Refresh)?;
         if self.generation == scene.cluster.generation() && !self.stream.is_behind() {
             self.compare(scene, "supply")?;
@@ -341,17 +408,24 @@ impl Line {
         Ok(true)
     }
 
-    /// Where nothing is owed, whoever got everything holds the filter of what the server has said. Whether that could be
-    /// asked.
+    /// Where nothing is owed, whoever got everything holds the filter of what the server has said.
+    /// Whether that could be asked.
     fn compare(&mut self, scene: &mut Scene, after: &str) -> Result<bool, String> {
         let Part::Watch(mirror) = &self.part else { return Ok(false) };
-        let may_lack = mirror.is_initial || mirror.has_failed || mirror.high < mirror.repeats || !self.upstream.is_between();
-        if may_lack || self.is_forsaken || self.stream.is_over() || !self.stream.wanted().is_empty() {
+        let may_lack = mirror.is_initial
+            || mirror.has_failed
+            || mirror.high < mirror.repeats
+            || !self.upstream.is_between();
+        if may_lack || self.is_forsaken || self.stream.is_over() || !self.stream.wanted().is_empty()
+        {
             return Ok(false);
         }
         scene.stats.compared += 1;
         match difference(mirror.held.iter(), &scene.known.view(&self.node, &mirror.said)) {
-            Some(difference) => Err(format!("after {after} a client of {} that lost nothing is wrong: {difference}", self.name)),
+            Some(difference) => Err(format!(
+                "after {after} a client of {} that lost nothing is wrong: {difference}",
+                self.name
+            )),
             None => Ok(true),
         }
     }
@@ -361,7 +435,8 @@ impl Line {
         self.stream.is_over()
     }
 
-    /// Whether the stream cannot say what it owes before the server says that the initial events are over.
+    /// Whether the stream cannot say what it owes before the server says that the initial events
+    /// are over.
     pub fn is_initial(&self) -> bool {
         matches!(&self.part, Part::Watch(mirror) if mirror.is_initial)
     }

@@ -14,7 +14,8 @@ use super::wire::Change;
 pub struct Mirror {
     pub events: Events,
     pub held: BTreeMap<String, Slice>,
-    /// What the API server has said on this stream, and before it if the client went on from there.
+    /// What the API server has said on this stream, and before it if the client went on from
+    /// there.
     pub said: BTreeMap<String, Rc<Object>>,
     /// The highest resourceVersion that the server has come to.
     pub high: u64,
@@ -26,7 +27,8 @@ pub struct Mirror {
     pub is_announced: bool,
     pub bookmarks: bool,
     pub has_failed: bool,
-    /// What this client was ever given, where it went on from something: it may have it, though it seems not to.
+    /// What this client was ever given, where it went on from something: it may have it, though it
+    /// seems not to.
     pub given: BTreeSet<String>,
 }
 
@@ -36,11 +38,18 @@ pub enum By {
     Refresh,
 }
 
-/// Everything that the server listed is there, and is the filter of what was listed, by what was known at some moment
-/// of the response.
-pub fn check_page(scene: &Scene, node: &str, since: usize, page: &Page, listed: &[Rc<Object>]) -> Result<(), String> {
+/// Everything that the server listed is there, and is the filter of what was listed, by what was
+/// known at some moment of the response.
+pub fn check_page(
+    scene: &Scene,
+    node: &str,
+    since: usize,
+    page: &Page,
+    listed: &[Rc<Object>],
+) -> Result<(), String> {
     let past = &scene.past[since..];
-    let mut listed: BTreeMap<&str, &Slice> = listed.iter().filter_map(|item| Some((item.key.as_str(), slice_of(item)?))).collect();
+    let mut listed: BTreeMap<&str, &Slice> =
+        listed.iter().filter_map(|item| Some((item.key.as_str(), slice_of(item)?))).collect();
     for item in &page.items {
         let Some(original) = listed.remove(item.key().as_str()) else {
             return Err(format!("a list has {} too often", item.key()));
@@ -48,8 +57,12 @@ pub fn check_page(scene: &Scene, node: &str, since: usize, page: &Page, listed: 
         if past.iter().all(|known| known.hides(node, original)) {
             return Err(format!("a list for {node} has {}, which it must not see", item.key()));
         }
-        if !past.iter().any(|known| known.is_ladder(original) || known.filter(node, original, std::iter::empty()) == *item) {
-            return Err(format!("a list for {node} has\n  {item:?}\nand the server said\n  {original:?}"));
+        if !past.iter().any(|known| {
+            known.is_ladder(original) || known.filter(node, original, std::iter::empty()) == *item
+        }) {
+            return Err(format!(
+                "a list for {node} has\n  {item:?}\nand the server said\n  {original:?}"
+            ));
         }
     }
     listed.retain(|_, original| !past.iter().any(|known| known.hides(node, original)));
@@ -68,7 +81,9 @@ impl Mirror {
                 self.is_initial &= self.is_announced || event.change == Change::Added;
                 match event.change {
                     Change::Deleted => drop(self.said.remove(&event.object.key)),
-                    Change::Added | Change::Modified => drop(self.said.insert(event.object.key.clone(), event.object)),
+                    Change::Added | Change::Modified => {
+                        drop(self.said.insert(event.object.key.clone(), event.object))
+                    }
                 }
             }
             Note::Bookmark(rv) => {
@@ -81,9 +96,19 @@ impl Mirror {
     }
 
     /// Judges one event that the stream gave out.
-    pub fn take(&mut self, scene: &mut Scene, node: &str, said: Said, by: By) -> Result<(), String> {
+    pub fn take(
+        &mut self,
+        scene: &mut Scene,
+        node: &str,
+        said: Said,
+        by: By,
+    ) -> Result<(), String> {
         if said.rv().is_some_and(|rv| rv > self.high) {
-            return Err(format!("{} is above {}, which the server has come to", said.brief(), self.high));
+            return Err(format!(
+                "{} is above {}, which the server has come to",
+                said.brief(),
+                self.high
+            ));
         }
         let is_added = matches!(said, Said::Object(Change::Added, _));
         let is_upstreams = self.is_announced && by == By::Push && matches!(said, Said::Object(..));
@@ -97,8 +122,10 @@ impl Mirror {
                 let must_be = if self.is_initial { Change::Added } else { Change::Modified };
                 if slice.is_service() {
                     self.check_service(by, change, &key)?;
-                } else if by == By::Refresh && (change != must_be || !self.held.contains_key(&key)) {
-                    let versions: Vec<u64> = scene.server.versions(&key).iter().map(|object| object.rv).collect();
+                } else if by == By::Refresh && (change != must_be || !self.held.contains_key(&key))
+                {
+                    let versions: Vec<u64> =
+                        scene.server.versions(&key).iter().map(|object| object.rv).collect();
                     return Err(format!(
                         "a refresh says {} {key}@{}, which the client may not hold; versions {versions:?}, stream at {}, repeats to {}",
                         change.word(),
@@ -113,7 +140,9 @@ impl Mirror {
                     Change::Added | Change::Modified => drop(self.held.insert(key, *slice)),
                 }
             }
-            Said::Bookmark { .. } if !self.bookmarks => return Err("a bookmark that the client does not allow".to_owned()),
+            Said::Bookmark { .. } if !self.bookmarks => {
+                return Err("a bookmark that the client does not allow".to_owned());
+            }
             Said::Bookmark { end: true, .. } if by == By::Refresh => {
                 return Err("a refresh ends the initial events".to_owned());
             }
@@ -128,8 +157,8 @@ impl Mirror {
 }
 
 impl Mirror {
-    /// A Service that is said must be held or not, as the type of the event has it. What was given before the client went on
-    /// from somewhere may or may not have arrived.
+    /// A Service that is said must be held or not, as the type of the event has it. What was given
+    /// before the client went on from somewhere may or may not have arrived.
     fn check_service(&self, by: By, change: Change, key: &str) -> Result<(), String> {
         let (has, may_have) = (self.held.contains_key(key), self.given.contains(key));
         let good = match (by, change) {
@@ -140,20 +169,33 @@ impl Mirror {
         if good {
             Ok(())
         } else {
-            Err(format!("{by:?} says {} {key}; the client has it: {has}, and may have it: {may_have}", change.word()))
+            Err(format!(
+                "{by:?} says {} {key}; the client has it: {has}, and may have it: {may_have}",
+                change.word()
+            ))
         }
     }
 }
 
-/// What is said of an object is the filter of what the server once said of it, by what is known now.
+/// What is said of an object is the filter of what the server once said of it, by what is known
+/// now.
 fn check_content(scene: &Scene, node: &str, change: Change, slice: &Slice) -> Result<(), String> {
     let known = &scene.known;
     if change != Change::Deleted && known.hides(node, slice) {
-        return Err(format!("a client of {node} is told of {}, which it must not see", slice.key()));
+        return Err(format!(
+            "a client of {node} is told of {}, which it must not see",
+            slice.key()
+        ));
     }
     let mut nearest = None;
-    for original in scene.server.versions(&slice.key()).iter().rev().filter_map(|object| slice_of(object)) {
-        let mut expected = if known.is_ladder(original) { original.clone() } else { known.filter(node, original, std::iter::empty()) };
+    for original in
+        scene.server.versions(&slice.key()).iter().rev().filter_map(|object| slice_of(object))
+    {
+        let mut expected = if known.is_ladder(original) {
+            original.clone()
+        } else {
+            known.filter(node, original, std::iter::empty())
+        };
         expected.metadata.resource_version.clone_from(&slice.metadata.resource_version);
         if known.is_ladder(original) {
             // Which of them, all slices of the Service decide.
@@ -173,5 +215,7 @@ fn check_content(scene: &Scene, node: &str, change: Change, slice: &Slice) -> Re
         }
         nearest.get_or_insert(expected);
     }
-    Err(format!("a client of {node} is told\n  {slice:?}\nand by what is known the last version is\n  {nearest:?}"))
+    Err(format!(
+        "a client of {node} is told\n  {slice:?}\nand by what is known the last version is\n  {nearest:?}"
+    ))
 }

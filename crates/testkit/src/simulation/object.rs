@@ -1,4 +1,5 @@
-//! The objects of the model: what the server stores and what a client reads back, with their bytes on either wire.
+//! The objects of the model: what the server stores and what a client reads back, with their bytes
+//! on either wire.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -183,11 +184,16 @@ pub struct Port {
 mod nullable {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    pub(super) fn serialize<T: Serialize, S: Serializer>(items: &[T], out: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<T: Serialize, S: Serializer>(
+        items: &[T],
+        out: S,
+    ) -> Result<S::Ok, S::Error> {
         Some(items).filter(|items| !items.is_empty()).serialize(out)
     }
 
-    pub(super) fn deserialize<'a, T: Deserialize<'a>, D: Deserializer<'a>>(input: D) -> Result<Vec<T>, D::Error> {
+    pub(super) fn deserialize<'a, T: Deserialize<'a>, D: Deserializer<'a>>(
+        input: D,
+    ) -> Result<Vec<T>, D::Error> {
         Option::<Vec<T>>::deserialize(input).map(Option::unwrap_or_default)
     }
 }
@@ -205,10 +211,17 @@ impl Metadata {
         }
     }
 
-    /// As the API server writes it: what is no pointer is there even if it is empty, in the order of the numbers.
+    /// As the API server writes it: what is no pointer is there even if it is empty, in the order
+    /// of the numbers.
     fn protobuf(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        for (number, text) in [(1, &self.name), (2, &self.generate_name), (3, &self.namespace), (4, &String::new()), (5, &self.uid)] {
+        for (number, text) in [
+            (1, &self.name),
+            (2, &self.generate_name),
+            (3, &self.namespace),
+            (4, &String::new()),
+            (5, &self.uid),
+        ] {
             record(&mut out, number, text.as_bytes());
         }
         record(&mut out, 6, self.resource_version.as_bytes());
@@ -236,7 +249,8 @@ impl Metadata {
 
     fn of_protobuf(meta: schema::ObjectMeta) -> Result<Metadata, String> {
         let strings = |bytes: &Vec<u8>| {
-            let entry = ManagerMessage::decode(&**bytes).map_err(|error| format!("managedFields: {error}"))?;
+            let entry = ManagerMessage::decode(&**bytes)
+                .map_err(|error| format!("managedFields: {error}"))?;
             Ok(Manager { manager: entry.manager, operation: entry.operation })
         };
         let created = meta.creation_timestamp.as_slice();
@@ -256,7 +270,11 @@ impl Metadata {
             creation_timestamp: CREATED.to_owned(),
             labels: meta.labels,
             annotations: meta.annotations,
-            managed_fields: meta.managed_fields.iter().map(strings).collect::<Result<_, String>>()?,
+            managed_fields: meta
+                .managed_fields
+                .iter()
+                .map(strings)
+                .collect::<Result<_, String>>()?,
         })
     }
 }
@@ -300,9 +318,21 @@ struct SpecMessage {
 
 impl Slice {
     /// A Service of these annotations.
-    pub fn of_service(namespace: &str, name: &str, r#type: &str, annotations: BTreeMap<String, String>) -> Slice {
+    pub fn of_service(
+        namespace: &str,
+        name: &str,
+        r#type: &str,
+        annotations: BTreeMap<String, String>,
+    ) -> Slice {
         let metadata = Metadata { annotations, ..Metadata::new(namespace, name, 1) };
-        Slice { kind: None, api_version: None, metadata, address_type: r#type.to_owned(), endpoints: Vec::new(), ports: Vec::new() }
+        Slice {
+            kind: None,
+            api_version: None,
+            metadata,
+            address_type: r#type.to_owned(),
+            endpoints: Vec::new(),
+            ports: Vec::new(),
+        }
     }
 
     /// It stands for a Service.
@@ -317,11 +347,21 @@ impl Slice {
         }
         let service = JsonService::deserialize(value).map_err(|error| error.to_string())?;
         let JsonService { kind, api_version, metadata, spec, status } = service;
-        if spec["clusterIP"] != "10.96.0.1" || spec["ports"][0]["port"] != 80 || status != json!({ "loadBalancer": {} }) {
+        if spec["clusterIP"] != "10.96.0.1"
+            || spec["ports"][0]["port"] != 80
+            || status != json!({ "loadBalancer": {} })
+        {
             return Err("a Service that the server never wrote".to_owned());
         }
         let address_type = spec["type"].as_str().unwrap_or_default().to_owned();
-        Ok(Slice { kind, api_version, metadata, address_type, endpoints: Vec::new(), ports: Vec::new() })
+        Ok(Slice {
+            kind,
+            api_version,
+            metadata,
+            address_type,
+            endpoints: Vec::new(),
+            ports: Vec::new(),
+        })
     }
 
     /// The same from protobuf.
@@ -335,7 +375,14 @@ impl Slice {
             return Err("a Service that the server never wrote".to_owned());
         }
         let metadata = Metadata::of_protobuf(service.metadata.unwrap_or_default())?;
-        Ok(Slice { kind: None, api_version: None, metadata, address_type: spec.r#type, endpoints: Vec::new(), ports: Vec::new() })
+        Ok(Slice {
+            kind: None,
+            api_version: None,
+            metadata,
+            address_type: spec.r#type,
+            endpoints: Vec::new(),
+            ports: Vec::new(),
+        })
     }
 
     pub fn key(&self) -> String {
@@ -387,14 +434,24 @@ impl Slice {
         let wrong = |error: prost::DecodeError| error.to_string();
         let slice = schema::EndpointSlice::decode(bytes).map_err(wrong)?;
         let endpoint = |endpoint: schema::Endpoint| {
-            if endpoint.hostname.is_some() || !endpoint.topology.is_empty() || endpoint.hints.is_some() {
+            if endpoint.hostname.is_some()
+                || !endpoint.topology.is_empty()
+                || endpoint.hints.is_some()
+            {
                 return Err("an endpoint that the server never wrote".to_owned());
             }
-            let zone = endpoint.seven.map(|zone| String::from_utf8(zone).map_err(|error| error.to_string())).transpose()?;
+            let zone = endpoint
+                .seven
+                .map(|zone| String::from_utf8(zone).map_err(|error| error.to_string()))
+                .transpose()?;
             Ok(Endpoint {
                 addresses: endpoint.addresses,
                 conditions: Conditions::decode(&*endpoint.conditions).map_err(wrong)?,
-                target_ref: endpoint.target_ref.map(|target| Target::decode(&*target)).transpose().map_err(wrong)?,
+                target_ref: endpoint
+                    .target_ref
+                    .map(|target| Target::decode(&*target))
+                    .transpose()
+                    .map_err(wrong)?,
                 node_name: endpoint.node_name,
                 zone,
             })
@@ -405,7 +462,12 @@ impl Slice {
             metadata: Metadata::of_protobuf(slice.metadata.unwrap_or_default())?,
             address_type: slice.address_type,
             endpoints: slice.endpoints.into_iter().map(endpoint).collect::<Result<_, String>>()?,
-            ports: slice.ports.iter().map(|port| Port::decode(&**port)).collect::<Result<_, _>>().map_err(wrong)?,
+            ports: slice
+                .ports
+                .iter()
+                .map(|port| Port::decode(&**port))
+                .collect::<Result<_, _>>()
+                .map_err(wrong)?,
         })
     }
 }
@@ -444,7 +506,11 @@ impl Object {
                 return whole.to_string();
             }
         };
-        if says_kind { format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}",{}"#, &text[1..]) } else { text }
+        if says_kind {
+            format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}",{}"#, &text[1..])
+        } else {
+            text
+        }
     }
 
     /// The object's own message. NodePools have none.

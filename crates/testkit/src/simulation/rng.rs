@@ -1,4 +1,5 @@
-//! Random choices that depend on nothing but a seed (splitmix64), or on the fuzzer's bytes as long as they last.
+//! Random choices that depend on nothing but a seed (splitmix64), or on the fuzzer's bytes as long
+//! as they last.
 
 pub struct Rng {
     seed: u64,
@@ -8,7 +9,10 @@ pub struct Rng {
 
 impl Rng {
     pub fn new(seed: u64) -> Rng {
-        Rng { seed: seed.wrapping_mul(0xd134_2543_de82_ef95) ^ 0x5851_f42d_4c95_7f2d, given: Vec::new() }
+        Rng {
+            seed: seed.wrapping_mul(0xd134_2543_de82_ef95) ^ 0x5851_f42d_4c95_7f2d,
+            given: Vec::new(),
+        }
     }
 
     /// Two bytes a choice; after that choices are as `seed` has them.

@@ -1,4 +1,5 @@
-//! One run: random things happen one at a time, and from time to time everything comes to rest and is compared.
+//! One run: random things happen one at a time, and from time to time everything comes to rest and
+//! is compared.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -43,7 +44,10 @@ fn run_by(setup: &Setup, rng: Rng) -> Outcome {
     let result = catch_unwind(AssertUnwindSafe(|| run.all()));
     let scene = &run.scene;
     let result = result.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        let text = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied());
         Err(format!("panic: {}", text.unwrap_or("of no text")))
     });
     let violation = result.err().map(|what| {
@@ -74,13 +78,20 @@ impl Run {
             // Sometimes a second client of the same node asks for the same.
             for _ in 0..if rng.one_in(4) { 2 } else { 1 } {
                 let name = format!("{}:{node}", clients.len());
-                clients.push(Client::new(&name, namespace, *rng.of(&MODES), scene.setup.bookmarks, agent));
+                clients.push(Client::new(
+                    &name,
+                    namespace,
+                    *rng.of(&MODES),
+                    scene.setup.bookmarks,
+                    agent,
+                ));
                 agent = *rng.of(&["cilium-agent/1.20", "kube-proxy/1.37"]);
             }
         }
         let feeder = |(kind, scope): (Kind, Scope)| {
             let json = kind == Kind::Pool || scene.setup.encoding == Encoding::Json;
-            let via = (kind == Kind::Service && scene.setup.services_pass).then(|| world::NODES[0].to_owned());
+            let via = (kind == Kind::Service && scene.setup.services_pass)
+                .then(|| world::NODES[0].to_owned());
             Feeder::new(kind, scope, if json { Encoding::Json } else { Encoding::Protobuf }, via)
         };
         let mut facts: Vec<(Kind, Scope)> = FACTS.map(|kind| (kind, Scope::All)).into();
@@ -199,12 +210,21 @@ impl Run {
 }
 
 /// Moves bytes of facts.
-fn feed(scene: &mut Scene, feeder: &mut Feeder, count: usize, rng: &mut Rng) -> Result<bool, String> {
+fn feed(
+    scene: &mut Scene,
+    feeder: &mut Feeder,
+    count: usize,
+    rng: &mut Rng,
+) -> Result<bool, String> {
     let moved = feeder.step(&scene.cluster, &scene.server, &mut scene.known, count, rng)?;
     let before = scene.past.len();
     scene.learned();
     if scene.past.len() != before {
-        scene.note(format!("learned of a {}, generation {}", feeder.kind().name(), scene.cluster.generation()));
+        scene.note(format!(
+            "learned of a {}, generation {}",
+            feeder.kind().name(),
+            scene.cluster.generation()
+        ));
     }
     Ok(moved)
 }
@@ -301,7 +321,11 @@ impl Run {
         let rng = &mut Rng::new(self.rng.next());
         settle(scene, &mut self.feeders, &mut self.clients, rng)?;
         // Nothing but an event tells the end of initial events without bookmarks.
-        let stuck: Vec<_> = self.clients.iter().filter(|client| client.line.as_ref().is_some_and(|line| line.is_initial())).collect();
+        let stuck: Vec<_> = self
+            .clients
+            .iter()
+            .filter(|client| client.line.as_ref().is_some_and(|line| line.is_initial()))
+            .collect();
         let namespaces: Vec<_> = stuck.iter().map(|client| client.namespace.clone()).collect();
         for namespace in namespaces {
             scene.note("a nudge");
@@ -311,8 +335,8 @@ impl Run {
         check_known(scene)?;
         check_clients(scene, &self.clients, false)?;
         self.move_on()?;
-        // The same where nothing else happens than what is looked for: objects go, or facts change while every client is told by
-        // the API server to list again.
+        // The same where nothing else happens than what is looked for: objects go, or facts change
+        // while every client is told by the API server to list again.
         let (rng, scene) = (&mut Rng::new(self.rng.next()), &mut self.scene);
         if !scene.setup.facts_change {
             return Ok(());
@@ -326,7 +350,12 @@ impl Run {
                 }
             }
             _ => {
-                for line in self.clients.iter_mut().filter_map(|client| client.line.as_mut()).filter(|line| line.is_watch()) {
+                for line in self
+                    .clients
+                    .iter_mut()
+                    .filter_map(|client| client.line.as_mut())
+                    .filter(|line| line.is_watch())
+                {
                     line.upstream.fail(410);
                 }
                 for _ in 0..rng.between(1, 6) {
@@ -340,7 +369,8 @@ impl Run {
         self.move_on()
     }
 
-    /// What was said under a version that the client had already is said again when the server moves on.
+    /// What was said under a version that the client had already is said again when the server
+    /// moves on.
     fn move_on(&mut self) -> Result<(), String> {
         let (rng, scene) = (&mut Rng::new(self.rng.next()), &mut self.scene);
         for _ in 0..2 {
@@ -353,7 +383,8 @@ impl Run {
     }
 }
 
-/// Every client holds the filter of what the server has. `moved`: and its handlers have been told so.
+/// Every client holds the filter of what the server has. `moved`: and its handlers have been told
+/// so.
 fn check_clients(scene: &mut Scene, clients: &[Client], moved: bool) -> Result<(), String> {
     for client in clients {
         let namespace = client.namespace.as_deref();
@@ -373,14 +404,20 @@ fn check_clients(scene: &mut Scene, clients: &[Client], moved: bool) -> Result<(
     Ok(())
 }
 
-/// How often a client may be told to list again while things come to rest: for a change that was on its way, and because its
-/// past is in doubt then.
+/// How often a client may be told to list again while things come to rest: for a change that was on
+/// its way, and because its past is in doubt then.
 const MAX_TOLD_TO_LIST: usize = 2;
 
-fn settle(scene: &mut Scene, feeders: &mut [Feeder], clients: &mut [Client], rng: &mut Rng) -> Result<(), String> {
+fn settle(
+    scene: &mut Scene,
+    feeders: &mut [Feeder],
+    clients: &mut [Client],
+    rng: &mut Rng,
+) -> Result<(), String> {
     clients.iter_mut().for_each(|client| client.told_to_list = 0);
     for round in 0..100 {
-        // A client that is told to list again waits for its back-off first, and no API server stands still that long.
+        // A client that is told to list again waits for its back-off first, and no API server
+        // stands still that long.
         if round >= 10 {
             scene.server.write_elsewhere();
         }
@@ -438,12 +475,15 @@ fn check_known(scene: &Scene) -> Result<(), String> {
         }
     }
     for (key, object) in server.objects(Kind::Node) {
-        if !matches!(&object.body, Body::Node(pool) if known.state.labels.get(key) == pool.as_ref().filter(|pool| !pool.is_empty())) {
+        if !matches!(&object.body, Body::Node(pool) if known.state.labels.get(key) == pool.as_ref().filter(|pool| !pool.is_empty()))
+        {
             return Err(format!("the model is wrong about node {key}"));
         }
     }
     let pools = server.objects(Kind::Pool).keys();
-    match known.state.labels.keys().all(|key| server.get(Kind::Node, key).is_some()) && pools.eq(known.state.pools.keys()) {
+    match known.state.labels.keys().all(|key| server.get(Kind::Node, key).is_some())
+        && pools.eq(known.state.pools.keys())
+    {
         true => Ok(()),
         false => Err("the model is wrong about nodes or pools".to_owned()),
     }

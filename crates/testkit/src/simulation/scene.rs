@@ -1,4 +1,5 @@
-//! What all clients share: the server, the cluster, what it must know by now, and the book of what was done.
+//! What all clients share: the server, the cluster, what it must know by now, and the book of what
+//! was done.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -36,13 +37,15 @@ pub struct Setup {
     pub subject: Kind,
     /// Services pass through a client's stream instead of a feed.
     pub services_pass: bool,
-    /// Slices of unknown Services, of none, and of Services that ask for a pool which is not described are hidden.
+    /// Slices of unknown Services, of none, and of Services that ask for a pool which is not
+    /// described are hidden.
     pub hides: [bool; 3],
     /// Pools are switched off.
     pub off: bool,
     /// Services of one namespace are followed by a second stream, at its own pace.
     pub narrow: bool,
-    /// Each Node is followed by its name, and no stream has all of them; or some are, beside the stream that has all.
+    /// Each Node is followed by its name, and no stream has all of them; or some are, beside the
+    /// stream that has all.
     pub by_name: ByName,
     /// Bytes of originals that a ledger may keep, if they are few.
     pub ledger_bytes: Option<usize>,
@@ -81,7 +84,8 @@ impl Setup {
             facts_change: !rng.one_in(10),
             // Where Services are hidden from the one who asks, they do not pass as they came.
             services_pass: rng.one_in(4) && subject == Kind::Slice,
-            // What a slow stream brings back of a deleted Service matters where unknown ones are hidden.
+            // What a slow stream brings back of a deleted Service matters where unknown ones are
+            // hidden.
             hides: [rng.one_in(if narrow { 2 } else { 4 }), rng.one_in(4), rng.one_in(4)],
             off: rng.one_in(10),
             narrow,
@@ -104,11 +108,13 @@ impl Setup {
         if self.off {
             config.membership = Membership::Off;
         }
-        (config.node_port_isolation, config.discard_cloud_service) = (!self.services_pass, !self.services_pass);
+        (config.node_port_isolation, config.discard_cloud_service) =
+            (!self.services_pass, !self.services_pass);
         config.retention = self.retention;
         config.quiet = self.quiet;
         config.limits.ledger_bytes = self.ledger_bytes.unwrap_or(config.limits.ledger_bytes);
-        config.protobuf_lists = if self.compact { ProtobufLists::Compact } else { ProtobufLists::Stream };
+        config.protobuf_lists =
+            if self.compact { ProtobufLists::Compact } else { ProtobufLists::Stream };
         config
     }
 }
@@ -135,7 +141,17 @@ pub struct Stats {
 
 impl Stats {
     pub fn add(&mut self, other: &Stats) {
-        let Stats { pushed, sent, refreshed, expired, reconnects, relists, compared, settled, refreshes } = other;
+        let Stats {
+            pushed,
+            sent,
+            refreshed,
+            expired,
+            reconnects,
+            relists,
+            compared,
+            settled,
+            refreshes,
+        } = other;
         for (sum, more) in [
             (&mut self.pushed, pushed),
             (&mut self.sent, sent),
@@ -203,7 +219,10 @@ impl Scene {
             progress: BTreeMap::new(),
             given: BTreeMap::new(),
             stats: Stats::default(),
-            trace: Trace { is_loud: std::env::var_os("POOLSCOPE_TRACE").is_some(), ..Trace::default() },
+            trace: Trace {
+                is_loud: std::env::var_os("POOLSCOPE_TRACE").is_some(),
+                ..Trace::default()
+            },
             step: 0,
             setup,
         }
@@ -217,7 +236,9 @@ impl Scene {
     /// Keeps what is known now, if it is something else than before.
     pub fn learned(&mut self) {
         let last = self.past.last().expect("never empty");
-        let state = |known: &Known| (known.state.services.clone(), known.state.labels.clone(), known.state.pools.clone());
+        let state = |known: &Known| {
+            (known.state.services.clone(), known.state.labels.clone(), known.state.pools.clone())
+        };
         if state(last) != state(&self.known) {
             self.past.push(Rc::new(self.known.clone()));
         }
@@ -232,12 +253,19 @@ impl Scene {
     }
 
     /// A client of a node was given these objects.
-    pub fn gives(&mut self, node: &str, namespace: Option<&str>, keys: impl Iterator<Item = String>) {
+    pub fn gives(
+        &mut self,
+        node: &str,
+        namespace: Option<&str>,
+        keys: impl Iterator<Item = String>,
+    ) {
         self.given.entry((node.to_owned(), namespace.map(str::to_owned))).or_default().extend(keys);
     }
 
     pub fn was_given(&self, node: &str, namespace: Option<&str>, key: &str) -> bool {
-        self.given.get(&(node.to_owned(), namespace.map(str::to_owned))).is_some_and(|keys| keys.contains(key))
+        self.given
+            .get(&(node.to_owned(), namespace.map(str::to_owned)))
+            .is_some_and(|keys| keys.contains(key))
     }
 
     /// Whether what a refresh says is to be lost now.

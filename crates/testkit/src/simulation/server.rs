@@ -1,4 +1,5 @@
-//! The model API server: objects with their history, lists in pages, watches, and a watch cache that forgets.
+//! The model API server: objects with their history, lists in pages, watches, and a watch cache
+//! that forgets.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -6,7 +7,8 @@ use std::rc::Rc;
 use super::object::{Body, Encoding, Kind, Object, SERVICE_LABEL, Slice};
 use super::wire::Change;
 
-/// One event of the history. A deleted object is its last version with the resourceVersion of the deletion.
+/// One event of the history. A deleted object is its last version with the resourceVersion of the
+/// deletion.
 #[derive(Debug, Clone)]
 pub struct Event {
     pub change: Change,
@@ -94,7 +96,9 @@ impl Scope {
     pub fn has(&self, key: &str) -> bool {
         match self {
             Scope::All => true,
-            Scope::Namespace(namespace) => key.split_once('/').is_some_and(|(own, _)| own == namespace),
+            Scope::Namespace(namespace) => {
+                key.split_once('/').is_some_and(|(own, _)| own == namespace)
+            }
             Scope::Name(name) => key == name,
         }
     }
@@ -155,7 +159,12 @@ impl Server {
         }
         let change = if before.is_some() { Change::Modified } else { Change::Added };
         self.rv += 1;
-        let object = Rc::new(Object { kind, key: key.to_owned(), rv: self.rv, body: stamped(body, self.rv) });
+        let object = Rc::new(Object {
+            kind,
+            key: key.to_owned(),
+            rv: self.rv,
+            body: stamped(body, self.rv),
+        });
         self.logs[kind as usize].objects.insert(key.to_owned(), object.clone());
         self.happened(kind, change, object);
         true
@@ -164,7 +173,12 @@ impl Server {
     pub fn delete(&mut self, kind: Kind, key: &str) -> bool {
         let Some(last) = self.logs[kind as usize].objects.remove(key) else { return false };
         self.rv += 1;
-        let object = Rc::new(Object { kind, key: key.to_owned(), rv: self.rv, body: stamped(last.body.clone(), self.rv) });
+        let object = Rc::new(Object {
+            kind,
+            key: key.to_owned(),
+            rv: self.rv,
+            body: stamped(last.body.clone(), self.rv),
+        });
         self.happened(kind, Change::Deleted, object);
         true
     }
@@ -195,10 +209,14 @@ impl Server {
     /// The objects of a kind as they were at `rv`.
     pub fn at(&self, kind: Kind, scope: impl Into<Scope>, rv: u64) -> BTreeMap<String, Rc<Object>> {
         let mut objects = BTreeMap::new();
-        for Event { change, object } in self.log(kind).events.iter().take_while(|event| event.object.rv <= rv) {
+        for Event { change, object } in
+            self.log(kind).events.iter().take_while(|event| event.object.rv <= rv)
+        {
             match change {
                 Change::Deleted => drop(objects.remove(&object.key)),
-                Change::Added | Change::Modified => drop(objects.insert(object.key.clone(), object.clone())),
+                Change::Added | Change::Modified => {
+                    drop(objects.insert(object.key.clone(), object.clone()))
+                }
             }
         }
         let scope = scope.into();
@@ -207,10 +225,20 @@ impl Server {
     }
 
     /// The latest event of a selection after `after` and up to `until`.
-    pub fn latest(&self, kind: Kind, scope: impl Into<Scope>, after: u64, until: u64) -> Option<u64> {
+    pub fn latest(
+        &self,
+        kind: Kind,
+        scope: impl Into<Scope>,
+        after: u64,
+        until: u64,
+    ) -> Option<u64> {
         let scope = scope.into();
         let events = self.log(kind).events.iter().rev().map(|event| &event.object);
-        events.filter(|object| object.rv <= until && scope.has(&object.key)).map(|object| object.rv).next().filter(|&rv| rv > after)
+        events
+            .filter(|object| object.rv <= until && scope.has(&object.key))
+            .map(|object| object.rv)
+            .next()
+            .filter(|&rv| rv > after)
     }
 
     /// Answers a list as of `rv`, or the page that a token asks for.
@@ -235,7 +263,9 @@ impl Server {
             (Some(service), Body::Service(own)) => own.metadata.name == *service,
             _ => true,
         });
-        let mut items: Vec<_> = selected.filter(|object| after.as_ref().is_none_or(|after| object.key > *after)).collect();
+        let mut items: Vec<_> = selected
+            .filter(|object| after.as_ref().is_none_or(|after| object.key > *after))
+            .collect();
         let rest = list.limit.map_or(0, |limit| items.len().saturating_sub(limit));
         items.truncate(items.len() - rest);
         let next = items.last().filter(|_| rest > 0).map(|last| format!("{rv}.{}", hex(&last.key)));
@@ -246,21 +276,41 @@ impl Server {
     }
 
     /// Opens a watch. One that starts too far back is told so in the stream.
-    pub fn watch(&self, kind: Kind, scope: impl Into<Scope>, begin: Begin, bookmarks: bool, encoding: Encoding) -> Upstream {
+    pub fn watch(
+        &self,
+        kind: Kind,
+        scope: impl Into<Scope>,
+        begin: Begin,
+        bookmarks: bool,
+        encoding: Encoding,
+    ) -> Upstream {
         let scope = scope.into();
         let rv = if let Begin::At(rv) = begin { rv } else { self.rv };
         let log = self.log(kind);
-        // A watch cache that lags begins with an earlier state, and brings what it missed before it says that this was all.
+        // A watch cache that lags begins with an earlier state, and brings what it missed before it
+        // says that this was all.
         let lag = if begin == Begin::WatchList && bookmarks { self.rv as usize % 4 } else { 0 };
-        let from =
-            if lag == 0 { rv } else { log.events.iter().rev().nth(lag - 1).map_or(rv, |event| event.object.rv - 1).max(log.forgotten) };
+        let from = if lag == 0 {
+            rv
+        } else {
+            log.events
+                .iter()
+                .rev()
+                .nth(lag - 1)
+                .map_or(rv, |event| event.object.rv - 1)
+                .max(log.forgotten)
+        };
         let initial = match begin {
             Begin::At(_) => VecDeque::new(),
-            Begin::WatchList | Begin::Legacy => self.at(kind, scope.clone(), from).into_values().collect(),
+            Begin::WatchList | Begin::Legacy => {
+                self.at(kind, scope.clone(), from).into_values().collect()
+            }
         };
-        let end = Some(rv).filter(|_| begin == Begin::WatchList || begin == Begin::Legacy && bookmarks);
+        let end =
+            Some(rv).filter(|_| begin == Begin::WatchList || begin == Begin::Legacy && bookmarks);
         let next = log.events.partition_point(|event| event.object.rv <= from);
-        let mut upstream = Upstream::new(encoding, Some(Watch { kind, scope, initial, end, next, rv, bookmarks }));
+        let mut upstream =
+            Upstream::new(encoding, Some(Watch { kind, scope, initial, end, next, rv, bookmarks }));
         if rv < log.forgotten {
             upstream.fail(410);
         }
@@ -274,11 +324,17 @@ impl Server {
             let encoding = upstream.encoding;
             let Some(watch) = &mut upstream.watch else { break };
             let (bytes, note) = if let Some(object) = watch.initial.pop_front() {
-                (encoding.event(Change::Added, &object), Note::Event(Event { change: Change::Added, object }))
+                (
+                    encoding.event(Change::Added, &object),
+                    Note::Event(Event { change: Change::Added, object }),
+                )
             } else {
                 let events = &self.log(watch.kind).events[watch.next..];
                 let next = events.iter().position(|event| watch.scope.has(&event.object.key));
-                match (watch.end.filter(|&rv| next.is_none_or(|at| events[at].object.rv > rv)), next) {
+                match (
+                    watch.end.filter(|&rv| next.is_none_or(|at| events[at].object.rv > rv)),
+                    next,
+                ) {
                     (Some(rv), _) => {
                         watch.end = None;
                         (encoding.bookmark(watch.kind, rv, true), Note::Bookmark(rv))
@@ -302,7 +358,9 @@ impl Server {
     pub fn is_up_to_date(&self, upstream: &Upstream) -> bool {
         let Some(watch) = &upstream.watch else { return true };
         let news = |event: &Event| watch.scope.has(&event.object.key);
-        watch.initial.is_empty() && watch.end.is_none() && !self.log(watch.kind).events[watch.next..].iter().any(news)
+        watch.initial.is_empty()
+            && watch.end.is_none()
+            && !self.log(watch.kind).events[watch.next..].iter().any(news)
     }
 
     /// Writes a bookmark to a watch that allows them, if it is past its initial events.
@@ -310,7 +368,8 @@ impl Server {
         let up_to_date = self.is_up_to_date(upstream);
         let encoding = upstream.encoding;
         let Some(watch) = &mut upstream.watch else { return };
-        if upstream.is_ended || !watch.bookmarks || !watch.initial.is_empty() || watch.end.is_some() {
+        if upstream.is_ended || !watch.bookmarks || !watch.initial.is_empty() || watch.end.is_some()
+        {
             return;
         }
         if up_to_date {
@@ -345,25 +404,34 @@ fn hex(key: &str) -> String {
 }
 
 fn unhex(text: &str) -> String {
-    let bytes = (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).expect("a token of this server"));
+    let bytes = (0..text.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).expect("a token of this server"));
     String::from_utf8(bytes.collect()).expect("a token of this server")
 }
 
 impl List {
-    /// What the path and query of a request for slices ask for; refuses what the model does not know.
+    /// What the path and query of a request for slices ask for; refuses what the model does not
+    /// know.
     pub fn of_target(kind: Kind, target: &str) -> Result<List, String> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let all = kind.path(None);
         let (root, plural) = all.rsplit_once('/').expect("a path");
-        let namespace = path.strip_prefix(&format!("{root}/namespaces/")).and_then(|rest| rest.strip_suffix(&format!("/{plural}")));
+        let namespace = path
+            .strip_prefix(&format!("{root}/namespaces/"))
+            .and_then(|rest| rest.strip_suffix(&format!("/{plural}")));
         if namespace.is_none() && path != all {
             return Err(format!("{target} is no list of that kind"));
         }
         let mut list = List { scope: namespace.into(), ..List::default() };
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             match (&*key, value.split_once('=')) {
-                ("fieldSelector", Some(("metadata.name", service))) if kind == Kind::Service => list.service = Some(service.to_owned()),
-                ("labelSelector", Some((SERVICE_LABEL, service))) if kind == Kind::Slice => list.service = Some(service.to_owned()),
+                ("fieldSelector", Some(("metadata.name", service))) if kind == Kind::Service => {
+                    list.service = Some(service.to_owned())
+                }
+                ("labelSelector", Some((SERVICE_LABEL, service))) if kind == Kind::Slice => {
+                    list.service = Some(service.to_owned())
+                }
                 ("resourceVersion", _) if value.is_empty() => {}
                 _ => return Err(format!("{target} asks for {key}={value}")),
             }
@@ -375,7 +443,17 @@ impl List {
 impl Upstream {
     fn new(encoding: Encoding, watch: Option<Watch>) -> Upstream {
         let (line, notes) = (VecDeque::new(), VecDeque::new());
-        Upstream { status: 200, encoding, line, notes, written: 0, read: 0, whole: 0, is_ended: false, watch }
+        Upstream {
+            status: 200,
+            encoding,
+            line,
+            notes,
+            written: 0,
+            read: 0,
+            whole: 0,
+            is_ended: false,
+            watch,
+        }
     }
 
     fn write(&mut self, bytes: &[u8], note: Note) {

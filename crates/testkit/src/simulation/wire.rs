@@ -38,7 +38,14 @@ impl Encoding {
     }
 
     /// A list, or one page of it.
-    pub fn list(self, kind: Kind, items: &[Rc<Object>], rv: u64, next: &str, rest: usize) -> Vec<u8> {
+    pub fn list(
+        self,
+        kind: Kind,
+        items: &[Rc<Object>],
+        rv: u64,
+        next: &str,
+        rest: usize,
+    ) -> Vec<u8> {
         let (name, api_version) = (kind.name(), kind.api_version());
         match self {
             Encoding::Json => {
@@ -86,7 +93,8 @@ impl Encoding {
 
     /// A bookmark; `end`: the one that ends the initial events.
     pub fn bookmark(self, kind: Kind, rv: u64, end: bool) -> Vec<u8> {
-        let annotation = if end { r#","annotations":{"k8s.io/initial-events-end":"true"}"# } else { "" };
+        let annotation =
+            if end { r#","annotations":{"k8s.io/initial-events-end":"true"}"# } else { "" };
         match self {
             Encoding::Json => {
                 let (name, api_version) = (kind.name(), kind.api_version());
@@ -96,7 +104,12 @@ impl Encoding {
                     Kind::Node | Kind::Pool => "",
                 };
                 let metadata = format!(r#""metadata":{{"resourceVersion":"{rv}"{annotation}}}"#);
-                line("BOOKMARK", &format!(r#"{{"kind":"{name}","apiVersion":"{api_version}",{metadata}{rest}}}"#))
+                line(
+                    "BOOKMARK",
+                    &format!(
+                        r#"{{"kind":"{name}","apiVersion":"{api_version}",{metadata}{rest}}}"#
+                    ),
+                )
             }
             Encoding::Protobuf => {
                 let mut metadata = Vec::new();

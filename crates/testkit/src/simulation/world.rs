@@ -1,11 +1,11 @@
-//! What happens in the cluster: Services are annotated, slices written, nodes moved. Everything is small, so that things
-//! meet often.
+//! What happens in the cluster: Services are annotated, slices written, nodes moved. Everything is
+//! small, so that things meet often.
 
 use std::rc::Rc;
 
 use super::object::{
-    Body, Conditions, DISCARD, Endpoint, KEYS as KEYS_ANNOTATION, Kind, LISTEN, Manager, Metadata, Port, SERVICE_LABEL, Slice, TRIGGER,
-    Target,
+    Body, Conditions, DISCARD, Endpoint, KEYS as KEYS_ANNOTATION, Kind, LISTEN, Manager, Metadata,
+    Port, SERVICE_LABEL, Slice, TRIGGER, Target,
 };
 use super::rng::Rng;
 use super::server::Server;
@@ -46,7 +46,8 @@ pub fn populate(server: &mut Server, rng: &mut Rng) {
         server.put(Kind::Node, node, Body::Node(pool));
     }
     for pool in POOLS {
-        let nodes = NODES.into_iter().filter(|node| node.starts_with(pool)).map(str::to_owned).collect();
+        let nodes =
+            NODES.into_iter().filter(|node| node.starts_with(pool)).map(str::to_owned).collect();
         server.put(Kind::Pool, pool, Body::Pool(Some(nodes)));
     }
     for namespace in NAMESPACES {
@@ -91,7 +92,11 @@ fn flap(server: &mut Server, rng: &mut Rng) -> String {
     for at in 0..SLICES {
         let conditions = conditions(rng);
         change_slice(server, &format!("{namespace}/{name}-{at}"), |slice, grows| {
-            slice.endpoints.iter_mut().take(1).for_each(|endpoint| endpoint.conditions = conditions.clone());
+            slice
+                .endpoints
+                .iter_mut()
+                .take(1)
+                .for_each(|endpoint| endpoint.conditions = conditions.clone());
             *grows = true;
         });
     }
@@ -129,7 +134,11 @@ pub fn nudge(server: &mut Server, rng: &mut Rng, kind: Kind, namespace: Option<&
         for _ in 0..2 {
             let annotations = [("nudged".to_owned(), server.rv.to_string())].into();
             let service = Slice::of_service(namespace, "nudge", "ClusterIP", annotations);
-            server.put(Kind::Service, &format!("{namespace}/nudge"), Body::Service(Rc::new(service)));
+            server.put(
+                Kind::Service,
+                &format!("{namespace}/nudge"),
+                Body::Service(Rc::new(service)),
+            );
         }
         return;
     }
@@ -161,11 +170,21 @@ fn service(server: &mut Server, rng: &mut Rng) -> String {
 fn a_service(key: &str, rng: &mut Rng) -> Body {
     let (namespace, name) = key.split_once('/').expect("a namespace");
     let r#type = *rng.of(&["ClusterIP", "NodePort", "NodePort", "LoadBalancer"]);
-    let listen =
-        (*rng.of(&[None, Some("hz"), Some("sh"), Some("-hz,*"), Some("*"), Some("bj,sh"), Some(""), Some("-sh,hz")])).map(str::to_owned);
+    let listen = (*rng.of(&[
+        None,
+        Some("hz"),
+        Some("sh"),
+        Some("-hz,*"),
+        Some("*"),
+        Some("bj,sh"),
+        Some(""),
+        Some("-sh,hz"),
+    ]))
+    .map(str::to_owned);
     let discard = (*rng.of(&[None, None, Some("true"), Some("false")])).map(str::to_owned);
     let annotations = [(KEYS_ANNOTATION, keys(rng)), (LISTEN, listen), (DISCARD, discard)];
-    let annotations = annotations.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
+    let annotations =
+        annotations.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect();
     Body::Service(Rc::new(Slice::of_service(namespace, name, r#type, annotations)))
 }
 
@@ -201,8 +220,11 @@ fn pool(server: &mut Server, rng: &mut Rng) -> String {
             return format!("pool {pool} deleted");
         }
         1 => {
-            let labelled =
-                |node: &&str| server.get(Kind::Node, node).is_some_and(|object| object.body == Body::Node(Some(pool.to_owned())));
+            let labelled = |node: &&str| {
+                server
+                    .get(Kind::Node, node)
+                    .is_some_and(|object| object.body == Body::Node(Some(pool.to_owned())))
+            };
             nodes = NODES.into_iter().filter(labelled).map(str::to_owned).collect();
         }
         2 => {
@@ -223,7 +245,8 @@ fn pool(server: &mut Server, rng: &mut Rng) -> String {
 }
 
 fn slice(server: &mut Server, rng: &mut Rng) -> String {
-    let (namespace, name) = (*rng.of(&NAMESPACES), format!("{}-{}", rng.of(&SERVICES), rng.below(SLICES)));
+    let (namespace, name) =
+        (*rng.of(&NAMESPACES), format!("{}-{}", rng.of(&SERVICES), rng.below(SLICES)));
     let key = format!("{namespace}/{name}");
     if server.get(Kind::Slice, &key).is_none() {
         if rng.one_in(2) {
@@ -246,16 +269,21 @@ fn slice(server: &mut Server, rng: &mut Rng) -> String {
             "emptied"
         }
         4 => {
-            let service = [Some("web"), Some("db"), Some("api"), Some("nobody"), None][rng.below(5)];
+            let service =
+                [Some("web"), Some("db"), Some("api"), Some("nobody"), None][rng.below(5)];
             change_slice(server, &key, |slice, _| match service {
-                Some(service) => drop(slice.metadata.labels.insert(SERVICE_LABEL.to_owned(), service.to_owned())),
+                Some(service) => {
+                    drop(slice.metadata.labels.insert(SERVICE_LABEL.to_owned(), service.to_owned()))
+                }
                 None => drop(slice.metadata.labels.remove(SERVICE_LABEL)),
             });
             "given to another service"
         }
         5 => {
             let team = rng.below(4).to_string();
-            change_slice(server, &key, |slice, _| drop(slice.metadata.labels.insert("team".to_owned(), team)));
+            change_slice(server, &key, |slice, _| {
+                drop(slice.metadata.labels.insert("team".to_owned(), team))
+            });
             "labelled"
         }
         6..=9 => {
@@ -264,7 +292,12 @@ fn slice(server: &mut Server, rng: &mut Rng) -> String {
             change_slice(server, &key, |slice, _| match which {
                 0 => slice.metadata.generation += 1,
                 1 => slice.metadata.managed_fields = (0..managers).map(manager).collect(),
-                _ => drop(slice.metadata.annotations.insert(TRIGGER.to_owned(), format!("2026-11-23T09:00:{number:02}Z"))),
+                _ => drop(
+                    slice
+                        .metadata
+                        .annotations
+                        .insert(TRIGGER.to_owned(), format!("2026-11-23T09:00:{number:02}Z")),
+                ),
             });
             "touched"
         }
@@ -319,7 +352,10 @@ fn write_slice(server: &mut Server, rng: &mut Rng, namespace: &str, name: &str) 
     let service = name.rsplit_once('-').map_or(name, |(service, _)| service);
     let mut metadata = Metadata::new(namespace, name, server.uid());
     metadata.labels.insert(SERVICE_LABEL.to_owned(), service.to_owned());
-    metadata.labels.insert("endpointslice.kubernetes.io/managed-by".to_owned(), "endpointslice-controller.k8s.io".to_owned());
+    metadata.labels.insert(
+        "endpointslice.kubernetes.io/managed-by".to_owned(),
+        "endpointslice-controller.k8s.io".to_owned(),
+    );
     metadata.managed_fields = (0..rng.below(3)).map(manager).collect();
     if rng.one_in(3) {
         metadata.annotations.insert(TRIGGER.to_owned(), "2026-11-23T08:59:59Z".to_owned());
