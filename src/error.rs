@@ -1,4 +1,4 @@
-//! What can go wrong, where, and what to do about it.
+//! Errors: what failed, where, and what to do.
 
 /// The result of every fallible call of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -21,7 +21,7 @@ pub enum Error {
         offset: u64,
         /// `namespace/name` of the object it is in, where that was already read.
         object: Option<Box<str>>,
-        /// What was found or expected.
+        /// The value that was found or expected.
         what: &'static str,
     },
     /// The body ended inside a value. What was given out ends before that value.
@@ -29,7 +29,7 @@ pub enum Error {
     Truncated {
         /// Length of the body as far as it came.
         offset: u64,
-        /// What was open.
+        /// The value that was incomplete.
         inside: &'static str,
     },
     /// One frame or item is larger than the limit.
@@ -63,7 +63,7 @@ pub enum Error {
         encoding: &'static str,
         /// Kind, namespace and name.
         object: Box<str>,
-        /// What the decoder says.
+        /// The decoder's message.
         why: Box<str>,
     },
     /// The response is compressed. poolscope reads plain bytes only.
@@ -107,7 +107,7 @@ pub enum Error {
     NotAFact {
         /// Path and query of the request.
         target: Box<str>,
-        /// What would have been needed.
+        /// The kind of request that is needed.
         why: &'static str,
     },
     /// The configuration cannot be used.
@@ -194,7 +194,7 @@ impl Fault {
         Fault { offset, kind: FaultKind::Held { limit } }
     }
 
-    /// The same fault as seen from `start` bytes before the slice that it is in.
+    /// Returns this fault with its offset counted from `start` bytes before its slice.
     pub(crate) fn after(self, start: usize) -> Fault {
         Fault { offset: start + self.offset, ..self }
     }

@@ -1,25 +1,26 @@
 //! Keeps Service traffic inside a node pool where the node's proxy is not kube-proxy.
 //!
-//! At the edge a Service must often be answered by pods of the same node pool only: the line to the
-//! next site is slow, metered or down. A proxy that reads its endpoints from the API server, such
-//! as cilium-agent, sees all of them. poolscope stands on the byte stream between the two and cuts
-//! out the endpoints that the proxy's node may not use: from lists, watches and single objects, in
-//! JSON and in Kubernetes protobuf. What is not cut passes byte for byte.
+//! At the edge a Service must often be answered by pods of the same node pool only, because the
+//! network link to the next site is slow, metered or down. A proxy that reads its endpoints from
+//! the API server, such as cilium-agent, sees all of them. poolscope rewrites the API server's
+//! responses to that proxy: it cuts the endpoints that the proxy's node may not use out of lists,
+//! watches and single objects, in JSON and in Kubernetes protobuf. All other bytes are forwarded
+//! unchanged.
 //!
 //! It does no I/O, starts no thread and reads no clock: bytes in, bytes out.
 //!
 //! # From response to response
 //!
-//! 1. Make one [`Cluster`] and teach it: push the bodies of Service, Node and pool lists and
-//!    watches into [feeds](Cluster::feed), or let those that a client asks for anyway pass through
-//!    [streams](NodeView::open).
+//! 1. Create one [`Cluster`] and give it facts: push the bodies of Service, Node and pool lists and
+//!    watches into [feeds](Cluster::feed), or let the responses to a client's own requests for them
+//!    pass through [streams](NodeView::open).
 //! 2. For each request of the node's client, send [`NodeView::prepare`]'s version of it to the API
 //!    server.
-//! 3. Give request and response head to [`NodeView::open`]; it says what to do with the body, or
-//!    what to answer in its place.
+//! 3. Pass request and response head to [`NodeView::open`]. It returns how to handle the body, or a
+//!    reply to send in its place.
 //! 4. Push the body through the [`Stream`] chunk by chunk, and finish it.
-//! 5. When [`Cluster::generation`] moves, [refresh](Stream::refresh) the watches that are open: a
-//!    change of facts owes their clients events that the API server will not send.
+//! 5. When [`Cluster::generation`] moves, [refresh](Stream::refresh) the open watches: after a fact
+//!    change, clients may need events that the API server will not send.
 //!
 //! ```
 //! use poolscope::{BytesMut, Cluster, Config, Head, Opened, Request};
@@ -27,7 +28,7 @@
 //! let cluster = Cluster::new(Config::openyurt())?;
 //! let json = Head::ok("application/json");
 //!
-//! // What the cluster has to know: which Service asks for what, and which node is in which pool.
+//! // The facts: the topology keys of each Service, and the pool of each node.
 //! for (path, body) in [
 //!     ("/api/v1/services", r#"{"items":[{"metadata":{"name":"cart","namespace":"shop",
 //!         "annotations":{"openyurt.io/topologyKeys":"openyurt.io/nodepool"}}}]}"#),
@@ -56,47 +57,50 @@
 //!         stream.finish(&mut out)?;
 //!     }
 //!     Opened::NotReady(not_ready) => panic!("answer 503 and Retry-After: {:?}", not_ready.missing),
-//!     Opened::Expired(_) => panic!("answer 410: a watch whose past is not known, the client lists again"),
-//!     _ => panic!("what a later version may have to say: answer 503"),
+//!     Opened::Expired(_) => panic!("reply 410: the client relists"),
+//!     _ => panic!("an action of a later version: reply 503"),
 //! }
 //! let text = std::str::from_utf8(&out).unwrap();
 //! assert!(text.contains(r#""endpoints":[{"addresses":["10.0.0.1"],"nodeName":"hz-1"}]"#));
 //! # Ok::<(), poolscope::Error>(())
 //! ```
 //!
-//! # What is filtered, what passes
+//! # Which responses are rewritten
 //!
-//! | answer | what happens |
+//! | response | handling |
 //! |---|---|
 //! | EndpointSlice v1 and v1beta1, core/v1 Endpoints: GET of a list, watch or single object, status 200 | filtered |
 //! | the same, metadata-only (`as=PartialObjectMetadata`) | passes, counted: there are no endpoints in it |
-//! | the same as a Table | passes, counted: it is for people, client-go's reflectors refuse it; [`NodeView::prepare`] asks for objects instead |
+//! | the same as a Table | passes, counted: client-go's reflectors refuse it; [`NodeView::prepare`] asks for objects instead |
 //! | the same in CBOR, YAML or compressed, in parts, or over a WebSocket | [`Error::ContentType`], [`Error::ContentEncoding`], [`Error::Status`]: never forward it |
 //! | BOOKMARK and ERROR events, a Status in place of an object, redirects and error statuses | passes |
-//! | Services | teaches; passes, and where a rewrite is on that is about them: those that are not for the node are hidden |
-//! | Nodes, CiliumNodes, NodePools, NodeBuckets, ConfigMap `kube-system/yurt-hub-cfg` | passes and teaches |
-//! | answers to writes | passes: who writes needs the object as it is, and written back cut it would lose endpoints |
+//! | Services | read as facts; passes, except that a rewrite of Services may filter some out |
+//! | Nodes, CiliumNodes, NodePools, NodeBuckets, ConfigMap `kube-system/yurt-hub-cfg` | read as facts; passes |
+//! | responses to writes | passes: a client that wrote back a filtered object would delete endpoints |
+//! | any of these behind a path prefix | the same; facts behind a prefix with an API root of its own pass unread |
+//! | a path that ends as one of these and is not read | passes, counted |
 //! | other kinds, subresources | passes |
 //!
 //! Endpoints are judged by the annotation `openyurt.io/topologyKeys` of their Service, with the
 //! verdicts of OpenYurt's own filter; [`Reason`] has every rule, `docs/openyurt.md` the table.
 //! Other annotations are a matter of [`Config::dialect`], other rewrites ([`Rewrite`],
-//! [`ServiceReason`]) of the configuration. Where a fact is missing, [`Config::in_doubt`]
-//! decides, and [`Cluster::counters`] counts: nothing passes in doubt without being counted.
+//! [`ServiceReason`]) of the configuration. When a fact is missing, [`Config::in_doubt`] decides.
+//! Every object that is forwarded because a fact is missing increments one of
+//! [`Cluster::counters`].
 //!
-//! # Lives of streams
+//! # Client state
 //!
-//! What a client was told is remembered from its list to its watch and over reconnects, so that it
-//! can be told of changes of facts, and not be told what is nothing new to it. A watch whose past
-//! is not known is answered by [`Opened::Expired`]. `docs/streams.md` has the rules with their
-//! reasons.
+//! poolscope keeps the state of each client from its list to its watch and over reconnects. It uses
+//! the state to emit events after facts changed and to suppress unchanged events. A watch at an
+//! unknown resourceVersion is answered by [`Opened::Expired`]. `docs/streams.md` has the rules with
+//! their reasons.
 //!
 //! # Errors
 //!
-//! One [`Error`] says what is wrong, where in the body, and what to do. A stream is closed by an
-//! error; what it gave out until then ends before the unit that is at fault. The scanner looks for
-//! endpoints, it does not validate: JSON that only a strict parser refuses (invalid UTF-8, which Go
-//! replaces; a malformed number off the path) passes as it is, for the client to judge.
+//! An [`Error`] gives what failed, where in the body, and what to do. It closes the stream, whose
+//! output then ends before the unit at fault. The scanner finds endpoints and does not validate.
+//! JSON that only a strict parser refuses (invalid UTF-8, a malformed number in an unused field)
+//! passes unchanged, for the client to judge.
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
 

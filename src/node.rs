@@ -22,7 +22,7 @@ use crate::topology::verdict::{Reason, Service};
 pub struct NodeView {
     cluster: Cluster,
     name: Box<str>,
-    /// Who its client is, where requests do not say.
+    /// The client's User-Agent, for requests without that header.
     agent: Option<Box<str>>,
 }
 
@@ -81,8 +81,8 @@ impl NodeView {
         self.cluster.read().has_node(&self.name)
     }
 
-    /// What still has to be learned before this node's client, or any client of it, may be shown
-    /// objects of every namespace.
+    /// Returns the facts that are missing before this node's client may receive objects of every
+    /// namespace; without a client, before any client may.
     pub fn missing(&self) -> Vec<Missing> {
         let component = self.agent.as_deref().map(component);
         self.cluster.missing_for(
@@ -93,20 +93,23 @@ impl NodeView {
         )
     }
 
-    /// The request as it should go to the API server, so that its answer can be read: without
-    /// Accept-Encoding, CBOR, YAML and `as=Table`. Requests for other things stay as they are.
+    /// Returns the request to send to the API server, so that its response can be read: without
+    /// Accept-Encoding, CBOR, YAML and `as=Table`. Other requests are returned unchanged.
     #[must_use]
     pub fn prepare(&self, request: Request) -> Request {
         request::prepare(request)
     }
 
-    /// Decides what is to be done with a response for this node's client.
+    /// Decides how to handle a response for this node's client.
     ///
-    /// Only GET requests and answers with status 200 are rewritten; an answer without content, or
-    /// with an error status, passes. Errors: [`Error::ContentEncoding`] and
-    /// [`Error::ContentType`] for an answer that would have to be filtered, or that teaches,
-    /// and cannot be read; [`Error::Status`] for one that carries endpoints in parts or over a
-    /// WebSocket. Never forward such an answer.
+    /// Only responses to GET requests with status 200 are rewritten. A response without content, or
+    /// with an error status, passes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ContentEncoding`] and [`Error::ContentType`] if the response has to be filtered or
+    /// read as facts and cannot be read. [`Error::Status`] if it carries endpoints in parts or over
+    /// a WebSocket. Never forward such a response.
     ///
     /// [`Error::ContentEncoding`]: crate::Error::ContentEncoding
     /// [`Error::ContentType`]: crate::Error::ContentType
@@ -115,9 +118,9 @@ impl NodeView {
         stream::open(&self.cluster, &self.name, self.agent.as_deref(), request, head, false)
     }
 
-    /// The same for one body by itself: of a list nothing is remembered, and a watch need not go on
-    /// from anything. Each event is judged by what is known when it passes; there is no
-    /// refresh, and nothing is left out for saying nothing new.
+    /// Opens a response without client state, such as a recorded body. A list leaves no state
+    /// behind, and a watch needs none. Each event is judged by the facts at the moment it passes.
+    /// There is no refresh, and unchanged events are not suppressed.
     pub fn open_alone(&self, request: &Request, head: &Head) -> Result<Opened> {
         stream::open(&self.cluster, &self.name, self.agent.as_deref(), request, head, true)
     }

@@ -26,7 +26,7 @@ impl Listed {
         Listed(Rewrite::ALL.into_iter().filter_map(components).collect())
     }
 
-    /// What a component gets beside its defaults.
+    /// Returns the rewrites that the ConfigMap adds for a component.
     pub(crate) fn rewrites(&self, component: &str) -> Rewrites {
         let named =
             self.0.iter().filter(|(_, names)| names.iter().any(|name| &**name == component));
@@ -34,7 +34,7 @@ impl Listed {
     }
 }
 
-/// What a component gets whatever the ConfigMap says (C2).
+/// Returns the rewrites that a component gets by default (C2).
 pub(crate) fn defaults(component: &str) -> Rewrites {
     Rewrite::ALL
         .into_iter()

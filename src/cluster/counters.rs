@@ -4,7 +4,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident = $json:literal,)*) => {
-        /// What was done since the [`Cluster`](crate::Cluster) was made. Objects are counted each time they pass.
+        /// Counts since the [`Cluster`](crate::Cluster) was created. An object counts each time it passes.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
         #[non_exhaustive]
         pub struct Counters {
@@ -40,13 +40,13 @@ macro_rules! counters {
 counters! {
     /// Services judged by rewrites that may hide or change them.
     services = "services",
-    /// Of these, how many were hidden.
+    /// Services filtered out, among `services`.
     services_hidden = "servicesHidden",
     /// Services and slices default/kubernetes that were made to lead to an address on the node.
     objects_redirected = "objectsRedirected",
     /// Slices and Endpoints objects judged.
     objects = "objects",
-    /// Of these, how many lost an endpoint.
+    /// Objects that lost an endpoint, among `objects`.
     objects_cut = "objectsCut",
     /// Endpoints and addresses kept.
     endpoints_kept = "endpointsKept",

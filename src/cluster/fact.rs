@@ -9,7 +9,7 @@ use crate::object::{FactKind, config_map};
 use crate::topology::keys::Keys;
 use crate::wire::encoding::Encoding;
 
-/// What a single object teaches.
+/// The fact that a single object states.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fact {
     /// `namespace/name` of a Service, the name of anything else.
@@ -30,7 +30,7 @@ pub(crate) enum Lesson {
     Components(Listed),
 }
 
-/// What a Node or CiliumNode says.
+/// The pools of a Node or CiliumNode.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Node {
     /// The pool it is labelled with.
@@ -52,7 +52,7 @@ pub(crate) struct Description {
     pub(crate) nodes: Vec<Box<[u8]>>,
 }
 
-/// What came of reading an object as a fact.
+/// The result of reading an object as a fact.
 pub(crate) enum Read {
     Fact(Fact),
     /// It is of another kind: a Table, or the metadata of an object whose metadata is not what
@@ -157,7 +157,7 @@ pub(crate) fn service_key(namespace: &[u8], name: &[u8]) -> Vec<u8> {
     key
 }
 
-/// The same into a buffer that is kept from call to call.
+/// Writes `namespace/name` into a buffer that is kept from call to call.
 pub(crate) fn write_service_key(key: &mut Vec<u8>, namespace: &[u8], name: &[u8]) {
     key.clear();
     key.extend_from_slice(namespace);

@@ -38,7 +38,7 @@ pub(crate) struct Facts {
     forgotten: u64,
 }
 
-/// What one list, or the initial events of a watch, taught.
+/// The facts of one list, or of the initial events of a watch.
 #[derive(Default)]
 pub(crate) struct Listing {
     pub(crate) facts: HashMap<Box<[u8]>, Fact>,
@@ -57,7 +57,7 @@ impl Listing {
     }
 }
 
-/// What a Service asks for.
+/// The topology keys of a Service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Asked {
     keys: Keys,
@@ -93,7 +93,7 @@ impl Facts {
         }
     }
 
-    /// The same by name, and `Service::None` where an object names none.
+    /// Looks a Service up by name; `Service::None` where an object names none.
     pub(crate) fn service_named(&self, namespace: &str, name: Option<&str>) -> (Service, bool) {
         match name {
             None | Some("") => (Service::None, false),
@@ -120,13 +120,13 @@ impl Facts {
         }
     }
 
-    /// What the ConfigMap names, if it is there.
+    /// Returns the components that the ConfigMap names, if it exists.
     pub(crate) fn components(&self) -> Option<&Components> {
         self.components
             .get(&service_key(config_map::NAMESPACE.as_bytes(), config_map::NAME.as_bytes()))
     }
 
-    /// What a client gets of what is on.
+    /// Returns the rewrites that a client gets among those that are on.
     pub(crate) fn rewrites_of(&self, component: &str, config: &Config) -> Rewrites {
         let on = config.rewrites();
         match config.components {
@@ -149,7 +149,7 @@ impl Facts {
         }
     }
 
-    /// What `node` may see of an object whose Service is `service`.
+    /// Returns the view that `node` has of an object whose Service is `service`.
     /// `usable` tells for the members of the own pool what stands on which rung of a ladder.
     pub(crate) fn view<'a>(
         &'a self,
@@ -165,7 +165,7 @@ impl Facts {
         &self.membership
     }
 
-    /// What was listed of a kind.
+    /// Returns the selections of a kind whose lists were read.
     pub(super) fn sources(&self, kind: FactKind) -> impl Iterator<Item = &Selection> {
         self.sources[kind as usize].selections()
     }
@@ -194,7 +194,7 @@ impl Facts {
         version: Version,
         list: Listing,
     ) {
-        // What else is asked of the one object may be why the list does not have it.
+        // Another requirement may be the reason why the list lacks the object.
         if selection.is_of_one_name() && !selection.is_by_name_alone() {
             return list.facts.into_values().for_each(|fact| self.single(kind, fact));
         }
@@ -203,7 +203,7 @@ impl Facts {
         if listed == Listed::Old && !list.may_be_later {
             return;
         }
-        // What could not be decoded may be any of those that seem absent. An object that is known
+        // An undecodable object may be any of those that seem absent. An object that is known
         // from before this version was there at every later one that is known, so that a
         // list without it is newer than all that.
         if list.undecodable == 0 && listed != Listed::Covered {

@@ -1,4 +1,4 @@
-//! What changed in which generation.
+//! The log of changes by generation.
 
 use std::collections::VecDeque;
 
@@ -24,7 +24,7 @@ pub enum Change {
     Components(Box<str>),
 }
 
-/// How many changes are remembered. Who fell further behind looks at everything again.
+/// How many changes are kept. A client state that is further behind is evaluated whole.
 const CAPACITY: usize = 4096;
 
 /// The generation and the changes that led to it.
@@ -56,7 +56,7 @@ impl Log {
         }
     }
 
-    /// What changed after `generation`, or `None` if that is no longer known.
+    /// Returns the changes after `generation`, or `None` if they are no longer kept.
     pub(crate) fn since(&self, generation: u64) -> Option<Vec<Change>> {
         if generation < self.forgotten {
             return None;

@@ -1,4 +1,4 @@
-//! What is known about the cluster: facts in, questions out.
+//! The facts of a cluster, and the questions that they answer.
 
 mod components;
 pub(crate) mod counters;
@@ -29,7 +29,7 @@ use crate::object::{FactKind, config_map};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-/// What is known about the cluster. One per process; clones share it; any thread may use it.
+/// The facts of one cluster. One per process; clones share it; any thread may use it.
 ///
 /// It is taught by the bodies of lists, watches and single objects: those that the embedder fetches
 /// itself ([`Cluster::feed`]) and those of a client that pass through a [`Stream`](crate::Stream).
@@ -74,7 +74,7 @@ impl fmt::Display for Missing {
 
 /// The lists that were seen, in words.
 fn in_words<'a>(known: impl Iterator<Item = &'a Selection>) -> Option<Box<str>> {
-    // What is known of one object says nothing of the others.
+    // A source of one object by name covers no other object.
     let known: Vec<String> =
         known.filter(|known| !known.is_by_name_alone()).map(Selection::to_string).collect();
     (!known.is_empty()).then(|| known.join("; ").into())
@@ -89,7 +89,7 @@ enum Need {
     All,
 }
 
-/// What rewrites that apply need of a kind that matters.
+/// Returns how much of a kind the rewrites that apply need.
 fn need(kind: FactKind, rewrites: Rewrites, config: &Config) -> Need {
     let (topology, ports) =
         (rewrites.has(Rewrite::ServiceTopology), rewrites.has(Rewrite::NodePortIsolation));
@@ -142,7 +142,7 @@ impl Cluster {
         self.read().log().since(generation)
     }
 
-    /// What was done so far, and how much of it in doubt.
+    /// Returns the counters, including objects that were forwarded because a fact is missing.
     pub fn counters(&self) -> Counters {
         self.shared.tally.snapshot()
     }
@@ -167,7 +167,7 @@ impl Cluster {
         let on = config.rewrites().and(may_apply);
         let yurt_hub = config.components == Components::YurtHub;
         let now = component.map_or(on, |component| facts.rewrites_of(component, config).and(on));
-        // What a component gets by default it gets whatever the ConfigMap says.
+        // A component keeps its defaults whatever the ConfigMap says.
         let may_get_more = yurt_hub
             && component.is_none_or(|component| defaults(component).and(on) != on)
             && !on.is_empty();
@@ -218,7 +218,7 @@ impl Cluster {
         self.shared.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What clients have been told, between two responses to one of them.
+    /// The client states between two responses to one client.
     pub(crate) fn shelf(&self) -> &Arc<Mutex<Shelf>> {
         &self.shared.shelf
     }

@@ -28,7 +28,7 @@ struct Source {
     high: Version,
 }
 
-/// What to do with a complete list.
+/// How to apply a complete list.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Listed {
     /// It says nothing new.
@@ -39,7 +39,7 @@ pub(crate) enum Listed {
     Replaces(Arc<Selection>),
 }
 
-/// What an event says that was not known.
+/// How to apply an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct News {
     /// It is newer than what is known.
@@ -51,7 +51,7 @@ pub(crate) struct News {
 }
 
 impl Sources {
-    /// What was listed to the end.
+    /// Returns the selections whose lists were read to the end.
     pub(crate) fn selections(&self) -> impl Iterator<Item = &Selection> {
         self.0.iter().map(|source| &*source.selection)
     }
@@ -80,7 +80,7 @@ impl Sources {
         if self.0.iter().filter(|source| alike(source)).count()
             == if is_named { MAX_NAMED } else { MAX_SOURCES }
         {
-            // Of a namespace least is missing.
+            // Evicting a namespace loses the least.
             let narrow = self
                 .0
                 .iter()
@@ -265,7 +265,8 @@ mod tests {
         // Each knows its own.
         assert!(is_news(&mut source, &shop, 10, 15, None));
         assert!(!is_news(&mut source, &labelled, 20, 15, None));
-        // What leaves the labels is still in the namespace, which says when it goes.
+        // An object that loses the labels is still in the namespace, whose source sees its
+        // deletion.
         let mut gone = |selection: &Selection, key: &[u8]| {
             source.event(selection, at(20), at(30), key, None).may_be_gone
         };

@@ -1,4 +1,4 @@
-//! What is filtered, by what, and what to do in doubt.
+//! The configuration: rewrites, membership, behaviour when a fact is missing, limits.
 
 mod document;
 pub(crate) mod rewrites;
@@ -42,7 +42,7 @@ pub struct Config {
     /// (`kubernetes.io/hostname,openyurt.io/nodepool,*`): the first one under which a usable
     /// endpoint exists counts. Off: such a value asks for nothing, as in OpenYurt (O2).
     pub ladders: bool,
-    /// What to do where a fact is missing.
+    /// How to treat objects when a fact is missing.
     pub in_doubt: InDoubt,
     /// Which originals are kept for each client stream, to answer a change of facts from.
     pub retention: Retention,
@@ -308,7 +308,7 @@ impl Config {
         Ok(())
     }
 
-    /// What does not go together.
+    /// Refuses combinations of keys that contradict each other.
     fn check_dialect(&self) -> Result<()> {
         let refuse = |why: &str| Err(Error::Config(why.to_owned()));
         let (by_labels, dialect) = (self.membership == Membership::NodeLabels, self.dialect.name());

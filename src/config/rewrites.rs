@@ -98,7 +98,7 @@ impl FromIterator<Rewrite> for Rewrites {
     }
 }
 
-/// Who a client is: its User-Agent up to the first slash, in lower case (rule C1).
+/// Returns a client's component: its User-Agent up to the first slash, in lower case (C1).
 pub(crate) fn component(user_agent: &str) -> String {
     user_agent.split('/').next().unwrap_or_default().to_lowercase()
 }

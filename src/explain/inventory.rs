@@ -1,4 +1,4 @@
-//! What Services and endpoints there are.
+//! The Services and endpoints of a cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ pub struct Inventory {
     listed_at: BTreeMap<String, u64>,
 }
 
-/// What a body says about itself.
+/// The kind, version and items of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Headline {

@@ -37,7 +37,7 @@ struct ServicePort {
 }
 
 impl Service {
-    /// What the rules look at.
+    /// Returns the fields that rules use.
     pub(super) fn traits(&self) -> Traits<'_> {
         Traits {
             namespace: self.namespace.as_bytes(),
@@ -48,7 +48,7 @@ impl Service {
         }
     }
 
-    /// The same Service as it leads to an address on the node.
+    /// Returns this Service redirected to an address on the node.
     pub(super) fn redirected(&self, hub: Hub) -> Service {
         let mut led = Service { cluster_ips: vec![hub.host.to_string()], ..self.clone() };
         if let Some(port) = led.ports.iter_mut().find(|port| port.name == "https") {
@@ -140,7 +140,7 @@ impl Object {
         })
     }
 
-    /// The same from protobuf.
+    /// Reads the object from protobuf.
     pub(super) fn of_protobuf(
         kind: &str,
         api_version: &str,

@@ -1,4 +1,4 @@
-//! What a node sees and why, for people: Services with their endpoints, each with its verdict.
+//! A node's view for people: Services with their endpoints, each with its verdict and reason.
 //!
 //! An [`Inventory`] holds what there is, loaded from whole bodies; a [`NodeView`] says what of it
 //! the node may use. The verdicts are those of the streams, one function for both.
@@ -43,7 +43,7 @@ pub struct ServiceView {
     pub reason: &'static str,
     /// The row of the rule: see [`ServiceReason::rule`].
     pub rule: &'static str,
-    /// The same in words, with the fact that it rests on.
+    /// The reason in words, with the fact behind it.
     pub why: String,
     /// Where it is reached: `10.96.57.90:80/TCP`.
     pub frontends: Vec<Frontend>,
@@ -93,7 +93,7 @@ pub struct EndpointView {
     pub reason: &'static str,
     /// The row of the rule: see [`Reason::rule`].
     pub rule: &'static str,
-    /// The same in words.
+    /// The reason in words.
     pub why: String,
 }
 
@@ -216,7 +216,7 @@ impl Inventory {
                 };
                 let mut pools =
                     endpoint.node.as_deref().map(|name| node.pools_of(name)).unwrap_or_default();
-                // Of the pools that labels make only those matter that the Service asks for.
+                // Only pools of labels that the Service names matter.
                 pools.retain(|pool| {
                     labels.is_empty() || labels.iter().any(|label| is_of_label(pool, label))
                 });

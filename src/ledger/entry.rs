@@ -1,4 +1,4 @@
-//! What one client has been told of one object.
+//! The state of one object at one client.
 
 use std::sync::Arc;
 
@@ -24,11 +24,11 @@ pub(crate) enum Has {
     Maybe,
 }
 
-/// What the client has been told of one object.
+/// The state of one object at one client.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(super) service: Option<u32>,
-    /// Of its endpoints that name a node, in their order.
+    /// The endpoints that name a node, in their order.
     pub(super) places: Box<[Place]>,
     /// The conditions of all its endpoints together.
     pub(super) conditions: u8,
@@ -44,11 +44,11 @@ pub(crate) struct Entry {
     pub(crate) synthetic: bool,
     /// The form that the client has; `None`: that is not known.
     pub(crate) sent: Option<Form>,
-    /// It, or one of its name before, was given once. What never was the client cannot have.
+    /// The object, or an earlier one of its name, was sent once. Otherwise no client can have it.
     pub(crate) given: bool,
     /// In which forms it was emitted under its own version.
     pub(super) under_own_version: Forms,
-    /// What it adds to its group of siblings.
+    /// The object's contribution to its group of siblings.
     pub(super) counted: Counted,
     /// The object as it would stand in a watch event.
     pub(crate) original: Option<Arc<[u8]>>,
@@ -147,7 +147,7 @@ impl Entry {
         self.sent.filter(|_| arrived)
     }
 
-    /// What the client has of it is not known any more.
+    /// The client's copy is unknown from now on.
     pub(crate) fn forget_sent(&mut self) {
         self.sent = Some(Form::None).filter(|&none| !self.given && self.sent == Some(none));
         self.stamp = Version::default();

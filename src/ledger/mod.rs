@@ -21,7 +21,7 @@ use crate::topology::{Members, Names};
 /// Seeded once in a process, so that digests of two ledgers can be compared.
 pub(crate) type Digests = foldhash::quality::RandomState;
 
-/// What one client has been told.
+/// The state of one client.
 #[derive(Debug, Clone)]
 pub(crate) struct Ledger {
     entries: Vec<Entry>,
@@ -76,7 +76,7 @@ const MAX_GONE: usize = 4096;
 /// The objects of one Service in one family.
 #[derive(Debug, Clone, Default)]
 struct Group {
-    /// What those that were counted have usable, by the members of the own pool at `revision`.
+    /// Usable steps of the counted objects, by the members of the own pool at `revision`.
     tally: Tally,
     /// `None` inside: without a pool. `None`: nothing was counted yet.
     revision: Option<Option<u64>>,
@@ -89,7 +89,7 @@ struct Group {
 /// How many objects of a group may wait to be counted before all of them are counted anew.
 const MAX_LATER: usize = 1024;
 
-/// What upstream says of an object.
+/// An object as the API server sent it.
 pub(crate) struct Seen<'a, I> {
     /// `namespace/name`.
     pub(crate) name: &'a [u8],
@@ -160,7 +160,8 @@ impl Ledger {
         self.names.values().copied().filter(|&id| self.entry(id).lens.is_of_pool())
     }
 
-    /// Whether the client has an object of that name. What was never given it cannot have.
+    /// Returns whether the client has an object of that name. It cannot have one that was never
+    /// sent.
     pub(crate) fn has(&self, name: &[u8]) -> Has {
         match self.find(name) {
             Some(id) => self.entry(id).has(),
@@ -174,7 +175,7 @@ impl Ledger {
         self.services.names()
     }
 
-    /// What an object has usable on the rungs of a node `own` whose pool has `members`.
+    /// Returns the usable steps of an object for a node `own` whose pool has `members`.
     fn usable(&self, id: u32, own: &[u8], members: Option<&Members>) -> Usable {
         let entry = self.entry(id);
         let places = entry
@@ -263,7 +264,7 @@ impl Ledger {
         else {
             return;
         };
-        // Who asks where nothing was counted counts everything.
+        // The first question for a group counts all of its objects.
         if group.revision.is_none() {
             return;
         }
@@ -507,7 +508,7 @@ impl Ledger {
             return;
         }
         for id in std::mem::take(&mut self.recent) {
-            // What has passed since was kept, or not, then.
+            // An object that passed since then was kept, or not, at that moment.
             if self.entry(id).synthetic && !self.owed.contains(&id) && !self.repeat.contains(&id) {
                 self.keep(id, None);
             }
@@ -537,7 +538,7 @@ impl Ledger {
         self.high = start;
     }
 
-    /// What the client holds of any object is not known, and owed.
+    /// The client's copy of every object is unknown, so that every object is pending.
     pub(crate) fn forget_sent(&mut self) {
         self.forget_lenses();
         for id in self.names.values() {
@@ -577,7 +578,7 @@ impl Ledger {
     }
 
     fn add(&mut self, name: &[u8]) -> u32 {
-        // Of one that went before and may not have gone from the client.
+        // An earlier object of that name may still be at the client.
         let entry = Entry::new(self.gone.remove(name));
         let id = match self.vacant.pop() {
             Some(id) => {

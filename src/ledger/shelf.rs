@@ -23,12 +23,12 @@ pub(crate) fn lock(ledger: &Shared) -> MutexGuard<'_, Ledger> {
     ledger.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The same of the shelf. Locks are taken in this order: shelf, ledger, facts.
+/// Locks the shelf. Locks are taken in this order: shelf, ledger, facts.
 pub(crate) fn lock_shelf(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
     shelf.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What two responses have in common if one goes on where the other stopped.
+/// The properties that two responses share if one resumes where the other stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     pub(crate) node: Box<[u8]>,
@@ -39,7 +39,7 @@ pub(crate) struct Key {
     pub(crate) metadata_only: bool,
     /// The path before the API root, which may lead to another cluster.
     pub(crate) prefix: Box<str>,
-    /// What the client calls itself: two programs on one node do not take each other's past.
+    /// The User-Agent: two programs on one node do not resume each other's state.
     pub(crate) client: Box<str>,
 }
 
@@ -61,7 +61,7 @@ const MAX_COPIED: usize = 4096;
 /// their clients when these come back.
 const MAX_DUE: usize = 64 << 20;
 
-/// What a ledger on the shelf is good for.
+/// How a ledger on the shelf can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// A watch may go on from it.
@@ -92,7 +92,7 @@ pub(crate) struct Shelf {
     /// in the order of the last doubt.
     doubts: HashMap<Arc<Key>, Doubt>,
     doubted: BTreeMap<u64, Arc<Key>>,
-    /// The same for all keys that are no longer there.
+    /// The latest version in doubt of keys that were evicted.
     doubt_of_any: Version,
     digests: Digests,
     ladders: bool,
@@ -130,7 +130,7 @@ struct Slot {
     ledger: Shared,
     /// When it was given back, and the bytes of its originals; `None`: a stream uses it.
     unused: Option<(u64, usize)>,
-    /// Of its originals only those are left that are due.
+    /// Only originals that are due are left.
     is_trimmed: bool,
 }
 
@@ -181,7 +181,7 @@ impl Drop for Lease {
     }
 }
 
-/// What a client may have of one object.
+/// The copies of one object that a client may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Earlier {
     /// The forms in which it may have it under the version that the object has now.
@@ -190,7 +190,7 @@ pub(crate) struct Earlier {
     pub(crate) last: Forms,
 }
 
-/// What the client of a list, or of initial events, may hold from before.
+/// The copies that the client of a list, or of initial events, may have from before.
 #[derive(Debug, Default)]
 pub(crate) struct Before {
     ledgers: Vec<Shared>,
@@ -445,7 +445,7 @@ impl Shelf {
         (slots.collect(), of_key.used.len() > MAX_COMPARED)
     }
 
-    /// What a client that lists anew may hold from before.
+    /// Returns the copies that a client which relists may have from before.
     pub(crate) fn before(&self, key: &Key) -> Before {
         let (slots, anything) = self.compared(key);
         // The pages of a list are nothing to a client before the last one.

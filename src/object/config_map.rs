@@ -15,7 +15,7 @@ pub(crate) const NAMESPACE: &str = "kube-system";
 /// Its name.
 pub(crate) const NAME: &str = "yurt-hub-cfg";
 
-/// What has to be asked for to see it, or that there is none.
+/// The selection that shows the ConfigMap, or that there is none.
 pub(crate) fn selection() -> Selection {
     let fields = [format!("metadata.name={NAME}")].into();
     Selection { namespace: Some(NAMESPACE.to_owned()), fields, ..Selection::default() }

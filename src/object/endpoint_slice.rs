@@ -26,7 +26,7 @@ pub(super) const SHAPE: Shape = object!("endpoints": Shape::array(id::ENDPOINTS,
 pub(super) const SHAPE_BETA: Shape =
     object!("endpoints": Shape::array(id::ENDPOINTS, &ENDPOINT_BETA));
 
-/// The same with what ladders ask for.
+/// The shape with the fields that ladders need.
 const CONDITIONS: (&str, Shape) = (
     "conditions",
     Shape::object(

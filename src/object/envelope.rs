@@ -6,7 +6,7 @@ use crate::wire::Span;
 use crate::wire::protobuf::{Field, Fields};
 use crate::wire::splice::Enclosure;
 
-/// What every protobuf object of Kubernetes starts with.
+/// The first bytes of every protobuf object of Kubernetes.
 pub(crate) const MAGIC: &[u8; 4] = b"k8s\0";
 
 /// apiVersion and kind of an object, as places in the buffer.

@@ -72,7 +72,7 @@ pub(super) fn is_map_entry_for(buf: &[u8], entry: Span, key: &[u8]) -> Result<Op
     Ok(found.then_some(value))
 }
 
-/// What facts need of an object's metadata.
+/// The metadata that facts need.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Metadata {
     pub(crate) name: String,

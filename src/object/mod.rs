@@ -67,7 +67,8 @@ impl SubjectKind {
         }
     }
 
-    /// What to find in one JSON object of the kind; with what ladders ask for, or without.
+    /// Returns the fields to find in one JSON object of the kind, with or without those for
+    /// ladders.
     pub(crate) const fn shape(self, ladders: bool) -> Shape {
         match (self, ladders) {
             (SubjectKind::EndpointSlice, false) => endpoint_slice::SHAPE,
@@ -79,7 +80,7 @@ impl SubjectKind {
         }
     }
 
-    /// What to find in one JSON watch event of the kind.
+    /// Returns the fields to find in one JSON watch event of the kind.
     pub(crate) const fn event_shape(self, ladders: bool) -> Shape {
         match (self, ladders) {
             (SubjectKind::EndpointSlice, false) => {

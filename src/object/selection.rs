@@ -71,7 +71,7 @@ impl Selection {
 /// The requirement of a field selector that asks for one object by its name.
 const NAME: &str = "metadata.name=";
 
-/// What the slices of headless Services do not pass.
+/// A label requirement that slices of headless Services do not meet.
 const NOT_HEADLESS: &str = "!service.kubernetes.io/headless";
 
 /// Whether a requirement is about a label that the controllers put on slices alone.

@@ -135,7 +135,7 @@ impl ServiceReason {
     }
 }
 
-/// What the rules look at of a Service.
+/// The fields of a Service that rules use.
 pub(crate) struct Traits<'a> {
     pub(crate) namespace: &'a [u8],
     pub(crate) name: &'a [u8],
@@ -177,7 +177,7 @@ pub(crate) struct Rules {
     node: Box<[u8]>,
     kind: SubjectKind,
     component: String,
-    /// What the client gets, as of a generation.
+    /// The client's rewrites as of a generation.
     rewrites: Rewrites,
     generation: Option<u64>,
     /// The one object that may lead elsewhere may yet come.
@@ -251,7 +251,7 @@ impl Rules {
         }
     }
 
-    /// The same as these facts have it.
+    /// Chooses the client's rewrites by these facts.
     pub(crate) fn choose_by(&mut self, facts: &Facts) {
         if self.may_choose_otherwise(facts.generation()) {
             self.rewrites = facts
@@ -268,7 +268,7 @@ impl Rules {
         !settled && self.generation != Some(generation)
     }
 
-    /// What this node's client may see of an object whose Service is `service`.
+    /// Returns the view of an object whose Service is `service`.
     pub(crate) fn view<'a>(
         &'a self,
         facts: &'a Facts,
@@ -327,7 +327,7 @@ impl Rules {
         write_service_key(&mut self.service_key, &namespace, &name);
         let config = self.cluster.config();
         let on = config.rewrites().and(rewrites_of(self.kind));
-        // What the facts may change: the own pool, and which client gets what.
+        // Facts may change the own pool, and which client gets which rewrite.
         let depends = match config.components {
             Components::All => {
                 let hides = on.and(
@@ -442,12 +442,12 @@ pub(crate) struct Judged {
     pub(crate) hidden: bool,
     /// How this node sees the object. Of a Service: [`Lens::Pool`] if facts may change that.
     pub(crate) lens: Lens,
-    /// What its Service asks for.
+    /// The topology keys of its Service.
     pub(crate) keys: Keys,
     counts: Counts,
 }
 
-/// What is counted of an object.
+/// The counters that an object increments.
 #[derive(Debug, Clone, Copy)]
 enum Counts {
     Endpoints {

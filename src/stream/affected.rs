@@ -22,7 +22,7 @@ pub(super) fn collect(ledger: &mut Ledger, rule: &mut Rules) {
     let (generation, changes) = facts.changes_since(ledger.generation);
     ledger.generation = generation;
     if rule.kind() == SubjectKind::Service {
-        // What a Service says of itself comes with its own events.
+        // A Service's own fields arrive with its own events.
         let decides = |change: &Change| match change {
             Change::Node(node) => node.as_bytes() == own,
             Change::Components(_) => true,
@@ -54,7 +54,7 @@ pub(super) fn collect(ledger: &mut Ledger, rule: &mut Rules) {
         // It may be of no Service.
         touched.extend(ledger.find(KUBERNETES));
     } else if cluster.config().ladders {
-        // Who stands on a rung may decide about siblings that do not name the node.
+        // A usable endpoint may decide about siblings that do not name the node.
         services.extend(touched.iter().map(|&id| ledger.service_of(id).to_vec()));
     }
     for service in services {
@@ -73,7 +73,7 @@ pub(super) fn relook(
     pool_changed: bool,
 ) {
     let (keys, _) = facts.service(service);
-    // Of a ladder's siblings it is known how they are seen together.
+    // The siblings of a ladder share one lens, which the group keeps.
     let is_ladder = matches!(keys, Service::Known(Keys::Ladder(_)));
     let mut objects = None;
     for family in FAMILIES {

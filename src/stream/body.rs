@@ -1,4 +1,4 @@
-//! What the walks over the different bodies have in common.
+//! Parts that the walks over the different bodies share.
 
 use super::event::write_object;
 use super::role::{Role, Taken};
@@ -66,7 +66,7 @@ impl Cursor {
     }
 }
 
-/// What a walk needs besides the bytes.
+/// The context of a walk besides the bytes.
 pub(super) struct Context<'a> {
     pub(super) role: &'a mut Role,
     pub(super) limits: Limits,
@@ -75,7 +75,7 @@ pub(super) struct Context<'a> {
     pub(super) form: Form,
 }
 
-/// What the units of a body are.
+/// The form of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     Watch,
@@ -150,7 +150,7 @@ impl Context<'_> {
         self.take_after(b"", data, end, unit, cursor, out)
     }
 
-    /// The same with `lead` written before the unit if it is given.
+    /// Takes the unit, and writes `lead` before it if it is forwarded.
     pub(super) fn take_after(
         &mut self,
         lead: &[u8],

@@ -17,7 +17,7 @@ const MODIFIED: &str = "MODIFIED";
 
 const DELETED: &str = "DELETED";
 
-/// Which event tells a client of an object.
+/// The type of an event that we write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tells {
     /// It does not have it, or it is among the initial events of a watch.

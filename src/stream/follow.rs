@@ -29,10 +29,10 @@ use crate::wire::encoding::Encoding;
 use crate::wire::json::Scanner;
 use crate::wire::splice::Edit;
 
-/// What is known of one client, and how far the response at hand has come.
+/// One client's session: its state, and the progress of the current response.
 pub(super) struct Follow {
     pub(super) lease: Lease,
-    /// What the client may hold from before the list or the initial events.
+    /// Copies that the client may have from before the list or the initial events.
     before: Before,
     /// Where the ledger is found again. `None`: the body stands by itself, and nothing follows it.
     pub(super) key: Option<Key>,
@@ -91,7 +91,7 @@ struct Held {
     earlier: Earlier,
 }
 
-/// What becomes of an object from upstream.
+/// The decision on an object from the API server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Told {
     AsItIs,
@@ -118,7 +118,7 @@ impl Follow {
         let config = cluster.config();
         // Services have no endpoints, and no siblings.
         let ladders = config.ladders && kind != SubjectKind::Service;
-        // What stands by itself is judged by itself, but for siblings on a ladder.
+        // A body without a session is judged by itself, except for siblings on a ladder.
         if target.verb == Verb::Get || alone && !ladders {
             return Ok(None);
         }
@@ -185,8 +185,7 @@ impl Follow {
             expired: false,
             repeat_at: Version::default(),
             ladders,
-            // Of a body by itself every event is wanted, and of a Service everything says
-            // something.
+            // A body without a session keeps every event, and so does a client of Services.
             quiet: config.quiet && !alone && kind != SubjectKind::Service,
             retention: config.retention,
             max_retained: config.limits.ledger_bytes,
@@ -241,7 +240,7 @@ impl Follow {
         let may_hide = self.kind == SubjectKind::Service;
         let has = match ledger.has(&self.name) {
             _ if !may_hide => Has::Maybe,
-            // What is new in the stream or in a list the client did not have at that place of it.
+            // At an ADDED event or a list item the client did not have the object.
             Has::Maybe if matches!(unit.event, Event::None | Event::Added) => Has::No,
             has => has,
         };
@@ -312,16 +311,16 @@ impl Follow {
             if checks {
                 ledger.owed.insert(id);
             }
-            // What it has for certain goes at once, among the initial events too, as upstream's own
-            // DELETED would. Lists have no word for it.
+            // An object that the client certainly has goes at once, also among initial events, as
+            // upstream's DELETED would. Lists have no word for it.
             let goes = unit.event != Event::None && (has == Has::Yes || live && has == Has::Maybe);
             return Ok(if goes { Told::Says(Tells::Deleted) } else { Told::Not });
         }
-        // Who gets no rewrite gets every event.
+        // A client without a rewrite gets every event.
         let quiet =
             self.quiet && live && rule.applies() && entry.sent == Some(Form::Digest(digest));
         if quiet {
-            // What the client has is still what it should have.
+            // The client's copy is still right.
             ledger.owed.remove(&id);
             count(&rule.cluster().tally().events_quieted, 1);
         } else {
@@ -440,7 +439,7 @@ impl Follow {
         !self.held.is_empty()
     }
 
-    /// What to list, so that what is owed can be said.
+    /// Returns the lists that are needed before pending events can be written.
     pub(super) fn wanted(&self) -> Vec<Wanted> {
         // After an ERROR nothing can be said any more.
         if self.phase == Phase::Over {

@@ -10,7 +10,7 @@ pub(super) struct Hold {
     wants: usize,
 }
 
-/// What became of the data that a walk was shown.
+/// The progress of a walk in the data at hand.
 pub(super) struct Walked {
     /// Bytes that are dealt with.
     pub(super) used: usize,

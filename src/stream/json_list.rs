@@ -14,7 +14,7 @@ use crate::wire::json::{Mark, Scanner, Shape};
 use crate::wire::splice::Output;
 use crate::wire::text::string;
 
-/// What may come next, outside of any value.
+/// The token that may come next, outside of any value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expect {
     Start,
@@ -61,7 +61,7 @@ pub(super) struct JsonList {
     defers: Option<Deferring>,
 }
 
-/// What stands between items is not written before it is known whether the next one is.
+/// The bytes between items are held until the next item is known to be written.
 #[derive(Default)]
 struct Deferring {
     separator: Vec<u8>,
@@ -70,7 +70,7 @@ struct Deferring {
 }
 
 impl Deferring {
-    /// What to write before an item.
+    /// Returns the bytes to write before an item.
     fn take_lead(&mut self) -> Vec<u8> {
         let mut lead = std::mem::take(&mut self.separator);
         if !self.written {
@@ -151,7 +151,7 @@ impl JsonList {
         })
     }
 
-    /// What to find in the value that begins here.
+    /// Returns the fields to find in the value that begins here.
     fn shape(&self) -> Shape {
         match (self.expect, self.member) {
             (Expect::FirstItem | Expect::Item, _) => self.item,

@@ -17,7 +17,7 @@ pub(super) struct Learner {
     kind: FactKind,
     selection: Selection,
     phase: Phase,
-    /// What the list or the initial events have taught so far.
+    /// The facts of the list or the initial events so far.
     listing: Listing,
     /// Something was seen that shows that the listing is not the whole truth.
     incomplete: bool,

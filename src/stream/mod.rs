@@ -45,7 +45,7 @@ use crate::rewrite::{Rules, rewrites_of};
 use crate::wire::encoding::Encoding;
 use crate::wire::splice::Output;
 
-/// What is to be done with a response.
+/// How to handle a response.
 #[derive(Debug)]
 #[must_use]
 #[non_exhaustive]
@@ -71,7 +71,7 @@ pub struct Wanted {
     pub namespace: String,
     /// Name of the Service.
     pub service: String,
-    /// What to GET: path and query of a list.
+    /// Path and query of the list to GET.
     pub target: String,
 }
 
@@ -138,7 +138,7 @@ impl Stream {
         result
     }
 
-    /// The body is over. Appends what was held back; an error says that the body was cut short.
+    /// Ends the body and appends the bytes that were held back. Fails if the body was cut short.
     pub fn finish(&mut self, out: &mut BytesMut) -> Result<()> {
         let before = out.len();
         let result = self.end(&mut Output::to(out));
@@ -146,13 +146,13 @@ impl Stream {
         result
     }
 
-    /// Appends the events that changes of facts owe this client: MODIFIED for each object whose
-    /// filtered form is another now, ADDED or DELETED for each Service that is shown now or no
-    /// longer, then a BOOKMARK if the client allows them. Call it whenever [`Cluster::generation`]
-    /// moved. What cannot be said yet (inside an event, before the initial events are over) is
-    /// said by the `push` that makes it possible.
+    /// Appends the watch events this client needs after facts changed: MODIFIED for each object
+    /// whose filtered form differs from the last sent, ADDED or DELETED for each Service that
+    /// became visible or was filtered out, then a BOOKMARK if the client allows them. Call it
+    /// whenever [`Cluster::generation`] moved. Inside an event, and before the initial events are
+    /// over, it appends nothing; the `push` that reaches the next boundary appends the events.
     ///
-    /// Of a list or a single object nothing is owed.
+    /// Does nothing for lists and single objects.
     pub fn refresh(&mut self, out: &mut BytesMut) -> Result<()> {
         self.check_open()?;
         if let Some(follow) = self.role.follow_mut() {
@@ -162,8 +162,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Whether [`Stream::refresh`] may have something to say. Cheap; also true right after a watch
-    /// was continued whose client may not have got everything.
+    /// Returns `true` if [`Stream::refresh`] may emit events. Also `true` right after a watch
+    /// resumes, because its client may have missed events. Cheap.
     pub fn is_behind(&self) -> bool {
         match &self.role {
             Role::Filter(filter) => {
@@ -173,18 +173,20 @@ impl Stream {
         }
     }
 
-    /// What to list, so that the client can be told of Services that gained topology keys. Empty
-    /// unless [`Retention::Topology`](crate::Retention) is configured.
+    /// Returns the lists that are needed to emit events for Services that gained topology keys.
+    /// Empty unless [`Retention::Topology`](crate::Retention) is configured.
     pub fn wanted(&self) -> Vec<Wanted> {
         self.role.follow().map(Follow::wanted).unwrap_or_default()
     }
 
-    /// Takes the whole answer to the request for [`Wanted::target`], asked for in the encoding of
-    /// this stream, and appends the events that it makes possible. An object counts only at the
-    /// resourceVersion that this stream has seen of it; what is newer is on its way in the
-    /// watch, what is older has to be asked for again.
+    /// Takes the whole response to a request for [`Wanted::target`], in the encoding of this
+    /// stream, and appends the events that it makes possible. An object counts only at the
+    /// resourceVersion that this stream has seen. A newer one is on its way in the watch, an older
+    /// one has to be requested again.
     ///
-    /// Errors: what is wrong with the answer. The stream goes on as if it had not come.
+    /// # Errors
+    ///
+    /// Fails if the response cannot be read. The stream continues as if there had been none.
     pub fn supply(&mut self, head: &Head, body: &[u8], out: &mut BytesMut) -> Result<()> {
         self.check_open()?;
         let Some(Filter { rule, outline, follow: Some(follow), .. }) = self.role.filter() else {

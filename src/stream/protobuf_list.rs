@@ -79,7 +79,7 @@ impl Held {
 
 impl ProtobufList {
     pub(super) fn new(role: &Role, config: &Config) -> ProtobufList {
-        // What only teaches is never cut, so there is nothing to hold back for.
+        // A stream that only reads facts is never cut, so that nothing is held back.
         // Items that are held back to the end leave no room for themselves where they stood.
         let compact = config.protobuf_lists == ProtobufLists::Compact
             && matches!(role, Role::Filter(_))

@@ -194,7 +194,7 @@ impl Follow {
         ledger.set_lens(id, judged.lens);
         let entry = ledger.entry_mut(id);
         let (has, live) = (entry.has(), self.phase == Phase::Live);
-        // What is hidden from a client that does not have it needs no word.
+        // No event is needed for a hidden object that the client does not have.
         let says = entry.sent != Some(form) || again && form != Form::None;
         if says {
             // Above W the client would miss what it has not seen; without a W only the object's own
@@ -205,9 +205,9 @@ impl Follow {
             }
             let same = entry.stamp == stamp || entry.stamp == Version::default();
             entry.said(form, stamp, true);
-            // Who has nothing of that name takes any version for news, and who is to drop it too.
-            // Before the initial events are over `high` is not known, so that it moves
-            // when they are.
+            // A client accepts ADDED and DELETED at any resourceVersion, so that only MODIFIED is
+            // repeated. Before the initial events are over `high` is not known, so that
+            // it moves when they are.
             if same && has != Has::No && form != Form::None {
                 ledger.repeat.insert(id);
                 self.repeat_at = high;

@@ -29,7 +29,7 @@ impl Request {
         Request::new("GET", target)
     }
 
-    /// The same with one more header.
+    /// Returns this head with one more header.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Request {
         self.headers.push((name.into(), value.into()));
@@ -66,7 +66,7 @@ impl Head {
         Head::new(200).header("Content-Type", content_type)
     }
 
-    /// The same with one more header.
+    /// Returns this head with one more header.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Head {
         self.headers.push((name.into(), value.into()));
@@ -82,7 +82,7 @@ impl Head {
     }
 }
 
-/// What kind of objects a response carries, if poolscope cares.
+/// The kind of objects that a response carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Resource {
     Subject(SubjectKind),
@@ -113,7 +113,7 @@ pub(crate) enum Initial {
     Legacy,
 }
 
-/// What a request asks for.
+/// The target of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) resource: Resource,
@@ -161,7 +161,7 @@ impl Target {
         let metadata_only =
             request.values("accept").any(|value| value.contains("as=PartialObjectMetadata"));
         let selection = Selection { namespace, labels, fields };
-        // Of ConfigMaps one matters.
+        // Only one ConfigMap matters.
         if resource == Resource::Fact(FactKind::ConfigMap) && !config_map::may_be_in(&selection) {
             return None;
         }
@@ -312,7 +312,7 @@ fn segments(path: &str) -> Vec<String> {
     segments
 }
 
-/// What the parameters of a query say. Of a repeated one the API server reads the first.
+/// The parameters of a query. The API server reads the first of a repeated one.
 #[derive(Default)]
 struct Query {
     watch: bool,
@@ -388,7 +388,7 @@ fn truth(value: &str) -> bool {
 }
 
 fn decoded(part: &str) -> String {
-    // What means something in a query stands for itself in a path.
+    // Characters with a meaning in queries are plain in paths.
     let query = part.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
     form_urlencoded::parse(query.as_bytes())
         .map(|(key, _)| key.into_owned())

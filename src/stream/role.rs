@@ -1,4 +1,4 @@
-//! What is done with the units of a stream: they are filtered, they teach, or they are collected.
+//! How units of a stream are processed: filtered, read as facts, or collected.
 
 use super::event::Tells;
 use super::follow::{Follow, Told, version_of};
@@ -17,7 +17,7 @@ use crate::wire::encoding::Encoding;
 use crate::wire::json::Shape;
 use crate::wire::splice::{Edit, Output};
 
-/// What is done with the units of a stream.
+/// How units of a stream are processed.
 pub(super) enum Role {
     /// Their endpoints are filtered.
     Filter(Box<Filter>),
@@ -27,7 +27,7 @@ pub(super) enum Role {
     Collect(Vec<Vec<u8>>),
 }
 
-/// What becomes of a unit.
+/// The decision on a unit.
 pub(super) enum Taken<'a> {
     Passes,
     /// The object's bytes change so.
@@ -41,7 +41,7 @@ pub(super) enum Taken<'a> {
 }
 
 impl Role {
-    /// What to find in a JSON item or object.
+    /// Returns the fields to find in a JSON item or object.
     pub(super) fn item_shape(&self) -> Shape {
         match self {
             Role::Filter(filter) => filter.kind.shape(filter.outline.wants_conditions()),
@@ -49,7 +49,7 @@ impl Role {
         }
     }
 
-    /// What to find in a JSON watch event.
+    /// Returns the fields to find in a JSON watch event.
     pub(super) fn event_shape(&self) -> Shape {
         match self {
             Role::Filter(filter) => filter.kind.event_shape(filter.outline.wants_conditions()),
@@ -95,7 +95,7 @@ impl Role {
                     || item == PARTIAL_OBJECT_METADATA.as_bytes();
                 bare || item == filter.kind.kind().as_bytes()
             }
-            // What teaches nothing is passed on all the same.
+            // A list that states no facts is forwarded too.
             Role::Learn(_) | Role::Collect(_) => true,
         }
     }
@@ -257,8 +257,8 @@ impl Filter {
                     rule.judge(unit.buf, unit.object, outline, edit, |_, _, _| Usable::default())?;
                 rule.tell(&judged);
                 match unit.event {
-                    // What the client has is not known here, but that it had nothing of what is
-                    // new.
+                    // The client's copies are unknown here, except that it had nothing of an object
+                    // that is new.
                     Event::Modified if judged.hidden => Told::Says(Tells::Deleted),
                     Event::Deleted if judged.hidden => Told::AsItIs,
                     Event::None if judged.hidden && *single => {
@@ -305,7 +305,7 @@ impl Filter {
             && outline.service_type.is_none();
         match &*kind {
             kind if kind == self.kind.kind().as_bytes() || kind.is_empty() => {}
-            // What calls itself something without endpoints, and has some, is refused below.
+            // An object that has endpoints although its kind has none is refused below.
             kind if bare && kind == PARTIAL_OBJECT_METADATA.as_bytes() => {
                 count(&self.rule.cluster().tally().passed_metadata_only, 1);
                 return Ok(false);

@@ -1,4 +1,4 @@
-//! What a client is answered in place of a body: a Status that says why not (wire 1.7).
+//! Replies in place of a body: a Status that gives the reason (wire 1.7).
 
 use bytes::BytesMut;
 
@@ -26,9 +26,9 @@ pub struct Answer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NotReady {
-    /// What is not known, and where to ask for it.
+    /// The missing facts, and where to fetch them.
     pub missing: Vec<Missing>,
-    /// What the client may be answered meanwhile: 503, and when to ask again.
+    /// The reply to send meanwhile: 503 with Retry-After.
     pub answer: Answer,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Status<'a> {
 
 const FAILURE: &str = "Failure";
 
-/// What a client is told whose watch cannot be continued.
+/// The message to a client whose watch cannot resume.
 const UNKNOWN_PAST: &str = "what this watch goes on from is not known here any more: list again";
 
 /// Facts come within moments, or not at all.

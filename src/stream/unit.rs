@@ -112,12 +112,12 @@ impl<'a> Unit<'a> {
         }
     }
 
-    /// One object by itself that fills `buf`. What it is is known.
+    /// One object that fills `buf`, of a known kind.
     pub(super) fn stored(buf: &'a [u8], encoding: Encoding) -> Unit<'a> {
         Unit { encoding, ..Unit::json_object(buf, &[]) }
     }
 
-    /// What a bookmark says; `None` if it cannot be read.
+    /// Reads a bookmark; `None` if it cannot be read.
     pub(super) fn bookmark(&self) -> Option<Bookmark> {
         let metadata = Metadata::read(self.object_bytes(), self.encoding)?;
         let ends_initial_events =
@@ -134,7 +134,7 @@ impl<'a> Unit<'a> {
 /// The annotation of the bookmark that ends the initial events of a watch.
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
-/// What a bookmark says.
+/// The content of a bookmark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bookmark {
     pub(super) version: Version,
@@ -142,7 +142,7 @@ pub(super) struct Bookmark {
     pub(super) ends_initial_events: bool,
 }
 
-/// What a list says about itself.
+/// The list's own kind and metadata.
 pub(super) struct ListEnd<'a> {
     /// Its kind, where it said one.
     pub(super) kind: Option<&'a [u8]>,

@@ -95,7 +95,7 @@ fn superedge(value: &str) -> Keys {
     if labels.is_empty() { Keys::Node } else { Keys::Labels(labels.into()) }
 }
 
-/// What a Service asks for.
+/// The topology keys of a Service.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) enum Keys {
     /// Nothing: every endpoint may be used.
@@ -105,7 +105,7 @@ pub(crate) enum Keys {
     Node,
     /// Only endpoints in the node's own pool.
     Pool,
-    /// The same, and endpoints on the node itself whether or not its pool names it (K4).
+    /// The own pool, and the node itself whether or not its pool names it (K4).
     PoolAndOwn,
     /// Endpoints on nodes that share the value of one of these labels with the node, and on the
     /// node itself.

@@ -92,7 +92,8 @@ impl Condition {
 pub(crate) struct Usable(u8);
 
 impl Usable {
-    /// What an endpoint on `node` adds, for a node `own` whose pool has `members`.
+    /// Returns the steps that an endpoint on `node` makes usable for `own`, whose pool has
+    /// `members`.
     pub(crate) fn of(
         condition: Condition,
         node: Option<&[u8]>,
@@ -110,7 +111,7 @@ impl Usable {
         Usable((u8::from(on_own) | u8::from(in_pool) << 1 | 1 << 2) << shift)
     }
 
-    /// The same where every endpoint counts as one in the own pool.
+    /// Returns these steps with every endpoint counted as one in the own pool.
     pub(crate) fn with_everything_in_pool(self) -> Usable {
         let any = self.0 >> (Rung::Any as u8) & 0b1001;
         Usable(self.0 | any << (Rung::Pool as u8))
@@ -134,7 +135,7 @@ impl BitOr for Usable {
     }
 }
 
-/// What several objects have usable together, kept while they come, change and go.
+/// The usable steps of several objects together, kept while objects come, change and go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Tally([u32; 6]);
 
@@ -149,7 +150,7 @@ impl Tally {
         usable.places().for_each(|place| self.0[place] -= 1);
     }
 
-    /// What they have usable.
+    /// Returns the steps that are usable.
     pub(crate) fn usable(&self) -> Usable {
         let places = self.0.iter().enumerate().filter(|(_, count)| **count > 0);
         places.fold(Usable::default(), |usable, (place, _)| Usable(usable.0 | 1 << place))

@@ -106,7 +106,7 @@ impl Reason {
     }
 }
 
-/// What to do with an object where a fact it depends on is not known.
+/// How to treat an object when a fact that it depends on is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Doubt {
     /// Let it pass unchanged, counted; what OpenYurt does (O1, O9).
@@ -116,7 +116,7 @@ pub enum Doubt {
     Hide,
 }
 
-/// What to do where a fact is missing.
+/// How to treat objects when a fact is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct InDoubt {
@@ -129,7 +129,7 @@ pub struct InDoubt {
     pub unknown_pool: Doubt,
 }
 
-/// What is known of the Service that an object belongs to.
+/// The Service that an object belongs to, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Service {
     /// The object names none.
@@ -138,7 +138,7 @@ pub(crate) enum Service {
     Known(Keys),
 }
 
-/// What is known of the pool that this node is in.
+/// The node's own pool, as far as it is known.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum OwnPool<'a> {
     /// Pool topology is switched off.
@@ -150,7 +150,7 @@ pub(crate) enum OwnPool<'a> {
     Members(&'a Members),
 }
 
-/// What is known of the pools that this node is in.
+/// The pools that this node is in.
 pub(crate) trait Pools<'a> {
     /// Its pool.
     fn own(&self) -> OwnPool<'a>;
@@ -163,9 +163,9 @@ pub(crate) trait Pools<'a> {
 /// look-up.
 #[derive(Debug, Clone)]
 pub(crate) enum View<'a> {
-    /// Every endpoint, for this reason.
+    /// Keeps every endpoint.
     Whole(Reason),
-    /// No endpoint, for this reason.
+    /// Drops every endpoint.
     Nothing(Reason),
     /// Endpoints on this node.
     Node(&'a [u8]),
@@ -298,7 +298,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// What of the view can be compared with an earlier one.
+    /// Returns the part of the view that can be compared with an earlier one.
     pub(crate) fn lens(&self) -> Lens {
         match self {
             View::Whole(_) => Lens::Whole,

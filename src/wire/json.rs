@@ -13,7 +13,7 @@ use super::words::{find_quote_or_backslash, find_structural};
 use super::{Span, blocks};
 use crate::error::{Fault, FaultKind};
 
-/// What to look for in a value.
+/// The fields to find in a value.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape {
     /// Under which number to report the value; 0 does not report it.
@@ -81,7 +81,7 @@ pub(super) struct Open {
     pub(super) array: bool,
 }
 
-/// What may come at the position reached. `*Text` states resume inside a string.
+/// The token that may come at the position reached. `*Text` states resume inside a string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expect {
     Value,
@@ -156,7 +156,7 @@ impl Scanner {
         self.marks.clear();
     }
 
-    /// What was found so far; all of it once [`Scanner::scan`] has returned an end.
+    /// Returns the marks found so far; all of them once [`Scanner::scan`] has returned an end.
     pub(crate) fn marks(&self) -> &[Mark] {
         &self.marks
     }
@@ -469,7 +469,7 @@ mod tests {
         let end = scanner.scan(text.as_bytes())?.expect("whole");
         assert_eq!(&text[end..], "");
         let whole: Vec<_> = scanner.marks().to_vec();
-        // The same in any two pieces, and byte by byte.
+        // Any two pieces, and byte by byte, give the same result.
         for cut in 0..text.len() {
             let mut scanner = Scanner::new(SHAPE, 8, 1000);
             assert_eq!(scanner.scan(&text.as_bytes()[..cut]), Ok(None), "cut at {cut}");

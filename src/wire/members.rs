@@ -78,7 +78,7 @@ impl Scanner {
             if slot.id != 0 {
                 self.marks.push(Mark { id: slot.id, span: Span::new(start, end) });
             }
-            // What follows the value.
+            // The byte after the value.
             if after == b',' {
                 if self.marks.len() > self.max_marks {
                     return (end, Expect::Next);

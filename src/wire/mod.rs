@@ -28,7 +28,7 @@ impl Span {
         self.end - self.start
     }
 
-    /// The same span in a buffer with `offset` bytes more before it.
+    /// Returns this span in a buffer with `offset` more bytes before it.
     pub(crate) const fn after(self, offset: usize) -> Span {
         Span::new(self.start + offset, self.end + offset)
     }

@@ -22,7 +22,7 @@ pub(crate) struct Patch {
 #[derive(Debug, Default)]
 pub(crate) struct Edit {
     patches: Vec<Patch>,
-    /// What is put in.
+    /// The bytes that are put in.
     text: Vec<u8>,
     shrinks: usize,
     grows: usize,

@@ -13,7 +13,7 @@ pub(super) struct Window<'a> {
     quotes: u64,
     /// Brackets outside of strings, opening and closing.
     brackets: u64,
-    /// What the next block has to know: all ones inside a string, 1 after an odd backslash.
+    /// The state for the next block: all ones inside a string, 1 after an odd backslash.
     in_text: u64,
     escapes: u64,
     /// There was a backslash in a block so far.

@@ -72,7 +72,7 @@ fn of_one_key_the_latest_stay() {
         drop(ledger(&shelf, "a", Stage::Ready, high, 17, 0));
         assert_eq!(unused(&shelf), (high.saturating_sub(3).max(1)..=high).collect::<Vec<_>>());
     }
-    // Whoever comes back at what was thrown away is not known.
+    // A client that resumes where a ledger was evicted is in doubt.
     assert_eq!((doubt(&shelf, "a"), doubt(&shelf, "b")), (at(3), Version::default()));
     let guard = lock_shelf(&shelf);
     assert_eq!((guard.slots.len(), guard.keys.len()), (4, 1));
@@ -127,7 +127,7 @@ fn the_oldest_lose_their_originals_where_all_together_are_too_many() {
     assert_eq!(of(&[50, 50]), [50, 50]);
     assert_eq!(of(&[50, 50, 30]), [0, 50, 30]);
     assert_eq!(of(&[50, 50, 30, 90, 10]), [0, 0, 0, 90, 10]);
-    // What is too large is passed over, what is older and fits is not; and the latest stays.
+    // A ledger that is too large is skipped, an older one that fits is not; the latest stays.
     assert_eq!(of(&[10, 60, 60]), [10, 0, 60]);
     assert_eq!(of(&[10, 160]), [0, 160]);
 }
@@ -246,7 +246,7 @@ fn what_is_left_of_originals_is_not_looked_at_again() {
     };
     due("a");
     due("b");
-    // What is due stays, whatever the limit.
+    // Originals that are due stay, whatever the limit.
     assert_eq!(retained(&shelf), [80, 80]);
     drop(ledger(&shelf, "c", Stage::Ready, 1, 17, 80));
     drop(ledger(&shelf, "d", Stage::Ready, 1, 17, 80));
