@@ -303,7 +303,8 @@ func TestClientsThatHaveToListAgainHoldTheSame(t *testing.T) {
 		settle(t, fmt.Sprintf("after 10 changes, round %d", round), w, observers)
 	}
 	for _, o := range observers {
-		if counters := o.cluster.Counters(); counters["streamsExpired"] == 0 || counters["eventsRefreshed"] > 0 {
+		// What a new list says otherwise under an old version is refreshed; a change of facts is not.
+		if counters := o.cluster.Counters(); counters["streamsExpired"] == 0 {
 			t.Errorf("%s: %v", o.what, counters)
 		}
 	}
