@@ -2,6 +2,7 @@
 //! which version the client has it. Kept across a list, its watch and the reconnects.
 
 mod entry;
+mod groups;
 mod index;
 pub(crate) mod shelf;
 
@@ -10,13 +11,14 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use self::entry::{Counted, Entry, Place, READY, TERMINATING, bit};
+use self::entry::{Entry, Place, bit};
 pub(crate) use self::entry::{Form, Forms, Has};
+pub(crate) use self::groups::FAMILIES;
+use self::groups::Group;
 use self::index::Index;
 use crate::object::version::Version;
-use crate::topology::ladder::{Condition, Tally, Usable};
-use crate::topology::verdict::Lens;
-use crate::topology::{Members, Names};
+use crate::topology::Names;
+use crate::topology::ladder::Condition;
 
 /// Seeded once in a process, so that digests of two ledgers can be compared.
 pub(crate) type Digests = foldhash::quality::RandomState;
@@ -67,27 +69,8 @@ pub(crate) struct Ledger {
     gone: HashSet<Box<[u8]>>,
 }
 
-/// The families that ladders are decided for.
-pub(crate) const FAMILIES: [u8; 3] = [0, 4, 6];
-
 /// How many names of objects that are gone are remembered.
 const MAX_GONE: usize = 4096;
-
-/// The objects of one Service in one family.
-#[derive(Debug, Clone, Default)]
-struct Group {
-    /// Usable steps of the counted objects, by the members of the own pool at `revision`.
-    tally: Tally,
-    /// `None` inside: without a pool. `None`: nothing was counted yet.
-    revision: Option<Option<u64>>,
-    /// Objects that are not counted yet, and such as are no longer of the group.
-    later: Vec<u32>,
-    /// Every object of the group is seen so by the client, or owed.
-    lens: Option<Lens>,
-}
-
-/// How many objects of a group may wait to be counted before all of them are counted anew.
-const MAX_LATER: usize = 1024;
 
 /// An object as the API server sent it.
 pub(crate) struct Seen<'a, I> {
@@ -173,140 +156,6 @@ impl Ledger {
     /// Every Service that an object belongs to.
     pub(crate) fn services(&self) -> impl Iterator<Item = &[u8]> {
         self.services.names()
-    }
-
-    /// Returns the usable steps of an object for a node `own` whose pool has `members`.
-    fn usable(&self, id: u32, own: &[u8], members: Option<&Members>) -> Usable {
-        let entry = self.entry(id);
-        let places = entry
-            .places
-            .iter()
-            .map(|place| (Some(self.nodes.name(place.node())), place.conditions()));
-        let all = std::iter::once((None, entry.conditions)).chain(places);
-        all.fold(Usable::default(), |usable, (node, conditions)| {
-            let of = |bit: u8, condition| {
-                if conditions & bit == 0 {
-                    Usable::default()
-                } else {
-                    Usable::of(condition, node, own, members)
-                }
-            };
-            usable | of(READY, Condition::Ready) | of(TERMINATING, Condition::Terminating)
-        })
-    }
-
-    /// What the objects of a Service in one family have usable together, `but` for one. `own` is
-    /// always the same node.
-    ///
-    /// Each object is counted once, and anew when it or the pool changes, so that asking for every
-    /// object of a Service takes time in the number of objects.
-    pub(crate) fn usable_of(
-        &mut self,
-        service: &[u8],
-        family: u8,
-        but: Option<u32>,
-        own: &[u8],
-        members: Option<&Members>,
-    ) -> Usable {
-        let Some(service) = self.services.id(service) else { return Usable::default() };
-        let mut group = self.groups.remove(&(service, family)).unwrap_or_default();
-        let revision = Some(members.map(Members::revision));
-        if group.revision != revision {
-            group = Group {
-                revision,
-                later: self.services.objects(service).to_vec(),
-                lens: group.lens,
-                ..Group::default()
-            };
-            for &id in &group.later {
-                if self.entries[id as usize].family == family {
-                    self.entries[id as usize].counted = Counted::Later;
-                }
-            }
-        }
-        for id in std::mem::take(&mut group.later) {
-            let entry = self.entry(id);
-            if (entry.service, entry.family, entry.counted)
-                == (Some(service), family, Counted::Later)
-            {
-                let usable = self.usable(id, own, members);
-                group.tally.add(usable);
-                self.entry_mut(id).counted = Counted::As(usable);
-            }
-        }
-        let mut tally = group.tally;
-        if let Some(entry) = but.map(|id| self.entry(id))
-            && (entry.service, entry.family) == (Some(service), family)
-            && let Counted::As(usable) = entry.counted
-        {
-            tally.remove(usable);
-        }
-        self.groups.insert((service, family), group);
-        tally.usable()
-    }
-
-    /// Takes an object out of its group.
-    fn uncount(&mut self, id: u32) {
-        let entry = &mut self.entries[id as usize];
-        if let (Some(service), Counted::As(usable)) = (entry.service, entry.counted)
-            && let Some(group) = self.groups.get_mut(&(service, entry.family))
-        {
-            group.tally.remove(usable);
-        }
-        entry.counted = Counted::No;
-    }
-
-    /// Puts an object into its group, to be counted when somebody asks.
-    fn count_later(&mut self, id: u32) {
-        let entry = &mut self.entries[id as usize];
-        let Some(group) =
-            entry.service.and_then(|service| self.groups.get_mut(&(service, entry.family)))
-        else {
-            return;
-        };
-        // The first question for a group counts all of its objects.
-        if group.revision.is_none() {
-            return;
-        }
-        entry.counted = Counted::Later;
-        group.later.push(id);
-        if group.later.len() == MAX_LATER {
-            (group.revision, group.later) = (None, Vec::new());
-        }
-    }
-
-    /// How every object of a Service in one family is seen, or owed; `None` if that is not known.
-    pub(crate) fn lens_of(&self, service: &[u8], family: u8) -> Option<Lens> {
-        self.groups.get(&(self.services.id(service)?, family))?.lens
-    }
-
-    /// An object was judged, and is seen so. If its siblings are seen otherwise, facts have changed
-    /// in between: how the group is seen is not known until every one of them was looked at.
-    pub(crate) fn set_lens(&mut self, id: u32, lens: Lens) {
-        let entry = &mut self.entries[id as usize];
-        entry.lens = lens;
-        if let Some(group) =
-            entry.service.and_then(|service| self.groups.get_mut(&(service, entry.family)))
-        {
-            group.lens = group.lens.filter(|known| *known == lens);
-        }
-    }
-
-    /// From now on every object of a Service in one family is seen so, or owed; `None`: that is not
-    /// kept.
-    pub(crate) fn set_lens_of(&mut self, service: &[u8], family: u8, lens: Option<Lens>) {
-        let group =
-            self.services.id(service).and_then(|service| self.groups.get_mut(&(service, family)));
-        if let Some(group) = group {
-            group.lens = lens;
-        }
-    }
-
-    /// An object no longer belongs to the Service of that number.
-    fn unlink_service(&mut self, service: u32, id: u32) {
-        if self.services.unlink(service, id) {
-            FAMILIES.iter().for_each(|&family| drop(self.groups.remove(&(service, family))));
-        }
     }
 
     /// In which forms its client may have the object of that name under `version`.
@@ -515,11 +364,6 @@ impl Ledger {
         }
     }
 
-    /// Nothing is known any more of how the objects of groups are seen.
-    fn forget_lenses(&mut self) {
-        self.groups.values_mut().for_each(|group| group.lens = None);
-    }
-
     /// A watch begins at `start`. What the client may not have got is not known of it any more; if
     /// it will not come again from upstream it is owed.
     pub(crate) fn resume_at(&mut self, start: Version) {
@@ -624,6 +468,7 @@ fn nodes(places: &[Place]) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::topology::ladder::Usable;
     use crate::wire::random::random;
 
     fn at(version: u64) -> Version {

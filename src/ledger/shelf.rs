@@ -356,6 +356,14 @@ impl Shelf {
         self.retained = kept + due;
     }
 
+    /// A stream uses a ledger from now on that none used.
+    fn take(&mut self, id: u64) {
+        self.take_unused(id);
+        if let Some(of_key) = self.of_key(id) {
+            of_key.used.insert(id);
+        }
+    }
+
     /// Takes a ledger that no stream uses off the list of these.
     fn take_unused(&mut self, id: u64) {
         let Some((order, retained)) = self.slots.get_mut(&id).and_then(|slot| slot.unused.take())
@@ -472,10 +480,7 @@ impl Shelf {
             .collect();
         let ((ledger, id, is_unused), others) = found.split_last()?;
         if others.is_empty() && *is_unused && lock(ledger).len() > MAX_COPIED {
-            guard.take_unused(*id);
-            if let Some(of_key) = guard.of_key(*id) {
-                of_key.used.insert(*id);
-            }
+            guard.take(*id);
             return Some(Lease { ledger: ledger.clone(), slot: Some((shelf.clone(), *id)) });
         }
         drop(guard);
@@ -524,10 +529,7 @@ impl Shelf {
         let began_in_doubt = std::mem::take(&mut lock(&ledger).began_in_doubt);
         if candidates.len() == 1 && !is_doubtful {
             lock(&ledger).resume_at(start);
-            guard.take_unused(id);
-            if let Some(of_key) = guard.of_key(id) {
-                of_key.used.insert(id);
-            }
+            guard.take(id);
             if began_in_doubt {
                 guard.listed_in_doubt(key);
             }

@@ -1,7 +1,8 @@
 //! Bodies that the embedder fetches itself, to teach the cluster.
 
 use super::learner::Learner;
-use super::request::{Head, Request, Resource, Target};
+use super::path::Resource;
+use super::request::{Head, Request, Target};
 use super::role::Role;
 use super::{Stream, encoding};
 use crate::cluster::Cluster;

@@ -9,6 +9,7 @@ mod hold;
 mod json_list;
 mod json_values;
 mod learner;
+mod path;
 mod protobuf_frames;
 mod protobuf_list;
 mod protobuf_object;
@@ -27,10 +28,11 @@ use self::hold::{Hold, Walked};
 use self::json_list::JsonList;
 use self::json_values::JsonValues;
 use self::learner::Learner;
+use self::path::{Resource, Unread};
 use self::protobuf_frames::ProtobufFrames;
 use self::protobuf_list::ProtobufList;
 use self::protobuf_object::ProtobufObject;
-use self::request::{Head, Request, Resource, Target, Unread, Verb};
+use self::request::{Head, Request, Target, Verb};
 use self::role::{Filter, Role};
 pub use self::status::{Answer, NotReady};
 use crate::cluster::Cluster;
@@ -364,7 +366,7 @@ pub(crate) fn open(
     let config = cluster.config();
     let is_rewritten = |kind: SubjectKind| !config.rewrites().and(rewrites_of(kind)).is_empty();
     let Some(target) = Target::of(request) else {
-        match Unread::of(request) {
+        match Unread::of(&request.method, &request.target) {
             Some(Unread::Path(kind)) if is_rewritten(kind) => {
                 count(&cluster.tally().passed_unknown_path, 1)
             }

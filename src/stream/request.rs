@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use super::path::{Collection, Resource, path_and_query, segments};
 use crate::object::selection::Selection;
 use crate::object::version::Version;
-use crate::object::{FactKind, SubjectKind, config_map};
+use crate::object::{FactKind, config_map};
 
 /// An HTTP request to the API server, as far as poolscope looks at it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -80,13 +81,6 @@ impl Head {
             .filter(move |(key, _)| key.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.as_str())
     }
-}
-
-/// The kind of objects that a response carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Resource {
-    Subject(SubjectKind),
-    Fact(FactKind),
 }
 
 /// How the objects come.
@@ -193,125 +187,6 @@ impl Target {
     }
 }
 
-/// Path and query of a target, which may be absolute.
-fn path_and_query(target: &str) -> (&str, &str) {
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let path = match path.split_once("://") {
-        Some((scheme, rest)) if !scheme.contains('/') => {
-            rest.split_once('/').map_or("", |(_, path)| path)
-        }
-        _ => path,
-    };
-    (path, query)
-}
-
-/// The end of a path, from the API root on: a collection, one object of it, or either under the
-/// deprecated watch path.
-struct Collection {
-    resource: Resource,
-    namespace: Option<String>,
-    name: Option<String>,
-    /// Deprecated since 1.11 and still served: `/api/v1/watch/...`.
-    is_watch_path: bool,
-}
-
-impl Collection {
-    /// Finds the API root from which the rest of the path is one of a known kind. A prefix may
-    /// itself contain an API root (an aggregated API in front of a member cluster), so every
-    /// place is tried. At most one fits: a known plural never stands where `api` or `apis`
-    /// would have to.
-    fn find(segments: &[String]) -> Option<(usize, Collection)> {
-        (0..segments.len()).find_map(|root| Some((root, Collection::of(&segments[root..])?)))
-    }
-
-    fn of(segments: &[String]) -> Option<Collection> {
-        let (group, version, rest) = split_root(segments)?;
-        let mut parts = rest.iter().map(String::as_str).peekable();
-        let is_watch_path = parts.next_if_eq(&"watch").is_some();
-        let mut plural = parts.next()?;
-        let mut namespace = None;
-        if plural == "namespaces"
-            && let Some(name) = parts.next()
-        {
-            namespace = Some(name.to_owned());
-            // The namespace object itself is of no interest.
-            plural = parts.next()?;
-        }
-        let resource = resource(group, version, plural)?;
-        let name = parts.next().map(str::to_owned);
-        // A read of the status of a Service returns the whole Service.
-        if resource == Resource::Fact(FactKind::Service) && name.is_some() && !is_watch_path {
-            parts.next_if_eq(&"status");
-        }
-        parts.next().is_none().then_some(Collection { resource, namespace, name, is_watch_path })
-    }
-}
-
-/// Splits the API root off: group and version, and what follows.
-fn split_root(segments: &[String]) -> Option<(&str, &str, &[String])> {
-    match segments {
-        [root, version, rest @ ..] if root == "api" && version == "v1" => Some(("", version, rest)),
-        [root, group, version, rest @ ..] if root == "apis" => Some((group, version, rest)),
-        _ => None,
-    }
-}
-
-/// Why a path that names a kind which is rewritten is not read as one of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unread {
-    /// The group is known, the version is not.
-    Version(SubjectKind),
-    /// No API root stands where it has to.
-    Path(SubjectKind),
-}
-
-impl Unread {
-    /// Looks at a GET that is no [`Target`]: `None` where its last segments name no kind that is
-    /// rewritten, or the kind of another API group.
-    pub(crate) fn of(request: &Request) -> Option<Unread> {
-        if request.method != "GET" {
-            return None;
-        }
-        let segments = segments(path_and_query(&request.target).0);
-        // A collection, or one object of it.
-        let kind = segments.iter().rev().take(2).find_map(|segment| match segment.as_str() {
-            "endpointslices" => Some(SubjectKind::EndpointSlice),
-            "endpoints" => Some(SubjectKind::Endpoints),
-            "services" => Some(SubjectKind::Service),
-            _ => None,
-        })?;
-        let collection = (0..segments.len()).rev().find_map(|root| {
-            let (group, _, rest) = split_root(&segments[root..])?;
-            let rest = rest.strip_prefix(&["watch".to_owned()]).unwrap_or(rest);
-            let rest = if rest.len() > 2 && rest[0] == "namespaces" { &rest[2..] } else { rest };
-            matches!(rest.len(), 1 | 2).then(|| (group, rest[0].as_str()))
-        });
-        match collection {
-            None => Some(Unread::Path(kind)),
-            Some((group, plural)) if (group, plural) == (kind.group(), kind.plural()) => {
-                Some(Unread::Version(kind))
-            }
-            // Such as the Services of serving.knative.dev, or pods of a namespace that is called
-            // so.
-            Some(_) => None,
-        }
-    }
-}
-
-/// The segments of a path, percent-decoded. `.` and `..` are resolved, as they may be on the way to
-/// the API server. A slash that is escaped separates too: Go's servers see the path decoded.
-fn segments(path: &str) -> Vec<String> {
-    let mut segments: Vec<String> = Vec::new();
-    for segment in decoded(path).split('/') {
-        match segment {
-            "" | "." => {}
-            ".." => drop(segments.pop()),
-            _ => segments.push(segment.to_owned()),
-        }
-    }
-    segments
-}
-
 /// The parameters of a query. The API server reads the first of a repeated one.
 #[derive(Default)]
 struct Query {
@@ -362,38 +237,10 @@ impl Initial {
     }
 }
 
-fn resource(group: &str, version: &str, plural: &str) -> Option<Resource> {
-    Some(match (group, version, plural) {
-        ("discovery.k8s.io", "v1", "endpointslices") => {
-            Resource::Subject(SubjectKind::EndpointSlice)
-        }
-        ("discovery.k8s.io", "v1beta1", "endpointslices") => {
-            Resource::Subject(SubjectKind::EndpointSliceBeta)
-        }
-        ("", "v1", "endpoints") => Resource::Subject(SubjectKind::Endpoints),
-        ("", "v1", "services") => Resource::Fact(FactKind::Service),
-        ("", "v1", "nodes") => Resource::Fact(FactKind::Node),
-        ("", "v1", "configmaps") => Resource::Fact(FactKind::ConfigMap),
-        ("cilium.io", _, "ciliumnodes") => Resource::Fact(FactKind::CiliumNode),
-        ("apps.openyurt.io", _, "nodepools") => Resource::Fact(FactKind::NodePool),
-        ("apps.openyurt.io", _, "nodebuckets") => Resource::Fact(FactKind::NodeBucket),
-        _ => return None,
-    })
-}
-
 /// How the API server reads a boolean of a query: anything but `false` and `0`, so also nothing at
 /// all.
 fn truth(value: &str) -> bool {
     !(value == "0" || value.eq_ignore_ascii_case("false"))
-}
-
-fn decoded(part: &str) -> String {
-    // Characters with a meaning in queries are plain in paths.
-    let query = part.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
-    form_urlencoded::parse(query.as_bytes())
-        .map(|(key, _)| key.into_owned())
-        .next()
-        .unwrap_or_default()
 }
 
 /// The requirements of a selector: split at commas that are not inside the brackets of a set,
@@ -451,7 +298,9 @@ fn is_readable(clause: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::path::Unread;
     use super::*;
+    use crate::object::SubjectKind;
 
     fn target(text: &str) -> Option<Target> {
         Target::of(&Request::get(text))
@@ -614,7 +463,7 @@ mod tests {
 
     #[test]
     fn a_path_that_names_a_kind_and_is_not_read_says_why() {
-        let unread = |text: &str| (target(text).is_none(), Unread::of(&Request::get(text)));
+        let unread = |text: &str| (target(text).is_none(), Unread::of("GET", text));
         for (text, kind) in [
             ("/endpointslices", SubjectKind::EndpointSlice),
             ("/v1/endpointslices/web-1", SubjectKind::EndpointSlice),
@@ -645,7 +494,7 @@ mod tests {
         ] {
             assert_eq!(unread(text), (true, None), "{text}");
         }
-        assert_eq!(Unread::of(&Request::new("POST", "/endpointslices")), None);
+        assert_eq!(Unread::of("POST", "/endpointslices"), None);
         assert_eq!(target("/api/v1/namespaces/shop/services/web/status").unwrap().verb, Verb::Get);
     }
 
