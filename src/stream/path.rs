@@ -82,8 +82,8 @@ pub(crate) enum Unread {
 }
 
 impl Unread {
-    /// Looks at a GET that is no [`Target`]: `None` where its last segments name no kind that is
-    /// rewritten, or the kind of another API group.
+    /// Looks at a GET that is no [`Target`](super::request::Target): `None` where its last segments
+    /// name no kind that is rewritten, or the kind of another API group.
     pub(crate) fn of(method: &str, target: &str) -> Option<Unread> {
         if method != "GET" {
             return None;
