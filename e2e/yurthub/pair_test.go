@@ -52,6 +52,8 @@ type pair struct {
 	hub   *hub
 	view  *poolscope.Node
 	*tally
+	// The User-Agent of the client that asks next.
+	client string
 }
 
 func newPair(t *testing.T, into *tally, about, node string, how setup, facts *facts) *pair {
@@ -60,7 +62,7 @@ func newPair(t *testing.T, into *tally, about, node string, how setup, facts *fa
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &pair{t, fmt.Sprintf("%s, %s, %+v", about, node, how), hub, newView(t, node, how, facts), into}
+	return &pair{t, fmt.Sprintf("%s, %s, %+v", about, node, how), hub, newView(t, node, how, facts), into, "client/1"}
 }
 
 // newView teaches poolscope the same facts. An event that changes nothing is to be seen all the same: OpenYurt shows it.
@@ -128,7 +130,9 @@ func (p *pair) rewrite(body *body) ([]byte, error) {
 	}
 	ctx, cancel := context.WithTimeout(p.t.Context(), time.Minute)
 	defer cancel()
-	reader, err := p.view.NewReader(asked(p.t, body.target).WithContext(ctx), http.Header{"Content-Type": {body.contentType}}, io.NopCloser(bytes.NewReader(body.bytes)))
+	request := asked(p.t, body.target).WithContext(ctx)
+	request.Header.Set("User-Agent", p.client)
+	reader, err := p.view.NewReader(request, http.Header{"Content-Type": {body.contentType}}, io.NopCloser(bytes.NewReader(body.bytes)))
 	if err != nil {
 		return nil, err
 	}
