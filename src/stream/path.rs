@@ -90,11 +90,9 @@ impl Unread {
         }
         let segments = segments(path_and_query(target).0);
         // A collection, or one object of it.
-        let kind = segments.iter().rev().take(2).find_map(|segment| match segment.as_str() {
-            "endpointslices" => Some(SubjectKind::EndpointSlice),
-            "endpoints" => Some(SubjectKind::Endpoints),
-            "services" => Some(SubjectKind::Service),
-            _ => None,
+        let kind = segments.iter().rev().take(2).find_map(|segment| {
+            let kinds = [SubjectKind::EndpointSlice, SubjectKind::Endpoints, SubjectKind::Service];
+            kinds.into_iter().find(|kind| kind.plural() == segment)
         })?;
         let collection = (0..segments.len()).rev().find_map(|root| {
             let (group, _, rest) = split_root(&segments[root..])?;
