@@ -1,4 +1,4 @@
-//! Streams that remember: what a ledger takes, what a refresh takes, and what following costs an
+//! Streams that remember: what a client state takes, what a refresh takes, and what following costs an
 //! event.
 
 use std::hint::black_box;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use poolscope::{Cluster, Config, Feed, Head, Request, Stream};
+use poolscope::{BodyRewriter, Cluster, Config, FactReader, RequestHead, ResponseHead};
 use serde_json::{Value, json};
 
 use poolscope_testkit::corpus::{
@@ -28,8 +28,8 @@ const HUNDRED: usize = 100;
 /// A client that has listed so many slices and watches them, and the pool that it is in.
 struct Follower {
     cluster: Cluster,
-    stream: Stream,
-    pool: Feed,
+    stream: BodyRewriter,
+    pool: FactReader,
     version: usize,
 }
 
@@ -51,7 +51,7 @@ impl Follower {
         drop(body);
         let stream = follow(&cluster, content_type, WATCH);
         let watch = "/apis/apps.openyurt.io/v1beta2/nodepools?watch=true&resourceVersion=1";
-        let pool = cluster.feed(&Request::get(watch), &Head::ok(JSON)).unwrap();
+        let pool = cluster.read_facts(&RequestHead::get(watch), &ResponseHead::ok(JSON)).unwrap();
         Follower { cluster, stream, pool, version: 10 }
     }
 
@@ -116,7 +116,7 @@ fn bench(criterion: &mut Criterion) {
             ("followed, none new", true, false),
         ] {
             let mut config = Config::openyurt();
-            config.quiet = quiet;
+            config.set_suppress_unchanged(quiet);
             let cluster = Cluster::new(config).unwrap();
             let members: Vec<String> =
                 (0..50).map(|number| node(number * 7 % corpus::NODES)).collect();

@@ -121,7 +121,11 @@ func (l *line) cut() {
 
 // observe starts a client; throughProxy: it asks a reverse proxy that serves its node's view.
 func observe(t *testing.T, config *rest.Config, node, contentType string, throughProxy bool, settings string) *observer {
-	cluster, err := poolscope.New(settings)
+	parsed, err := poolscope.ParseConfig(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cluster, err := poolscope.New(parsed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +153,7 @@ func observe(t *testing.T, config *rest.Config, node, contentType string, throug
 	learning.Add(1)
 	go func() {
 		defer learning.Done()
-		view.Learn(ctx, poolscope.Learner{Client: client, Server: upstream, Kinds: []string{poolscope.KindNode, poolscope.KindNodePool}})
+		view.Sync(ctx, poolscope.SyncOptions{Client: client, Server: upstream, Kinds: []poolscope.FactKind{poolscope.KindNode, poolscope.KindNodePool}})
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -303,7 +307,7 @@ func TestClientsThatHaveToListAgainHoldTheSame(t *testing.T) {
 		settle(t, fmt.Sprintf("after 10 changes, round %d", round), w, observers)
 	}
 	for _, o := range observers {
-		// What a new list says otherwise under an old version is refreshed; a change of facts is not.
+		// What a new list says otherwise under an old version is refreshed; a fact change is not.
 		if counters := o.cluster.Counters(); counters["streamsExpired"] == 0 {
 			t.Errorf("%s: %v", o.what, counters)
 		}
@@ -329,7 +333,7 @@ func report(t *testing.T, observers []*observer) {
 			t.Errorf("%s: nothing was filtered: %v", o.what, counters)
 		}
 		t.Logf("%s: %d objects, %d endpoints hidden, %d events refreshed, %d left out, %d streams expired", o.what,
-			counters["objects"], counters["endpointsDropped"], counters["eventsRefreshed"], counters["eventsQuieted"], counters["streamsExpired"])
+			counters["objects"], counters["endpointsDropped"], counters["eventsRefreshed"], counters["eventsSuppressed"], counters["streamsExpired"])
 	}
 }
 

@@ -15,7 +15,9 @@
 
 use std::collections::BTreeMap;
 
-use poolscope::{BytesMut, Cluster, Config, Head, NodeView, Opened, Request, Stream};
+use poolscope::{
+    Action, BodyRewriter, BytesMut, Cluster, Config, NodeView, RequestHead, ResponseHead,
+};
 use poolscope_testkit::corpus;
 use poolscope_testkit::oracle::{Body, Object, State};
 use poolscope_testkit::schema;
@@ -221,7 +223,9 @@ fn node(config: Config) -> NodeView {
         ("/api/v1/nodes", nodes.collect()),
         ("/apis/apps.openyurt.io/v1beta2/nodepools", pools.collect()),
     ] {
-        let mut feed = cluster.feed(&Request::get(path), &Head::ok("application/json")).unwrap();
+        let mut feed = cluster
+            .read_facts(&RequestHead::get(path), &ResponseHead::ok("application/json"))
+            .unwrap();
         feed.push(json!({"metadata": {}, "items": items}).to_string().as_bytes()).unwrap();
         feed.finish().unwrap();
     }
@@ -233,7 +237,7 @@ struct Client {
     what: &'static str,
     in_protobuf: bool,
     /// `None`: nothing stands between it and the API server.
-    watch: Option<Stream>,
+    watch: Option<BodyRewriter>,
     held: BTreeMap<String, Object>,
     list_bytes: usize,
     events: usize,
@@ -241,7 +245,7 @@ struct Client {
 }
 
 impl Client {
-    /// Lists, and opens the watch that goes on from there.
+    /// Lists, and opens the watch that resumes there.
     fn new(what: &'static str, in_protobuf: bool, config: Option<Config>, list: &[u8]) -> Client {
         let mut client = Client {
             what,
@@ -255,16 +259,16 @@ impl Client {
         let mut out = BytesMut::from(list);
         if let Some(config) = config {
             let node = node(config);
-            let head = Head::ok(if in_protobuf {
+            let head = ResponseHead::ok(if in_protobuf {
                 "application/vnd.kubernetes.protobuf"
             } else {
                 "application/json"
             });
             let open = |query: &str| match node.open(
-                &Request::get(format!("/apis/discovery.k8s.io/v1/endpointslices{query}")),
+                &RequestHead::get(format!("/apis/discovery.k8s.io/v1/endpointslices{query}")),
                 &head,
             ) {
-                Ok(Opened::Rewrite(stream)) => stream,
+                Ok(Action::Rewrite(stream)) => stream,
                 other => panic!("{other:?}"),
             };
             let mut listed = open("");
@@ -305,7 +309,7 @@ fn by_name(body: Body) -> BTreeMap<String, Object> {
 fn main() {
     let mut world = World::new();
     let mut every_event = Config::openyurt();
-    every_event.quiet = false;
+    every_event.set_suppress_unchanged(false);
     let mut clients = Vec::new();
     for in_protobuf in [false, true] {
         let list = world.list(in_protobuf);
@@ -340,6 +344,9 @@ fn main() {
         let share = |part: usize, all: usize| format!("1/{:.1}", all as f64 / part as f64);
         let (of_events, of_bytes) = (share(events, all.0), share(bytes, all.1));
         println!("{what:24}{list_bytes:>13}{events:>9}{of_events:>8}{bytes:>13}{of_bytes:>9}");
-        assert!(!what.ends_with("quiet") || events * 20 <= all.0, "more than one event in twenty");
+        assert!(
+            !what.ends_with("suppressUnchanged") || events * 20 <= all.0,
+            "more than one event in twenty"
+        );
     }
 }

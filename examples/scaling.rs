@@ -7,18 +7,20 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use poolscope::{BytesMut, Cluster, Config, Head, NodeView, Opened, Request, Stream};
+use poolscope::{
+    Action, BodyRewriter, BytesMut, Cluster, Config, NodeView, RequestHead, ResponseHead,
+};
 
 const NODES: usize = 50;
 const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
 
-fn json() -> Head {
-    Head::ok("application/json")
+fn json() -> ResponseHead {
+    ResponseHead::ok("application/json")
 }
 
 fn feed(cluster: &Cluster, path: &str, items: impl Iterator<Item = String>) {
     let items: Vec<String> = items.collect();
-    let mut feed = cluster.feed(&Request::get(path), &json()).expect("a list of facts");
+    let mut feed = cluster.read_facts(&RequestHead::get(path), &json()).expect("a list of facts");
     let version = cluster.generation() + 1;
     let body = format!(
         r#"{{"metadata":{{"resourceVersion":"{version}"}},"items":[{}]}}"#,
@@ -30,7 +32,7 @@ fn feed(cluster: &Cluster, path: &str, items: impl Iterator<Item = String>) {
 /// A cluster of `services` Services with these keys; node-0 is in a pool with every second node.
 fn cluster(services: usize, keys: &str, ladders: bool) -> Cluster {
     let mut config = Config::openyurt();
-    config.ladders = ladders;
+    config.set_topology_fallback(ladders);
     let cluster = Cluster::new(config).expect("a valid configuration");
     let label = r#""labels":{"apps.openyurt.io/nodepool":"hangzhou"}"#;
     feed(
@@ -78,9 +80,9 @@ fn slice(number: usize, service: usize, version: usize, on_node: bool) -> String
     )
 }
 
-fn open(view: &NodeView, query: &str) -> Stream {
-    match view.open(&Request::get(format!("{SLICES}?{query}")), &json()) {
-        Ok(Opened::Rewrite(stream)) => stream,
+fn open(view: &NodeView, query: &str) -> BodyRewriter {
+    match view.open(&RequestHead::get(format!("{SLICES}?{query}")), &json()) {
+        Ok(Action::Rewrite(stream)) => stream,
         other => panic!("{query}: {other:?}"),
     }
 }
@@ -124,7 +126,7 @@ fn pages(view: &NodeView, count: usize) -> Duration {
     took
 }
 
-fn watch(view: &NodeView) -> Stream {
+fn watch(view: &NodeView) -> BodyRewriter {
     open(view, "watch=true&resourceVersion=90&allowWatchBookmarks=true")
 }
 

@@ -1,33 +1,49 @@
 /*
- * poolscope: Service traffic inside a node pool. Bytes of Kubernetes lists and watches in, bytes out.
+ * poolscope keeps Service traffic inside a node pool. It rewrites the bytes of Kubernetes lists and
+ * watches.
  *
- *     cluster ---- node ---- opened ---- stream      one cluster a process, one node a proxy, one stream a response
- *        +---- feed                                    the facts that the embedder fetches itself
+ *     cluster ---- node ---- stream     one cluster per process, one node per proxy,
+ *        |          +------- reply      one stream per response
+ *        +---- fact_reader              reads the facts that the embedder fetches
+ *        +---- listener                 reports changes of facts
  *
- * THE CONTRACT, the same for every function
+ * One response: call poolscope_node_prepare() and send the request with the headers that it
+ * returns. Call poolscope_node_open() with the head of the response. Pass each chunk of the body
+ * to poolscope_stream_push() and send on the bytes that it returns. Call poolscope_stream_finish()
+ * at the end of the body. Whenever facts changed (poolscope_cluster_on_change(), or
+ * poolscope_cluster_generation() moved) call poolscope_stream_refresh() on each open watch.
+ * bindings/c/examples has a program.
  *
- * Handles     Every handle of a kind X is freed by one function, poolscope_X_free(). Freeing NULL does nothing.
- *             No handle needs another to outlive it: a cluster may be freed before its streams.
- * Pointers    A pointer is valid or NULL. NULL where there must be something is POOLSCOPE_INVALID_ARGUMENT, except for
- *             `error`, which may always be NULL. Two pointers that are written through must not be the same.
- * Text        is UTF-8, given as pointer and length, and needs no NUL; of length 0 the pointer is not looked at. Text that
- *             comes out says whether it ends with a NUL. Structured data comes out as JSON. Values of headers, and bodies, are
- *             any bytes. Of what comes out with length 0 the pointer means nothing.
- * Results     A function that can fail returns a status. POOLSCOPE_OK is 0. If it is another, `*error` is an error object,
- *             to be freed by the caller; if it is POOLSCOPE_OK, `*error` is NULL. What it should have made is NULL, and
- *             numbers are 0, when it fails; only the bytes that a stream gives out are there in either case.
- * Threads     A cluster and a node may be used by any number of threads at the same time. Everything else belongs to one
- *             thread at a time, and may move; a call that comes while another is in the same handle is POOLSCOPE_BUSY
- *             and does nothing: const in a declaration means any thread, not that nothing changes. A handle is freed when no
- *             call is in it.
- * Faults      No Rust panic comes out. If there is one, the call returns POOLSCOPE_PANIC, the handle that it was in is
- *             poisoned, and every later call on it returns POOLSCOPE_PANIC, but for its freeing. The message of the panic
- *             is also written to standard error. Where memory ends, the process is aborted, as is usual for Rust.
- * I/O         There is none: no callbacks, threads, globals, clocks or locks that are held between calls.
+ * CONTRACT OF EVERY FUNCTION
  *
- * A response, in short: poolscope_node_prepare() the request; send it; poolscope_node_open() with its response's head;
- * poolscope_stream_push() each chunk and send on what comes out; poolscope_stream_finish() where the body ends. Whenever
- * poolscope_cluster_generation() moves, poolscope_stream_refresh() each watch that is open. bindings/c has an example.
+ * Handles. Each handle of type X is freed by poolscope_X_free(). Freeing NULL does nothing. No
+ * handle needs another one to outlive it: a cluster may be freed before its streams.
+ *
+ * Pointers. A pointer is valid or NULL. NULL for a required argument returns
+ * POOLSCOPE_ERR_INVALID_ARGUMENT. `error` may always be NULL. Two output pointers must not be the
+ * same.
+ *
+ * Text. Text arguments are UTF-8, given as pointer and length, without a NUL. The pointer of a
+ * text of length 0 is not read. Functions that return text document whether it is NUL-terminated.
+ * Structured data is returned as JSON. Header values and bodies may be any bytes. The pointer of
+ * returned bytes of length 0 is meaningless.
+ *
+ * Results. A function that can fail returns a status; POOLSCOPE_OK is 0. On failure `*error`
+ * becomes an error object that the caller frees; on success it becomes NULL. On failure all other
+ * outputs become NULL or 0, except the bytes that a stream returns, which are valid in both cases.
+ *
+ * Threads. Any number of threads may use a cluster and a node at the same time. Every other handle
+ * is for one thread at a time, and may move between threads. A call while another call uses the
+ * same handle returns POOLSCOPE_ERR_BUSY and does nothing. `const` marks handles for any thread.
+ * Free a handle only when no call uses it.
+ *
+ * Bugs. No Rust panic leaves the library. A call that panics returns POOLSCOPE_ERR_PANIC and
+ * poisons its handle: every later call on the handle returns POOLSCOPE_ERR_PANIC, except freeing
+ * it. The message of the panic is also written to standard error. The process aborts when memory
+ * is exhausted.
+ *
+ * The library does no I/O, starts no thread and reads no clock. It holds no lock between calls,
+ * and calls back only to functions that were registered with poolscope_cluster_on_change().
  */
 
 
@@ -38,19 +54,31 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** The version of this header; poolscope_version() is that of the library. */
+/** The version of this header. poolscope_version() is the version of the library. */
 #define POOLSCOPE_VERSION "0.1.0"
 #define POOLSCOPE_VERSION_MAJOR 0
 #define POOLSCOPE_VERSION_MINOR 1
 #define POOLSCOPE_VERSION_PATCH 0
+/** `major << 16 | minor << 8 | patch`. */
+#define POOLSCOPE_VERSION_NUMBER \
+    (POOLSCOPE_VERSION_MAJOR << 16 | POOLSCOPE_VERSION_MINOR << 8 | POOLSCOPE_VERSION_PATCH)
+
+/** Marks the functions of the library. Define it before the include to change it. */
+#ifndef POOLSCOPE_API
+#if defined(__GNUC__)
+#define POOLSCOPE_API __attribute__((visibility("default")))
+#else
+#define POOLSCOPE_API
+#endif
+#endif
 
 /**
- * The offset of an error that is about no byte.
+ * The offset of an error without one.
  */
 #define POOLSCOPE_NO_OFFSET UINT64_MAX
 
 /**
- * How a call went. The numbers never change; new ones may be added.
+ * The status of a call. The numbers never change; new ones may be added.
  */
 enum poolscope_status
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -58,71 +86,72 @@ enum poolscope_status
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * It did what it says.
+     * The call succeeded.
      */
     POOLSCOPE_OK = 0,
     /**
-     * An argument is NULL that must not be, or no UTF-8, or out of range. Nothing was done.
+     * A required argument is NULL, a text is not UTF-8, or a value is out of range. The call did
+     * nothing.
      */
-    POOLSCOPE_INVALID_ARGUMENT = 1,
+    POOLSCOPE_ERR_INVALID_ARGUMENT = 1,
     /**
-     * The handle is in another call at this moment. Nothing was done: give each thread its own.
+     * Another call is using the handle. The call did nothing: give each thread its own handle.
      */
-    POOLSCOPE_BUSY = 2,
+    POOLSCOPE_ERR_BUSY = 2,
     /**
-     * There was a fault in poolscope, in this call or in an earlier one on the same handle. The
-     * handle can only be freed.
+     * A bug in poolscope stopped this call, or an earlier call on the same handle. The handle can
+     * only be freed.
      */
-    POOLSCOPE_PANIC = 3,
+    POOLSCOPE_ERR_PANIC = 3,
     /**
-     * The bytes are not what the encoding or the object's schema allows.
+     * The bytes are not what the encoding or the schema of the object allows.
      */
-    POOLSCOPE_MALFORMED = 10,
+    POOLSCOPE_ERR_MALFORMED = 10,
     /**
      * The body ended inside a value: the transfer was cut.
      */
-    POOLSCOPE_TRUNCATED = 11,
+    POOLSCOPE_ERR_TRUNCATED = 11,
     /**
-     * One frame or item is larger than the limit.
+     * One watch event, list item, object or list is larger than its limit.
      */
-    POOLSCOPE_TOO_LARGE = 12,
+    POOLSCOPE_ERR_TOO_LARGE = 12,
     /**
      * Values are nested deeper than the limit.
      */
-    POOLSCOPE_TOO_DEEP = 13,
+    POOLSCOPE_ERR_TOO_DEEP = 13,
     /**
      * One object holds more endpoints than the limit.
      */
-    POOLSCOPE_TOO_MANY = 14,
+    POOLSCOPE_ERR_TOO_MANY = 14,
     /**
      * An object in a body cannot be decoded.
      */
-    POOLSCOPE_UNDECODABLE = 15,
+    POOLSCOPE_ERR_UNDECODABLE = 15,
     /**
      * The response is compressed. Never forward it.
      */
-    POOLSCOPE_CONTENT_ENCODING = 20,
+    POOLSCOPE_ERR_CONTENT_ENCODING = 20,
     /**
      * The response is neither JSON nor protobuf. Never forward it.
      */
-    POOLSCOPE_CONTENT_TYPE = 21,
+    POOLSCOPE_ERR_CONTENT_TYPE = 21,
     /**
      * The response has a status under which endpoints cannot be filtered, such as 206. Never
      * forward it.
      */
-    POOLSCOPE_HTTP_STATUS = 22,
+    POOLSCOPE_ERR_HTTP_STATUS = 22,
     /**
-     * The request teaches nothing, so it cannot be a feed.
+     * The request cannot be a source of facts.
      */
-    POOLSCOPE_NOT_A_FACT = 23,
+    POOLSCOPE_ERR_NOT_A_FACT = 23,
     /**
      * The configuration cannot be used.
      */
-    POOLSCOPE_CONFIG = 30,
+    POOLSCOPE_ERR_CONFIG = 30,
     /**
-     * The stream or feed was used after an error or after it was finished.
+     * The stream or reader was used after an error or after it was finished.
      */
-    POOLSCOPE_CLOSED = 31,
+    POOLSCOPE_ERR_CLOSED = 31,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -133,61 +162,80 @@ typedef int32_t poolscope_status;
 #endif // __cplusplus
 
 /**
- * What is to be done with a response. The numbers never change; treat one that you do not know as
- * POOLSCOPE_NOT_READY.
+ * The reason for a reply. The numbers never change; new ones may be added.
  */
-enum poolscope_opening
+enum poolscope_cause
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : int32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * Forward it untouched: it carries no endpoints and teaches nothing.
+     * A reason that a later version added.
      */
-    POOLSCOPE_PASS_THROUGH = 0,
+    POOLSCOPE_CAUSE_OTHER = 0,
     /**
-     * Push its body through poolscope_opened_take_stream(). Its Content-Length, if it has one, no
-     * longer holds.
+     * Facts have to be read first (HTTP status 503). Instead of sending the reply you may wait for
+     * the facts and open the response again.
      */
-    POOLSCOPE_REWRITE = 1,
+    POOLSCOPE_CAUSE_MISSING_FACTS = 1,
     /**
-     * Facts are not known yet. Give the client poolscope_opened_answer(), or wait for the facts
-     * and ask again: a body that was served unfiltered cannot be called back.
+     * The watch asks to resume at a resourceVersion that is not known (HTTP status 410). The
+     * client relists.
      */
-    POOLSCOPE_NOT_READY = 2,
-    /**
-     * A watch whose past is not known. Give the client poolscope_opened_answer(); it lists again.
-     */
-    POOLSCOPE_EXPIRED = 3,
+    POOLSCOPE_CAUSE_UNKNOWN_RESOURCE_VERSION = 2,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
-typedef enum poolscope_opening poolscope_opening;
+typedef enum poolscope_cause poolscope_cause;
 #else
-typedef int32_t poolscope_opening;
+typedef int32_t poolscope_cause;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
 /**
- * What is known about the cluster: one per process. Any thread may use it at any time. Nodes,
- * feeds and streams keep what they need of it: it may be freed before them.
+ * How to handle a response.
+ */
+enum poolscope_action
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Send the reply in place of the response.
+     */
+    POOLSCOPE_ACTION_REPLY = 0,
+    /**
+     * Forward the response unchanged. Nothing in it is rewritten or read as a fact.
+     */
+    POOLSCOPE_ACTION_FORWARD = 1,
+    /**
+     * Push the body through the stream. Drop the response's Content-Length and ETag.
+     */
+    POOLSCOPE_ACTION_REWRITE = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum poolscope_action poolscope_action;
+#else
+typedef int32_t poolscope_action;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * The facts of one cluster. Create one per process. Any thread may use it at any time. Nodes,
+ * readers and streams share ownership, so that the cluster may be freed before them.
  */
 typedef struct poolscope_cluster poolscope_cluster;
 
 /**
- * What went wrong, where, and what to do about it. Free it with poolscope_error_free().
+ * An error: what failed, where, and what to do. Free it with poolscope_error_free().
  */
 typedef struct poolscope_error poolscope_error;
 
 /**
- * One response body that teaches a cluster. For one thread at a time.
+ * Reads the facts in one response body. For one thread at a time.
  */
-typedef struct poolscope_feed poolscope_feed;
-
-/**
- * Status and headers of a response of the API server. For one thread at a time.
- */
-typedef struct poolscope_head poolscope_head;
+typedef struct poolscope_fact_reader poolscope_fact_reader;
 
 /**
  * Services and their endpoints, loaded from whole bodies, to be explained. For one thread at a
@@ -196,181 +244,270 @@ typedef struct poolscope_head poolscope_head;
 typedef struct poolscope_inventory poolscope_inventory;
 
 /**
+ * A callback that was registered with poolscope_cluster_on_change().
+ */
+typedef struct poolscope_listener poolscope_listener;
+
+/**
  * The cluster as one node sees it. Any thread may use it at any time.
  */
 typedef struct poolscope_node poolscope_node;
 
 /**
- * What is to be done with a response. For one thread at a time.
- */
-typedef struct poolscope_opened poolscope_opened;
-
-/**
- * An HTTP request to the API server: method, path and query, headers. For one thread at a time.
- */
-typedef struct poolscope_request poolscope_request;
-
-/**
- * One response body being rewritten. For one thread at a time.
+ * Rewrites one response body. For one thread at a time.
  */
 typedef struct poolscope_stream poolscope_stream;
 
 /**
- * A piece of text, most often a JSON document. Free it with poolscope_text_free().
+ * A text, most often a JSON document. Free it with poolscope_text_free().
  */
 typedef struct poolscope_text poolscope_text;
+
+/**
+ * One HTTP header. The name is case-insensitive UTF-8. The value may be any bytes. Neither needs
+ * a NUL.
+ */
+typedef struct {
+    /**
+     * The name, such as `Accept`.
+     */
+    const char *name;
+    /**
+     * Length of `name` in bytes.
+     */
+    size_t name_len;
+    /**
+     * The value.
+     */
+    const char *value;
+    /**
+     * Length of `value` in bytes.
+     */
+    size_t value_len;
+} poolscope_header;
+
+/**
+ * An HTTP request to the API server. The caller owns all memory; no call keeps a pointer to it.
+ */
+typedef struct {
+    /**
+     * The method, such as `GET`.
+     */
+    const char *method;
+    /**
+     * Length of `method` in bytes.
+     */
+    size_t method_len;
+    /**
+     * Path and query, such as `/apis/discovery.k8s.io/v1/endpointslices?watch=true`.
+     */
+    const char *target;
+    /**
+     * Length of `target` in bytes.
+     */
+    size_t target_len;
+    /**
+     * The headers; NULL if there are none. Only the headers that poolscope_node_prepare() names
+     * are read.
+     */
+    const poolscope_header *headers;
+    /**
+     * Number of headers.
+     */
+    size_t header_count;
+} poolscope_request;
+
+/**
+ * The headers of a prepared request. Free it with poolscope_headers_free(), which also frees the
+ * memory that the headers point to.
+ */
+typedef struct {
+    /**
+     * The headers.
+     */
+    const poolscope_header *data;
+    /**
+     * Number of headers.
+     */
+    size_t count;
+} poolscope_headers;
+
+/**
+ * A function that is called after facts changed.
+ */
+typedef void (*poolscope_changed)(void *context);
+
+/**
+ * Status and headers of a response of the API server. The caller owns all memory; no call keeps a
+ * pointer to it.
+ */
+typedef struct {
+    /**
+     * The HTTP status.
+     */
+    uint16_t http_status;
+    /**
+     * The headers; NULL if there are none. Only Content-Type and Content-Encoding are read.
+     */
+    const poolscope_header *headers;
+    /**
+     * Number of headers.
+     */
+    size_t header_count;
+} poolscope_response;
+
+/**
+ * A whole response to send in place of the API server's. Free it with poolscope_reply_free(),
+ * which also frees the memory that it points to.
+ */
+typedef struct {
+    /**
+     * The HTTP status: 410 or 503.
+     */
+    uint16_t http_status;
+    /**
+     * Seconds for the header Retry-After; 0: send no such header.
+     */
+    uint32_t retry_after;
+    /**
+     * The reason.
+     */
+    poolscope_cause cause;
+    /**
+     * The header Content-Type, NUL-terminated.
+     */
+    const char *content_type;
+    /**
+     * The body: a Kubernetes Status that gives the reason.
+     */
+    const uint8_t *body;
+    /**
+     * Length of `body` in bytes.
+     */
+    size_t body_len;
+    /**
+     * The missing facts as JSON, NUL-terminated: an array of `{"kind": KIND, "path": PATH TO GET,
+     * "known": THE LISTS THAT WERE READ or null}`. Empty for other reasons.
+     */
+    const char *missing;
+} poolscope_reply;
+
+/**
+ * The state of a stream.
+ */
+typedef struct {
+    /**
+     * Bytes of the body that were processed, without those held back.
+     */
+    uint64_t bytes_in;
+    /**
+     * Bytes that were returned.
+     */
+    uint64_t bytes_out;
+    /**
+     * poolscope_stream_refresh() may return events now. Also true right after a watch resumes.
+     */
+    bool needs_refresh;
+    /**
+     * The stream ended itself with an ERROR event, or a bug in poolscope stopped an earlier call.
+     * End the response. A stream that an error closed is not ended in this sense: the call that
+     * failed has reported the error.
+     */
+    bool is_ended;
+} poolscope_stream_state;
 
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
 
 /**
- * The status that the failed call returned. Of NULL: POOLSCOPE_OK.
+ * Returns the status that the failed call returned; POOLSCOPE_OK for NULL.
  */
-poolscope_status poolscope_error_status(const poolscope_error *error);
+POOLSCOPE_API poolscope_status poolscope_error_status(const poolscope_error *error);
 
 /**
- * A sentence for operators: what, where (offset and object, if they are known, are in it), and
- * what to do. It ends with a NUL and is valid until the error is freed. Of NULL: an empty one.
+ * Returns a sentence for operators: what failed, where, and what to do. It is NUL-terminated and
+ * valid until the error is freed; empty for NULL.
  */
-const char *poolscope_error_message(const poolscope_error *error);
+POOLSCOPE_API const char *poolscope_error_message(const poolscope_error *error);
 
 /**
- * The byte of the body at fault, counted from 0; POOLSCOPE_NO_OFFSET if the error is about no
- * byte.
+ * Returns the byte of the body at fault, counted from 0; POOLSCOPE_NO_OFFSET if there is none.
  */
-uint64_t poolscope_error_offset(const poolscope_error *error);
+POOLSCOPE_API uint64_t poolscope_error_offset(const poolscope_error *error);
 
 /**
- * The object at fault, `namespace/name`, with or without its kind, as far as it was read:
- * NUL-terminated, valid until the error is freed. NULL if it is not known.
+ * Returns the object at fault as far as it was read, `namespace/name` with or without its kind:
+ * NUL-terminated, valid until the error is freed. Returns NULL if it is not known.
  */
-const char *poolscope_error_object(const poolscope_error *error);
+POOLSCOPE_API const char *poolscope_error_object(const poolscope_error *error);
 
 /**
- * Frees an error. NULL is nothing.
+ * Frees an error. Does nothing for NULL.
  */
-void poolscope_error_free(poolscope_error *error);
+POOLSCOPE_API void poolscope_error_free(poolscope_error *error);
 
 /**
- * The version of the library that is linked, such as `0.1.0`: NUL-terminated, valid for ever.
- * Compare it with POOLSCOPE_VERSION, which is that of the header.
+ * Returns the version of the linked library, such as `0.1.0`: NUL-terminated, valid for ever.
+ * POOLSCOPE_VERSION is the version of the header.
  */
-const char *poolscope_version(void);
+POOLSCOPE_API const char *poolscope_version(void);
 
 /**
- * The text: UTF-8, followed by a NUL, valid until it is freed. Of NULL: an empty one.
+ * Returns the version of the linked library as a number, to be compared with
+ * POOLSCOPE_VERSION_NUMBER: `major << 16 | minor << 8 | patch`.
  */
-const char *poolscope_text_data(const poolscope_text *text);
+POOLSCOPE_API uint32_t poolscope_version_number(void);
 
 /**
- * Its length in bytes, without the NUL.
+ * Returns the text: UTF-8, NUL-terminated, valid until it is freed; empty for NULL.
  */
-size_t poolscope_text_len(const poolscope_text *text);
+POOLSCOPE_API const char *poolscope_text_data(const poolscope_text *text);
 
 /**
- * Frees a text. NULL is nothing.
+ * Returns the length in bytes, without the NUL; 0 for NULL.
  */
-void poolscope_text_free(poolscope_text *text);
+POOLSCOPE_API size_t poolscope_text_len(const poolscope_text *text);
 
 /**
- * Makes a request. `method` is such as `GET`; `target` is path and query, such as
- * `/apis/discovery.k8s.io/v1/endpointslices?watch=true`.
+ * Frees a text. Does nothing for NULL.
  */
-poolscope_status poolscope_request_new(const char *method,
-                                       size_t method_len,
-                                       const char *target,
-                                       size_t target_len,
-                                       poolscope_request **request,
-                                       poolscope_error **error);
+POOLSCOPE_API void poolscope_text_free(poolscope_text *text);
 
 /**
- * Adds a header. Names count in any case. Only the headers that poolscope_node_prepare() names are
- * looked at, so the others need not be given: a value that is no UTF-8 would be read back with
- * replacement characters.
+ * Returns the headers to send to the API server so that its response can be read: without
+ * Accept-Encoding, Range, If-Range, Upgrade, Connection and Sec-WebSocket-*, and without CBOR,
+ * YAML and `as=Table` in Accept. Headers of requests for other resources are returned unchanged,
+ * except that bytes which are not UTF-8 become replacement characters. Names and values end with a
+ * NUL that their lengths do not count.
  */
-poolscope_status poolscope_request_add_header(poolscope_request *request,
-                                              const char *name,
-                                              size_t name_len,
-                                              const char *value,
-                                              size_t value_len,
-                                              poolscope_error **error);
+POOLSCOPE_API
+poolscope_status poolscope_node_prepare(const poolscope_node *node,
+                                        const poolscope_request *request,
+                                        poolscope_headers **prepared,
+                                        poolscope_error **error);
 
 /**
- * How many headers the request has.
+ * Frees the headers of a prepared request. Does nothing for NULL.
  */
-size_t poolscope_request_header_count(poolscope_request *request);
+POOLSCOPE_API void poolscope_headers_free(poolscope_headers *headers);
 
 /**
- * Header number `index`, counted from 0. Name and value are pointers and lengths, without a NUL,
- * valid until the next call that changes the request.
+ * Creates a cluster without facts. `config` is the JSON document that docs/config.md describes;
+ * `{}` selects OpenYurt's annotations with NodePools. Fails with POOLSCOPE_ERR_CONFIG; the message
+ * names the key.
  */
-poolscope_status poolscope_request_header(poolscope_request *request,
-                                          size_t index,
-                                          const char **name,
-                                          size_t *name_len,
-                                          const char **value,
-                                          size_t *value_len,
-                                          poolscope_error **error);
-
-/**
- * Frees a request. NULL is nothing.
- */
-void poolscope_request_free(poolscope_request *request);
-
-/**
- * Makes a response head with an HTTP status.
- */
-poolscope_status poolscope_head_new(uint16_t http_status,
-                                    poolscope_head **head,
-                                    poolscope_error **error);
-
-/**
- * Adds a header. Names count in any case; only Content-Type and Content-Encoding are looked at, so
- * the others need not be given.
- */
-poolscope_status poolscope_head_add_header(poolscope_head *head,
-                                           const char *name,
-                                           size_t name_len,
-                                           const char *value,
-                                           size_t value_len,
-                                           poolscope_error **error);
-
-/**
- * Frees a response head. NULL is nothing.
- */
-void poolscope_head_free(poolscope_head *head);
-
-/**
- * Makes a cluster of which nothing is known yet. `config` is a JSON document as docs/config.md
- * describes it; `{}` has OpenYurt's annotations with NodePools. Fails with POOLSCOPE_CONFIG; the
- * message names the key.
- */
+POOLSCOPE_API
 poolscope_status poolscope_cluster_new(const char *config,
                                        size_t config_len,
                                        poolscope_cluster **cluster,
                                        poolscope_error **error);
 
 /**
- * Opens the response to a request for Services, Nodes, CiliumNodes, NodePools, NodeBuckets or the
- * ConfigMap kube-system/yurt-hub-cfg that the embedder makes itself, to teach the cluster: a list,
- * a watch or a single object, whole or metadata-only. Free the feed with poolscope_feed_free().
- * Fails with POOLSCOPE_NOT_A_FACT for any other request and for a status other than 200, with
- * POOLSCOPE_CONTENT_TYPE and POOLSCOPE_CONTENT_ENCODING.
- *
- * A list that is read to its end, all its pages, makes the kind known; so does a watch with
- * initial events, at the bookmark that ends them: ask for bookmarks.
- */
-poolscope_status poolscope_cluster_feed(const poolscope_cluster *cluster,
-                                        poolscope_request *request,
-                                        poolscope_head *head,
-                                        poolscope_feed **feed,
-                                        poolscope_error **error);
-
-/**
- * The view of the node of that name, which need not be known yet. Free it with
+ * Returns the view of the node of that name. The node need not be known yet. Free the view with
  * poolscope_node_free().
  */
+POOLSCOPE_API
 poolscope_status poolscope_cluster_node(const poolscope_cluster *cluster,
                                         const char *name,
                                         size_t name_len,
@@ -378,70 +515,115 @@ poolscope_status poolscope_cluster_node(const poolscope_cluster *cluster,
                                         poolscope_error **error);
 
 /**
- * Raised by every change of facts that can change a verdict: when it has moved, refresh the
- * watches that are open. Cheap.
+ * Returns a number that every fact change raises. When it differs from before, refresh the
+ * open watches. Cheap.
  */
-uint64_t poolscope_cluster_generation(const poolscope_cluster *cluster);
+POOLSCOPE_API uint64_t poolscope_cluster_generation(const poolscope_cluster *cluster);
 
 /**
- * What changed after `generation`, oldest first (what changed together, in no order), as JSON: an
- * array of `{"service": "namespace/name"}`, `{"node": NAME}`, `{"pool": NAME}`, `{"member":
- * {"node": NAME, "pool": NAME}}` and `{"components": "namespace/name"}`; `null` if that is too
- * long ago to be remembered.
+ * Returns the changes after `generation` as JSON, oldest first: an array of `{"service":
+ * "namespace/name"}`, `{"node": NAME}`, `{"pool": NAME}`, `{"member": {"node": NAME, "pool":
+ * NAME}}` and `{"clients": "namespace/name"}`. Returns `null` if more than 4096 changes followed.
  */
+POOLSCOPE_API
 poolscope_status poolscope_cluster_changes_since(const poolscope_cluster *cluster,
                                                  uint64_t generation,
                                                  poolscope_text **changes,
                                                  poolscope_error **error);
 
 /**
- * What was done so far, and what passed in doubt, as JSON: an object of numbers that only grow,
- * such as `{"objects": 12, "passedUnknownService": 0}`. Names never change; new ones may be added.
+ * Returns the counters as JSON: an object of numbers that only grow, such as `{"objects": 12,
+ * "passedUnknownService": 0}`. Names never change; new ones may be added.
  */
+POOLSCOPE_API
 poolscope_status poolscope_cluster_counters(const poolscope_cluster *cluster,
                                             poolscope_text **counters,
                                             poolscope_error **error);
 
 /**
- * Forgets where the facts of a kind (`Service`, `Node`, `CiliumNode`, `NodePool`, `NodeBucket`,
- * `ConfigMap`) came from, not the facts: the next list of it replaces them, and until then the
- * kind is missing. For when the source has gone for good, or the API server was restored to an
- * earlier state.
+ * Marks the facts of a kind (`Service`, `Node`, `CiliumNode`, `NodePool`, `NodeBucket`,
+ * `ConfigMap`) as incomplete and keeps them. The next list of the kind replaces them. Call it when
+ * a source has ended for good, or when the API server was restored to an earlier state.
  */
-poolscope_status poolscope_cluster_forget_source(const poolscope_cluster *cluster,
-                                                 const char *kind,
-                                                 size_t kind_len,
-                                                 poolscope_error **error);
+POOLSCOPE_API
+poolscope_status poolscope_cluster_invalidate_source(const poolscope_cluster *cluster,
+                                                     const char *kind,
+                                                     size_t kind_len,
+                                                     poolscope_error **error);
 
 /**
- * Frees a cluster. NULL is nothing.
+ * Frees a cluster. Does nothing for NULL.
  */
-void poolscope_cluster_free(poolscope_cluster *cluster);
+POOLSCOPE_API void poolscope_cluster_free(poolscope_cluster *cluster);
 
 /**
- * Takes the next bytes of the body, cut anywhere. An error closes the feed; what was learned
- * before stays.
+ * Calls `changed(context)` after each fact change that can change a verdict. Changes in quick
+ * succession may share one call.
+ *
+ * The function runs on the thread that pushed the facts, while no lock of poolscope is held: it
+ * may call any function of this header. One call is made at a time. It must not unwind or jump.
+ * Free the listener with poolscope_listener_free(); it may outlive the cluster's handle.
  */
-poolscope_status poolscope_feed_push(poolscope_feed *feed,
-                                     const uint8_t *data,
-                                     size_t len,
-                                     poolscope_error **error);
+POOLSCOPE_API
+poolscope_status poolscope_cluster_on_change(const poolscope_cluster *cluster,
+                                             poolscope_changed changed,
+                                             void *context,
+                                             poolscope_listener **listener,
+                                             poolscope_error **error);
 
 /**
- * The body is over. Fails with POOLSCOPE_TRUNCATED if it was cut.
+ * Ends the calls and frees the listener. When it returns, no call of the function is running and
+ * none will start, except that a call which frees its own listener is still running. Does nothing
+ * for NULL.
  */
-poolscope_status poolscope_feed_finish(poolscope_feed *feed, poolscope_error **error);
+POOLSCOPE_API void poolscope_listener_free(poolscope_listener *listener);
 
 /**
- * Frees a feed, finished or not. NULL is nothing.
+ * Opens the response to a request for Services, Nodes, CiliumNodes, NodePools, NodeBuckets or the
+ * ConfigMap kube-system/yurt-hub-cfg: a list, a watch or a single object, whole or metadata-only.
+ * Free the reader with poolscope_fact_reader_free().
+ *
+ * The facts of a kind are complete after a list that was read to its end with all its pages, or
+ * after the bookmark that ends the initial events of a watch. Request bookmarks.
+ *
+ * Fails with POOLSCOPE_ERR_NOT_A_FACT for any other request and for a status other than 200, and
+ * with POOLSCOPE_ERR_CONTENT_TYPE or POOLSCOPE_ERR_CONTENT_ENCODING.
  */
-void poolscope_feed_free(poolscope_feed *feed);
+POOLSCOPE_API
+poolscope_status poolscope_cluster_read_facts(const poolscope_cluster *cluster,
+                                              const poolscope_request *request,
+                                              const poolscope_response *response,
+                                              poolscope_fact_reader **reader,
+                                              poolscope_error **error);
 
 /**
- * The view of the same node for a client of that User-Agent: for explanations, and for requests
- * that do not carry the header. It matters where the configuration says `"components": "yurtHub"`.
- * Free it with poolscope_node_free().
+ * Takes the next bytes of the body, split anywhere. An error closes the reader; the facts that
+ * were read before the fault stay.
  */
+POOLSCOPE_API
+poolscope_status poolscope_fact_reader_push(poolscope_fact_reader *reader,
+                                            const uint8_t *data,
+                                            size_t len,
+                                            poolscope_error **error);
+
+/**
+ * Ends the body. Fails with POOLSCOPE_ERR_TRUNCATED if the body ended inside a value.
+ */
+POOLSCOPE_API
+poolscope_status poolscope_fact_reader_finish(poolscope_fact_reader *reader,
+                                              poolscope_error **error);
+
+/**
+ * Frees a reader, finished or not. Does nothing for NULL.
+ */
+POOLSCOPE_API void poolscope_fact_reader_free(poolscope_fact_reader *reader);
+
+/**
+ * Returns the view of the same node for a client with that User-Agent: for explanations, and for
+ * requests without the header. It matters with the setting `"clients": "yurtHub"`. Free it with
+ * poolscope_node_free().
+ */
+POOLSCOPE_API
 poolscope_status poolscope_node_client(const poolscope_node *node,
                                        const char *user_agent,
                                        size_t user_agent_len,
@@ -449,62 +631,30 @@ poolscope_status poolscope_node_client(const poolscope_node *node,
                                        poolscope_error **error);
 
 /**
- * Whether enough is known to show this node objects of every namespace.
+ * Returns true if no fact is missing that this node needs for objects of any namespace.
  */
-bool poolscope_node_is_ready(const poolscope_node *node);
+POOLSCOPE_API bool poolscope_node_is_ready(const poolscope_node *node);
 
 /**
- * What is known of the node, as JSON: `{"name": NAME, "known": BOOL, "pool": NAME or null,
- * "rewrites": [NAME...], "missing": [...]}`, where `rewrites` are those that its client gets as
- * the facts are now. Each thing missing is `{"kind": KIND, "path": WHAT TO GET, "known": WHAT IS
- * KNOWN INSTEAD or null}`.
+ * Returns the facts about the node as JSON: `{"name": NAME, "known": BOOL, "pool": NAME or null,
+ * "rewrites": [NAME...], "missing": [...]}`. `rewrites` are those that the client gets by the
+ * present facts. Each missing fact is `{"kind": KIND, "path": PATH TO GET, "known": THE LISTS THAT
+ * WERE READ or null}`.
  */
+POOLSCOPE_API
 poolscope_status poolscope_node_describe(const poolscope_node *node,
                                          poolscope_text **description,
                                          poolscope_error **error);
 
 /**
- * Changes the request into the one that should go to the API server, so that its answer can be
- * read: without the headers Accept-Encoding, Range, If-Range, Upgrade, Connection and
- * Sec-WebSocket-*, and without CBOR, YAML and `as=Table` in Accept. Read its headers back with
- * poolscope_request_header(). Requests for other things stay as they are.
+ * Returns the verdict on one endpoint by the present facts, for explanations: an endpoint on the
+ * node `on` (length 0: the endpoint names no node) of Service `service` (length 0: the slice names
+ * no Service) in namespace `ns`. As JSON: `{"kept": BOOL, "reason": NAME, "rule": ROW, "topology":
+ * WORD or null, "pools": [NAME...]}`. `topology` is that of the Service; `pools` are those of the
+ * endpoint's node. For a topology fallback it takes the last step; poolscope_inventory_view()
+ * knows which endpoints the other steps have.
  */
-poolscope_status poolscope_node_prepare(const poolscope_node *node,
-                                        poolscope_request *request,
-                                        poolscope_error **error);
-
-/**
- * Decides what is to be done with a response for this node's client. Free the answer with
- * poolscope_opened_free().
- *
- * Fails with POOLSCOPE_CONTENT_ENCODING, POOLSCOPE_CONTENT_TYPE or POOLSCOPE_HTTP_STATUS for a
- * response that would have to be filtered and cannot be read: never forward it, answer 502.
- */
-poolscope_status poolscope_node_open(const poolscope_node *node,
-                                     poolscope_request *request,
-                                     poolscope_head *head,
-                                     poolscope_opened **opened,
-                                     poolscope_error **error);
-
-/**
- * The same for one body by itself, such as a recorded one: of a list nothing is remembered, and a
- * watch need not go on from anything. Each event is judged by what is known when it passes; there
- * is no refresh, and nothing is left out for saying nothing new.
- */
-poolscope_status poolscope_node_open_alone(const poolscope_node *node,
-                                           poolscope_request *request,
-                                           poolscope_head *head,
-                                           poolscope_opened **opened,
-                                           poolscope_error **error);
-
-/**
- * The verdict on one endpoint by what is known now, for explanations: an endpoint on the node `on`
- * (length 0: it names none) of Service `service` in the namespace `ns` (length 0: its slice names
- * none). As JSON: `{"kept": BOOL, "reason": NAME, "rule": ROW, "topology": WORD or null, "pools":
- * [NAME...]}`, where `topology` is what the Service asks for and `pools` are those of the node
- * that the endpoint is on. Of a ladder it takes the last rung; poolscope_inventory_view() knows
- * what stands on the others.
- */
+POOLSCOPE_API
 poolscope_status poolscope_node_judge(const poolscope_node *node,
                                       const char *ns,
                                       size_t ns_len,
@@ -516,58 +666,58 @@ poolscope_status poolscope_node_judge(const poolscope_node *node,
                                       poolscope_error **error);
 
 /**
- * Frees a node. NULL is nothing. Streams that it opened go on.
+ * Frees a node. Does nothing for NULL. Streams that it opened continue.
  */
-void poolscope_node_free(poolscope_node *node);
+POOLSCOPE_API void poolscope_node_free(poolscope_node *node);
 
 /**
- * What is to be done. Of NULL, and where the handle is in another call: POOLSCOPE_NOT_READY.
+ * Frees a reply. Does nothing for NULL.
  */
-poolscope_opening poolscope_opened_what(poolscope_opened *opened);
+POOLSCOPE_API void poolscope_reply_free(poolscope_reply *reply);
 
 /**
- * The stream of POOLSCOPE_REWRITE, which is the caller's from now on: free it with
- * poolscope_stream_free(). NULL the second time, where there is none, and where the handle is in
- * another call.
- */
-poolscope_stream *poolscope_opened_take_stream(poolscope_opened *opened);
-
-/**
- * What the client is to be answered in place of the response, for POOLSCOPE_NOT_READY and
- * POOLSCOPE_EXPIRED: the HTTP status (503 or 410); the seconds for the header Retry-After, 0 for
- * no such header; the Content-Type, NUL-terminated; and the body, a Kubernetes Status. Pointers
- * are valid until `opened` is freed. Fails with POOLSCOPE_INVALID_ARGUMENT if the response is to
- * go on.
- */
-poolscope_status poolscope_opened_answer(poolscope_opened *opened,
-                                         uint16_t *http_status,
-                                         uint32_t *retry_after,
-                                         const char **content_type,
-                                         const uint8_t **body,
-                                         size_t *body_len,
-                                         poolscope_error **error);
-
-/**
- * What is not known yet, as JSON: the `missing` of poolscope_node_describe(), for this response.
- * Empty unless POOLSCOPE_NOT_READY.
- */
-poolscope_status poolscope_opened_missing(poolscope_opened *opened,
-                                          poolscope_text **missing,
-                                          poolscope_error **error);
-
-/**
- * Frees it, with its stream if that was not taken. NULL is nothing.
- */
-void poolscope_opened_free(poolscope_opened *opened);
-
-/**
- * Takes the next bytes of the body, cut anywhere. What is to be sent to the client comes back as
- * `*out` and `*out_len`; it is the stream's and valid until the next call on it.
+ * Decides how to handle a response for this node's client.
  *
- * An error closes the stream. There may be bytes in `*out` all the same: they end where the last
- * whole object before the fault ends. Send them, then end the response; a watch client reconnects,
- * a list client retries.
+ * After POOLSCOPE_ACTION_REWRITE `*stream` is the caller's: free it with poolscope_stream_free().
+ * After POOLSCOPE_ACTION_REPLY `*reply` is the caller's: free it with poolscope_reply_free(). The
+ * other pointer is NULL. A failure leaves POOLSCOPE_ACTION_REPLY and two NULL pointers.
+ *
+ * Fails with POOLSCOPE_ERR_CONTENT_ENCODING, POOLSCOPE_ERR_CONTENT_TYPE or
+ * POOLSCOPE_ERR_HTTP_STATUS if the response has to be rewritten and cannot be read. Never forward
+ * such a response: reply with HTTP status 502.
  */
+POOLSCOPE_API
+poolscope_status poolscope_node_open(const poolscope_node *node,
+                                     const poolscope_request *request,
+                                     const poolscope_response *response,
+                                     poolscope_action *action,
+                                     poolscope_stream **stream,
+                                     poolscope_reply **reply,
+                                     poolscope_error **error);
+
+/**
+ * Opens a response without client state, such as a recorded body. A list leaves no state behind,
+ * and a watch needs none. Each event is judged by the facts at the moment it passes. There is no
+ * refresh, and unchanged events are not suppressed. Otherwise like poolscope_node_open().
+ */
+POOLSCOPE_API
+poolscope_status poolscope_node_open_stateless(const poolscope_node *node,
+                                               const poolscope_request *request,
+                                               const poolscope_response *response,
+                                               poolscope_action *action,
+                                               poolscope_stream **stream,
+                                               poolscope_reply **reply,
+                                               poolscope_error **error);
+
+/**
+ * Takes the next bytes of the body, split anywhere. `*out` and `*out_len` become the bytes to send
+ * to the client. The stream owns them; they are valid until the next call on the stream.
+ *
+ * An error closes the stream. `*out` may have bytes all the same, which end where the last whole
+ * object before the fault ends. Send them, then end the response: a watch client reconnects and a
+ * list client retries.
+ */
+POOLSCOPE_API
 poolscope_status poolscope_stream_push(poolscope_stream *stream,
                                        const uint8_t *data,
                                        size_t len,
@@ -576,86 +726,76 @@ poolscope_status poolscope_stream_push(poolscope_stream *stream,
                                        poolscope_error **error);
 
 /**
- * Gives out the events that changes of facts owe this client. Call it whenever
- * poolscope_cluster_generation() moved. What cannot be said yet (inside an event that has begun to
- * come out, before the initial events are over) is said by the push that makes it possible. `*out`
- * and errors as for poolscope_stream_push().
+ * Returns the watch events that this client needs after facts changed. Call it whenever
+ * poolscope_cluster_generation() moved. Inside an event, and before the initial events are over,
+ * it returns nothing; the push that reaches the next boundary returns the events. `*out` and
+ * errors are as for poolscope_stream_push().
  */
+POOLSCOPE_API
 poolscope_status poolscope_stream_refresh(poolscope_stream *stream,
                                           const uint8_t **out,
                                           size_t *out_len,
                                           poolscope_error **error);
 
 /**
- * The body is over: gives out what was held back, and closes the stream. Fails with
- * POOLSCOPE_TRUNCATED if the body was cut: then the response must not look whole to the client.
- * `*out` as for poolscope_stream_push().
+ * Ends the body: returns the bytes that were held back, and closes the stream. Fails with
+ * POOLSCOPE_ERR_TRUNCATED if the body ended inside a value: abort the response, so that it does
+ * not look complete to the client. `*out` is as for poolscope_stream_push().
  */
+POOLSCOPE_API
 poolscope_status poolscope_stream_finish(poolscope_stream *stream,
                                          const uint8_t **out,
                                          size_t *out_len,
                                          poolscope_error **error);
 
 /**
- * Whether poolscope_stream_refresh() may have something to say now. Cheap.
+ * Returns the state of a stream. Cheap. For NULL, and while another call uses the stream, it
+ * returns zeros with `is_ended` set.
  */
-bool poolscope_stream_is_behind(poolscope_stream *stream);
+POOLSCOPE_API poolscope_stream_state poolscope_stream_get_state(poolscope_stream *stream);
 
 /**
- * Whether the stream has ended itself: it said ERROR. End the response; whatever still comes is
- * swallowed. Also true of a stream that a fault has poisoned; not of one that was closed by an
- * error, which the call that failed has said.
+ * Returns the lists that are needed to emit events for Services that gained topology keys, as
+ * JSON: an array of `{"namespace": NAME, "service": NAME, "target": PATH AND QUERY TO GET}`. Empty
+ * unless the setting `retention` is `topology`.
  */
-bool poolscope_stream_is_over(poolscope_stream *stream);
+POOLSCOPE_API
+poolscope_status poolscope_stream_needed_lists(poolscope_stream *stream,
+                                               poolscope_text **lists,
+                                               poolscope_error **error);
 
 /**
- * What to list, so that the client can be told of Services that gained topology keys, as JSON: an
- * array of `{"namespace": NAME, "service": NAME, "target": WHAT TO GET}`. Empty unless the
- * configuration's `retention` is `topology`.
+ * Takes the whole response to a request for a needed list, in the encoding of this stream, and
+ * returns the events that it makes possible. `*out` is as for poolscope_stream_push(). Fails if
+ * the response cannot be read; the stream then continues as if there had been none.
  */
-poolscope_status poolscope_stream_wanted(poolscope_stream *stream,
-                                         poolscope_text **wanted,
+POOLSCOPE_API
+poolscope_status poolscope_stream_provide_list(poolscope_stream *stream,
+                                               const poolscope_response *response,
+                                               const uint8_t *body,
+                                               size_t body_len,
+                                               const uint8_t **out,
+                                               size_t *out_len,
+                                               poolscope_error **error);
+
+/**
+ * Frees a stream, finished or not. Does nothing for NULL.
+ */
+POOLSCOPE_API void poolscope_stream_free(poolscope_stream *stream);
+
+/**
+ * Creates an empty inventory.
+ */
+POOLSCOPE_API
+poolscope_status poolscope_inventory_new(poolscope_inventory **inventory,
                                          poolscope_error **error);
 
 /**
- * Takes the whole answer to a request for something wanted, asked for in the encoding of this
- * stream, and gives out the events that it makes possible. `*out` as for poolscope_stream_push().
- * An error says what is wrong with the answer, as for a list that is opened and pushed; the stream
- * goes on as if it had not come.
+ * Adds the objects of a whole body: a list or a single object, JSON or protobuf, of Services,
+ * EndpointSlices or Endpoints. `*loaded`, if it is not NULL, becomes the number of objects of
+ * these kinds. Fails with POOLSCOPE_ERR_MALFORMED and POOLSCOPE_ERR_UNDECODABLE.
  */
-poolscope_status poolscope_stream_supply(poolscope_stream *stream,
-                                         poolscope_head *head,
-                                         const uint8_t *body,
-                                         size_t body_len,
-                                         const uint8_t **out,
-                                         size_t *out_len,
-                                         poolscope_error **error);
-
-/**
- * Bytes of the body that were taken and dealt with, not counting what is held back.
- */
-uint64_t poolscope_stream_taken(poolscope_stream *stream);
-
-/**
- * Bytes that were given out.
- */
-uint64_t poolscope_stream_given(poolscope_stream *stream);
-
-/**
- * Frees a stream, finished or not. NULL is nothing.
- */
-void poolscope_stream_free(poolscope_stream *stream);
-
-/**
- * Makes one with nothing in it.
- */
-poolscope_status poolscope_inventory_new(poolscope_inventory **inventory, poolscope_error **error);
-
-/**
- * Adds what a whole body has: a list or a single object, JSON or protobuf, of Services,
- * EndpointSlices or Endpoints. How many objects were of a kind that matters comes back as
- * `*loaded`, which may be NULL. Fails with POOLSCOPE_MALFORMED and POOLSCOPE_UNDECODABLE.
- */
+POOLSCOPE_API
 poolscope_status poolscope_inventory_load(poolscope_inventory *inventory,
                                           const uint8_t *body,
                                           size_t body_len,
@@ -666,6 +806,7 @@ poolscope_status poolscope_inventory_load(poolscope_inventory *inventory,
  * Every Service as `node` sees it, as JSON: the array that `poolscope explain -o json` prints
  * (docs/cli.md).
  */
+POOLSCOPE_API
 poolscope_status poolscope_inventory_view(poolscope_inventory *inventory,
                                           const poolscope_node *node,
                                           poolscope_text **services,
@@ -675,6 +816,7 @@ poolscope_status poolscope_inventory_view(poolscope_inventory *inventory,
  * One Service as `node` sees it, as JSON: one object of that array; `null` if there are neither it
  * nor endpoints of it.
  */
+POOLSCOPE_API
 poolscope_status poolscope_inventory_find(poolscope_inventory *inventory,
                                           const poolscope_node *node,
                                           const char *ns,
@@ -685,9 +827,9 @@ poolscope_status poolscope_inventory_find(poolscope_inventory *inventory,
                                           poolscope_error **error);
 
 /**
- * Frees an inventory. NULL is nothing.
+ * Frees an inventory. Does nothing for NULL.
  */
-void poolscope_inventory_free(poolscope_inventory *inventory);
+POOLSCOPE_API void poolscope_inventory_free(poolscope_inventory *inventory);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -6,146 +6,203 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// Why a body could not be read, a request could not be served or a configuration could not be
 /// used.
 ///
-/// Offsets count the bytes of the response body from 0. After an error a [`Stream`](crate::Stream)
-/// is closed: end the response towards the client; a watch client reconnects and a list client
-/// retries.
+/// The text of the error names what failed, where it failed and what to do. [`Error::kind`] is for
+/// programs. After an error a [`BodyRewriter`](crate::BodyRewriter) is closed: end the response
+/// towards the client there. A watch client then reconnects and a list client retries.
+///
+/// ```
+/// use poolscope::{Cluster, Config, ErrorKind, RequestHead, ResponseHead};
+///
+/// let cluster = Cluster::new(Config::openyurt())?;
+/// let request = RequestHead::get("/api/v1/services");
+/// let mut reader = cluster.read_facts(&request, &ResponseHead::ok("application/json"))?;
+/// let error = reader.push(br#"{"items":[}"#).unwrap_err();
+/// assert_eq!((error.kind(), error.offset()), (ErrorKind::Malformed, Some(10)));
+/// # Ok::<(), poolscope::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Error(Box<Detail>);
+
+/// The kind of an [`Error`]. The C ABI and the Go module report the same kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Error {
-    /// The bytes are not what the encoding or the object's schema allows.
-    #[error("malformed {encoding} at byte {offset}{}: {what}", within(.object))]
-    Malformed {
-        /// `JSON` or `protobuf`.
-        encoding: &'static str,
-        /// Offset in the body of the byte that cannot be.
-        offset: u64,
-        /// `namespace/name` of the object it is in, where that was already read.
-        object: Option<Box<str>>,
-        /// The value that was found or expected.
-        what: &'static str,
-    },
-    /// The body ended inside a value. What was given out ends before that value.
-    #[error("the body ends at byte {offset} inside {inside}: the transfer was cut; ask again")]
-    Truncated {
-        /// Length of the body as far as it came.
-        offset: u64,
-        /// The value that was incomplete.
-        inside: &'static str,
-    },
-    /// One frame or item is larger than the limit.
-    #[error(
-        "{what} at byte {offset} is over the limit of {limit} bytes; raise `limits.{key}` if such objects are real"
-    )]
-    TooLarge {
-        /// `a watch event`, `a list item`, `an object` or `a list`.
-        what: &'static str,
-        /// Where it starts in the body.
-        offset: u64,
-        /// The limit in force.
-        limit: u64,
-        /// The configuration key that holds it.
-        key: &'static str,
-    },
+pub enum ErrorKind {
+    /// The bytes are not what the encoding or the schema of the object allows.
+    Malformed,
+    /// The body ended inside a value. The output ends before that value.
+    Truncated,
+    /// One watch event, list item, object or list is larger than its limit.
+    TooLarge,
     /// Values are nested deeper than the limit.
-    #[error(
-        "values are nested deeper than {limit} at byte {offset}; raise `limits.depth` if such objects are real"
-    )]
-    TooDeep {
-        /// Where the limit was passed.
-        offset: u64,
-        /// The limit in force.
-        limit: usize,
-    },
+    TooDeep,
+    /// One object holds more endpoints than the limit.
+    TooMany,
     /// An object in a body cannot be decoded.
-    #[error("{object} cannot be decoded from {encoding}: {why}")]
-    Undecodable {
-        /// `JSON` or `protobuf`.
-        encoding: &'static str,
-        /// Kind, namespace and name.
-        object: Box<str>,
-        /// The decoder's message.
-        why: Box<str>,
-    },
-    /// The response is compressed. poolscope reads plain bytes only.
+    Undecodable,
+    /// The response is compressed. Never forward it: its endpoints were not filtered.
+    ContentEncoding,
+    /// The response is neither JSON nor protobuf. Never forward it: its endpoints were not
+    /// filtered.
+    ContentType,
+    /// The response has a status under which endpoints cannot be filtered, such as 206 or 101.
+    /// Never forward it.
+    Status,
+    /// The request cannot be a source of facts.
+    NotAFact,
+    /// The configuration cannot be used.
+    Config,
+    /// The rewriter or reader was used after an error or after `finish`.
+    Closed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum Detail {
+    #[error("malformed {encoding} at byte {offset}{}: {what}", within(.object))]
+    Malformed { encoding: &'static str, offset: u64, object: Option<Box<str>>, what: &'static str },
     #[error(
-        "the response has Content-Encoding {0:?}: send the request through `prepare`, which drops Accept-Encoding, or decode the body first"
+        "the body ends at byte {offset} inside {inside}: the transfer was cut; repeat the request"
+    )]
+    Truncated { offset: u64, inside: &'static str },
+    #[error(
+        "{what} at byte {offset} exceeds the limit of {limit} bytes: raise `limits.{key}` if \
+         objects of this size are expected"
+    )]
+    TooLarge { what: &'static str, offset: u64, limit: u64, key: &'static str },
+    #[error(
+        "values are nested deeper than {limit} at byte {offset}: raise `limits.depth` if such \
+         objects are expected"
+    )]
+    TooDeep { offset: u64, limit: usize },
+    #[error("{object} cannot be decoded from {encoding}: {why}")]
+    Undecodable { encoding: &'static str, object: Box<str>, why: Box<str> },
+    #[error(
+        "the response has Content-Encoding {0:?}: send the request through `prepare`, which drops \
+         Accept-Encoding, or decode the body first"
     )]
     ContentEncoding(Box<str>),
-    /// The response is neither JSON nor protobuf, so that endpoints in it could not be found.
     #[error(
-        "the response for {target} has Content-Type {content_type:?}, which cannot be read: send the request through `prepare`, which asks for JSON or protobuf"
+        "the response for {target} has Content-Type {content_type:?}, which cannot be read: send \
+         the request through `prepare`, which asks for JSON or protobuf"
     )]
-    ContentType {
-        /// Path and query of the request.
-        target: Box<str>,
-        /// The response's Content-Type.
-        content_type: Box<str>,
-    },
-    /// The response has a status with which the API server does not answer such a request unless
-    /// asked to: a part of a body (206), another protocol (101).
+    ContentType { target: Box<str>, content_type: Box<str> },
     #[error(
-        "the response for {target} has status {status}, and its endpoints cannot be filtered: send the request through `prepare`, which asks for the whole body over HTTP"
+        "the response for {target} has status {status}, and its endpoints cannot be filtered: send \
+         the request through `prepare`, which asks for the whole body over HTTP"
     )]
-    Status {
-        /// Path and query of the request.
-        target: Box<str>,
-        /// The response's status.
-        status: u16,
-    },
-    /// One object holds more endpoints than the limit.
-    #[error("an object{} at byte {offset} holds more than {limit} endpoints; raise `limits.endpoints` if such objects are real", within(.object))]
-    TooMany {
-        /// Where in the body the limit was passed.
-        offset: u64,
-        /// `namespace/name` of the object, where that was already read.
-        object: Option<Box<str>>,
-        /// The limit in force.
-        limit: usize,
-    },
-    /// A feed was opened for a request that teaches nothing.
-    #[error("{target} teaches nothing about the cluster: {why}")]
-    NotAFact {
-        /// Path and query of the request.
-        target: Box<str>,
-        /// The kind of request that is needed.
-        why: &'static str,
-    },
-    /// The configuration cannot be used.
+    Status { target: Box<str>, status: u16 },
+    #[error(
+        "an object{} at byte {offset} holds more than {limit} endpoints: raise `limits.endpoints` \
+         if such objects are expected",
+        within(.object)
+    )]
+    TooMany { offset: u64, object: Option<Box<str>>, limit: usize },
+    #[error("{target} is not a source of facts: {why}")]
+    NotAFact { target: Box<str>, why: &'static str },
     #[error("configuration: {0}")]
     Config(String),
-    /// The stream was used after an error or after `finish`.
     #[error(
-        "the stream is closed: it took {taken} bytes and gave {given}; open a new one for the next response"
+        "the stream is closed after {bytes_in} bytes in and {bytes_out} bytes out: open a new one \
+         for the next response"
     )]
-    Closed {
-        /// Bytes of the body taken before it closed.
-        taken: u64,
-        /// Bytes given out before it closed.
-        given: u64,
-    },
+    Closed { bytes_in: u64, bytes_out: u64 },
 }
 
 impl Error {
-    /// The byte of the body that it is about, if it is about one.
+    /// Returns the kind of this error.
+    pub fn kind(&self) -> ErrorKind {
+        match *self.0 {
+            Detail::Malformed { .. } => ErrorKind::Malformed,
+            Detail::Truncated { .. } => ErrorKind::Truncated,
+            Detail::TooLarge { .. } => ErrorKind::TooLarge,
+            Detail::TooDeep { .. } => ErrorKind::TooDeep,
+            Detail::TooMany { .. } => ErrorKind::TooMany,
+            Detail::Undecodable { .. } => ErrorKind::Undecodable,
+            Detail::ContentEncoding(_) => ErrorKind::ContentEncoding,
+            Detail::ContentType { .. } => ErrorKind::ContentType,
+            Detail::Status { .. } => ErrorKind::Status,
+            Detail::NotAFact { .. } => ErrorKind::NotAFact,
+            Detail::Config(_) => ErrorKind::Config,
+            Detail::Closed { .. } => ErrorKind::Closed,
+        }
+    }
+
+    /// Returns the byte of the body at fault, counted from 0, if the error has one.
     pub fn offset(&self) -> Option<u64> {
-        match self {
-            Error::Malformed { offset, .. }
-            | Error::Truncated { offset, .. }
-            | Error::TooLarge { offset, .. }
-            | Error::TooDeep { offset, .. }
-            | Error::TooMany { offset, .. } => Some(*offset),
+        match &*self.0 {
+            Detail::Malformed { offset, .. }
+            | Detail::Truncated { offset, .. }
+            | Detail::TooLarge { offset, .. }
+            | Detail::TooDeep { offset, .. }
+            | Detail::TooMany { offset, .. } => Some(*offset),
             _ => None,
         }
     }
 
-    /// The object that it is about, as far as that was read: `namespace/name`, or its kind before
-    /// that.
+    /// Returns the object at fault as far as it was read: `namespace/name`, or its kind.
     pub fn object(&self) -> Option<&str> {
-        match self {
-            Error::Malformed { object, .. } | Error::TooMany { object, .. } => object.as_deref(),
-            Error::Undecodable { object, .. } => Some(object),
+        match &*self.0 {
+            Detail::Malformed { object, .. } | Detail::TooMany { object, .. } => object.as_deref(),
+            Detail::Undecodable { object, .. } => Some(object),
             _ => None,
         }
+    }
+
+    pub(crate) fn malformed(
+        encoding: &'static str,
+        offset: u64,
+        object: Option<Box<str>>,
+        what: &'static str,
+    ) -> Error {
+        Detail::Malformed { encoding, offset, object, what }.into()
+    }
+
+    pub(crate) fn truncated(offset: u64, inside: &'static str) -> Error {
+        Detail::Truncated { offset, inside }.into()
+    }
+
+    /// `key` is the key under `limits` of the configuration.
+    pub(crate) fn too_large(
+        what: &'static str,
+        offset: u64,
+        limit: u64,
+        key: &'static str,
+    ) -> Error {
+        Detail::TooLarge { what, offset, limit, key }.into()
+    }
+
+    pub(crate) fn undecodable(encoding: &'static str, object: Box<str>, why: Box<str>) -> Error {
+        Detail::Undecodable { encoding, object, why }.into()
+    }
+
+    pub(crate) fn content_encoding(value: &str) -> Error {
+        Detail::ContentEncoding(value.into()).into()
+    }
+
+    pub(crate) fn content_type(content_type: &str, target: &str) -> Error {
+        Detail::ContentType { content_type: content_type.into(), target: target.into() }.into()
+    }
+
+    pub(crate) fn status(target: &str, status: u16) -> Error {
+        Detail::Status { target: target.into(), status }.into()
+    }
+
+    pub(crate) fn not_a_fact(target: &str, why: &'static str) -> Error {
+        Detail::NotAFact { target: target.into(), why }.into()
+    }
+
+    pub(crate) fn config(why: impl Into<String>) -> Error {
+        Detail::Config(why.into()).into()
+    }
+
+    pub(crate) fn closed(bytes_in: u64, bytes_out: u64) -> Error {
+        Detail::Closed { bytes_in, bytes_out }.into()
+    }
+}
+
+impl From<Detail> for Error {
+    fn from(detail: Detail) -> Error {
+        Error(Box::new(detail))
     }
 }
 
@@ -203,14 +260,12 @@ impl Fault {
     pub(crate) fn at(self, base: u64, object: Option<Box<str>>) -> Error {
         let offset = base + self.offset as u64;
         match self.kind {
-            FaultKind::Json(what) => Error::Malformed { encoding: "JSON", offset, object, what },
-            FaultKind::Protobuf(what) => {
-                Error::Malformed { encoding: "protobuf", offset, object, what }
-            }
-            FaultKind::TooDeep { limit } => Error::TooDeep { offset, limit },
-            FaultKind::TooMany { limit } => Error::TooMany { offset, object, limit },
+            FaultKind::Json(what) => Error::malformed("JSON", offset, object, what),
+            FaultKind::Protobuf(what) => Error::malformed("protobuf", offset, object, what),
+            FaultKind::TooDeep { limit } => Detail::TooDeep { offset, limit }.into(),
+            FaultKind::TooMany { limit } => Detail::TooMany { offset, object, limit }.into(),
             FaultKind::Held { limit } => {
-                Error::TooLarge { what: "a list", offset, limit: limit as u64, key: "listBytes" }
+                Error::too_large("a list", offset, limit as u64, "listBytes")
             }
         }
     }

@@ -11,54 +11,55 @@
 //!
 //! # From response to response
 //!
-//! 1. Create one [`Cluster`] and give it facts: push the bodies of Service, Node and pool lists and
-//!    watches into [feeds](Cluster::feed), or let the responses to a client's own requests for them
-//!    pass through [streams](NodeView::open).
+//! 1. Create one [`Cluster`] and give it facts: read the bodies of Service, Node and pool lists and
+//!    watches with [`Cluster::read_facts`], or let the responses to a client's own requests for
+//!    them pass through [rewriters](NodeView::open).
 //! 2. For each request of the node's client, send [`NodeView::prepare`]'s version of it to the API
 //!    server.
-//! 3. Pass request and response head to [`NodeView::open`]. It returns how to handle the body, or a
-//!    reply to send in its place.
-//! 4. Push the body through the [`Stream`] chunk by chunk, and finish it.
-//! 5. When [`Cluster::generation`] moves, [refresh](Stream::refresh) the open watches: after a fact
-//!    change, clients may need events that the API server will not send.
+//! 3. Pass request and response head to [`NodeView::open`]. It returns an [`Action`]: forward the
+//!    body, rewrite it, or send a reply in its place.
+//! 4. Push the body through the [`BodyRewriter`] chunk by chunk, and finish it.
+//! 5. When [`Cluster::changes`] reports a change, [refresh](BodyRewriter::refresh) the open
+//!    watches: after a fact change, clients may need events that the API server will not send.
 //!
 //! ```
-//! use poolscope::{BytesMut, Cluster, Config, Head, Opened, Request};
+//! use poolscope::{Action, BytesMut, Cluster, Config, RequestHead, ResponseHead};
 //!
 //! let cluster = Cluster::new(Config::openyurt())?;
-//! let json = Head::ok("application/json");
+//! let json = ResponseHead::ok("application/json");
 //!
 //! // The facts: the topology keys of each Service, and the pool of each node.
 //! for (path, body) in [
 //!     ("/api/v1/services", r#"{"items":[{"metadata":{"name":"cart","namespace":"shop",
 //!         "annotations":{"openyurt.io/topologyKeys":"openyurt.io/nodepool"}}}]}"#),
-//!     ("/api/v1/nodes", r#"{"items":[{"metadata":{"name":"hz-1","labels":{"apps.openyurt.io/nodepool":"hangzhou"}}}]}"#),
-//!     ("/apis/apps.openyurt.io/v1beta2/nodepools", r#"{"items":[{"metadata":{"name":"hangzhou"},"status":{"nodes":["hz-1"]}}]}"#),
+//!     ("/api/v1/nodes", r#"{"items":[{"metadata":{"name":"hz-1",
+//!         "labels":{"apps.openyurt.io/nodepool":"hangzhou"}}}]}"#),
+//!     ("/apis/apps.openyurt.io/v1beta2/nodepools", r#"{"items":[{"metadata":{"name":"hangzhou"},
+//!         "status":{"nodes":["hz-1"]}}]}"#),
 //! ] {
-//!     let mut feed = cluster.feed(&Request::get(path), &json)?;
-//!     feed.push(body.as_bytes())?;
-//!     feed.finish()?;
+//!     let mut reader = cluster.read_facts(&RequestHead::get(path), &json)?;
+//!     reader.push(body.as_bytes())?;
+//!     reader.finish()?;
 //! }
 //!
-//! // What the node's proxy asked for, and what the API server answered.
-//! let node = cluster.node("hz-1");
-//! let request = node.prepare(Request::get("/apis/discovery.k8s.io/v1/endpointslices"));
-//! let body = br#"{"kind":"EndpointSliceList","apiVersion":"discovery.k8s.io/v1","metadata":{},"items":[
+//! // A request of the node's proxy, and the API server's response.
+//! let node = cluster.node("hz-1"); let request =
+//! node.prepare(RequestHead::get("/apis/discovery.k8s.io/v1/endpointslices")); let body =
+//! br#"{"kind":"EndpointSliceList","apiVersion":"discovery.k8s.io/v1","metadata":{},"items":[
 //!   {"metadata":{"name":"cart-1","namespace":"shop","labels":{"kubernetes.io/service-name":"cart"}},
-//!    "endpoints":[{"addresses":["10.0.0.1"],"nodeName":"hz-1"},{"addresses":["10.9.0.1"],"nodeName":"sh-1"}]}]}"#;
+//!    "endpoints":[{"addresses":["10.0.0.1"],"nodeName":"hz-1"},
+//!                 {"addresses":["10.9.0.1"],"nodeName":"sh-1"}]}]}"#;
 //!
 //! let mut out = BytesMut::new();
 //! match node.open(&request, &json)? {
-//!     Opened::PassThrough => out.extend_from_slice(body),
-//!     Opened::Rewrite(mut stream) => {
+//!     Action::Forward => out.extend_from_slice(body),
+//!     Action::Rewrite(mut rewriter) => {
 //!         for chunk in body.chunks(64) {
-//!             stream.push(chunk, &mut out)?;
+//!             rewriter.push(chunk, &mut out)?;
 //!         }
-//!         stream.finish(&mut out)?;
+//!         rewriter.finish(&mut out)?;
 //!     }
-//!     Opened::NotReady(not_ready) => panic!("answer 503 and Retry-After: {:?}", not_ready.missing),
-//!     Opened::Expired(_) => panic!("reply 410: the client relists"),
-//!     _ => panic!("an action of a later version: reply 503"),
+//!     Action::Reply(reply) => panic!("send status {}: {:?}", reply.status, reply.cause),
 //! }
 //! let text = std::str::from_utf8(&out).unwrap();
 //! assert!(text.contains(r#""endpoints":[{"addresses":["10.0.0.1"],"nodeName":"hz-1"}]"#));
@@ -72,7 +73,7 @@
 //! | EndpointSlice v1 and v1beta1, core/v1 Endpoints: GET of a list, watch or single object, status 200 | filtered |
 //! | the same, metadata-only (`as=PartialObjectMetadata`) | passes, counted: there are no endpoints in it |
 //! | the same as a Table | passes, counted: client-go's reflectors refuse it; [`NodeView::prepare`] asks for objects instead |
-//! | the same in CBOR, YAML or compressed, in parts, or over a WebSocket | [`Error::ContentType`], [`Error::ContentEncoding`], [`Error::Status`]: never forward it |
+//! | the same in CBOR, YAML or compressed, in parts, or over a WebSocket | [`ErrorKind::ContentType`], [`ErrorKind::ContentEncoding`], [`ErrorKind::Status`]: never forward it |
 //! | BOOKMARK and ERROR events, a Status in place of an object, redirects and error statuses | passes |
 //! | Services | read as facts; passes, except that a rewrite of Services may filter some out |
 //! | Nodes, CiliumNodes, NodePools, NodeBuckets, ConfigMap `kube-system/yurt-hub-cfg` | read as facts; passes |
@@ -84,31 +85,36 @@
 //! Endpoints are judged by the annotation `openyurt.io/topologyKeys` of their Service, with the
 //! verdicts of OpenYurt's own filter; [`Reason`] has every rule, `docs/openyurt.md` the table.
 //! Other annotations are a matter of [`Config::dialect`], other rewrites ([`Rewrite`],
-//! [`ServiceReason`]) of the configuration. When a fact is missing, [`Config::in_doubt`] decides.
-//! Every object that is forwarded because a fact is missing increments one of
+//! [`ServiceReason`]) of the configuration. When a fact is missing, [`Config::on_missing_fact`]
+//! decides. Every object that is forwarded because a fact is missing increments one of
 //! [`Cluster::counters`].
 //!
 //! # Client state
 //!
 //! poolscope keeps the state of each client from its list to its watch and over reconnects. It uses
 //! the state to emit events after facts changed and to suppress unchanged events. A watch at an
-//! unknown resourceVersion is answered by [`Opened::Expired`]. `docs/streams.md` has the rules with
+//! unknown resourceVersion gets a [`Reply`] with status 410. `docs/streams.md` has the rules with
 //! their reasons.
 //!
 //! # Errors
 //!
-//! An [`Error`] gives what failed, where in the body, and what to do. It closes the stream, whose
-//! output then ends before the unit at fault. The scanner finds endpoints and does not validate.
+//! An [`Error`] names what failed, where in the body, and what to do. It closes the rewriter, whose
+//! output then ends before the item at fault. The scanner finds endpoints and does not validate.
 //! JSON that only a strict parser refuses (invalid UTF-8, a malformed number in an unused field)
 //! passes unchanged, for the client to judge.
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
 
+#[macro_use]
+mod trace;
+
+mod client_state;
 mod cluster;
 mod config;
 mod error;
 pub mod explain;
-mod ledger;
+#[cfg(feature = "http")]
+mod http;
 mod node;
 mod object;
 mod rewrite;
@@ -124,19 +130,21 @@ mod wire;
 #[doc = include_str!("../docs/streams.md")]
 struct Streams;
 
-pub use bytes::BytesMut;
+pub use bytes::{Bytes, BytesMut};
 
+pub use cluster::changes::ChangeListener;
 pub use cluster::counters::Counters;
 pub use cluster::log::Change;
-pub use cluster::{Cluster, Missing};
+pub use cluster::{Cluster, MissingFact};
 pub use config::{
-    Components, Config, Dialect, Doubt, Hub, InDoubt, Limits, Membership, ProtobufLists, Retention,
-    Rewrite,
+    Clients, Config, Dialect, Hub, Limits, Membership, MissingFactPolicy, OnMissingFact,
+    ProtobufLists, Retention, Rewrite,
 };
-pub use error::{Error, Result};
+pub use error::{Error, ErrorKind, Result};
 pub use node::NodeView;
 pub use object::FactKind;
 pub use rewrite::ServiceReason;
-pub use stream::request::{Head, Request};
-pub use stream::{Answer, Feed, NotReady, Opened, Stream, Wanted};
+pub use stream::request::{RequestHead, ResponseHead};
+pub use stream::{Action, BodyRewriter, FactReader, NeededList, Reply, ReplyCause};
+pub use topology::keys::Topology;
 pub use topology::verdict::Reason;

@@ -1,56 +1,64 @@
 //! The cluster as one node sees it.
 
 #[cfg(feature = "k8s-openapi")]
-use crate::cluster::counters::{Tally, count};
-use crate::cluster::{Cluster, Facts, Missing};
+use crate::cluster::counters::{AtomicCounters, count};
+use crate::cluster::{Cluster, Facts, MissingFact};
 use crate::config::Rewrite;
 use crate::config::rewrites::{Rewrites, component};
 use crate::error::Result;
 use crate::object::selection::Selection;
-use crate::rewrite::{ServiceReason, Traits, judge_service};
-use crate::stream::request::{self, Head, Request};
-use crate::stream::{self, Opened};
+use crate::rewrite::{ServiceFields, ServiceReason, judge_service};
+use crate::stream::request::{self, RequestHead, ResponseHead};
+use crate::stream::{self, Action};
 use crate::topology::Members;
-use crate::topology::keys::Keys;
-use crate::topology::ladder::Usable;
+use crate::topology::fallback::UsableSteps;
+use crate::topology::keys::{Keys, Topology};
 #[cfg(feature = "k8s-openapi")]
 use crate::topology::verdict::View;
 use crate::topology::verdict::{Reason, Service};
 
-/// The [`Cluster`] seen from one node. Cheap to make and to clone; any thread may use it.
+/// The [`Cluster`] as one node sees it. Cheap to create and to clone; any thread may use it.
+///
+/// ```
+/// use poolscope::{Cluster, Config, Reason};
+///
+/// let node = Cluster::new(Config::openyurt())?.node("hz-1");
+/// assert!(!node.missing().is_empty());
+/// // An endpoint of a Service that no list has named.
+/// assert_eq!(node.judge("shop", Some("cart"), Some("sh-1")), Reason::UnknownService);
+/// # Ok::<(), poolscope::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct NodeView {
     cluster: Cluster,
     name: Box<str>,
-    /// The client's User-Agent, for requests without that header.
+    /// The client's User-Agent, for requests without the header.
     agent: Option<Box<str>>,
 }
 
 impl Cluster {
-    /// The view of the node of that name. The node need not be known yet.
+    /// Returns the view of the node of that name. The node need not be known yet.
     pub fn node(&self, name: impl Into<Box<str>>) -> NodeView {
         NodeView { cluster: self.clone(), name: name.into(), agent: None }
     }
 }
 
 impl NodeView {
-    /// The node's name.
+    /// Returns the node's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The same view for a client of that User-Agent: for explanations, and for requests that do
-    /// not carry the header. It matters where [`Config::components`] says that not every client
-    /// gets the rewrites.
-    ///
-    /// [`Config::components`]: crate::Config::components
+    /// Returns the view for a client with that User-Agent: for explanations, and for requests
+    /// without the header. It matters if [`Config::clients`](crate::Config::clients) selects some
+    /// clients only.
     #[must_use]
     pub fn client(&self, user_agent: impl Into<Box<str>>) -> NodeView {
         NodeView { agent: Some(user_agent.into()), ..self.clone() }
     }
 
-    /// The rewrites that the view's client gets as the facts are now; without a client, where not
-    /// every one gets them: none.
+    /// Returns the rewrites that the view's client gets by the present facts. Without a client it
+    /// returns none if only some clients get them.
     pub fn rewrites(&self) -> Vec<Rewrite> {
         self.rewrites_now(&self.cluster.read()).iter().collect()
     }
@@ -62,12 +70,12 @@ impl NodeView {
         )
     }
 
-    /// The cluster it is a view of.
+    /// Returns the cluster of the view.
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
     }
 
-    /// The pool that the node is in, by the configuration or by its label, as far as is known.
+    /// Returns the node's own pool, from the configuration or its label; `None` if it is not known.
     pub fn pool(&self) -> Option<String> {
         let facts = self.cluster.read();
         facts
@@ -75,15 +83,15 @@ impl NodeView {
             .map(|pool| String::from_utf8_lossy(pool).into_owned())
     }
 
-    /// Whether a Node, or CiliumNode, of that name was seen. An unknown node is judged as one in no
-    /// pool (O8).
+    /// Returns `true` if a Node or CiliumNode of that name was read. An unknown node is treated as
+    /// a node in no pool (O8).
     pub fn is_known(&self) -> bool {
         self.cluster.read().has_node(&self.name)
     }
 
     /// Returns the facts that are missing before this node's client may receive objects of every
     /// namespace; without a client, before any client may.
-    pub fn missing(&self) -> Vec<Missing> {
+    pub fn missing(&self) -> Vec<MissingFact> {
         let component = self.agent.as_deref().map(component);
         self.cluster.missing_for(
             &self.name,
@@ -96,7 +104,7 @@ impl NodeView {
     /// Returns the request to send to the API server, so that its response can be read: without
     /// Accept-Encoding, CBOR, YAML and `as=Table`. Other requests are returned unchanged.
     #[must_use]
-    pub fn prepare(&self, request: Request) -> Request {
+    pub fn prepare(&self, request: RequestHead) -> RequestHead {
         request::prepare(request)
     }
 
@@ -107,34 +115,33 @@ impl NodeView {
     ///
     /// # Errors
     ///
-    /// [`Error::ContentEncoding`] and [`Error::ContentType`] if the response has to be filtered or
-    /// read as facts and cannot be read. [`Error::Status`] if it carries endpoints in parts or over
-    /// a WebSocket. Never forward such a response.
+    /// [`ErrorKind::ContentEncoding`] and [`ErrorKind::ContentType`] if the response has to be
+    /// filtered or read as facts and cannot be read. [`ErrorKind::Status`] if it carries endpoints
+    /// in parts or over a WebSocket. Never forward such a response.
     ///
-    /// [`Error::ContentEncoding`]: crate::Error::ContentEncoding
-    /// [`Error::ContentType`]: crate::Error::ContentType
-    /// [`Error::Status`]: crate::Error::Status
-    pub fn open(&self, request: &Request, head: &Head) -> Result<Opened> {
+    /// [`ErrorKind::ContentEncoding`]: crate::ErrorKind::ContentEncoding
+    /// [`ErrorKind::ContentType`]: crate::ErrorKind::ContentType
+    /// [`ErrorKind::Status`]: crate::ErrorKind::Status
+    pub fn open(&self, request: &RequestHead, head: &ResponseHead) -> Result<Action> {
         stream::open(&self.cluster, &self.name, self.agent.as_deref(), request, head, false)
     }
 
     /// Opens a response without client state, such as a recorded body. A list leaves no state
     /// behind, and a watch needs none. Each event is judged by the facts at the moment it passes.
     /// There is no refresh, and unchanged events are not suppressed.
-    pub fn open_alone(&self, request: &Request, head: &Head) -> Result<Opened> {
+    pub fn open_stateless(&self, request: &RequestHead, head: &ResponseHead) -> Result<Action> {
         stream::open(&self.cluster, &self.name, self.agent.as_deref(), request, head, true)
     }
 
-    /// Settles what this node may see of an object, once for all its endpoints, and shows it to
-    /// `filter`.
+    /// Evaluates the view of an object, once for all its endpoints, and passes it to `filter`.
     #[cfg(feature = "k8s-openapi")]
     pub(crate) fn settle(
         &self,
         namespace: &str,
         service: Option<&str>,
-        usable: impl FnOnce(Option<&Members>) -> Usable,
-        filter: impl FnOnce(&View<'_>, &Tally) -> usize,
-    ) -> std::result::Result<usize, Vec<Missing>> {
+        usable: impl FnOnce(Option<&Members>) -> UsableSteps,
+        filter: impl FnOnce(&View<'_>, &AtomicCounters) -> usize,
+    ) -> std::result::Result<usize, Vec<MissingFact>> {
         let config = self.cluster.config();
         if !self.rewrites_now(&self.cluster.read()).has(Rewrite::ServiceTopology) {
             return Ok(0);
@@ -145,27 +152,28 @@ impl NodeView {
         }
         let facts = self.cluster.read();
         let (service, deleted) = facts.service_named(namespace, service);
-        let tally = self.cluster.tally();
-        count(&tally.held_deleted_service, u64::from(deleted));
-        Ok(filter(&facts.view(service, self.name.as_bytes(), config, usable), tally))
+        let counters = self.cluster.live_counters();
+        count(&counters.held_deleted_service, u64::from(deleted));
+        Ok(filter(&facts.view(service, self.name.as_bytes(), config, usable), counters))
     }
 
-    /// The verdict on an endpoint on `node` (`None`: it names none) of `service` in `namespace`
-    /// (`None`: its slice names none), by what is known now: for explanations. It counts
-    /// nothing, and does not ask whether enough is known. Of a Service whose keys are a ladder
-    /// it takes the last rung, since it does not know what stands on the others;
-    /// [`explain::Inventory`](crate::explain::Inventory) does.
+    /// Returns the verdict on an endpoint by the present facts, for explanations. The endpoint is
+    /// on `node` (`None`: it names no node) and belongs to `service` in `namespace` (`None`: its
+    /// slice names no Service). No counter changes, and missing facts are not checked. For a
+    /// topology fallback it takes the last step, because it does not know the endpoints of the
+    /// other steps; [`explain::Inventory`](crate::explain::Inventory) does.
     pub fn judge(&self, namespace: &str, service: Option<&str>, node: Option<&str>) -> Reason {
-        self.judge_among(namespace, service, node, |_| Usable::default())
+        self.judge_among(namespace, service, node, |_| UsableSteps::default())
     }
 
-    /// The same where `usable` tells for the members of the own pool what stands on which rung.
+    /// Like [`NodeView::judge`]; `usable` returns, for the members of the own pool, the steps with
+    /// a usable endpoint.
     pub(crate) fn judge_among(
         &self,
         namespace: &str,
         service: Option<&str>,
         node: Option<&str>,
-        usable: impl FnOnce(Option<&Members>) -> Usable,
+        usable: impl FnOnce(Option<&Members>) -> UsableSteps,
     ) -> Reason {
         let config = self.cluster.config();
         let facts = self.cluster.read();
@@ -176,8 +184,8 @@ impl NodeView {
         facts.view(service, self.name.as_bytes(), config, usable).judge(node.map(str::as_bytes))
     }
 
-    /// Whether this node's client may see a Service, and why.
-    pub(crate) fn judge_service(&self, service: &Traits<'_>) -> ServiceReason {
+    /// Returns whether a Service is visible to this node's client, with the reason.
+    pub(crate) fn judge_service(&self, service: &ServiceFields<'_>) -> ServiceReason {
         let facts = self.cluster.read();
         judge_service(
             service,
@@ -186,16 +194,15 @@ impl NodeView {
         )
     }
 
-    /// What a Service asks for: `any`, `node`, `pool`, `labels` or `ladder`; `None` if it is not
-    /// known.
-    pub fn topology_of(&self, namespace: &str, service: &str) -> Option<&'static str> {
+    /// Returns the topology of a Service; `None` if the Service is not known.
+    pub fn topology_of(&self, namespace: &str, service: &str) -> Option<Topology> {
         match self.cluster.read().service_named(namespace, Some(service)).0 {
-            Service::Known(keys) => Some(keys.word()),
+            Service::Known(keys) => Some(keys.topology()),
             Service::Unknown | Service::None => None,
         }
     }
 
-    /// The node labels that a Service asks for; empty if it asks for none.
+    /// Returns the node labels that a Service asks for; empty if it asks for none.
     pub(crate) fn labels_of(&self, namespace: &str, service: &str) -> Vec<Box<str>> {
         match self.cluster.read().service_named(namespace, Some(service)).0 {
             Service::Known(Keys::Labels(labels)) => labels.to_vec(),
@@ -203,8 +210,8 @@ impl NodeView {
         }
     }
 
-    /// The pools that a node is in, by what decides about endpoints; sorted. More than one while it
-    /// moves.
+    /// Returns the pools of a node, by the membership that decides about endpoints, sorted. A node
+    /// that moves may be in two pools.
     pub fn pools_of(&self, node: &str) -> Vec<String> {
         let facts = self.cluster.read();
         let mut pools: Vec<_> = facts

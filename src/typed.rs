@@ -1,24 +1,28 @@
-//! The same verdicts on `k8s_openapi` values (feature `k8s-openapi`), for controllers and for
-//! tests.
+//! Verdicts on `k8s_openapi` values (feature `k8s-openapi`), for controllers and for tests.
 
 use k8s_openapi::api::core::v1::{EndpointAddress, Endpoints};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 
-use crate::cluster::Missing;
+use crate::cluster::MissingFact;
 use crate::node::NodeView;
 use crate::object::outline::SERVICE_NAME_LABEL;
-use crate::rewrite::service_topology::tell;
+use crate::rewrite::service_topology::count_endpoints;
 use crate::topology::Members;
-use crate::topology::ladder::{Condition, Usable};
+use crate::topology::fallback::{Condition, UsableSteps};
 use crate::topology::verdict::View;
 
 impl NodeView {
-    /// Takes out the endpoints that this node may not use, and returns how many those were. A slice
-    /// with nothing left stays, empty (O11). Of a Service whose keys are a ladder this slice
-    /// alone decides which rung counts.
+    /// Removes the endpoints that this node may not use, and returns their number. A slice without
+    /// endpoints stays (O11). For a topology fallback this slice alone decides the step that
+    /// counts.
     ///
-    /// Errors: what still has to be learned; the slice is as it was then.
-    pub fn filter_endpoint_slice(&self, slice: &mut EndpointSlice) -> Result<usize, Vec<Missing>> {
+    /// # Errors
+    ///
+    /// The missing facts; the slice is unchanged then.
+    pub fn filter_endpoint_slice(
+        &self,
+        slice: &mut EndpointSlice,
+    ) -> Result<usize, Vec<MissingFact>> {
         let namespace = slice.metadata.namespace.as_deref().unwrap_or_default();
         let service = slice
             .metadata
@@ -30,38 +34,42 @@ impl NodeView {
             let given = endpoint.conditions.clone().unwrap_or_default();
             Condition::of(given.ready, given.serving, given.terminating)
         };
-        let ladders = self.cluster().config().ladders;
+        let topology_fallback = self.cluster().config().topology_fallback;
         let stands: Vec<_> = slice
             .endpoints
             .iter()
-            .filter(|_| ladders)
+            .filter(|_| topology_fallback)
             .map(|endpoint| (conditions(endpoint), endpoint.node_name.clone()))
             .collect();
         self.settle(
             namespace,
             service.as_deref(),
             |members| self.usable(&stands, members),
-            |view, tally| {
+            |view, counters| {
                 let out = slice
                     .endpoints
                     .take_out(|endpoint: &Endpoint| !keeps(view, endpoint.node_name.as_deref()));
-                tell(tally, view.whole_reason(), slice.endpoints.count(), out);
+                count_endpoints(counters, view.whole_reason(), slice.endpoints.count(), out);
                 out
             },
         )
     }
 
-    /// The same for core/v1 Endpoints, address by address. A subset with neither kind of address
-    /// left goes; the object stays (O12).
-    pub fn filter_endpoints(&self, endpoints: &mut Endpoints) -> Result<usize, Vec<Missing>> {
+    /// Removes the addresses that this node may not use from core/v1 Endpoints, and returns their
+    /// number. A subset without addresses of either kind is removed; the object stays (O12).
+    ///
+    /// # Errors
+    ///
+    /// The missing facts; the object is unchanged then.
+    pub fn filter_endpoints(&self, endpoints: &mut Endpoints) -> Result<usize, Vec<MissingFact>> {
         let namespace = endpoints.metadata.namespace.as_deref().unwrap_or_default();
         let service = endpoints.metadata.name.clone();
-        let ladders = self.cluster().config().ladders;
+        let topology_fallback = self.cluster().config().topology_fallback;
         let ready = endpoints
             .subsets
             .iter()
             .flatten()
-            .filter(|_| ladders)
+            .filter(|_| topology_fallback)
             .flat_map(|subset| subset.addresses.iter().flatten());
         let stands: Vec<_> =
             ready.map(|address| (Condition::Ready, address.node_name.clone())).collect();
@@ -69,7 +77,7 @@ impl NodeView {
             namespace,
             service.as_deref(),
             |members| self.usable(&stands, members),
-            |view, tally| {
+            |view, counters| {
                 let (mut kept, mut out) = (0, 0);
                 for subset in endpoints.subsets.iter_mut().flatten() {
                     for addresses in [&mut subset.addresses, &mut subset.not_ready_addresses] {
@@ -88,21 +96,21 @@ impl NodeView {
                         subset.addresses.count() + subset.not_ready_addresses.count() > 0
                     });
                 }
-                tell(tally, view.whole_reason(), kept, out);
+                count_endpoints(counters, view.whole_reason(), kept, out);
                 out
             },
         )
     }
 
-    /// On which rungs these endpoints stand.
+    /// On which steps these endpoints stand.
     fn usable(
         &self,
         endpoints: &[(Condition, Option<String>)],
         members: Option<&Members>,
-    ) -> Usable {
-        endpoints.iter().fold(Usable::default(), |usable, (condition, node)| {
+    ) -> UsableSteps {
+        endpoints.iter().fold(UsableSteps::default(), |usable, (condition, node)| {
             usable
-                | Usable::of(
+                | UsableSteps::of(
                     *condition,
                     node.as_deref().map(str::as_bytes),
                     self.name().as_bytes(),

@@ -1,7 +1,7 @@
 //! What is allocated: nothing per event, and no more for a long list than for a short one.
 
 use bytes::BytesMut;
-use poolscope::{Cluster, Config, Stream};
+use poolscope::{BodyRewriter, Cluster, Config};
 use poolscope_testkit::corpus::{
     follow, json_event, json_list, list, node, open, protobuf_event, protobuf_list, slice, teach,
 };
@@ -17,7 +17,7 @@ const LIST: &str = "/apis/discovery.k8s.io/v1/endpointslices";
 
 /// Allocations while the second half of the events is pushed: the first half brings the buffers to
 /// their size.
-fn allocations(mut stream: Stream, body: &[u8], chunk: usize) -> usize {
+fn allocations(mut stream: BodyRewriter, body: &[u8], chunk: usize) -> usize {
     let warm = body.len() / chunk / 2;
     let mut out = BytesMut::with_capacity(1 << 20);
     let mut before = 0;
@@ -61,7 +61,7 @@ fn an_event_that_is_remembered_allocates_nothing_either() {
         [(JSON, &json, json_list(200)), (PROTOBUF, &protobuf, protobuf_list(200))]
     {
         let mut config = Config::openyurt();
-        config.quiet = false;
+        config.set_suppress_unchanged(false);
         let cluster = Cluster::new(config).unwrap();
         teach(&cluster, &(0..50).map(node).collect::<Vec<_>>());
         list(&cluster, content_type, LIST, &listed);
@@ -74,7 +74,7 @@ fn an_event_that_is_remembered_allocates_nothing_either() {
     }
 }
 
-/// What a ledger takes, of the bytes of the originals that it keeps: keys, indexes and all.
+/// What a client state takes, of the bytes of the originals that it keeps: keys, indexes and all.
 #[test]
 fn a_ledger_takes_little_more_than_the_originals() {
     for (content_type, list_of) in

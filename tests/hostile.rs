@@ -3,13 +3,14 @@
 
 use bytes::BytesMut;
 use poolscope::{
-    Cluster, Config, Error, FactKind, Head, NodeView, Opened, ProtobufLists, Request, Stream,
+    Action, BodyRewriter, Cluster, Config, ErrorKind, FactKind, NodeView, ProtobufLists,
+    RequestHead, ResponseHead,
 };
 use poolscope_testkit::build::{
     Draw, FORMS, Form, KINDS, Kind, World, envelope, event, frame, record, text_of, varint,
 };
 use poolscope_testkit::small::small_cluster;
-use poolscope_testkit::{Recording, cluster, cluster_with, random_chunks, run};
+use poolscope_testkit::{Failed, Recording, cluster, cluster_with, random_chunks, run};
 
 const V1: &str = "discovery.k8s.io/v1";
 const OTHER_KIND: &str = "an object of another kind or apiVersion than the request asked for";
@@ -35,39 +36,36 @@ fn limited(limit: impl Fn(&mut Config)) -> NodeView {
 struct Outcome {
     out: Vec<u8>,
     taken: u64,
-    result: Result<(), Error>,
+    result: Result<(), Failed>,
 }
 
 /// Pushes a body in chunks of one size. Once it has ended, one way or the other, the stream takes
 /// nothing more.
-fn push(mut stream: Stream, body: &[u8], size: usize) -> Outcome {
+fn push(mut stream: BodyRewriter, body: &[u8], size: usize) -> Outcome {
     let mut out = BytesMut::new();
     let mut result = body.chunks(size).try_for_each(|chunk| stream.push(chunk, &mut out));
     if result.is_ok() {
         result = stream.finish(&mut out);
     }
-    let (taken, given) = (stream.taken(), stream.given());
+    let (taken, given) = (stream.bytes_in(), stream.bytes_out());
     assert_eq!(given, out.len() as u64);
     match &result {
         Ok(()) => assert_eq!(taken, body.len() as u64),
-        Err(Error::Truncated { offset, .. }) => {
-            assert!(taken <= *offset && *offset == body.len() as u64)
+        Err(error) => {
+            let offset = error.offset().expect("an error of a body has an offset");
+            assert!(taken <= offset, "{error}");
+            assert!(error.kind() != ErrorKind::Truncated || offset == body.len() as u64);
         }
-        Err(
-            Error::Malformed { offset, .. }
-            | Error::TooLarge { offset, .. }
-            | Error::TooDeep { offset, .. },
-        ) => assert!(taken <= *offset),
-        Err(error) => panic!("{error}"),
     }
-    assert_eq!(stream.push(b"{", &mut out), Err(Error::Closed { taken, given }));
-    assert_eq!(stream.finish(&mut out), Err(Error::Closed { taken, given }));
+    let closed = Err(Failed::closed(taken, given));
+    assert_eq!(stream.push(b"{", &mut out).map_err(Failed::from), closed);
+    assert_eq!(stream.finish(&mut out).map_err(Failed::from), closed);
     assert_eq!(
-        (stream.taken(), stream.given(), out.len() as u64),
+        (stream.bytes_in(), stream.bytes_out(), out.len() as u64),
         (taken, given, given),
         "a closed stream is still"
     );
-    Outcome { out: out.to_vec(), taken, result }
+    Outcome { out: out.to_vec(), taken, result: result.map_err(Failed::from) }
 }
 
 /// What becomes of a body, the same in every chunking.
@@ -91,7 +89,7 @@ fn refused(
     form: Form,
     protobuf: bool,
     body: impl AsRef<[u8]>,
-) -> Error {
+) -> Failed {
     let body = body.as_ref();
     let Outcome { out, result, .. } = outcome(view, &kind.recording(form, protobuf, body.to_vec()));
     let passed = || {
@@ -118,8 +116,8 @@ fn malformed(
     offset: usize,
     object: Option<&str>,
     what: &'static str,
-) -> Error {
-    Error::Malformed { encoding, offset: offset as u64, object: object.map(Into::into), what }
+) -> Failed {
+    Failed::malformed(encoding, offset as u64, object, what)
 }
 
 /// Takes the mark out of a text; the text and the place of the mark.
@@ -214,7 +212,7 @@ fn a_watch_that_is_cut_anywhere_gives_whole_events_and_an_error() {
             } else {
                 assert_eq!(
                     result,
-                    Err(Error::Truncated { offset: end as u64, inside: "a watch event" }),
+                    Err(Failed::truncated(end as u64, "a watch event")),
                     "{name} at {end}"
                 );
                 cut += 1;
@@ -244,14 +242,13 @@ fn a_json_list_or_object_that_is_cut_anywhere_is_an_error() {
             for size in [7, usize::MAX] {
                 let Outcome { out, result, .. } =
                     push(recording.open(&view), &recording.body[..end], size);
-                let Err(Error::Truncated { offset, inside }) = result else {
-                    panic!("{name} at {end}: {result:?}")
-                };
-                assert_eq!(offset, end as u64);
+                let truncated = |inside| Err(Failed::truncated(end as u64, inside));
                 match name.split_once('/').unwrap().0 {
-                    "get" => assert!(out.is_empty() && inside == "an object"),
+                    "get" => assert!(out.is_empty() && result == truncated("an object")),
                     _ => assert!(
-                        whole.starts_with(&out) && matches!(inside, "a list" | "a list item"),
+                        whole.starts_with(&out)
+                            && (result == truncated("a list")
+                                || result == truncated("a list item")),
                         "{name} at {end}"
                     ),
                 }
@@ -285,7 +282,9 @@ fn a_protobuf_list_or_object_that_is_cut_is_an_error() {
                 continue;
             }
             match result {
-                Err(Error::Truncated { offset, .. }) => assert_eq!(offset, end as u64, "{name}"),
+                Err(error) if error.kind == ErrorKind::Truncated => {
+                    assert_eq!(error.offset, Some(end as u64), "{name}")
+                }
                 other => panic!("{name} at {end}: {other:?}"),
             }
         }
@@ -309,8 +308,9 @@ fn a_list_of_facts_that_is_cut_teaches_nothing() {
     ] {
         let lacks_services = |cut: usize| {
             let cluster = Cluster::new(Config::openyurt()).unwrap();
-            let mut feed =
-                cluster.feed(&Request::get("/api/v1/services"), &Head::ok(content_type)).unwrap();
+            let mut feed = cluster
+                .read_facts(&RequestHead::get("/api/v1/services"), &ResponseHead::ok(content_type))
+                .unwrap();
             for chunk in body[..cut].chunks(3) {
                 feed.push(chunk).unwrap();
             }
@@ -354,18 +354,15 @@ fn garbage_is_refused_at_its_first_byte() {
         }
     }
     for body in ["", " ", "\n\n"] {
-        let truncated = |inside| Error::Truncated { offset: body.len() as u64, inside };
+        let truncated = |inside| Failed::truncated(body.len() as u64, inside);
         assert_eq!(refused(&view(), Kind::Slice, Form::List, false, body), truncated("a list"));
         assert_eq!(refused(&view(), Kind::Slice, Form::Get, false, body), truncated("an object"));
         assert_eq!(passed(&view(), Kind::Slice, Form::Watch, false, body), body.as_bytes());
     }
-    assert_eq!(
-        refused(&view(), Kind::Slice, Form::List, true, ""),
-        Error::Truncated { offset: 0, inside: "a list" }
-    );
+    assert_eq!(refused(&view(), Kind::Slice, Form::List, true, ""), Failed::truncated(0, "a list"));
     assert_eq!(
         refused(&view(), Kind::Slice, Form::Get, true, ""),
-        Error::Truncated { offset: 0, inside: "an object" }
+        Failed::truncated(0, "an object")
     );
     assert_eq!(passed(&view(), Kind::Slice, Form::Watch, true, ""), b"");
 }
@@ -385,64 +382,71 @@ fn what_is_neither_json_nor_protobuf_nor_plain_is_refused_before_its_first_byte(
                 "",
                 ";",
             ] {
-                let expected = Error::ContentType {
-                    target: request.target.as_str().into(),
-                    content_type: content_type.into(),
-                };
-                assert_eq!(view.open(&request, &Head::ok(content_type)).unwrap_err(), expected);
-            }
-            let expected = Error::ContentType {
-                target: request.target.as_str().into(),
-                content_type: "".into(),
-            };
-            assert_eq!(view.open(&request, &Head::new(200)).unwrap_err(), expected);
-            for encoding in ["gzip", "br", "deflate", "identity, gzip", "x"] {
-                let head = Head::ok("application/json").header("content-encoding", encoding);
+                let expected = Failed::content_type(&request.target, content_type);
                 assert_eq!(
-                    view.open_alone(&request, &head).unwrap_err(),
-                    Error::ContentEncoding(encoding.into())
+                    view.open(&request, &ResponseHead::ok(content_type))
+                        .map_err(Failed::from)
+                        .unwrap_err(),
+                    expected
+                );
+            }
+            let expected = Failed::content_type(&request.target, "");
+            assert_eq!(
+                view.open(&request, &ResponseHead::new(200)).map_err(Failed::from).unwrap_err(),
+                expected
+            );
+            for encoding in ["gzip", "br", "deflate", "identity, gzip", "x"] {
+                let head =
+                    ResponseHead::ok("application/json").header("content-encoding", encoding);
+                assert_eq!(
+                    view.open_stateless(&request, &head).map_err(Failed::from).unwrap_err(),
+                    Failed::content_encoding(encoding)
                 );
             }
             for encoding in ["identity", "Identity", ""] {
-                let head =
-                    Head::ok("Application/JSON;charset=utf-8").header("Content-Encoding", encoding);
+                let head = ResponseHead::ok("Application/JSON;charset=utf-8")
+                    .header("Content-Encoding", encoding);
                 assert!(
-                    matches!(view.open_alone(&request, &head), Ok(Opened::Rewrite(_))),
+                    matches!(view.open_stateless(&request, &head), Ok(Action::Rewrite(_))),
                     "{encoding:?}"
                 );
             }
             // What is not to be rewritten may be anything.
-            let head = Head::new(404).header("Content-Encoding", "gzip");
-            assert!(matches!(view.open_alone(&request, &head), Ok(Opened::PassThrough)));
+            let head = ResponseHead::new(404).header("Content-Encoding", "gzip");
+            assert!(matches!(view.open_stateless(&request, &head), Ok(Action::Forward)));
         }
     }
-    let services = Request::get("/api/v1/services");
-    let gzip = Head::ok("application/json").header("Content-Encoding", "gzip");
+    let services = RequestHead::get("/api/v1/services");
+    let gzip = ResponseHead::ok("application/json").header("Content-Encoding", "gzip");
     assert_eq!(
-        view.cluster().feed(&services, &gzip).unwrap_err(),
-        Error::ContentEncoding("gzip".into())
+        view.cluster().read_facts(&services, &gzip).map_err(Failed::from).unwrap_err(),
+        Failed::content_encoding("gzip")
     );
-    let expected = Error::ContentType {
-        target: "/api/v1/services".into(),
-        content_type: "application/cbor".into(),
-    };
+    let expected = Failed::content_type("/api/v1/services", "application/cbor");
     assert_eq!(
-        view.cluster().feed(&services, &Head::ok("application/cbor")).unwrap_err(),
+        view.cluster()
+            .read_facts(&services, &ResponseHead::ok("application/cbor"))
+            .map_err(Failed::from)
+            .unwrap_err(),
         expected
     );
-    assert_eq!(view.open(&services, &gzip).unwrap_err(), Error::ContentEncoding("gzip".into()));
+    assert_eq!(
+        view.open(&services, &gzip).map_err(Failed::from).unwrap_err(),
+        Failed::content_encoding("gzip")
+    );
 }
 
-fn too_large(what: &'static str, offset: u64, limit: u64, key: &'static str) -> Error {
-    Error::TooLarge { what, offset, limit, key }
+fn too_large(what: &'static str, offset: u64, limit: u64, key: &'static str) -> Failed {
+    Failed::too_large(what, offset, limit, key)
 }
 
 /// Pushes byte by byte: how many bytes the stream was given when it refused, and why.
-fn refused_after(view: &NodeView, form: Form, protobuf: bool, body: &[u8]) -> (usize, Error) {
+fn refused_after(view: &NodeView, form: Form, protobuf: bool, body: &[u8]) -> (usize, Failed) {
     let recording = Kind::Slice.recording(form, protobuf, body.to_vec());
     let (mut stream, mut out) = (recording.open(view), BytesMut::new());
     for (at, byte) in body.iter().enumerate() {
         if let Err(error) = stream.push(&[*byte], &mut out) {
+            let error = Failed::from(error);
             assert_eq!(refused(view, Kind::Slice, form, protobuf, body), error);
             return (at + 1, error);
         }
@@ -457,7 +461,7 @@ fn what_is_over_a_limit_is_refused_before_it_comes() {
     let object = envelope(V1, "EndpointSlice", &long);
     let small = event("ADDED", &object);
     let size = small.len() - 4;
-    let frames = |limit: usize| limited(|config| config.limits.frame_bytes = limit);
+    let frames = |limit: usize| limited(|config| config.limits_mut().frame_bytes = limit);
     // Watches in protobuf: at the length of the frame.
     let body = [small.clone(), small.clone()].concat();
     assert_eq!(passed(&frames(size), Kind::Slice, Form::Watch, true, &body), body);
@@ -491,7 +495,7 @@ fn what_is_over_a_limit_is_refused_before_it_comes() {
         (start + size, expected)
     );
 
-    let items = |limit: usize| limited(|config| config.limits.item_bytes = limit);
+    let items = |limit: usize| limited(|config| config.limits_mut().item_bytes = limit);
     // Lists in protobuf: at the length of the item.
     let body = envelope(
         V1,
@@ -547,13 +551,13 @@ fn what_is_over_a_limit_is_refused_before_it_comes() {
     // What stands between items waits with them where they may be left out: no longer than an item
     // may be.
     let services =
-        limited(|config| (config.node_port_isolation, config.limits.item_bytes) = (true, 500));
-    let request = Request::get("/api/v1/services");
+        limited(|config| config.set_node_port_isolation(true).limits_mut().item_bytes = 500);
+    let request = RequestHead::get("/api/v1/services");
     for (blanks, fits) in [(500, true), (501, false)] {
         let body = format!("{{\"items\":[{}{{}}]}}", " ".repeat(blanks));
         for size in [1, 7, 4096] {
-            let Ok(Opened::Rewrite(stream)) =
-                services.open(&request, &Head::ok("application/json"))
+            let Ok(Action::Rewrite(stream)) =
+                services.open(&request, &ResponseHead::ok("application/json"))
             else {
                 panic!("it is rewritten")
             };
@@ -561,7 +565,9 @@ fn what_is_over_a_limit_is_refused_before_it_comes() {
             match outcome.result {
                 Ok(()) => assert!(fits && outcome.out == body.as_bytes()),
                 Err(error) => assert!(
-                    !fits && matches!(error, Error::TooLarge { limit: 500, key: "itemBytes", .. }),
+                    !fits
+                        && error
+                            == too_large("a list item", error.offset.unwrap(), 500, "itemBytes"),
                     "{error:?}"
                 ),
             }
@@ -580,8 +586,8 @@ fn what_is_over_a_limit_is_refused_before_it_comes() {
 
 #[test]
 fn what_is_nested_too_deep_is_refused_where_it_gets_too_deep() {
-    let view = limited(|config| config.limits.depth = 4);
-    let deeper = limited(|config| config.limits.depth = 5);
+    let view = limited(|config| config.limits_mut().depth = 4);
+    let deeper = limited(|config| config.limits_mut().depth = 5);
     let get = |body: &str| (Kind::Slice, Form::Get, body.to_owned());
     let list = |body: &str| (Kind::Slice, Form::List, body.to_owned());
     let watch = |body: &str| (Kind::Slice, Form::Watch, body.to_owned());
@@ -606,7 +612,7 @@ fn what_is_nested_too_deep_is_refused_where_it_gets_too_deep() {
         (Kind::Beta, Form::Get, r#"{"endpoints":[{"topology":{"x":§[]}}]}"#.to_owned()),
     ] {
         let (body, offset) = marked(&body);
-        let expected = Error::TooDeep { offset: offset as u64, limit: 4 };
+        let expected = Failed::too_deep(offset as u64, 4);
         assert_eq!(refused(&view, kind, form, false, &body), expected, "{body}");
         assert_eq!(passed(&deeper, kind, form, false, &body), body.as_bytes(), "{body}");
     }
@@ -619,7 +625,7 @@ fn a_million_brackets_are_no_more_than_that() {
         let body = format!("{{\"x\":{}0{},\"items\":[]}}", open.repeat(COUNT), close.repeat(COUNT));
         for form in [Form::Get, Form::List] {
             let recording = Kind::Slice.recording(form, false, body.clone().into_bytes());
-            let deep = limited(|config| config.limits.depth = COUNT + 1);
+            let deep = limited(|config| config.limits_mut().depth = COUNT + 1);
             assert!(
                 run(recording.open(&deep), body.as_bytes(), random_chunks(3, 5000)).unwrap()
                     == body.as_bytes()
@@ -629,8 +635,8 @@ fn a_million_brackets_are_no_more_than_that() {
             // The single object is the first level itself.
             let levels = if form == Form::Get { 511 } else { 512 };
             assert_eq!(
-                error,
-                Error::TooDeep { offset: (5 + levels * open.len()) as u64, limit: 512 }
+                Failed::from(error),
+                Failed::too_deep((5 + levels * open.len()) as u64, 512)
             );
         }
     }
@@ -1253,7 +1259,7 @@ fn what_is_given_twice_or_out_of_order_is_refused() {
         malformed("protobuf", 4 + items.len(), None, "the list's kind comes after its items")
     );
     // Something after it that is no field, or half of one.
-    let cut = Error::Truncated { offset: list.len() as u64 + 1, inside: "a list" };
+    let cut = Failed::truncated(list.len() as u64 + 1, "a list");
     assert_eq!(refused(&view(), Kind::Slice, Form::List, true, [list, &[0x7a]].concat()), cut);
     // Fields that nobody knows may follow.
     let longer = [list, &[0x7a, 1, b'x', 0x78, 1]].concat();
@@ -1302,7 +1308,9 @@ fn items_whose_size_cannot_be_kept_are_refused() {
             let offset = place(&body, &list) + 2;
             let error = refused(&view(), Kind::Slice, Form::List, true, &body);
             assert!(
-                matches!(error, Error::Malformed { offset: at, what, .. } if at == offset as u64 && what.contains("too wide")),
+                error.kind == ErrorKind::Malformed
+                    && error.offset == Some(offset as u64)
+                    && error.text.contains("too wide"),
                 "{error}"
             );
         }
@@ -1381,7 +1389,7 @@ fn survives(view: &NodeView, recording: &Recording, seed: usize) -> bool {
 #[test]
 fn no_mutation_of_a_recording_makes_it_panic_or_depend_on_chunks() {
     let mut compact = Config::openyurt();
-    compact.protobuf_lists = ProtobufLists::Compact;
+    compact.set_protobuf_lists(ProtobufLists::Compact);
     let views =
         [cluster("list"), cluster_with("list", compact)].map(|cluster| cluster.node("hz-edge-1"));
     let mut numbers = Numbers(0x5eed);
@@ -1452,7 +1460,7 @@ fn no_mutation_of_facts_makes_it_panic() {
             let mut body = recording.body.clone();
             numbers.mutate(&mut body);
             let cluster = Cluster::new(Config::openyurt()).unwrap();
-            let mut feed = cluster.feed(&recording.request, &recording.head).unwrap();
+            let mut feed = cluster.read_facts(&recording.request, &recording.head).unwrap();
             let size = 1 + 997 * (seed % 7);
             match body
                 .chunks(size)
@@ -1463,7 +1471,7 @@ fn no_mutation_of_facts_makes_it_panic() {
                 Err(error) => {
                     failed += 1;
                     assert!(
-                        matches!(feed.finish(), Err(Error::Closed { .. })),
+                        feed.finish().is_err_and(|error| error.kind() == ErrorKind::Closed),
                         "{}: after {error}",
                         recording.name
                     );

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 
 use bytes::BytesMut;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use poolscope::{Cluster, Config, Feed, NodeView, Opened, Stream};
+use poolscope::{Action, BodyRewriter, Cluster, Config, FactReader, NodeView, ReplyCause};
 use poolscope_testkit::oracle::{Body, Object, State};
 use poolscope_testkit::{DATA, NODES, Recording, random_chunks, run, schema};
 use prost::Message;
@@ -451,7 +451,7 @@ struct Client {
     announced: bool,
     buffer: Vec<u8>,
     held: BTreeMap<String, (u64, Object)>,
-    /// Where it would go on if the connection broke.
+    /// Where it would continue if the connection broke.
     resumes: u64,
     live: bool,
     /// Told again under the version that it had, which some clients take for nothing new: to be
@@ -535,7 +535,7 @@ impl Client {
     fn take(&mut self, event: Event, upstream: bool) -> Said {
         let addresses = if event.is("BOOKMARK") { Vec::new() } else { addresses(&event.object) };
         self.live |= if self.announced { event.ends_initial_events } else { !event.is("ADDED") };
-        // Initial events come in the order of names: none of them is a place to go on from.
+        // Initial events come in the order of names: none of them is a place to resume.
         if self.live {
             self.resumes = event.version;
         }
@@ -562,12 +562,12 @@ struct Life<'a> {
     form: &'a Form,
     cluster: Cluster,
     view: NodeView,
-    feeds: Vec<Feed>,
+    feeds: Vec<FactReader>,
     /// Bytes and whole events of each line that were pushed.
     pushed: Vec<(usize, usize)>,
     /// Chunks for the client that came before it could be served.
     waiting: Vec<Range<usize>>,
-    stream: Option<Stream>,
+    stream: Option<BodyRewriter>,
     client: Client,
     /// The highest version that upstream has said to the client's stream: W.
     high: u64,
@@ -584,7 +584,7 @@ struct Life<'a> {
 impl<'a> Life<'a> {
     fn begin(form: &'a Form, node: &str, quiet: bool) -> Life<'a> {
         let mut config = Config::openyurt();
-        config.quiet = quiet;
+        config.set_suppress_unchanged(quiet);
         let cluster = Cluster::new(config).unwrap();
         let mut state = State::default();
         if form.facts_as_lists {
@@ -592,13 +592,13 @@ impl<'a> Life<'a> {
             for list in
                 [&format!("services-{suffix}"), &format!("nodes-{suffix}"), "nodepools-json.json"]
             {
-                Recording::load(&format!("list/{list}")).feed(&cluster);
+                Recording::load(&format!("list/{list}")).read_facts(&cluster);
             }
             state = State::recorded("list");
         }
         let facts = form.lines.iter().filter(|line| line.of != Of::Endpoints);
         let feeds = facts
-            .map(|line| cluster.feed(&line.recording.request, &line.recording.head).unwrap())
+            .map(|line| cluster.read_facts(&line.recording.request, &line.recording.head).unwrap())
             .collect();
         let line = form.client_line();
         let client = Client {
@@ -631,7 +631,7 @@ impl<'a> Life<'a> {
             what: format!("{node}, {}, protobuf: {}", form.name, form.protobuf),
         };
         for list in &form.lists {
-            let Ok(Opened::Rewrite(stream)) = life.view.open(&list.request, &list.head) else {
+            let Ok(Action::Rewrite(stream)) = life.view.open(&list.request, &list.head) else {
                 panic!("{}", list.name)
             };
             let filtered =
@@ -648,7 +648,7 @@ impl<'a> Life<'a> {
         life
     }
 
-    /// Opens the client's watch, if enough is known. One after a list, or after a cut, goes on
+    /// Opens the client's watch, if enough is known. One after a list, or after a cut, continues
     /// where the client stopped: the recorder's began one version later, between which and the
     /// list nothing of these kinds has happened.
     fn open(&mut self) -> bool {
@@ -662,9 +662,10 @@ impl<'a> Life<'a> {
             assert!(request.target.contains(&goes_on));
         }
         self.stream = match self.view.open(&request, &recording.head) {
-            Ok(Opened::Rewrite(stream)) => Some(stream),
-            Ok(Opened::NotReady(facts)) if !self.form.facts_as_lists => {
-                assert!(!facts.missing.is_empty());
+            Ok(Action::Rewrite(stream)) => Some(stream),
+            Ok(Action::Reply(reply)) if !self.form.facts_as_lists => {
+                let ReplyCause::MissingFacts(missing) = reply.cause else { panic!("{reply:?}") };
+                assert!(!missing.is_empty());
                 None
             }
             other => panic!("{}: {other:?}", self.what),
@@ -758,7 +759,7 @@ impl<'a> Life<'a> {
         let said = self.refresh_unchecked();
         let can_speak = self.client.live && self.at_boundary();
         if let Some(stream) = self.stream.as_ref().filter(|_| can_speak) {
-            assert!(!stream.is_behind(), "{}: still behind", self.what);
+            assert!(!stream.needs_refresh(), "{}: still behind", self.what);
         }
         self.check();
         said
@@ -778,7 +779,7 @@ impl<'a> Life<'a> {
     fn step(&mut self, piece: &Piece) -> Vec<Said> {
         let mut said = self.push(piece);
         if self.cluster.generation() != self.refreshed
-            || self.stream.as_ref().is_some_and(Stream::is_behind)
+            || self.stream.as_ref().is_some_and(BodyRewriter::needs_refresh)
         {
             said.append(&mut self.refresh());
         }
@@ -846,7 +847,7 @@ impl<'a> Life<'a> {
         self.end();
     }
 
-    /// Ends every stream; nothing is owed then.
+    /// Ends every stream; nothing is pending then.
     fn end(&mut self) {
         self.refresh();
         let mut out = BytesMut::new();
@@ -859,7 +860,7 @@ impl<'a> Life<'a> {
     }
 
     /// The same life, but the connection breaks now and then; of what was on its way a part is
-    /// lost. The client goes on where it is, and upstream says again what came after that.
+    /// lost. The client continues where it is, and upstream says again what came after that.
     fn replay_with_cuts(&mut self, seed: u64) {
         self.what += &format!(", cut, seed {seed}");
         let mut dice = random_chunks(seed, 6);
@@ -873,7 +874,7 @@ impl<'a> Life<'a> {
                 self.client.forgets = true;
                 self.client.again.clear();
                 assert!(self.open());
-                if self.stream.as_ref().unwrap().is_behind() {
+                if self.stream.as_ref().unwrap().needs_refresh() {
                     self.refresh_unchecked();
                 }
                 let line = self.form.client_line();
@@ -1164,9 +1165,9 @@ fn steps() -> [u64; 10] {
     ]
 }
 
-/// Lives until `step` is over, with a refresh after every change of facts. Returns what happened
+/// Lives until `step` is over, with a refresh after every fact change. Returns what happened
 /// during that step, line by line: facts as `Service MODIFIED shop/cart`, what passed as `MODIFIED
-/// shop/cart-1@244 [0.3 0.4]` (without 10.244.), and after `+` what was said without upstream
+/// shop/cart-1@244 [0.3 0.4]` (without 10.244.), and after `+` what was emitted without upstream
 /// having said anything.
 fn through(life: &mut Life<'_>, step: usize) -> Vec<String> {
     let ends = steps();
@@ -1318,7 +1319,7 @@ fn step_3_a_service_gets_a_key_another_and_none() {
 
 #[test]
 fn step_4_a_node_moves_to_another_pool() {
-    // The pool that it joins is owed its endpoints once the status says so; the label alone does
+    // The pool that it joins is pending its endpoints once the status says so; the label alone does
     // not count for others.
     expect(
         4,

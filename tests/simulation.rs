@@ -136,7 +136,7 @@ fn lost_refreshes_are_found_out() {
                 subject,
                 steps: 3000,
                 facts_change: true,
-                ledger_bytes: None,
+                client_state_bytes: None,
                 services_pass: services_pass(&setup),
                 ..setup
             }

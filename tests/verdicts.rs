@@ -1,7 +1,7 @@
 //! Verdicts of OpenYurt's own filter code, scenario by scenario (`data/yurthub/README.md`).
 
 use bytes::BytesMut;
-use poolscope::{Cluster, Config, Head, NodeView, Opened, Request};
+use poolscope::{Action, Cluster, Config, NodeView, RequestHead, ResponseHead};
 use poolscope_testkit::oracle::{Body, Object};
 use poolscope_testkit::{DATA, run};
 use serde::Deserialize;
@@ -59,7 +59,7 @@ impl Scenario {
         };
         let mut config =
             Config::from_json(&json!({ "membership": membership }).to_string()).unwrap();
-        config.pool = self.pool_option.clone();
+        config.set_pool(self.pool_option.clone());
         let cluster = Cluster::new(config).unwrap();
         for (kind, path, items) in [
             ("Service", "/api/v1/services", &self.facts.services),
@@ -68,7 +68,8 @@ impl Scenario {
             ("NodeBucket", "/apis/apps.openyurt.io/v1alpha1/nodebuckets", &self.facts.node_buckets),
         ] {
             let list = json!({"kind": format!("{kind}List"), "metadata": {"resourceVersion": "1"}, "items": items});
-            let mut feed = cluster.feed(&Request::get(path), &Head::ok(JSON)).unwrap();
+            let mut feed =
+                cluster.read_facts(&RequestHead::get(path), &ResponseHead::ok(JSON)).unwrap();
             feed.push(list.to_string().as_bytes()).unwrap();
             feed.finish().unwrap();
         }
@@ -76,8 +77,9 @@ impl Scenario {
     }
 
     fn filter(&self, view: &NodeView, content_type: &str, body: &[u8]) -> Vec<u8> {
-        let request = Request::get(self.request.strip_prefix("GET ").unwrap());
-        let Opened::Rewrite(stream) = view.open_alone(&request, &Head::ok(content_type)).unwrap()
+        let request = RequestHead::get(self.request.strip_prefix("GET ").unwrap());
+        let Action::Rewrite(stream) =
+            view.open_stateless(&request, &ResponseHead::ok(content_type)).unwrap()
         else {
             panic!("{}", self.id)
         };
@@ -238,7 +240,7 @@ fn w1_a_pool_named_by_configuration_is_looked_up_by_its_own_name() {
     // yurthub asks for NodePools by a label that nothing sets, finds none, and lets everything
     // pass.
     let mut config = Config::openyurt();
-    config.pool = Some("hangzhou".to_owned());
+    config.set_pool(Some("hangzhou".to_owned()));
     let cluster = Cluster::new(config).unwrap();
     for (path, items) in [
         (
@@ -250,14 +252,18 @@ fn w1_a_pool_named_by_configuration_is_looked_up_by_its_own_name() {
             json!([{"metadata": {"name": "hangzhou"}, "status": {"nodes": ["b"]}}]),
         ),
     ] {
-        let mut feed = cluster.feed(&Request::get(path), &Head::ok(JSON)).unwrap();
+        let mut feed =
+            cluster.read_facts(&RequestHead::get(path), &ResponseHead::ok(JSON)).unwrap();
         feed.push(json!({"metadata": {}, "items": items}).to_string().as_bytes()).unwrap();
         feed.finish().unwrap();
     }
     let view = cluster.node("a");
     assert_eq!(view.missing(), []);
-    let request = Request::get("/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/web-1");
-    let Ok(Opened::Rewrite(stream)) = view.open_alone(&request, &Head::ok(JSON)) else { panic!() };
+    let request =
+        RequestHead::get("/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/web-1");
+    let Ok(Action::Rewrite(stream)) = view.open_stateless(&request, &ResponseHead::ok(JSON)) else {
+        panic!()
+    };
     let out = run(stream, SLICE.as_bytes(), std::iter::repeat(50)).unwrap();
     assert_eq!(
         String::from_utf8(out).unwrap(),

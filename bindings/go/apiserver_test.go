@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// apiServer answers as the API server does: one list and one watch a resource, the watch fed by the test.
+// apiServer answers as the API server does: one list and one watch a resource, the watch fed by the
+// test.
 type apiServer struct {
 	*httptest.Server
 	mutex sync.Mutex
@@ -161,7 +162,7 @@ func get(t testing.TB, client *http.Client, url string) (*http.Response, string)
 	return response, string(body)
 }
 
-// readUntil reads a watch until something was said in it.
+// readUntil reads a watch until something was emitted in it.
 func readUntil(t testing.TB, body io.Reader, said string) string {
 	t.Helper()
 	var read bytes.Buffer
@@ -177,7 +178,7 @@ func readUntil(t testing.TB, body io.Reader, said string) string {
 	return read.String()
 }
 
-// readMeanwhile does the same while the test goes on.
+// readMeanwhile does the same while the test continues.
 func readMeanwhile(t testing.TB, body io.Reader, said string) <-chan string {
 	read := make(chan string, 1)
 	go func() { read <- readUntil(t, body, said) }()

@@ -11,17 +11,17 @@ import (
 	"unsafe"
 )
 
-// text gives a Go string to a call. It is not kept by it.
+// text lends a string to a call, which does not keep it.
 func text(s string) (*C.char, C.size_t) {
 	return (*C.char)(unsafe.Pointer(unsafe.StringData(s))), C.size_t(len(s))
 }
 
-// data gives bytes to a call. They are not kept by it.
+// data lends bytes to a call, which does not keep them.
 func data(b []byte) (*C.uint8_t, C.size_t) {
 	return (*C.uint8_t)(unsafe.Pointer(unsafe.SliceData(b))), C.size_t(len(b))
 }
 
-// take turns a JSON text of the library's into a value, and frees it.
+// take decodes a JSON text of the library into a value, and frees it.
 func take[T any](from *C.poolscope_text) (T, error) {
 	defer C.poolscope_text_free(from)
 	var value T
@@ -30,7 +30,7 @@ func take[T any](from *C.poolscope_text) (T, error) {
 	return value, err
 }
 
-// handle is something of the library's that any goroutine may use, freed when it is no longer reachable. P is a pointer.
+// handle owns a pointer that any goroutine may use, and frees it when it is no longer reachable.
 type handle[P any] struct {
 	pointer P
 }
@@ -41,7 +41,7 @@ func newHandle[P any](pointer P, free func(P)) *handle[P] {
 	return h
 }
 
-// use keeps the handle alive while a call is in it.
+// use keeps the handle alive during a call.
 func use[P, R any](h *handle[P], call func(P) R) R {
 	defer runtime.KeepAlive(h)
 	return call(h.pointer)

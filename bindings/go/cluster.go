@@ -7,54 +7,62 @@ import "C"
 
 import (
 	"encoding/json"
-	"net/http"
 	"sync"
 	"sync/atomic"
 )
 
-// Cluster is what is known about the cluster. Make one a process; any goroutine may use it.
+// Cluster is the facts of one cluster. Create one per process; any goroutine may use it.
 type Cluster struct {
 	handle *handle[*C.poolscope_cluster]
-	// Facts changed so that a verdict may be another: refresh.
+	// Facts changed in a way that can change a verdict: refresh.
 	changed signal
-	// Something was read that may make a node ready.
-	learned    signal
+	// Facts were read that may make a node ready.
+	factsRead  signal
 	generation atomic.Uint64
-	// Streams may want lists.
+	// Streams may need lists.
 	topologyRetention bool
 }
 
-// New makes a cluster of which nothing is known yet. config is the JSON document of docs/config.md; an empty one is
-// OpenYurt's annotations with NodePools.
-func New(config string) (*Cluster, error) {
-	if config == "" {
-		config = "{}"
+// New creates a cluster without facts.
+func New(config Config) (*Cluster, error) {
+	text, err := json.Marshal(config)
+	if err != nil {
+		return nil, &Error{Kind: ErrConfig, Message: "configuration: " + err.Error(), Offset: NoOffset}
 	}
-	var made *C.poolscope_cluster
-	var e *C.poolscope_error
-	at, n := text(config)
-	if err := failed(C.poolscope_cluster_new(at, n, &made, &e), e); err != nil {
-		return nil, err
-	}
-	var said struct{ Retention string }
-	if err := json.Unmarshal([]byte(config), &said); err != nil {
+	made, err := makeCluster(string(text))
+	if err != nil {
 		return nil, err
 	}
 	return &Cluster{
 		handle:            newHandle(made, func(c *C.poolscope_cluster) { C.poolscope_cluster_free(c) }),
-		topologyRetention: said.Retention == "topology",
+		topologyRetention: config.Retention == RetentionTopology,
 	}, nil
 }
 
-// Generation is raised by every change of facts that can change a verdict.
+func makeCluster(config string) (*C.poolscope_cluster, error) {
+	var made *C.poolscope_cluster
+	var e *C.poolscope_error
+	at, n := text(config)
+	err := failed(C.poolscope_cluster_new(at, n, &made, &e), e)
+	return made, err
+}
+
+// checkConfig reports what the library cannot use of a configuration document.
+func checkConfig(config string) error {
+	made, err := makeCluster(config)
+	C.poolscope_cluster_free(made)
+	return err
+}
+
+// Generation returns a number that every fact change that can change a verdict raises.
 func (c *Cluster) Generation() uint64 {
 	return use(c.handle, func(h *C.poolscope_cluster) uint64 { return uint64(C.poolscope_cluster_generation(h)) })
 }
 
-// Changed gives a channel that is closed at the next change of facts that can change a verdict.
+// Changed returns a channel that is closed at the next fact change that can change a verdict.
 func (c *Cluster) Changed() <-chan struct{} { return c.changed.next() }
 
-// Counters says what was done so far, and what passed in doubt, by names that never change: a snapshot for metrics.
+// Counters returns a snapshot of all counters for metrics. Their names never change.
 func (c *Cluster) Counters() map[string]uint64 {
 	return use(c.handle, func(h *C.poolscope_cluster) map[string]uint64 {
 		var made *C.poolscope_text
@@ -66,35 +74,19 @@ func (c *Cluster) Counters() map[string]uint64 {
 	})
 }
 
-// ForgetSource forgets where the facts of a kind (Service, Node, CiliumNode, NodePool, NodeBucket, ConfigMap) came from, not the
-// facts: the next list of it replaces them. For when the API server was restored to an earlier state.
-func (c *Cluster) ForgetSource(kind string) error {
+// InvalidateSource marks the facts of a kind as incomplete and keeps them. The next list of the
+// kind replaces them. Call it when the API server was restored to an earlier state.
+func (c *Cluster) InvalidateSource(kind FactKind) error {
 	return use(c.handle, func(h *C.poolscope_cluster) error {
 		var e *C.poolscope_error
-		at, n := text(kind)
-		return failed(C.poolscope_cluster_forget_source(h, at, n, &e), e)
+		at, n := text(string(kind))
+		return failed(C.poolscope_cluster_invalidate_source(h, at, n, &e), e)
 	})
 }
 
-// Feed takes a response that the caller fetched to teach the cluster: a list, a watch or an object of Services, Nodes,
-// CiliumNodes, NodePools, NodeBuckets or the ConfigMap kube-system/yurt-hub-cfg. header is the response's.
-func (c *Cluster) Feed(request *http.Request, status int, header http.Header) (*Feed, error) {
-	var made *C.poolscope_feed
-	err := exchange(request, status, header, func(asked *C.poolscope_request, head *C.poolscope_head) error {
-		return use(c.handle, func(h *C.poolscope_cluster) error {
-			var e *C.poolscope_error
-			return failed(C.poolscope_cluster_feed(h, asked, head, &made, &e), e)
-		})
-	})
-	if err != nil {
-		return nil, err
-	}
-	return newFeed(c, made), nil
-}
-
-// notice tells who waits, after bytes have passed that may have taught.
+// notice wakes waiting goroutines after bytes were pushed that may have had facts.
 func (c *Cluster) notice() {
-	c.learned.send()
+	c.factsRead.send()
 	now := c.Generation()
 	for {
 		before := c.generation.Load()
@@ -108,7 +100,7 @@ func (c *Cluster) notice() {
 	}
 }
 
-// signal wakes all who wait for what happens next.
+// signal wakes all goroutines that wait for the next event.
 type signal struct {
 	mutex   sync.Mutex
 	waiting chan struct{}

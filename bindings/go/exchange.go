@@ -7,94 +7,89 @@ import "C"
 
 import (
 	"net/http"
+	"runtime"
 	"unsafe"
 )
 
-// exchange lends a call the library's picture of a request and of its response's head.
-func exchange(request *http.Request, status int, header http.Header, call func(*C.poolscope_request, *C.poolscope_head) error) error {
-	asked, err := newRequest(request)
-	if err != nil {
-		return err
-	}
-	defer C.poolscope_request_free(asked)
-	head, err := newHead(status, header)
-	if err != nil {
-		return err
-	}
-	defer C.poolscope_head_free(head)
-	return call(asked, head)
+// exchange lends a request and the head of its response to one call. Release it after the call.
+type exchange struct {
+	pinner   runtime.Pinner
+	request  C.poolscope_request
+	response C.poolscope_response
 }
 
-// newRequest is the library's picture of a request.
-func newRequest(request *http.Request) (*C.poolscope_request, error) {
-	var made *C.poolscope_request
-	var e *C.poolscope_error
-	method, target := request.Method, request.URL.RequestURI()
+func (x *exchange) release() { x.pinner.Unpin() }
+
+// text pins a string for the call.
+func (x *exchange) text(s string) (*C.char, C.size_t) {
+	if s == "" {
+		return nil, 0
+	}
+	at := unsafe.StringData(s)
+	x.pinner.Pin(at)
+	return (*C.char)(unsafe.Pointer(at)), C.size_t(len(s))
+}
+
+// headers pins an array of headers for the call.
+func (x *exchange) headers(header http.Header, names ...string) (*C.poolscope_header, C.size_t) {
+	var all []C.poolscope_header
+	add := func(name string, values []string) {
+		for _, value := range values {
+			var h C.poolscope_header
+			h.name, h.name_len = x.text(name)
+			h.value, h.value_len = x.text(value)
+			all = append(all, h)
+		}
+	}
+	if names != nil {
+		for _, name := range names {
+			add(name, header[name])
+		}
+	} else {
+		for name, values := range header {
+			add(name, values)
+		}
+	}
+	if len(all) == 0 {
+		return nil, 0
+	}
+	x.pinner.Pin(&all[0])
+	return &all[0], C.size_t(len(all))
+}
+
+func (x *exchange) setRequest(request *http.Request) {
+	method := request.Method
 	if method == "" {
 		method = http.MethodGet
 	}
-	methodAt, methodLen := text(method)
-	targetAt, targetLen := text(target)
-	if err := failed(C.poolscope_request_new(methodAt, methodLen, targetAt, targetLen, &made, &e), e); err != nil {
-		return nil, err
-	}
-	err := eachHeader(request.Header, func(name, value string) error {
-		nameAt, nameLen := text(name)
-		valueAt, valueLen := text(value)
-		return failed(C.poolscope_request_add_header(made, nameAt, nameLen, valueAt, valueLen, &e), e)
-	})
-	if err != nil {
-		C.poolscope_request_free(made)
-		return nil, err
-	}
-	return made, nil
+	x.request.method, x.request.method_len = x.text(method)
+	x.request.target, x.request.target_len = x.text(request.URL.RequestURI())
+	x.request.headers, x.request.header_count = x.headers(request.Header)
 }
 
-// newHead is the library's picture of a response's head. Of the headers, these two are looked at.
-func newHead(status int, header http.Header) (*C.poolscope_head, error) {
-	var made *C.poolscope_head
-	var e *C.poolscope_error
-	if err := failed(C.poolscope_head_new(C.uint16_t(status), &made, &e), e); err != nil {
-		return nil, err
-	}
-	looked := http.Header{"Content-Type": header["Content-Type"], "Content-Encoding": header["Content-Encoding"]}
-	err := eachHeader(looked, func(name, value string) error {
-		nameAt, nameLen := text(name)
-		valueAt, valueLen := text(value)
-		return failed(C.poolscope_head_add_header(made, nameAt, nameLen, valueAt, valueLen, &e), e)
-	})
-	if err != nil {
-		C.poolscope_head_free(made)
-		return nil, err
-	}
-	return made, nil
+// setResponse takes the two headers that the library reads.
+func (x *exchange) setResponse(status int, header http.Header) {
+	x.response.http_status = C.uint16_t(status)
+	x.response.headers, x.response.header_count =
+		x.headers(header, "Content-Type", "Content-Encoding")
 }
 
-func eachHeader(header http.Header, do func(name, value string) error) error {
-	for name, values := range header {
-		for _, value := range values {
-			if err := do(name, value); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+// lend returns an exchange of a request and the head of its response.
+func lend(request *http.Request, status int, header http.Header) *exchange {
+	x := new(exchange)
+	x.setRequest(request)
+	x.setResponse(status, header)
+	return x
 }
 
-// headers reads back what the library made of a request's headers.
-func headers(request *C.poolscope_request) (http.Header, error) {
+// preparedHeaders copies the headers of a prepared request, and frees them.
+func preparedHeaders(from *C.poolscope_headers) http.Header {
+	defer C.poolscope_headers_free(from)
 	header := http.Header{}
-	for index := range int(C.poolscope_request_header_count(request)) {
-		var name, value *C.char
-		var nameLen, valueLen C.size_t
-		var e *C.poolscope_error
-		status := C.poolscope_request_header(request, C.size_t(index), &name, &nameLen, &value, &valueLen, &e)
-		if err := failed(status, e); err != nil {
-			return nil, err
-		}
-		header.Add(copied(name, nameLen), copied(value, valueLen))
+	for _, h := range unsafe.Slice(from.data, int(from.count)) {
+		header.Add(copied(h.name, h.name_len), copied(h.value, h.value_len))
 	}
-	return header, nil
+	return header
 }
 
 func copied(at *C.char, n C.size_t) string {

@@ -2,7 +2,8 @@
 
 package poolscope
 
-// A library that is installed: `make install PREFIX=...`, and PKG_CONFIG_PATH if pkg-config does not look there.
+// A library that is installed: `make install PREFIX=...`, and PKG_CONFIG_PATH if pkg-config does
+// not look there.
 
 /*
 #cgo pkg-config: poolscope

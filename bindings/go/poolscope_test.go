@@ -28,73 +28,136 @@ func eventually(t testing.TB, what string, is func() bool) {
 
 func newCluster(t testing.TB, config string) *Cluster {
 	t.Helper()
-	cluster, err := New(config)
+	parsed, err := ParseConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cluster, err := New(parsed)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return cluster
 }
 
-// teach gives the cluster a whole response.
-func teach(t testing.TB, cluster *Cluster, target, body string) {
+// readFacts gives the cluster a whole response.
+func readFacts(t testing.TB, cluster *Cluster, target, body string) {
 	t.Helper()
-	feed := openFeed(t, cluster, target)
-	defer feed.Close()
-	if _, err := feed.Write([]byte(body)); err != nil {
+	reader := openReader(t, cluster, target)
+	defer reader.Close()
+	if _, err := reader.Write([]byte(body)); err != nil {
 		t.Fatal(err)
 	}
-	if err := feed.Finish(); err != nil {
+	if err := reader.Finish(); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func openFeed(t testing.TB, cluster *Cluster, target string) *Feed {
+func openReader(t testing.TB, cluster *Cluster, target string) *FactReader {
 	t.Helper()
 	request, err := http.NewRequest(http.MethodGet, target, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	feed, err := cluster.Feed(request, http.StatusOK, http.Header{"Content-Type": {"application/json"}})
+	reader, err := cluster.ReadFacts(request, http.StatusOK, http.Header{"Content-Type": {"application/json"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return feed
+	return reader
 }
 
-// teachAll gives it all that newAPIServer knows, so that node hz-1 is ready.
-func teachAll(t testing.TB, cluster *Cluster) {
+// readAllFacts gives it all that newAPIServer knows, so that node hz-1 is ready.
+func readAllFacts(t testing.TB, cluster *Cluster) {
 	t.Helper()
-	teach(t, cluster, "/api/v1/services", list("Service", "10", plainService))
-	teach(t, cluster, "/api/v1/nodes", list("Node", "10", `{"metadata":{"name":"hz-1","labels":{"apps.openyurt.io/nodepool":"hangzhou"}}}`))
-	teach(t, cluster, poolsPath, list("NodePool", "10", `{"metadata":{"name":"hangzhou"},"status":{"nodes":["hz-1"]}}`))
+	readFacts(t, cluster, "/api/v1/services", list("Service", "10", plainService))
+	readFacts(t, cluster, "/api/v1/nodes", list("Node", "10", `{"metadata":{"name":"hz-1","labels":{"apps.openyurt.io/nodepool":"hangzhou"}}}`))
+	readFacts(t, cluster, poolsPath, list("NodePool", "10", `{"metadata":{"name":"hangzhou"},"status":{"nodes":["hz-1"]}}`))
 }
 
 func annotated(version int) string { return fmt.Sprintf(annotatedService, version) }
 
 func TestAConfigurationThatCannotBeUsedIsNamed(t *testing.T) {
-	_, err := New(`{"retentoin":"full"}`)
-	if !errors.Is(err, &Error{Status: Config}) || !strings.Contains(err.Error(), "retentoin") {
+	_, err := ParseConfig(`{"retentoin":"full"}`)
+	if !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), "retentoin") {
 		t.Fatal(err)
 	}
 }
 
-func TestAFeedSaysWhereItsBodyIsWrong(t *testing.T) {
-	feed := openFeed(t, newCluster(t, ""), "/api/v1/services")
-	defer feed.Close()
-	_, err := feed.Write([]byte(`{"items":[{"metadata":{}} "x"`))
+func TestNumbersAreThoseOfTheHeader(t *testing.T) {
+	if err := checkNumbers(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAConfigurationIsReadAndWritten(t *testing.T) {
+	text := `{"dialect":"openyurt","membership":{"nodeLabel":"zone"},"pool":"p","clients":"yurtHub",` +
+		`"rewrites":{"serviceTopology":true,"masterService":{"host":"127.0.0.1","port":6443}},` +
+		`"topologyFallback":true,"onMissingFact":{"unknownPool":"empty"},"retention":"topology",` +
+		`"suppressUnchanged":false,"protobufLists":"compact","limits":{"depth":64}}`
+	config, err := ParseConfig(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if written, err := json.Marshal(config); err != nil || string(written) != text {
+		t.Fatalf("%s %v", written, err)
+	}
+	if config.Membership.NodeLabel != "zone" || *config.SuppressUnchanged || config.Limits.Depth != 64 {
+		t.Fatalf("%+v", config)
+	}
+	for _, kind := range []string{`"nodePool"`, `"nodeBucket"`, `"off"`, `{"ciliumNodeLabel":"zone"}`} {
+		config, err := ParseConfig(`{"membership":` + kind + `}`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if written, err := json.Marshal(config.Membership); err != nil || string(written) != kind {
+			t.Fatalf("%s %v", written, err)
+		}
+	}
+	for _, wrong := range []string{`{"retention":"some"}`, `{"membership":{"nodeLabel":"z","x":1}}`, `{"pool":7}`, `{`} {
+		if _, err := ParseConfig(wrong); !errors.Is(err, ErrConfig) {
+			t.Fatal(wrong, err)
+		}
+	}
+	if _, err := New(Config{Retention: "some"}); !errors.Is(err, ErrConfig) {
+		t.Fatal(err)
+	}
+}
+
+func TestBadTextDoesNotPanic(t *testing.T) {
+	cluster := newCluster(t, "")
+	if name := cluster.Node("hz\xff1").Describe().Name; name != "hz\ufffd1" {
+		t.Fatalf("%q", name)
+	}
+	if cluster.Node("n").Client("agent\xff").Ready() {
+		t.Fatal("ready without facts")
+	}
+	if _, err := cluster.Node("n").Judge("\xff", "s", "n"); !errors.Is(err, ErrInvalidArgument) {
+		t.Fatal(err)
+	}
+}
+
+func TestSyncNeedsItsOptions(t *testing.T) {
+	if err := newCluster(t, "").Node("n").Sync(context.Background(), SyncOptions{}); err == nil {
+		t.Fatal("no error")
+	}
+}
+
+func TestAFactReaderNamesTheByteAtFault(t *testing.T) {
+	reader := openReader(t, newCluster(t, ""), "/api/v1/services")
+	defer reader.Close()
+	_, err := reader.Write([]byte(`{"items":[{"metadata":{}} "x"`))
 	var wrong *Error
-	if !errors.As(err, &wrong) || wrong.Status != Malformed || wrong.Offset == NoOffset {
+	if !errors.As(err, &wrong) || wrong.Kind != ErrMalformed || wrong.Offset == NoOffset {
 		t.Fatalf("%#v", err)
 	}
-	if _, err := feed.Write(nil); !errors.Is(err, &Error{Status: Closed}) {
+	if _, err := reader.Write(nil); !errors.Is(err, ErrClosed) {
 		t.Fatal(err)
 	}
 }
 
-func TestAFeedTeachesNothingButFacts(t *testing.T) {
+func TestAFactReaderReadsOnlyFacts(t *testing.T) {
 	request, _ := http.NewRequest(http.MethodGet, "/api/v1/pods", nil)
-	_, err := newCluster(t, "").Feed(request, http.StatusOK, http.Header{"Content-Type": {"application/json"}})
-	if !errors.Is(err, &Error{Status: NotAFact}) {
+	_, err := newCluster(t, "").ReadFacts(request, http.StatusOK, http.Header{"Content-Type": {"application/json"}})
+	if !errors.Is(err, ErrNotAFact) {
 		t.Fatal(err)
 	}
 }
@@ -106,7 +169,7 @@ func TestANodeIsReadyWhenWhatItNeedsIsKnown(t *testing.T) {
 	if node.Ready() || before.Known || len(before.Missing) != 3 || before.Missing[0].Path == "" {
 		t.Fatalf("%+v", before)
 	}
-	teachAll(t, cluster)
+	readAllFacts(t, cluster)
 	if after := node.Describe(); !node.Ready() || !after.Known || after.Pool != "hangzhou" || len(after.Missing) != 0 {
 		t.Fatalf("%+v", after)
 	}
@@ -114,9 +177,9 @@ func TestANodeIsReadyWhenWhatItNeedsIsKnown(t *testing.T) {
 
 func TestWhatWaitsForAChangeIsWoken(t *testing.T) {
 	cluster := newCluster(t, "")
-	teachAll(t, cluster)
+	readAllFacts(t, cluster)
 	changed, generation := cluster.Changed(), cluster.Generation()
-	teach(t, cluster, "/api/v1/services", list("Service", "11", annotated(11)))
+	readFacts(t, cluster, "/api/v1/services", list("Service", "11", annotated(11)))
 	select {
 	case <-changed:
 	default:
@@ -134,8 +197,8 @@ func TestWhatWaitsForAChangeIsWoken(t *testing.T) {
 
 func TestVerdictsAreExplained(t *testing.T) {
 	cluster := newCluster(t, "")
-	teachAll(t, cluster)
-	teach(t, cluster, "/api/v1/services", list("Service", "11", annotated(11)))
+	readAllFacts(t, cluster)
+	readFacts(t, cluster, "/api/v1/services", list("Service", "11", annotated(11)))
 	node := cluster.Node("hz-1")
 	verdict, err := node.Judge("shop", "cart", "sh-1")
 	if err != nil || verdict.Kept || verdict.Reason != "outsidePool" || verdict.Topology != "pool" {
@@ -148,36 +211,59 @@ func TestVerdictsAreExplained(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	view, err := inventory.View(node)
+	services, err := inventory.View(node)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var services []struct {
-		Name      string
-		Endpoints []struct {
-			Address string
-			Kept    bool
-		}
-	}
-	if err := json.Unmarshal(view, &services); err != nil {
-		t.Fatal(err)
-	}
 	if len(services) != 1 || len(services[0].Endpoints) != 2 || !services[0].Endpoints[0].Kept || services[0].Endpoints[1].Kept {
-		t.Fatalf("%s", view)
+		t.Fatalf("%+v", services)
+	}
+	found, err := inventory.Find(node, "shop", "cart")
+	if err != nil || found == nil || found.Name != "cart" || found.Endpoints[1].Rule != "O7" {
+		t.Fatalf("%+v %v", found, err)
+	}
+	if none, err := inventory.Find(node, "shop", "none"); err != nil || none != nil {
+		t.Fatalf("%+v %v", none, err)
 	}
 }
 
 func TestASourceIsForgotten(t *testing.T) {
 	cluster := newCluster(t, "")
-	teachAll(t, cluster)
-	if err := cluster.ForgetSource("Pod"); !errors.Is(err, &Error{Status: InvalidArgument}) {
+	readAllFacts(t, cluster)
+	if err := cluster.InvalidateSource("Pod"); !errors.Is(err, ErrInvalidArgument) {
 		t.Fatal(err)
 	}
-	if err := cluster.ForgetSource(KindService); err != nil {
+	if err := cluster.InvalidateSource(KindService); err != nil {
 		t.Fatal(err)
 	}
 	if missing := cluster.Node("hz-1").Describe().Missing; len(missing) != 1 || missing[0].Kind != KindService {
 		t.Fatalf("%+v", missing)
+	}
+}
+
+func TestAppendPushCopies(t *testing.T) {
+	node := ready(t, "")
+	annotate(t, node.Cluster(), 11)
+	request, _ := http.NewRequest(http.MethodGet, slicesPath+"?watch=true&resourceVersion=10", nil)
+	opened, err := node.OpenStateless(request, http.StatusOK, http.Header{"Content-Type": {"application/json"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := []byte(event("MODIFIED", fmt.Sprintf(cartSlice, 12)))
+	first, err := opened.Stream.AppendPush([]byte("> "), body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := opened.Stream.Push(body)
+	if err != nil || string(first) != "> "+string(again) {
+		t.Fatalf("%s %s %v", first, again, err)
+	}
+	opened.Stream.Close()
+	if !strings.HasPrefix(string(first), `> {"type":"MODIFIED"`) {
+		t.Fatalf("%s", first)
+	}
+	if _, err := opened.Stream.AppendPush(nil, body); !errors.Is(err, ErrClosed) {
+		t.Fatal(err)
 	}
 }
 
@@ -186,29 +272,30 @@ func TestABodyByItselfIsNotRemembered(t *testing.T) {
 	annotate(t, node.Cluster(), 11)
 	request, _ := http.NewRequest(http.MethodGet, slicesPath+"?watch=true&resourceVersion=10", nil)
 	header := http.Header{"Content-Type": {"application/json"}}
-	if opened, err := node.Open(request, http.StatusOK, header); err != nil || opened.What != Expired {
+	if opened, err := node.Open(request, http.StatusOK, header); err != nil || opened.Action != ActionReply || opened.Reply.Cause != CauseUnknownResourceVersion {
 		t.Fatal(opened, err)
 	}
-	opened, err := node.OpenAlone(request, http.StatusOK, header)
-	if err != nil || opened.What != Rewrite {
+	opened, err := node.OpenStateless(request, http.StatusOK, header)
+	if err != nil || opened.Action != ActionRewrite {
 		t.Fatal(opened, err)
 	}
 	defer opened.Stream.Close()
 	for range 2 {
-		// Also what says nothing new is said.
+		// Also what has nothing new is said.
 		out, err := opened.Stream.Push([]byte(event("MODIFIED", fmt.Sprintf(cartSlice, 12))))
 		if err != nil || !strings.Contains(string(out), "10.0.0.1") || strings.Contains(string(out), "10.9.0.1") {
 			t.Fatalf("%s %v", out, err)
 		}
 	}
-	if opened.Stream.Taken() == 0 || opened.Stream.Given() == 0 || opened.Stream.IsBehind() || opened.Stream.IsOver() {
-		t.Fatal(opened.Stream.Taken(), opened.Stream.Given())
+	state := opened.Stream.State()
+	if state.BytesIn == 0 || state.BytesOut == 0 || state.NeedsRefresh || state.IsEnded {
+		t.Fatalf("%+v", state)
 	}
 }
 
 func TestWhichClientGetsWhichRewrite(t *testing.T) {
-	cluster := newCluster(t, `{"components": "yurtHub"}`)
-	teachAll(t, cluster)
+	cluster := newCluster(t, `{"clients": "yurtHub"}`)
+	readAllFacts(t, cluster)
 	node := cluster.Node("hz-1")
 	missing := node.Describe().Missing
 	if len(missing) != 1 || missing[0].Kind != KindConfigMap {
@@ -217,7 +304,7 @@ func TestWhichClientGetsWhichRewrite(t *testing.T) {
 	if all := node.Client("kube-proxy/v1.34.0").Describe(); len(all.Missing) != 0 || len(all.Rewrites) != 1 {
 		t.Fatalf("%+v", all)
 	}
-	// The Learner lists and watches the one object, whole.
+	// Sync lists and watches the one object, whole.
 	asked := make(chan string, 8)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked <- r.URL.Query().Get("fieldSelector") + " " + r.Header.Get("Accept")
@@ -235,7 +322,7 @@ func TestWhichClientGetsWhichRewrite(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		node.Learn(ctx, Learner{Client: server.Client(), Server: address, Kinds: []string{KindConfigMap}})
+		node.Sync(ctx, SyncOptions{Client: server.Client(), Server: address, Kinds: []FactKind{KindConfigMap}})
 	}()
 	defer func() {
 		cancel()

@@ -13,12 +13,12 @@ import (
 const (
 	// How much is read from upstream at once.
 	chunkSize = 32 << 10
-	// How long to wait before a list that could not be had is asked for again.
-	supplyAgain = time.Second
+	// How long to wait before a needed list that failed is requested again.
+	listAgain = time.Second
 )
 
-// reader gives a body as the node's client gets it. One goroutine reads upstream; everything else happens in Read, so that a
-// client that is slow slows upstream.
+// reader returns a body as the node's client receives it. One goroutine reads upstream; everything
+// else happens in Read, so that a slow client slows upstream.
 type reader struct {
 	cluster  *Cluster
 	upstream io.ReadCloser
@@ -29,30 +29,30 @@ type reader struct {
 	pieces chan piece
 	buffer chan []byte
 
-	// Lists what the stream wants, if there is somebody who can; nil otherwise.
-	fetch    func(ctx context.Context, target string) (*supply, error)
-	supplies chan *supply
+	// Requests the lists that the stream needs; nil without a transport.
+	fetch    func(ctx context.Context, target string) (*neededList, error)
+	lists    chan *neededList
 	fetching bool
-	// The last answer was no good.
+	// The last response to a needed list could not be read.
 	unfit bool
 
-	// Guards the stream's memory against Close: what a call returned is copied before it can be freed.
+	// Guards the stream's memory against Close: returned bytes are copied before they can be freed.
 	mutex  sync.Mutex
 	stream *Stream
 
-	// What did not fit into the last Read, and what comes after it.
+	// The bytes that did not fit into the last Read, and the error after them.
 	rest []byte
 	err  error
 }
 
-// piece is what one read of upstream gave.
+// piece is the result of one read of upstream.
 type piece struct {
 	bytes []byte
 	err   error
 }
 
-// supply is the answer to a request for something wanted.
-type supply struct {
+// neededList is the response to a request for a needed list.
+type neededList struct {
 	status int
 	header http.Header
 	body   []byte
@@ -65,17 +65,17 @@ func newReader(ctx context.Context, cluster *Cluster, stream *Stream, upstream i
 		stream:   stream,
 		pieces:   make(chan piece),
 		buffer:   make(chan []byte, 1),
-		supplies: make(chan *supply, 1),
+		lists:    make(chan *neededList, 1),
 	}
 	r.context, r.cancel = context.WithCancel(ctx)
-	// Nothing else ends a read of upstream that blocks.
+	// Only closing upstream ends a read that blocks.
 	context.AfterFunc(r.context, r.closeUpstream)
 	r.buffer <- make([]byte, chunkSize)
 	go r.pump()
 	return r
 }
 
-// pump hands over what upstream says, piece by piece, until it ends or nobody reads any more.
+// pump hands over pieces of upstream until it ends or the reader is closed.
 func (r *reader) pump() {
 	for {
 		select {
@@ -95,7 +95,7 @@ func (r *reader) pump() {
 	}
 }
 
-// Read gives the next bytes for the client. It waits for upstream, and meanwhile for changes of facts.
+// Read returns the next bytes for the client. It waits for upstream and for fact changes.
 func (r *reader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -115,44 +115,44 @@ func (r *reader) Read(p []byte) (int, error) {
 	}
 }
 
-// next waits for one thing to happen, and puts what that gives for the client into p and the rest.
+// next waits for one event, and puts its bytes for the client into p and the rest.
 func (r *reader) next(p []byte) int {
-	// Taken before looking: whatever changes from here on is noticed.
+	// Taken before the state is read, so that no later change is missed.
 	changed := r.cluster.Changed()
-	if r.stream.IsBehind() {
-		if n := r.say(p, r.stream.Refresh); n > 0 || r.err != nil {
-			r.want()
+	if r.stream.State().NeedsRefresh {
+		if n := r.deliver(p, r.stream.Refresh); n > 0 || r.err != nil {
+			r.requestList()
 			return n
 		}
 	}
-	r.want()
+	r.requestList()
 	select {
 	case piece := <-r.pieces:
 		n := 0
 		if len(piece.bytes) > 0 {
-			n = r.say(p, func() ([]byte, error) { return r.stream.Push(piece.bytes) })
+			n = r.deliver(p, func() ([]byte, error) { return r.stream.Push(piece.bytes) })
 		}
 		switch {
 		case r.err != nil:
-		case r.stream.IsOver():
+		case r.stream.State().IsEnded:
 			r.end(io.EOF)
 		case piece.err == nil:
 			r.buffer <- piece.bytes[:cap(piece.bytes)]
 		case piece.err == io.EOF:
-			n += r.say(p[n:], r.stream.Finish)
+			n += r.deliver(p[n:], r.stream.Finish)
 			r.end(io.EOF)
 		default:
 			r.end(piece.err)
 		}
 		return n
-	case supply := <-r.supplies:
+	case list := <-r.lists:
 		r.fetching = false
-		if supply == nil {
+		if list == nil {
 			return 0
 		}
-		return r.say(p, func() ([]byte, error) {
-			out, err := r.stream.Supply(supply.status, supply.header, supply.body)
-			// An answer that is no good is as none: the stream goes on, and wants it again.
+		return r.deliver(p, func() ([]byte, error) {
+			out, err := r.stream.ProvideList(list.status, list.header, list.body)
+			// The stream continues as if there had been no response, and needs the relist.
 			r.unfit = err != nil
 			return out, nil
 		})
@@ -163,8 +163,8 @@ func (r *reader) next(p []byte) int {
 	return 0
 }
 
-// say puts what a call gives into p and the rest. If it fails, that is what comes last.
-func (r *reader) say(p []byte, call func() ([]byte, error)) int {
+// deliver puts the bytes of a call into p and the rest. Its error comes after them.
+func (r *reader) deliver(p []byte, call func() ([]byte, error)) int {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	out, err := call()
@@ -176,7 +176,7 @@ func (r *reader) say(p []byte, call func() ([]byte, error)) int {
 	return n
 }
 
-// end says what comes after everything that was given. The first that is said counts.
+// end sets the error after all bytes. The first error counts.
 func (r *reader) end(err error) {
 	if r.err == nil {
 		r.err = err
@@ -184,7 +184,8 @@ func (r *reader) end(err error) {
 	}
 }
 
-// Close ends the response. Any goroutine may call it, any number of times, also while another is in Read.
+// Close ends the response. Any goroutine may call it, any number of times, also while another is in
+// Read.
 func (r *reader) Close() error {
 	r.cancel()
 	r.closeUpstream()
@@ -197,13 +198,13 @@ func (r *reader) closeUpstream() {
 	r.closing.Do(func() { r.upstream.Close() })
 }
 
-// want has the next list made that the stream wants, one at a time.
-func (r *reader) want() {
+// requestList requests the next list that the stream needs, one at a time.
+func (r *reader) requestList() {
 	if r.fetch == nil || r.fetching {
 		return
 	}
-	wanted := r.stream.Wanted()
-	if len(wanted) == 0 {
+	needed := r.stream.NeededLists()
+	if len(needed) == 0 {
 		return
 	}
 	r.fetching = true
@@ -212,18 +213,18 @@ func (r *reader) want() {
 		if wait {
 			r.pause()
 		}
-		answer, err := r.fetch(r.context, wanted[0].Target)
+		list, err := r.fetch(r.context, needed[0].Target)
 		if err != nil {
 			r.pause()
-			answer = nil
+			list = nil
 		}
-		r.supplies <- answer
+		r.lists <- list
 	}()
 }
 
 func (r *reader) pause() {
 	select {
-	case <-time.After(supplyAgain):
+	case <-time.After(listAgain):
 	case <-r.context.Done():
 	}
 }

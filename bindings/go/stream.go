@@ -12,111 +12,147 @@ import (
 	"unsafe"
 )
 
-var errClosed = &Error{Status: Closed, Message: "it is closed", Offset: NoOffset}
-
-// Stream is one response body being rewritten. What its methods return is the library's memory: it is valid until the next
-// call on the stream, and must not be written to. Most programs want a [Node.NewReader], which does all this.
+// Stream rewrites one response body. The bytes that its methods return belong to the library: they
+// are valid until the next call on the stream, and must not be written to. [Stream.AppendPush]
+// copies instead. Most programs use [Node.NewReader], which makes all these calls.
 type Stream struct {
 	cluster *Cluster
 	mutex   sync.Mutex
 	handle  *C.poolscope_stream
 	cleanup runtime.Cleanup
-	// Where calls put what they give; here, so that a call allocates nothing.
-	given *given
+	// Outputs of calls; here, so that a call allocates nothing.
+	output *output
 }
 
-type given struct {
+type output struct {
 	out   *C.uint8_t
 	len   C.size_t
 	error *C.poolscope_error
 }
 
-// Wanted is a list that the embedder has to make, so that the client can be told of a Service that gained topology keys.
-type Wanted struct {
-	Namespace, Service string
+// NeededList is a list that is needed to emit events for a Service that gained topology keys.
+type NeededList struct {
+	Namespace string `json:"namespace"`
+	Service   string `json:"service"`
 	// Target is the path and query to GET.
-	Target string
+	Target string `json:"target"`
 }
 
 func newStream(cluster *Cluster, made *C.poolscope_stream) *Stream {
-	s := &Stream{cluster: cluster, handle: made, given: new(given)}
+	s := &Stream{cluster: cluster, handle: made, output: new(output)}
 	s.cleanup = runtime.AddCleanup(s, func(h *C.poolscope_stream) { C.poolscope_stream_free(h) }, made)
 	return s
 }
 
-// Push takes the next bytes of the body, cut anywhere, and returns what is to be sent to the client: also with an error,
-// which closes the stream.
+// Push takes the next bytes of the body, split anywhere, and returns the bytes to send to the
+// client. An error closes the stream. There may be bytes with an error: they end where the last
+// whole object before the fault ends.
 func (s *Stream) Push(chunk []byte) ([]byte, error) {
-	out, err := s.give(func(h *C.poolscope_stream, g *given) C.poolscope_status {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.push(chunk)
+}
+
+// AppendPush is [Stream.Push] with the returned bytes appended to dst.
+func (s *Stream) AppendPush(dst, chunk []byte) ([]byte, error) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	out, err := s.push(chunk)
+	return append(dst, out...), err
+}
+
+func (s *Stream) push(chunk []byte) ([]byte, error) {
+	out, err := s.run(func(h *C.poolscope_stream, o *output) C.poolscope_status {
 		at, n := data(chunk)
-		return C.poolscope_stream_push(h, at, n, &g.out, &g.len, &g.error)
+		return C.poolscope_stream_push(h, at, n, &o.out, &o.len, &o.error)
 	})
 	s.cluster.notice()
 	return out, err
 }
 
-// Refresh returns the events that changes of facts owe this client. Call it whenever [Cluster.Generation] has moved.
+// Refresh returns the watch events that the client needs after facts changed. Call it whenever
+// [Cluster.Generation] moved.
 func (s *Stream) Refresh() ([]byte, error) {
-	return s.give(func(h *C.poolscope_stream, g *given) C.poolscope_status {
-		return C.poolscope_stream_refresh(h, &g.out, &g.len, &g.error)
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.run(func(h *C.poolscope_stream, o *output) C.poolscope_status {
+		return C.poolscope_stream_refresh(h, &o.out, &o.len, &o.error)
 	})
 }
 
-// Finish says that the body is over, and returns what was held back. An error says that the body was cut.
+// Finish ends the body and returns the bytes that were held back. It fails with [ErrTruncated] if
+// the body ended inside a value: abort the response then.
 func (s *Stream) Finish() ([]byte, error) {
-	out, err := s.give(func(h *C.poolscope_stream, g *given) C.poolscope_status {
-		return C.poolscope_stream_finish(h, &g.out, &g.len, &g.error)
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	out, err := s.run(func(h *C.poolscope_stream, o *output) C.poolscope_status {
+		return C.poolscope_stream_finish(h, &o.out, &o.len, &o.error)
 	})
 	s.cluster.notice()
 	return out, err
 }
 
-// Supply takes the whole answer to a request for something [Stream.Wanted], and returns the events that it makes possible.
-func (s *Stream) Supply(status int, header http.Header, body []byte) ([]byte, error) {
-	head, err := newHead(status, header)
-	if err != nil {
-		return nil, err
-	}
-	defer C.poolscope_head_free(head)
-	return s.give(func(h *C.poolscope_stream, g *given) C.poolscope_status {
+// ProvideList takes the whole response to a request for one of [Stream.NeededLists], and returns
+// the events that it makes possible. If the response cannot be read, the stream continues as if
+// there had been none.
+func (s *Stream) ProvideList(status int, header http.Header, body []byte) ([]byte, error) {
+	x := new(exchange)
+	defer x.release()
+	x.setResponse(status, header)
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	return s.run(func(h *C.poolscope_stream, o *output) C.poolscope_status {
 		at, n := data(body)
-		return C.poolscope_stream_supply(h, head, at, n, &g.out, &g.len, &g.error)
+		return C.poolscope_stream_provide_list(h, &x.response, at, n, &o.out, &o.len, &o.error)
 	})
 }
 
-// Wanted says what to list. Empty unless the configuration's retention is topology.
-func (s *Stream) Wanted() []Wanted {
-	return ask(s, nil, func(h *C.poolscope_stream) []Wanted {
-		var made *C.poolscope_text
-		if C.poolscope_stream_wanted(h, &made, nil) != C.POOLSCOPE_OK {
-			return nil
-		}
-		wanted, _ := take[[]Wanted](made)
-		return wanted
-	})
+// NeededLists returns the lists that are needed to emit events for Services that gained topology
+// keys. Empty unless the retention is [RetentionTopology].
+func (s *Stream) NeededLists() []NeededList {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if s.handle == nil {
+		return nil
+	}
+	var made *C.poolscope_text
+	if C.poolscope_stream_needed_lists(s.handle, &made, nil) != C.POOLSCOPE_OK {
+		return nil
+	}
+	lists, _ := take[[]NeededList](made)
+	return lists
 }
 
-// IsBehind says whether Refresh may have something to say. Cheap.
-func (s *Stream) IsBehind() bool {
-	return ask(s, false, func(h *C.poolscope_stream) bool { return bool(C.poolscope_stream_is_behind(h)) })
+// StreamState is the state of a [Stream].
+type StreamState struct {
+	// BytesIn counts the bytes of the body that were processed, without those held back.
+	BytesIn uint64
+	// BytesOut counts the bytes that were returned.
+	BytesOut uint64
+	// NeedsRefresh: [Stream.Refresh] may return events. Also true right after a watch resumes.
+	NeedsRefresh bool
+	// IsEnded: the stream ended itself with an ERROR event. End the response.
+	IsEnded bool
 }
 
-// IsOver says whether the stream has ended itself, with an ERROR to the client: end the response.
-func (s *Stream) IsOver() bool {
-	return ask(s, true, func(h *C.poolscope_stream) bool { return bool(C.poolscope_stream_is_over(h)) })
+// State returns the state of the stream. Cheap. The state of a closed stream is ended.
+func (s *Stream) State() StreamState {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if s.handle == nil {
+		return StreamState{IsEnded: true}
+	}
+	state := C.poolscope_stream_get_state(s.handle)
+	return StreamState{
+		BytesIn:      uint64(state.bytes_in),
+		BytesOut:     uint64(state.bytes_out),
+		NeedsRefresh: bool(state.needs_refresh),
+		IsEnded:      bool(state.is_ended),
+	}
 }
 
-// Taken is how many bytes of the body were dealt with, not counting what is held back.
-func (s *Stream) Taken() uint64 {
-	return ask(s, 0, func(h *C.poolscope_stream) uint64 { return uint64(C.poolscope_stream_taken(h)) })
-}
-
-// Given is how many bytes were given out.
-func (s *Stream) Given() uint64 {
-	return ask(s, 0, func(h *C.poolscope_stream) uint64 { return uint64(C.poolscope_stream_given(h)) })
-}
-
-// Close frees the stream, finished or not, and what its last call returned. Any goroutine may call it, any number of times.
+// Close frees the stream, finished or not, and the bytes that its last call returned. Any goroutine
+// may call it, any number of times.
 func (s *Stream) Close() error {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -128,21 +164,11 @@ func (s *Stream) Close() error {
 	return nil
 }
 
-func (s *Stream) give(call func(*C.poolscope_stream, *given) C.poolscope_status) ([]byte, error) {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
+// run makes a call that returns bytes, under the mutex.
+func (s *Stream) run(call func(*C.poolscope_stream, *output) C.poolscope_status) ([]byte, error) {
 	if s.handle == nil {
 		return nil, errClosed
 	}
-	err := failed(call(s.handle, s.given), s.given.error)
-	return unsafe.Slice((*byte)(unsafe.Pointer(s.given.out)), int(s.given.len)), err
-}
-
-func ask[T any](s *Stream, closed T, call func(*C.poolscope_stream) T) T {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	if s.handle == nil {
-		return closed
-	}
-	return call(s.handle)
+	err := failed(call(s.handle, s.output), s.output.error)
+	return unsafe.Slice((*byte)(unsafe.Pointer(s.output.out)), int(s.output.len)), err
 }

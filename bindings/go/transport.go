@@ -14,12 +14,13 @@ import (
 	"time"
 )
 
-// WrapTransport puts the node's view under an HTTP client of the API server: for rest.Config.Wrap of client-go, or as
-// http.Client.Transport. A nil base is http.DefaultTransport.
+// WrapTransport returns a transport that rewrites responses for the node: for rest.Config.Wrap of
+// client-go, or as http.Client.Transport. A nil base is http.DefaultTransport.
 //
-// Responses with endpoints come filtered, and wait until enough is known to filter them, under the context of their request;
-// Services, Nodes and pools that pass teach the cluster. A watch is told by itself when facts change, also while upstream is
-// silent. What is compressed is decompressed. Everything else passes as it is.
+// Responses with endpoints are filtered. They wait, under the context of their request, until no
+// fact is missing. Services, Nodes and pools are read as facts when they pass. Watches emit events
+// after facts changed, also while upstream is silent. Compressed bodies are decompressed. Every
+// other response is forwarded unchanged.
 func (n *Node) WrapTransport(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport
@@ -32,10 +33,10 @@ type transport struct {
 	base http.RoundTripper
 }
 
-// WrappedRoundTripper is the transport below, as client-go asks for it.
+// WrappedRoundTripper returns the base transport. client-go calls it.
 func (t *transport) WrappedRoundTripper() http.RoundTripper { return t.base }
 
-// CloseIdleConnections does so below.
+// CloseIdleConnections closes the idle connections of the base transport.
 func (t *transport) CloseIdleConnections() {
 	if base, ok := t.base.(interface{ CloseIdleConnections() }); ok {
 		base.CloseIdleConnections()
@@ -67,80 +68,81 @@ func closeBody(request *http.Request) {
 	}
 }
 
-// ModifyResponse is the ModifyResponse of an httputil.ReverseProxy in front of the API server. Its Rewrite has to call
-// [Node.PrepareRequest]; an error is for its ErrorHandler.
+// ModifyResponse is the ModifyResponse of an httputil.ReverseProxy in front of the API server. Its
+// Rewrite has to call [Node.PrepareRequest]; errors go to its ErrorHandler.
 //
-// With the retention topology use [Node.WrapTransport] as the proxy's Transport instead: only a transport can ask the API
-// server for what a stream wants.
+// With [RetentionTopology] use [Node.WrapTransport] as the proxy's Transport instead: only a
+// transport can request the lists that a stream needs.
 func (n *Node) ModifyResponse(response *http.Response) error {
 	return n.rewrite(response.Request, response, nil)
 }
 
-// NewReader gives the body of a 200 response as this node's client gets it; header is the response's, and no longer tells the
-// body's length or encoding. It waits, under the context of the request, until enough is known. Close it: that closes the
-// body too. An [AnswerError] says that the client is to be answered otherwise.
+// NewReader returns the body of a 200 response as this node's client receives it. header is the
+// response's; its Content-Length and Content-Encoding are removed. NewReader waits, under the
+// context of the request, until no fact is missing. Closing the reader closes the body too. A
+// [ReplyError] has the reply to send in place of the response.
 func (n *Node) NewReader(request *http.Request, header http.Header, body io.ReadCloser) (io.ReadCloser, error) {
 	response := &http.Response{StatusCode: http.StatusOK, Header: header, Body: body, Request: request}
 	opened, err := n.open(request, response)
 	if err != nil {
 		return nil, err
 	}
-	switch opened.What {
-	case PassThrough:
+	switch opened.Action {
+	case ActionForward:
 		return body, nil
-	case Rewrite:
+	case ActionRewrite:
 		return n.read(request, response, opened.Stream, nil), nil
 	default:
-		return nil, &AnswerError{opened.Answer}
+		return nil, &ReplyError{opened.Reply}
 	}
 }
 
-// rewrite changes a response into the one that this node's client gets.
+// rewrite changes a response into the one that this node's client receives.
 func (n *Node) rewrite(request *http.Request, response *http.Response, base http.RoundTripper) error {
 	opened, err := n.open(request, response)
 	if err != nil {
 		return err
 	}
-	switch opened.What {
-	case PassThrough:
-	case Rewrite:
+	switch opened.Action {
+	case ActionForward:
+	case ActionRewrite:
 		response.Body = n.read(request, response, opened.Stream, base)
 	default:
 		response.Body.Close()
-		opened.Answer.become(response)
+		opened.Reply.become(response)
 	}
 	return nil
 }
 
-// open decides about a response, and waits for facts if it has to.
+// open opens a response, and waits for missing facts.
 func (n *Node) open(request *http.Request, response *http.Response) (*Opened, error) {
 	header := response.Header.Clone()
 	if isGzip(header) {
-		// What the library is to see is what comes out of the decompression.
+		// The library reads the decompressed body.
 		header.Del("Content-Encoding")
 	}
 	var waiting *Waiting
 	for {
-		// Taken before looking: whatever is learned from here on is noticed.
-		learned := n.cluster.learned.next()
+		// Taken before opening, so that no later fact is missed.
+		factsRead := n.cluster.factsRead.next()
 		opened, err := n.Open(request, response.StatusCode, header)
-		if err != nil || opened.What != NotReady {
+		if err != nil || opened.Action != ActionReply || opened.Reply.Cause != CauseMissingFacts {
 			return opened, err
 		}
 		if waiting == nil {
 			waiting = &Waiting{Target: request.URL.RequestURI(), Since: time.Now()}
 			defer n.waits.end(waiting)
 		}
-		n.waits.set(waiting, opened.Missing)
+		n.waits.set(waiting, opened.Reply.Missing)
 		select {
-		case <-learned:
+		case <-factsRead:
 		case <-request.Context().Done():
-			return nil, fmt.Errorf("poolscope: %s: %w", opened.Answer.Body, context.Cause(request.Context()))
+			return nil, fmt.Errorf("poolscope: %s: %w", opened.Reply.Body, context.Cause(request.Context()))
 		}
 	}
 }
 
-// read puts a stream around a response's body.
+// read returns a reader that pushes a response's body through a stream.
 func (n *Node) read(request *http.Request, response *http.Response, stream *Stream, base http.RoundTripper) io.ReadCloser {
 	body := plain(response)
 	response.Header.Del("Content-Length")
@@ -156,7 +158,7 @@ func isGzip(header http.Header) bool {
 	return strings.EqualFold(strings.TrimSpace(header.Get("Content-Encoding")), "gzip")
 }
 
-// plain is a response's body as it was before it was compressed, if it was; its headers no longer say so.
+// plain returns a response's body decompressed, and removes its Content-Encoding.
 func plain(response *http.Response) io.ReadCloser {
 	if !isGzip(response.Header) {
 		return response.Body
@@ -165,7 +167,8 @@ func plain(response *http.Response) io.ReadCloser {
 	return &gunzip{from: response.Body}
 }
 
-// gunzip decompresses. What was flushed comes out at once: compress/flate gives what it has at each empty block.
+// gunzip decompresses. Flushed bytes are returned at once: compress/flate returns what it has at
+// each empty block.
 type gunzip struct {
 	from io.ReadCloser
 	to   *gzip.Reader
@@ -184,23 +187,24 @@ func (g *gunzip) Read(p []byte) (int, error) {
 
 func (g *gunzip) Close() error { return g.from.Close() }
 
-// become makes a response this answer.
-func (a *Answer) become(response *http.Response) {
-	header := http.Header{"Content-Type": {a.ContentType}, "Content-Length": {strconv.Itoa(len(a.Body))}}
-	if a.RetryAfter > 0 {
-		header.Set("Retry-After", strconv.Itoa(a.RetryAfter))
+// become turns a response into this reply.
+func (r *Reply) become(response *http.Response) {
+	header := http.Header{"Content-Type": {r.ContentType}, "Content-Length": {strconv.Itoa(len(r.Body))}}
+	if r.RetryAfter > 0 {
+		header.Set("Retry-After", strconv.Itoa(r.RetryAfter))
 	}
-	response.StatusCode = a.Status
-	response.Status = fmt.Sprintf("%d %s", a.Status, http.StatusText(a.Status))
+	response.StatusCode = r.Status
+	response.Status = fmt.Sprintf("%d %s", r.Status, http.StatusText(r.Status))
 	response.Header = header
-	response.Body = io.NopCloser(bytes.NewReader(a.Body))
-	response.ContentLength = int64(len(a.Body))
+	response.Body = io.NopCloser(bytes.NewReader(r.Body))
+	response.ContentLength = int64(len(r.Body))
 	response.TransferEncoding = nil
 	response.Trailer = nil
 	response.Uncompressed = false
 }
 
-// before is what stands before the API's own path where the API server is behind another server: /k8s/clusters/c-1.
+// before returns the path before the API root if the API server is behind another server:
+// /k8s/clusters/c-1.
 func before(path string) string {
 	at := -1
 	for _, root := range []string{"/apis/", "/api/v1/"} {
@@ -211,15 +215,15 @@ func before(path string) string {
 	return path[:max(at, 0)]
 }
 
-// fetcher lists what a stream wants where its own response came from, with the same headers.
-func fetcher(request *http.Request, base http.RoundTripper) func(context.Context, string) (*supply, error) {
-	return func(ctx context.Context, target string) (*supply, error) {
-		wanted, err := request.URL.Parse(before(request.URL.EscapedPath()) + target)
+// fetcher requests needed lists from the origin of a response, with the headers of its request.
+func fetcher(request *http.Request, base http.RoundTripper) func(context.Context, string) (*neededList, error) {
+	return func(ctx context.Context, target string) (*neededList, error) {
+		list, err := request.URL.Parse(before(request.URL.EscapedPath()) + target)
 		if err != nil {
 			return nil, err
 		}
 		again := request.Clone(ctx)
-		again.URL = wanted
+		again.URL = list
 		response, err := base.RoundTrip(again)
 		if err != nil {
 			return nil, err
@@ -229,6 +233,6 @@ func fetcher(request *http.Request, base http.RoundTripper) func(context.Context
 		if err == nil && response.StatusCode != http.StatusOK {
 			err = fmt.Errorf("poolscope: GET %s: %s", target, response.Status)
 		}
-		return &supply{response.StatusCode, response.Header, read}, err
+		return &neededList{response.StatusCode, response.Header, read}, err
 	}
 }

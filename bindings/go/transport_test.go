@@ -28,13 +28,13 @@ func client(t testing.TB, node *Node) *http.Client {
 // ready is node hz-1 of a cluster that has read the server's lists.
 func ready(t testing.TB, config string) *Node {
 	cluster := newCluster(t, config)
-	teachAll(t, cluster)
+	readAllFacts(t, cluster)
 	return cluster.Node("hz-1")
 }
 
-// annotate is the change of facts that takes 10.9.0.1 away from hz-1.
+// annotate is the fact change that takes 10.9.0.1 away from hz-1.
 func annotate(t testing.TB, cluster *Cluster, version int) {
-	teach(t, cluster, "/api/v1/services", list("Service", fmt.Sprint(version), annotated(version)))
+	readFacts(t, cluster, "/api/v1/services", list("Service", fmt.Sprint(version), annotated(version)))
 }
 
 func TestListsComeFilteredAndWithoutTheirOldLength(t *testing.T) {
@@ -233,9 +233,9 @@ func TestAReverseProxyServesTheNodesView(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
-	// Back to asking for nothing: a change of facts, and nothing from upstream.
+	// Back to asking for nothing: a fact change, and nothing from upstream.
 	reading := readMeanwhile(t, response.Body, "BOOKMARK")
-	teach(t, node.Cluster(), "/api/v1/services", list("Service", "12", strings.Replace(plainService, `"5"`, `"12"`, 1)))
+	readFacts(t, node.Cluster(), "/api/v1/services", list("Service", "12", strings.Replace(plainService, `"5"`, `"12"`, 1)))
 	if said := <-reading; !strings.Contains(said, "10.9.0.1") {
 		t.Fatal(said)
 	}
@@ -322,7 +322,7 @@ func TestABodyThatWasCutIsAnError(t *testing.T) {
 		}
 		got, err := io.ReadAll(reader)
 		reader.Close()
-		if !errors.Is(err, &Error{Status: Truncated}) && !errors.Is(err, errBroken) || !strings.HasPrefix(body, string(got)) {
+		if !errors.Is(err, ErrTruncated) && !errors.Is(err, errBroken) || !strings.HasPrefix(body, string(got)) {
 			t.Fatalf("%v after %s", err, got)
 		}
 	}
@@ -344,7 +344,7 @@ func TestALearnerKeepsTheClusterTaught(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		node.Learn(ctx, Learner{Client: &http.Client{Transport: base}, Server: address, Failed: func(kind string, err error) { t.Log(kind, err) }})
+		node.Sync(ctx, SyncOptions{Client: &http.Client{Transport: base}, Server: address, Failed: func(kind FactKind, err error) { t.Log(kind, err) }})
 	}()
 	eventually(t, "ready", node.Ready)
 	server.send(t, poolsPath, event("MODIFIED", `{"metadata":{"name":"hangzhou","resourceVersion":"12"},"status":{"nodes":["hz-1","sh-1"]}}`))
@@ -352,7 +352,7 @@ func TestALearnerKeepsTheClusterTaught(t *testing.T) {
 		verdict, err := node.Judge("shop", "cart", "sh-1")
 		return err == nil && len(verdict.Pools) == 1
 	})
-	// The watch is cut, and goes on where it was.
+	// The watch is cut, and continues where it was.
 	server.mutex.Lock()
 	close(server.watches[poolsPath])
 	delete(server.watches, poolsPath)
@@ -365,7 +365,7 @@ func TestALearnerKeepsTheClusterTaught(t *testing.T) {
 	if asked := server.requests("GET " + poolsPath); len(asked) != 3 || !strings.Contains(asked[2], "resourceVersion=12") {
 		t.Fatal(asked)
 	}
-	// The API server has forgotten: list again.
+	// The API server has forgotten: relist.
 	server.send(t, poolsPath, event("ERROR", `{"kind":"Status","message":"too old","code":410}`))
 	eventually(t, "listed again", func() bool { return len(server.requests("GET "+poolsPath)) == 5 })
 	cancel()

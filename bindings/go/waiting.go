@@ -7,27 +7,27 @@ import (
 	"time"
 )
 
-// Waiting is a response that is held until enough is known to filter it.
+// Waiting is a response that waits for missing facts.
 type Waiting struct {
-	// Target is the path and query of its request.
+	// Target is the path and query of the request.
 	Target string
-	// Since is when it began to wait.
+	// Since is the time at which it began to wait.
 	Since time.Time
-	// Missing is what it waits for.
-	Missing []Missing
+	// Missing are the facts that it waits for.
+	Missing []MissingFact
 }
 
-// Waiting says which responses for this node are held, and what for; the oldest first. It is of this very Node: another
-// one of the same name has its own. For a status page, and to see what has to be fetched.
+// Waiting returns the responses of this Node that wait for missing facts, the oldest first: for a
+// status page. Another Node of the same name has its own.
 func (n *Node) Waiting() []Waiting { return n.waits.list() }
 
-// waits are the responses that wait now.
+// waits are the responses that wait.
 type waits struct {
 	mutex sync.Mutex
 	now   map[*Waiting]struct{}
 }
 
-func (w *waits) set(waiting *Waiting, missing []Missing) {
+func (w *waits) set(waiting *Waiting, missing []MissingFact) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	if w.now == nil {

@@ -79,7 +79,7 @@ func (s *Server) Restart(t testing.TB) {
 	s.Resume(t)
 }
 
-// Stop stops the API server; etcd goes on.
+// Stop stops the API server; etcd continues.
 func (s *Server) Stop(t testing.TB) {
 	t.Helper()
 	stop(s.api)

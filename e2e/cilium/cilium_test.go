@@ -17,7 +17,7 @@ import (
 const (
 	off = "--poolscope-enable=false"
 	// In doubt about a pool nothing may pass: the test deletes one.
-	hide = `--poolscope-config={"inDoubt":{"unknownPool":"hide"}}`
+	hide = `--poolscope-config={"onMissingFact":{"unknownPool":"empty"}}`
 	// Cilium collects events of Services and EndpointSlices for so long; 500 ms if it is not told.
 	eager = "--lb-reflector-wait-time=5ms"
 	// Connections for a row of the table, and repetitions of a change.
@@ -147,7 +147,7 @@ func explained(t *testing.T, agent *agent) {
 	}
 }
 
-// changes goes through every change of facts, endpoints and processes while clients connect all the time.
+// changes goes through every fact change, endpoints and processes while clients connect all the time.
 func changes(t *testing.T, server *apiserver.Server, line *timeline, clients clients, ordinary []time.Duration) {
 	world := line.world
 	none := schema.GroupVersionResource{}
@@ -228,7 +228,7 @@ func withoutFacts(t *testing.T, line *timeline) {
 			}
 		}
 		out, err := line.agent.shell("db/show -f json health")
-		if err != nil || !strings.Contains(out, "no NodePool seen yet") {
+		if err != nil || !strings.Contains(out, "no NodePool was read yet") {
 			t.Errorf("its health does not say why it waits (%v): %s", err, out)
 		}
 	}, hangzhou)

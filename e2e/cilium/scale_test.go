@@ -160,7 +160,7 @@ func TestWhatAnAgentIsSparedOfAThousandNodes(t *testing.T) {
 			if judged := grown("objects_total"); judged != events {
 				t.Errorf("%d events came, and %d objects were judged", events, judged)
 			}
-			events += grown("events_refreshed_total") - grown("events_quieted_total")
+			events += grown("events_refreshed_total") - grown("events_suppressed_total")
 		}
 		t.Logf("| %s | %d | %d | %.0f | %.0f | %.1f |", map[bool]string{false: "unfiltered", true: "filtered"}[filtered],
 			count(t, maps.backends), events, float64(started)/1e6, float64(agent.memory())/1e6, agent.cpu().Seconds())

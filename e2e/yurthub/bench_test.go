@@ -70,15 +70,15 @@ func BenchmarkEvent(b *testing.B) {
 				}
 			})
 		})
-		b.Run(contentType+"/poolscope, nothing remembered", func(b *testing.B) {
-			stream := benchStream(b, how, facts, made, (*poolscope.Node).OpenAlone)
+		b.Run(contentType+"/poolscope, stateless", func(b *testing.B) {
+			stream := benchStream(b, how, facts, made, (*poolscope.Node).OpenStateless)
 			perEvent(b, made, func() {
 				for _, event := range each {
 					push(b, stream, event)
 				}
 			})
 		})
-		b.Run(contentType+"/poolscope, remembered", func(b *testing.B) {
+		b.Run(contentType+"/poolscope, with state", func(b *testing.B) {
 			stream := benchStream(b, how, facts, made, (*poolscope.Node).Open)
 			perEvent(b, made, func() {
 				for _, event := range each {
@@ -86,7 +86,7 @@ func BenchmarkEvent(b *testing.B) {
 				}
 			})
 		})
-		b.Run(contentType+"/poolscope, remembered, 16 KiB chunks", func(b *testing.B) {
+		b.Run(contentType+"/poolscope, with state, 16 KiB chunks", func(b *testing.B) {
 			stream := benchStream(b, how, facts, made, (*poolscope.Node).Open)
 			perEvent(b, made, func() {
 				for rest := made.bytes; len(rest) > 0; {
@@ -96,7 +96,7 @@ func BenchmarkEvent(b *testing.B) {
 				}
 			})
 		})
-		b.Run(contentType+"/poolscope, remembered, as an io.Reader", func(b *testing.B) {
+		b.Run(contentType+"/poolscope, with state, as an io.Reader", func(b *testing.B) {
 			view := newView(b, benchNode(0), how, facts)
 			request, buffer := asked(b, made.target), make([]byte, 32<<10)
 			perEvent(b, made, func() {
@@ -134,7 +134,7 @@ type opener func(*poolscope.Node, *http.Request, int, http.Header) (*poolscope.O
 func benchStream(b *testing.B, how setup, facts *facts, body *body, open opener) *poolscope.Stream {
 	header := http.Header{"Content-Type": {body.contentType}}
 	opened, err := open(newView(b, benchNode(0), how, facts), asked(b, body.target), http.StatusOK, header)
-	if err != nil || opened.What != poolscope.Rewrite {
+	if err != nil || opened.Action != poolscope.ActionRewrite {
 		b.Fatal(opened, err)
 	}
 	b.Cleanup(func() { opened.Stream.Close() })

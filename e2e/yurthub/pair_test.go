@@ -65,14 +65,18 @@ func newPair(t *testing.T, into *tally, about, node string, how setup, facts *fa
 	return &pair{t, fmt.Sprintf("%s, %s, %+v", about, node, how), hub, newView(t, node, how, facts), into, "client/1"}
 }
 
-// newView teaches poolscope the same facts. An event that changes nothing is to be seen all the same: OpenYurt shows it.
+// newView gives poolscope the same facts. Unchanged events are not suppressed, as in OpenYurt.
 func newView(t testing.TB, node string, how setup, facts *facts) *poolscope.Node {
 	t.Helper()
-	config, _ := json.Marshal(struct {
+	text, _ := json.Marshal(struct {
 		setup
-		Quiet bool `json:"quiet"`
+		SuppressUnchanged bool `json:"suppressUnchanged"`
 	}{how, false})
-	cluster, err := poolscope.New(string(config))
+	config, err := poolscope.ParseConfig(string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cluster, err := poolscope.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,12 +84,12 @@ func newView(t testing.TB, node string, how setup, facts *facts) *poolscope.Node
 		"/api/v1/services": facts.services, "/api/v1/nodes": facts.nodes, "/apis/apps.openyurt.io/v1beta2/nodepools": facts.nodePools,
 		"/apis/apps.openyurt.io/v1alpha1/nodebuckets": facts.nodeBuckets,
 	} {
-		feed, err := cluster.Feed(asked(t, target), http.StatusOK, http.Header{"Content-Type": {jsonType}})
+		reader, err := cluster.ReadFacts(asked(t, target), http.StatusOK, http.Header{"Content-Type": {jsonType}})
 		if err == nil {
-			if _, err = feed.Write(list); err == nil {
-				err = feed.Finish()
+			if _, err = reader.Write(list); err == nil {
+				err = reader.Finish()
 			}
-			feed.Close()
+			reader.Close()
 		}
 		if err != nil {
 			t.Fatal(target, err)

@@ -78,7 +78,7 @@ func recordedBodies(t *testing.T, folder string) (bodies []*body) {
 		if about.Status != 200 || strings.Contains(about.RequestHeaders["Accept"], "as=") || !strings.HasPrefix(contentType, jsonType) && !strings.HasPrefix(contentType, protoType) {
 			continue
 		}
-		// A watch that goes on from a list would have to come after it; from 0 it goes on from nothing.
+		// A watch that resumes a list would have to come after it; from 0 it resumes nothing.
 		target := strings.Replace(about.Path, "resourceVersion=242", "resourceVersion=0", 1)
 		made := &body{target: target, contentType: contentType, bytes: read(t, about.File)}
 		if about.ResponseHeaders["Content-Encoding"] != nil {

@@ -18,7 +18,7 @@ type setup struct {
 	Pool       string `json:"pool,omitempty"`
 	// Of no interest to OpenYurt, nor to verdicts.
 	Retention string `json:"retention,omitempty"`
-	Quiet     *bool  `json:"quiet,omitempty"`
+	Quiet     *bool  `json:"suppressUnchanged,omitempty"`
 }
 
 // facts are lists as an API server gives them, in JSON.

@@ -38,7 +38,7 @@ func worlds(t *testing.T) int {
 	return worlds
 }
 
-// bodies gives lists and watches of slices of both versions in both encodings. A watch goes on from its list.
+// bodies gives lists and watches of slices of both versions in both encodings. A watch resumes its list.
 func bodies(t *testing.T, w *world) (made []*body) {
 	t.Helper()
 	for _, version := range []string{"v1", "v1beta1"} {

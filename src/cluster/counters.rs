@@ -1,10 +1,11 @@
-//! Counts of what was done and of what passed in doubt.
+//! Counters of decisions, and of objects that were forwarded because a fact is missing.
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident = $json:literal,)*) => {
-        /// Counts since the [`Cluster`](crate::Cluster) was created. An object counts each time it passes.
+        /// Counters since the [`Cluster`](crate::Cluster) was created. An object counts each time
+        /// it passes.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
         #[non_exhaustive]
         pub struct Counters {
@@ -12,7 +13,7 @@ macro_rules! counters {
         }
 
         impl Counters {
-            /// Every counter with its name, which never changes, in the order of this page.
+            /// Returns every counter with its name, which never changes, in the order of this page.
             pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$(($json, self.$name)),*].into_iter()
             }
@@ -25,11 +26,11 @@ macro_rules! counters {
         }
 
         #[derive(Debug, Default)]
-        pub(crate) struct Tally {
+        pub(crate) struct AtomicCounters {
             $(pub(crate) $name: AtomicU64,)*
         }
 
-        impl Tally {
+        impl AtomicCounters {
             pub(crate) fn snapshot(&self) -> Counters {
                 Counters { $($name: self.$name.load(Ordering::Relaxed),)* }
             }
@@ -38,13 +39,13 @@ macro_rules! counters {
 }
 
 counters! {
-    /// Services judged by rewrites that may hide or change them.
+    /// Services evaluated by rewrites that may filter them out or change them.
     services = "services",
     /// Services filtered out, among `services`.
-    services_hidden = "servicesHidden",
+    services_filtered_out = "servicesFilteredOut",
     /// Services and slices default/kubernetes that were made to lead to an address on the node.
     objects_redirected = "objectsRedirected",
-    /// Slices and Endpoints objects judged.
+    /// Slices and Endpoints objects evaluated.
     objects = "objects",
     /// Objects that lost an endpoint, among `objects`.
     objects_cut = "objectsCut",
@@ -58,32 +59,35 @@ counters! {
     passed_no_service = "passedNoService",
     /// Objects that passed whole because the node's pool is not known (O9).
     passed_unknown_pool = "passedUnknownPool",
-    /// Objects emptied because they name no Service and the configuration says to hide such objects.
-    hidden_no_service = "hiddenNoService",
-    /// Objects emptied because their Service is not known and the configuration says to hide then.
-    hidden_unknown_service = "hiddenUnknownService",
-    /// Objects emptied because the node's pool is not known and the configuration says to hide then.
-    hidden_unknown_pool = "hiddenUnknownPool",
-    /// Objects judged by the last known keys of a Service that was deleted while they stand.
+    /// Objects emptied because they name no Service (`onMissingFact.noService` is `empty`).
+    emptied_no_service = "emptiedNoService",
+    /// Objects emptied because their Service is not known (`onMissingFact.unknownService` is
+    /// `empty`).
+    emptied_unknown_service = "emptiedUnknownService",
+    /// Objects emptied because the node's pool is not known (`onMissingFact.unknownPool` is
+    /// `empty`).
+    emptied_unknown_pool = "emptiedUnknownPool",
+    /// Objects evaluated by the last known keys of a Service that was deleted before them.
     held_deleted_service = "heldDeletedService",
-    /// Deleted Services whose keys were given up because `limits.deletedServices` others were deleted since.
+    /// Deleted Services whose keys were dropped because `limits.deletedServices` others were
+    /// deleted since.
     deleted_services_forgotten = "deletedServicesForgotten",
     /// Metadata-only objects: they carry no endpoints.
     passed_metadata_only = "passedMetadataOnly",
-    /// Table responses: made for people, no proxy can read endpoints from one.
+    /// Table responses: no proxy reads endpoints from a table.
     passed_table = "passedTable",
-    /// Responses that were forwarded unread although their path ends as one of Services, EndpointSlices or Endpoints does:
-    /// no API root stands where it has to.
+    /// Responses that were forwarded unread although their path ends as one of Services,
+    /// EndpointSlices or Endpoints does: no API root stands where it has to.
     passed_unknown_path = "passedUnknownPath",
-    /// The same because their API version is not known.
+    /// Responses that were forwarded unread because their API version is not known.
     passed_unknown_version = "passedUnknownVersion",
-    /// Events that were not sent because they would have told the client nothing new.
-    events_quieted = "eventsQuieted",
-    /// Events that changes of facts added to watches.
+    /// Events that were suppressed because they would have changed nothing for the client.
+    events_suppressed = "eventsSuppressed",
+    /// Events that were emitted after fact changes.
     events_refreshed = "eventsRefreshed",
-    /// Watches that were ended, or not continued, so that the client lists again.
+    /// Watches that were ended or could not resume, so that the client relists.
     streams_expired = "streamsExpired",
-    /// Facts that no decoder would accept: what they say is not known.
+    /// Objects that cannot be decoded, so that their facts are not known.
     facts_undecodable = "factsUndecodable",
 }
 

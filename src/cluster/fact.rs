@@ -1,7 +1,7 @@
-//! One fact: what a single object teaches.
+//! One fact: the part of a single object that verdicts depend on.
 
-use super::components::Listed;
-use crate::config::{Components, Config, Membership};
+use super::clients::ListedClients;
+use crate::config::{Clients, Config, Membership};
 use crate::object::metadata::{Metadata, PARTIAL_OBJECT_METADATA};
 use crate::object::pool;
 use crate::object::version::Version;
@@ -15,19 +15,19 @@ pub(crate) struct Fact {
     /// `namespace/name` of a Service, the name of anything else.
     pub(crate) key: Box<[u8]>,
     pub(crate) version: Version,
-    pub(crate) lesson: Lesson,
+    pub(crate) lesson: FactUpdate,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Lesson {
+pub(crate) enum FactUpdate {
     /// The Service asks for this.
     Service(Keys),
     Node(Node),
-    /// The NodePool or NodeBucket says that these nodes are in this pool; `None`: it belongs to no
+    /// The NodePool or NodeBucket puts these nodes into this pool; `None`: it belongs to no
     /// pool.
     Pool(Option<Description>),
     /// These clients get these rewrites too.
-    Components(Listed),
+    Clients(ListedClients),
 }
 
 /// The pools of a Node or CiliumNode.
@@ -77,7 +77,7 @@ impl Fact {
         match metadata.kind.as_deref().map_or(said, str::as_bytes) {
             b"" => {}
             said if said == kind.kind().as_bytes() => {}
-            said if said == PARTIAL_OBJECT_METADATA.as_bytes() && kind.taught_by_metadata() => {}
+            said if said == PARTIAL_OBJECT_METADATA.as_bytes() && kind.is_in_metadata() => {}
             _ => return Read::SaysNothing,
         }
         if metadata.name.is_empty() {
@@ -85,15 +85,15 @@ impl Fact {
         }
         let describe = |pool: &str, nodes: Vec<String>| {
             let nodes = nodes.into_iter().map(|node| node.into_bytes().into()).collect();
-            Lesson::Pool(
+            FactUpdate::Pool(
                 Some(Description { pool: pool.as_bytes().into(), nodes })
                     .filter(|_| !pool.is_empty()),
             )
         };
         let lesson = match kind {
             FactKind::Service => {
-                let keys = |value: &String| config.dialect.read(value, config.ladders);
-                Some(Lesson::Service(
+                let keys = |value: &String| config.dialect.read(value, config.topology_fallback);
+                Some(FactUpdate::Service(
                     metadata.annotations.get(config.dialect.annotation()).map_or(Keys::Unset, keys),
                 ))
             }
@@ -116,7 +116,7 @@ impl Fact {
                     Membership::NodePool | Membership::NodeBucket | Membership::Off => Vec::new(),
                 };
                 describes.sort_unstable();
-                Some(Lesson::Node(Node { pool, describes }))
+                Some(FactUpdate::Node(Node { pool, describes }))
             }
             FactKind::NodePool => {
                 pool::nodes_of_pool(object).map(|nodes| describe(&metadata.name, nodes))
@@ -131,9 +131,8 @@ impl Fact {
             {
                 return Read::Other;
             }
-            FactKind::ConfigMap => {
-                config_map::data(object, encoding).map(|data| Lesson::Components(Listed::of(&data)))
-            }
+            FactKind::ConfigMap => config_map::data(object, encoding)
+                .map(|data| FactUpdate::Clients(ListedClients::of(&data))),
         };
         let Some(lesson) = lesson else { return Read::Undecodable };
         let key = match kind {
@@ -176,7 +175,7 @@ pub(crate) fn matters(kind: FactKind, config: &Config) -> bool {
             Membership::Off => config.node_port_isolation && config.pool.is_none(),
             Membership::CiliumNodeLabel(_) => false,
         },
-        FactKind::ConfigMap => config.components == Components::YurtHub,
+        FactKind::ConfigMap => config.clients == Clients::YurtHub,
         FactKind::CiliumNode => matches!(config.membership, Membership::CiliumNodeLabel(_)),
         FactKind::NodePool => config.membership == Membership::NodePool,
         FactKind::NodeBucket => config.membership == Membership::NodeBucket,

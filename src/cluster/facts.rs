@@ -3,21 +3,21 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::components::{Listed as Components, defaults};
-use super::fact::{Description, Fact, Lesson, Node, label_pool, service_key};
+use super::clients::{ListedClients, defaults};
+use super::fact::{Description, Fact, FactUpdate, Node, label_pool, service_key};
 use super::log::{Change, Log};
-use super::membership::Membership as Pools;
-use super::source::{Listed, Sources};
+use super::pool_members::PoolMembers;
+use super::source::{ListScope, Sources};
 use super::table::Table;
 use crate::config::rewrites::Rewrites;
-use crate::config::{Components as Who, Config, Membership};
+use crate::config::{Clients, Config, Membership};
 use crate::object::selection::Selection;
 use crate::object::version::Version;
 use crate::object::{FactKind, config_map};
 use crate::topology::Members;
+use crate::topology::fallback::UsableSteps;
 use crate::topology::keys::Keys;
-use crate::topology::ladder::Usable;
-use crate::topology::verdict::{OwnPool, Pools as OwnPools, Service, View};
+use crate::topology::verdict::{OwnPool, PoolLookup, Service, View};
 
 /// Everything that verdicts depend on.
 pub(crate) struct Facts {
@@ -25,9 +25,11 @@ pub(crate) struct Facts {
     nodes: Table<Node>,
     pools: Table<Option<Description>>,
     /// One at most: the ConfigMap that names components.
-    components: Table<Components>,
-    membership: Pools,
+    clients: Table<ListedClients>,
+    membership: PoolMembers,
     sources: [Sources; FactKind::ALL.len()],
+    /// How many lists were read to their end.
+    lists: u64,
     log: Log,
     /// Deleted Services whose keys are held, by the number of their deletion.
     deleted: BTreeMap<u64, Box<[u8]>>,
@@ -73,9 +75,10 @@ impl Facts {
             services: Table::default(),
             nodes: Table::default(),
             pools: Table::default(),
-            components: Table::default(),
-            membership: Pools::default(),
+            clients: Table::default(),
+            membership: PoolMembers::default(),
             sources: Default::default(),
+            lists: 0,
             log: Log::default(),
             deleted: BTreeMap::new(),
             next_deletion: 0,
@@ -84,8 +87,8 @@ impl Facts {
         }
     }
 
-    /// What is known of a Service, by the key that
-    /// [`write_service_key`](super::fact::write_service_key) writes; and whether it was deleted.
+    /// Returns the topology keys of a Service, and whether it was deleted. `key` is from
+    /// [`write_service_key`](super::fact::write_service_key).
     pub(crate) fn service(&self, key: &[u8]) -> (Service, bool) {
         match self.services.get(key) {
             Some(Asked { keys, deleted }) => (Service::Known(keys.clone()), deleted.is_some()),
@@ -121,19 +124,19 @@ impl Facts {
     }
 
     /// Returns the components that the ConfigMap names, if it exists.
-    pub(crate) fn components(&self) -> Option<&Components> {
-        self.components
+    pub(crate) fn clients(&self) -> Option<&ListedClients> {
+        self.clients
             .get(&service_key(config_map::NAMESPACE.as_bytes(), config_map::NAME.as_bytes()))
     }
 
     /// Returns the rewrites that a client gets among those that are on.
     pub(crate) fn rewrites_of(&self, component: &str, config: &Config) -> Rewrites {
         let on = config.rewrites();
-        match config.components {
-            Who::All => on,
-            Who::YurtHub => {
+        match config.clients {
+            Clients::All => on,
+            Clients::YurtHub => {
                 let listed =
-                    self.components().map(|listed| listed.rewrites(component)).unwrap_or_default();
+                    self.clients().map(|listed| listed.rewrites(component)).unwrap_or_default();
                 on.and(defaults(component).or(listed))
             }
         }
@@ -149,19 +152,25 @@ impl Facts {
         }
     }
 
-    /// Returns the view that `node` has of an object whose Service is `service`.
-    /// `usable` tells for the members of the own pool what stands on which rung of a ladder.
+    /// Returns the view that `node` has of an object whose Service is `service`. `usable` tells for
+    /// the members of the own pool what stands on which step of a topology fallback.
     pub(crate) fn view<'a>(
         &'a self,
         service: Service,
         node: &'a [u8],
         config: &'a Config,
-        usable: impl FnOnce(Option<&Members>) -> Usable,
+        usable: impl FnOnce(Option<&Members>) -> UsableSteps,
     ) -> View<'a> {
-        View::settle(service, node, &PoolsOf { facts: self, node, config }, config.in_doubt, usable)
+        View::settle(
+            service,
+            node,
+            &PoolsOf { facts: self, node, config },
+            config.on_missing_fact,
+            usable,
+        )
     }
 
-    pub(crate) fn membership(&self) -> &Pools {
+    pub(crate) fn membership(&self) -> &PoolMembers {
         &self.membership
     }
 
@@ -170,19 +179,25 @@ impl Facts {
         self.sources[kind as usize].selections()
     }
 
+    /// Returns numbers that change whenever facts may have become complete for a node: lists that
+    /// were read to their end, and Nodes that are known.
+    pub(super) fn completeness(&self) -> (u64, usize) {
+        (self.lists, self.nodes.len())
+    }
+
     /// Whether a Node of that name was seen.
     pub(crate) fn has_node(&self, name: &str) -> bool {
         self.nodes.get(name.as_bytes()).is_some()
     }
 
-    /// See [`Cluster::forget_source`](super::Cluster::forget_source).
-    pub(super) fn forget_source(&mut self, kind: FactKind) {
+    /// See [`Cluster::invalidate_source`](super::Cluster::invalidate_source).
+    pub(super) fn invalidate_source(&mut self, kind: FactKind) {
         self.sources[kind as usize] = Sources::default();
         match kind {
             FactKind::Service => self.services.forget_versions(),
             FactKind::Node | FactKind::CiliumNode => self.nodes.forget_versions(),
             FactKind::NodePool | FactKind::NodeBucket => self.pools.forget_versions(),
-            FactKind::ConfigMap => self.components.forget_versions(),
+            FactKind::ConfigMap => self.clients.forget_versions(),
         }
     }
 
@@ -194,19 +209,20 @@ impl Facts {
         version: Version,
         list: Listing,
     ) {
+        self.lists += 1;
         // Another requirement may be the reason why the list lacks the object.
         if selection.is_of_one_name() && !selection.is_by_name_alone() {
             return list.facts.into_values().for_each(|fact| self.single(kind, fact));
         }
         let (mut changes, listed) =
             (Vec::new(), self.sources[kind as usize].listed(selection, version));
-        if listed == Listed::Old && !list.may_be_later {
+        if listed == ListScope::Old && !list.may_be_later {
             return;
         }
         // An undecodable object may be any of those that seem absent. An object that is known
         // from before this version was there at every later one that is known, so that a
         // list without it is newer than all that.
-        if list.undecodable == 0 && listed != Listed::Covered {
+        if list.undecodable == 0 && listed != ListScope::Covered {
             for key in self.absent_from(kind, selection, version, &list.facts) {
                 let sources = &self.sources[kind as usize];
                 if sources.may_be_gone(selection, &key)
@@ -218,7 +234,7 @@ impl Facts {
         }
         for fact in list.facts.into_values() {
             match &listed {
-                Listed::Replaces(source) => {
+                ListScope::Replaces(source) => {
                     let is_old =
                         self.sources[kind as usize].is_known_better(selection, &fact.key, version);
                     if !is_old
@@ -229,8 +245,10 @@ impl Facts {
                         self.set(fact, Some(source), &mut changes);
                     }
                 }
-                Listed::Covered => self.hear(kind, selection, version, fact, false, &mut changes),
-                Listed::Old => {}
+                ListScope::Covered => {
+                    self.hear(kind, selection, version, fact, false, &mut changes)
+                }
+                ListScope::Old => {}
             }
         }
         self.forget_removed(kind);
@@ -255,12 +273,12 @@ impl Facts {
 
     fn forget_removed(&mut self, kind: FactKind) {
         let sources = &self.sources[kind as usize];
-        let is_past = |version: Version| sources.are_all_past(version);
+        let mark_relisting = |version: Version| sources.are_all_past(version);
         match kind {
-            FactKind::Service => self.services.forget_removed(is_past),
-            FactKind::Node | FactKind::CiliumNode => self.nodes.forget_removed(is_past),
-            FactKind::NodePool | FactKind::NodeBucket => self.pools.forget_removed(is_past),
-            FactKind::ConfigMap => self.components.forget_removed(is_past),
+            FactKind::Service => self.services.forget_removed(mark_relisting),
+            FactKind::Node | FactKind::CiliumNode => self.nodes.forget_removed(mark_relisting),
+            FactKind::NodePool | FactKind::NodeBucket => self.pools.forget_removed(mark_relisting),
+            FactKind::ConfigMap => self.clients.forget_removed(mark_relisting),
         }
     }
 
@@ -308,7 +326,7 @@ impl Facts {
             FactKind::Service => self.services.version(key),
             FactKind::Node | FactKind::CiliumNode => self.nodes.version(key),
             FactKind::NodePool | FactKind::NodeBucket => self.pools.version(key),
-            FactKind::ConfigMap => self.components.version(key),
+            FactKind::ConfigMap => self.clients.version(key),
         }
     }
 
@@ -327,28 +345,28 @@ impl Facts {
             FactKind::NodePool | FactKind::NodeBucket => {
                 self.pools.absent_from(selection, version, list)
             }
-            FactKind::ConfigMap => self.components.absent_from(selection, version, list),
+            FactKind::ConfigMap => self.clients.absent_from(selection, version, list),
         }
     }
 
     fn set(&mut self, fact: Fact, source: Option<&Arc<Selection>>, changes: &mut Vec<Change>) {
         let Fact { key, version, lesson } = fact;
         match lesson {
-            Lesson::Service(keys) => {
+            FactUpdate::Service(keys) => {
                 self.set_service(&key, version, source, Asked { keys, deleted: None }, changes)
             }
-            Lesson::Node(node) => {
+            FactUpdate::Node(node) => {
                 let before = self.nodes.set(&key, version, source, node.clone());
                 self.node_changed(&key, Some(node), before, changes);
             }
-            Lesson::Pool(pool) => {
+            FactUpdate::Pool(pool) => {
                 let before = self.pools.set(&key, version, source, pool.clone());
                 self.pool_changed(pool, before.flatten(), changes);
             }
-            Lesson::Components(listed) => {
-                let before = self.components.set(&key, version, source, listed.clone());
+            FactUpdate::Clients(listed) => {
+                let before = self.clients.set(&key, version, source, listed.clone());
                 if before.unwrap_or_default() != listed {
-                    changes.push(Change::Components(text(&key)));
+                    changes.push(Change::Clients(text(&key)));
                 }
             }
         }
@@ -385,11 +403,11 @@ impl Facts {
             }
             FactKind::ConfigMap => {
                 if self
-                    .components
+                    .clients
                     .remove(key, version)
-                    .is_some_and(|before| before != Components::default())
+                    .is_some_and(|before| before != ListedClients::default())
                 {
-                    changes.push(Change::Components(text(key)));
+                    changes.push(Change::Clients(text(key)));
                 }
             }
         }
@@ -496,7 +514,7 @@ struct PoolsOf<'a, 'n> {
     config: &'a Config,
 }
 
-impl<'a> OwnPools<'a> for PoolsOf<'a, '_> {
+impl<'a> PoolLookup<'a> for PoolsOf<'a, '_> {
     fn own(&self) -> OwnPool<'a> {
         self.facts.own_pool(self.node, self.config)
     }

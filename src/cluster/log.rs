@@ -21,7 +21,7 @@ pub enum Change {
     /// A pool became known or unknown.
     Pool(Box<str>),
     /// This ConfigMap, as `namespace/name`, names other clients for the rewrites.
-    Components(Box<str>),
+    Clients(Box<str>),
 }
 
 /// How many changes are kept. A client state that is further behind is evaluated whole.

@@ -1,78 +1,106 @@
-//! The facts of a cluster, and the questions that they answer.
+//! The facts of a cluster.
 
-mod components;
+pub(crate) mod changes;
+mod clients;
 pub(crate) mod counters;
 pub(crate) mod fact;
 mod facts;
 pub(crate) mod log;
-pub(crate) mod membership;
 pub(crate) mod pages;
+pub(crate) mod pool_members;
 pub(crate) mod source;
 mod table;
 
 use std::fmt;
 
-use self::components::defaults;
-use self::counters::{Counters, Tally, count};
+use self::changes::Wakers;
+use self::clients::defaults;
+use self::counters::{AtomicCounters, Counters, count};
 use self::fact::{Fact, matters};
 pub(crate) use self::facts::{Facts, Listing};
 use self::log::Change;
 use self::pages::Pages;
 
+use crate::client_state::store::SessionStore;
 use crate::config::rewrites::{Rewrite, Rewrites};
-use crate::config::{Components, Config, Membership};
+use crate::config::{Clients, Config, Membership};
 use crate::error::Result;
-use crate::ledger::shelf::Shelf;
 use crate::object::selection::Selection;
 use crate::object::version::Version;
 use crate::object::{FactKind, config_map};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-/// The facts of one cluster. One per process; clones share it; any thread may use it.
+/// The facts of one cluster.
 ///
-/// It is taught by the bodies of lists, watches and single objects: those that the embedder fetches
-/// itself ([`Cluster::feed`]) and those of a client that pass through a [`Stream`](crate::Stream).
+/// Create one per process. Clones share the facts; any thread may use them. Facts come from the
+/// bodies of lists, watches and single objects: from those that the embedder fetches
+/// ([`Cluster::read_facts`]), and from those of a client that pass through a
+/// [`BodyRewriter`](crate::BodyRewriter).
+///
+/// ```
+/// use poolscope::{Cluster, Config};
+///
+/// let cluster = Cluster::new(Config::openyurt())?;
+/// let paths: Vec<_> = cluster.missing("hz-1").into_iter().map(|fact| fact.path).collect();
+/// assert_eq!(*paths[0], *"/api/v1/services");
+/// # Ok::<(), poolscope::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Cluster {
-    shared: Arc<Shared>,
+    inner: Arc<ClusterInner>,
 }
 
-struct Shared {
+struct ClusterInner {
     config: Config,
     facts: RwLock<Facts>,
     generation: AtomicU64,
-    tally: Tally,
+    /// Raised by whatever a [`ChangeListener`](changes::ChangeListener) reports.
+    progress: AtomicU64,
+    wakers: Wakers,
+    counters: AtomicCounters,
     pages: Mutex<Pages>,
-    shelf: Arc<Mutex<Shelf>>,
+    sessions: Arc<Mutex<SessionStore>>,
 }
 
-/// A kind of facts that has to be known before objects that depend on it may be shown, and is not.
+/// A kind that has to be read before objects that depend on it can be forwarded.
+///
+/// ```
+/// use poolscope::{Cluster, Config, FactKind};
+///
+/// let missing = Cluster::new(Config::openyurt())?.missing("hz-1");
+/// assert_eq!(missing[0].kind, FactKind::Service);
+/// assert_eq!(missing[0].to_string(), "no Service was read yet (GET /api/v1/services)");
+/// # Ok::<(), poolscope::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
-pub struct Missing {
+pub struct MissingFact {
     /// The kind.
     pub kind: FactKind,
-    /// Where to ask for it. Older versions of OpenYurt serve NodePools as v1beta1 or v1alpha1
-    /// only, which do as well.
+    /// The path to GET. Older versions of OpenYurt serve NodePools only as v1beta1 or v1alpha1,
+    /// which may be read as well.
     pub path: Box<str>,
-    /// What is known instead, if the lists seen so far are not enough; several are divided by
-    /// semicolons.
+    /// The lists that were read, if they are not enough; separated by semicolons.
     pub known: Option<Box<str>>,
 }
 
-impl fmt::Display for Missing {
+impl fmt::Display for MissingFact {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.known {
-            None => write!(out, "no {} seen yet (GET {})", self.kind, self.path),
+            None => write!(out, "no {} was read yet (GET {})", self.kind, self.path),
             Some(known) => {
-                write!(out, "the {} list seen covers only {known} (GET {})", self.kind, self.path)
+                write!(
+                    out,
+                    "the {} list that was read covers only {known} (GET {})",
+                    self.kind, self.path
+                )
             }
         }
     }
 }
 
-/// The lists that were seen, in words.
+/// Describes the lists that were read.
 fn in_words<'a>(known: impl Iterator<Item = &'a Selection>) -> Option<Box<str>> {
     // A source of one object by name covers no other object.
     let known: Vec<String> =
@@ -80,11 +108,11 @@ fn in_words<'a>(known: impl Iterator<Item = &'a Selection>) -> Option<Box<str>> 
     (!known.is_empty()).then(|| known.join("; ").into())
 }
 
-/// How much of a kind has to be known.
+/// The part of a kind that has to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
     Nothing,
-    /// The own node's.
+    /// The object of the own node.
     Own,
     All,
 }
@@ -102,72 +130,81 @@ fn need(kind: FactKind, rewrites: Rewrites, config: &Config) -> Need {
         }
         FactKind::Node if topology && by_label => Need::All,
         FactKind::Node if topology => Need::Own,
-        // Node ports ask for the name of the own pool and for nothing else.
+        // Node port isolation needs only the name of the own pool.
         FactKind::Node | FactKind::CiliumNode if ports && config.pool.is_none() => Need::Own,
         _ => Need::Nothing,
     }
 }
 
 impl Cluster {
-    /// A cluster of which nothing is known yet. Errors: [`Error::Config`](crate::Error::Config).
+    /// Creates a cluster without facts.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if settings contradict each other.
     pub fn new(config: Config) -> Result<Cluster> {
         config.check()?;
-        let shelf = Arc::new(Mutex::new(Shelf::new(config.limits.ledger_bytes, config.ladders)));
+        let sessions = Arc::new(Mutex::new(SessionStore::new(
+            config.limits.client_state_bytes,
+            config.topology_fallback,
+        )));
         let facts = RwLock::new(Facts::new(config.limits.deleted_services));
         Ok(Cluster {
-            shared: Arc::new(Shared {
+            inner: Arc::new(ClusterInner {
                 config,
                 facts,
                 generation: AtomicU64::new(0),
-                tally: Tally::default(),
+                progress: AtomicU64::new(0),
+                wakers: Wakers::default(),
+                counters: AtomicCounters::default(),
                 pages: Mutex::default(),
-                shelf,
+                sessions,
             }),
         })
     }
 
-    /// The configuration it was made with.
+    /// Returns the configuration.
     pub fn config(&self) -> &Config {
-        &self.shared.config
+        &self.inner.config
     }
 
-    /// Raised by every change of facts that can change a verdict. Cheap: one atomic read.
+    /// Returns a number that every fact change that can change a verdict raises. Cheap: one atomic
+    /// read.
     pub fn generation(&self) -> u64 {
-        self.shared.generation.load(Ordering::Acquire)
+        self.inner.generation.load(Ordering::Acquire)
     }
 
-    /// What changed after `generation`, oldest first; `None` if that is too long ago to be
-    /// remembered (4096 changes).
+    /// Returns the changes after `generation`, oldest first; `None` if more than 4096 followed.
     pub fn changes_since(&self, generation: u64) -> Option<Vec<Change>> {
         self.read().log().since(generation)
     }
 
     /// Returns the counters, including objects that were forwarded because a fact is missing.
     pub fn counters(&self) -> Counters {
-        self.shared.tally.snapshot()
+        self.inner.counters.snapshot()
     }
 
-    /// What still has to be learned before `node` may be shown slices of every namespace; empty
-    /// when it is ready.
-    pub fn missing(&self, node: &str) -> Vec<Missing> {
+    /// Returns the facts that are missing before slices of any namespace can be forwarded to
+    /// `node`; empty when the node is ready.
+    pub fn missing(&self, node: &str) -> Vec<MissingFact> {
         self.missing_for(node, &Selection::default(), self.config().rewrites(), None)
     }
 
-    /// The same before `component` (`None`: any client) may be shown objects of a selection to
-    /// which these rewrites may apply.
+    /// Returns the facts that are missing before objects of a selection can be forwarded to
+    /// `component` (`None`: any client), if only the rewrites `may_apply` can apply.
     pub(crate) fn missing_for(
         &self,
         node: &str,
         selection: &Selection,
         may_apply: Rewrites,
         component: Option<&str>,
-    ) -> Vec<Missing> {
+    ) -> Vec<MissingFact> {
         let config = self.config();
         let facts = self.read();
         let on = config.rewrites().and(may_apply);
-        let yurt_hub = config.components == Components::YurtHub;
+        let yurt_hub = config.clients == Clients::YurtHub;
         let now = component.map_or(on, |component| facts.rewrites_of(component, config).and(on));
-        // A component keeps its defaults whatever the ConfigMap says.
+        // The ConfigMap can add to the defaults of a component, never take from them.
         let may_get_more = yurt_hub
             && component.is_none_or(|component| defaults(component).and(on) != on)
             && !on.is_empty();
@@ -184,11 +221,10 @@ impl Cluster {
                 (_, Need::Nothing) => true,
                 (FactKind::Service, _) => known(&|known| known.covers_services_of(selection)),
                 (FactKind::ConfigMap, _) => {
-                    facts.components().is_some()
+                    facts.clients().is_some()
                         || known(&|known| known.covers(&config_map::selection()))
                 }
-                // Only the own Node's label is needed, and one that was read says it whatever list
-                // it came from.
+                // Only the own Node's label is needed, from whatever list the Node came.
                 (_, Need::Own) => {
                     facts.has_node(node) || known(&|known| known.must_have(node.as_bytes()))
                 }
@@ -200,7 +236,7 @@ impl Cluster {
                 } else {
                     kind.list_path().to_owned()
                 };
-                missing.push(Missing {
+                missing.push(MissingFact {
                     kind,
                     path: path.into(),
                     known: in_words(facts.sources(kind)),
@@ -210,45 +246,45 @@ impl Cluster {
         missing
     }
 
-    pub(crate) fn tally(&self) -> &Tally {
-        &self.shared.tally
+    pub(crate) fn live_counters(&self) -> &AtomicCounters {
+        &self.inner.counters
     }
 
     pub(crate) fn pages(&self) -> MutexGuard<'_, Pages> {
-        self.shared.pages.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The client states between two responses to one client.
-    pub(crate) fn shelf(&self) -> &Arc<Mutex<Shelf>> {
-        &self.shared.shelf
+    pub(crate) fn sessions(&self) -> &Arc<Mutex<SessionStore>> {
+        &self.inner.sessions
     }
 
-    /// The facts as they are now, for as long as the guard is held.
+    /// Locks the facts for reading.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Facts> {
-        self.shared.facts.read().unwrap_or_else(PoisonError::into_inner)
+        self.inner.facts.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Forgets where the facts of a kind came from, not the facts: the next list of it, whatever it
-    /// selects and however old it is, replaces them, and until then the kind is missing. For
-    /// when the source has gone for good, or the API server was restored to an earlier state.
-    pub fn forget_source(&self, kind: FactKind) {
-        self.learn(|facts| facts.forget_source(kind));
+    /// Marks the facts of a kind as incomplete and keeps them. The next list of the kind replaces
+    /// them, whatever it selects and however old it is; until then the kind is missing. Call it
+    /// when a source has ended for good, or when the API server was restored to an earlier state.
+    pub fn invalidate_source(&self, kind: FactKind) {
+        self.update(|facts| facts.invalidate_source(kind));
     }
 
-    /// A complete list of `selection` at `version`.
-    pub(crate) fn learn_list(
+    /// Records a complete list of `selection` at `version`.
+    pub(crate) fn record_list(
         &self,
         kind: FactKind,
         selection: &Selection,
         version: Version,
         list: Listing,
     ) {
-        self.learn(|facts| facts.list(kind, selection, version, list));
+        self.update(|facts| facts.list(kind, selection, version, list));
     }
 
-    /// ADDED or MODIFIED (`gone` false) or DELETED (`gone` true) on a watch of `selection` that
-    /// started at `start`.
-    pub(crate) fn learn_event(
+    /// Records ADDED or MODIFIED (`gone` false) or DELETED (`gone` true) on a watch of `selection`
+    /// that started at `start`.
+    pub(crate) fn record_event(
         &self,
         kind: FactKind,
         selection: &Selection,
@@ -256,39 +292,54 @@ impl Cluster {
         fact: Fact,
         gone: bool,
     ) {
-        self.learn(|facts| facts.event(kind, selection, start, fact, gone));
+        self.update(|facts| facts.event(kind, selection, start, fact, gone));
     }
 
-    /// A bookmark on a watch of `selection` that started at `start`.
-    pub(crate) fn learn_bookmark(
+    /// Records a bookmark on a watch of `selection` that started at `start`.
+    pub(crate) fn record_bookmark(
         &self,
         kind: FactKind,
         selection: &Selection,
         start: Version,
         version: Version,
     ) {
-        self.learn(|facts| facts.bookmark(kind, selection, start, version));
+        self.update(|facts| facts.bookmark(kind, selection, start, version));
     }
 
-    /// A single object that was read by name.
-    pub(crate) fn learn_single(&self, kind: FactKind, fact: Fact) {
-        self.learn(|facts| facts.single(kind, fact));
+    /// Records a single object that was read by name.
+    pub(crate) fn record_object(&self, kind: FactKind, fact: Fact) {
+        self.update(|facts| facts.single(kind, fact));
     }
 
-    fn learn(&self, change: impl FnOnce(&mut Facts)) {
-        // Nothing in the room panics half-way through a change, so a poisoned lock still holds
+    fn update(&self, change: impl FnOnce(&mut Facts)) {
+        // No method of `Facts` panics half-way through a change, so a poisoned lock still holds
         // whole facts.
-        let mut facts = self.shared.facts.write().unwrap_or_else(PoisonError::into_inner);
+        let mut facts = self.inner.facts.write().unwrap_or_else(PoisonError::into_inner);
+        let before = (facts.generation(), facts.completeness());
         change(&mut facts);
-        count(&self.shared.tally.deleted_services_forgotten, facts.take_forgotten());
-        self.shared.generation.store(facts.generation(), Ordering::Release);
+        count(&self.inner.counters.deleted_services_forgotten, facts.take_forgotten());
+        let after = (facts.generation(), facts.completeness());
+        self.inner.generation.store(facts.generation(), Ordering::Release);
+        drop(facts);
+        if after != before {
+            self.inner.progress.fetch_add(1, Ordering::Release);
+            self.inner.wakers.wake();
+        }
+    }
+
+    fn progress(&self) -> u64 {
+        self.inner.progress.load(Ordering::Acquire)
+    }
+
+    fn wakers(&self) -> &Wakers {
+        &self.inner.wakers
     }
 }
 
 impl fmt::Debug for Cluster {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Cluster")
-            .field("config", &self.shared.config)
+            .field("config", &self.inner.config)
             .field("generation", &self.generation())
             .finish_non_exhaustive()
     }

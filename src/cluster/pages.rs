@@ -1,4 +1,4 @@
-//! Lists that come in pages: what the pages read so far taught, until the last one completes the
+//! Lists in pages: the facts of the pages read so far, until the last page completes the
 //! list.
 
 use super::Listing;
@@ -29,7 +29,7 @@ pub(crate) struct Page {
 }
 
 impl Pages {
-    /// Keeps what the pages up to now taught, until the next page is read.
+    /// Keeps the facts of the pages so far, until the next page is read.
     pub(crate) fn keep(&mut self, page: Page) {
         self.begun.retain(|other| !other.is(page.kind, &page.selection, &page.token));
         if self.begun.len() == CAPACITY {
@@ -38,7 +38,7 @@ impl Pages {
         self.begun.push(page);
     }
 
-    /// What the pages before the one that `token` asks for taught; `None` if they were not seen.
+    /// Returns the facts of the pages before the page of `token`; `None` if they were not read.
     pub(crate) fn resume(
         &mut self,
         kind: FactKind,

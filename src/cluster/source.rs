@@ -1,9 +1,9 @@
-//! Where the facts of one kind come from, and which of them are news.
+//! The sources of the facts of one kind.
 //!
-//! Several streams may carry the same kind: a client's own watch, the embedder's feed, a second
-//! client with selectors. Sources are those of which a whole list was seen and which no wider one
-//! covers. What a source has delivered up to a resourceVersion is known, whichever stream repeats
-//! it later; what another stream says beyond that is news all the same.
+//! Several streams may carry the same kind: a client's own watch, the embedder's watch, a second
+//! client with selectors. A source is a selection whose whole list was read and that no wider
+//! source covers. Facts of a source up to its resourceVersion are known, whichever stream repeats
+//! them. Later facts are new, whichever stream carries them.
 
 use std::sync::Arc;
 
@@ -30,8 +30,8 @@ struct Source {
 
 /// How to apply a complete list.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Listed {
-    /// It says nothing new.
+pub(crate) enum ListScope {
+    /// It has nothing new.
     Old,
     /// A wider one is known: its objects may be news, but what it does not have may be there.
     Covered,
@@ -41,7 +41,7 @@ pub(crate) enum Listed {
 
 /// How to apply an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct News {
+pub(crate) struct EventScope {
     /// It is newer than what is known.
     pub(crate) is_news: bool,
     /// The source that it came from.
@@ -62,13 +62,13 @@ impl Sources {
     }
 
     /// A list of `selection` was read to its end at `version`.
-    pub(crate) fn listed(&mut self, selection: &Selection, version: Version) -> Listed {
+    pub(crate) fn listed(&mut self, selection: &Selection, version: Version) -> ListScope {
         let selection = match self.own(selection) {
-            Some(at) if version.is_before(self.0[at].high) => return Listed::Old,
+            Some(at) if version.is_before(self.0[at].high) => return ListScope::Old,
             Some(at) => self.0.remove(at).selection,
             // One that is ahead of the wider one says what is not there, unless an object can leave
             // it and still be there.
-            None if self.covers(selection, version) => return Listed::Covered,
+            None if self.covers(selection, version) => return ListScope::Covered,
             None => Arc::new(selection.clone()),
         };
         // One that is ahead still knows better what it has, until the wider one has come as far.
@@ -89,7 +89,7 @@ impl Sources {
             narrow.or(oldest).map(|at| self.0.remove(at));
         }
         self.0.push(Source { selection: selection.clone(), high: version });
-        Listed::Replaces(selection)
+        ListScope::Replaces(selection)
     }
 
     /// Whether a list of `selection` at `version` is covered by a source that knows more.
@@ -121,11 +121,11 @@ impl Sources {
         version: Version,
         key: &[u8],
         held: Option<Version>,
-    ) -> News {
+    ) -> EventScope {
         let own = self.own(selection);
         let is_known = own.is_some_and(|own| version.is_covered_by(self.0[own].high))
             || self.must_know(key, version);
-        let news = News {
+        let news = EventScope {
             is_news: !is_known && held.is_none_or(|held| !version.is_covered_by(held)),
             source: own.map(|own| self.0[own].selection.clone()),
             // Where nothing was listed yet what comes is better than nothing.
@@ -216,11 +216,11 @@ mod tests {
     fn the_widest_list_is_the_source() {
         let mut source = Sources::default();
         let (all, shop) = (selection(None, &[], &[]), selection(Some("shop"), &[], &[]));
-        let replaces = |selection: &Selection| Listed::Replaces(Arc::new(selection.clone()));
+        let replaces = |selection: &Selection| ListScope::Replaces(Arc::new(selection.clone()));
         assert_eq!(source.listed(&shop, at(10)), replaces(&shop));
         assert_eq!(source.listed(&all, at(15)), replaces(&all));
-        assert_eq!(source.listed(&shop, at(15)), Listed::Covered);
-        assert_eq!(source.listed(&all, at(14)), Listed::Old);
+        assert_eq!(source.listed(&shop, at(15)), ListScope::Covered);
+        assert_eq!(source.listed(&all, at(14)), ListScope::Old);
         assert_eq!(source.listed(&all, at(30)), replaces(&all));
         assert_eq!(source.selections().collect::<Vec<_>>(), [&all]);
     }
@@ -234,10 +234,10 @@ mod tests {
             selection(None, &["a"], &[]),
         );
         source.listed(&all, at(10));
-        assert!(matches!(source.listed(&shop, at(20)), Listed::Replaces(_)));
+        assert!(matches!(source.listed(&shop, at(20)), ListScope::Replaces(_)));
         assert_eq!(
             source.listed(&labelled, at(20)),
-            Listed::Covered,
+            ListScope::Covered,
             "what it does not have may be there"
         );
         assert!(!is_news(&mut source, &all, 10, 15, None), "gone by then");

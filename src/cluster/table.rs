@@ -12,11 +12,10 @@ use crate::topology::Names;
 #[derive(Debug)]
 pub(super) struct Table<V> {
     entries: Names<Entry<V>>,
-    /// At which version objects were removed: what a slower stream says of an older one is no
-    /// news.
+    /// The versions at which objects were removed. A slower stream may repeat older events.
     removed: Names<Version>,
-    /// The same in the order of the removals. One that has returned since is not in `removed`
-    /// under that version.
+    /// The removals in their order. An object that was added again is not in `removed` under that
+    /// version.
     order: VecDeque<(Box<[u8]>, Version)>,
 }
 
@@ -40,6 +39,10 @@ impl<V> Default for Table<V> {
 impl<V> Table<V> {
     pub(super) fn get(&self, key: &[u8]) -> Option<&V> {
         self.entries.get(key).map(|entry| &entry.value)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// The version that an object was last seen at, or removed at.
@@ -71,13 +74,13 @@ impl<V> Table<V> {
         self.entries.remove(key).map(|entry| entry.value)
     }
 
-    /// Forgets the oldest removals, if there are many. `is_past`: every source has come to that
-    /// version.
-    pub(super) fn forget_removed(&mut self, is_past: impl Fn(Version) -> bool) {
+    /// Forgets the oldest removals, if there are many. `mark_relisting`: every source has come to
+    /// that version.
+    pub(super) fn forget_removed(&mut self, mark_relisting: impl Fn(Version) -> bool) {
         while let Some((key, version)) = self.order.front() {
             let is_stale = self.removed.get(key) != Some(version);
-            let goes =
-                self.order.len() > REMOVED.1 || self.order.len() > REMOVED.0 && is_past(*version);
+            let goes = self.order.len() > REMOVED.1
+                || self.order.len() > REMOVED.0 && mark_relisting(*version);
             if !is_stale && !goes {
                 return;
             }

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Components, Config, Dialect, Doubt, Hub, InDoubt, Membership, ProtobufLists, Retention,
+    Clients, Config, Dialect, Hub, Membership, MissingFactPolicy, OnMissingFact, ProtobufLists,
+    Retention,
 };
 use crate::error::{Error, Result};
 
@@ -17,12 +18,12 @@ pub(super) struct Document {
     dialect: Option<String>,
     membership: Option<MembershipDocument>,
     pool: Option<String>,
-    components: Option<String>,
+    clients: Option<String>,
     rewrites: Option<BTreeMap<String, Value>>,
-    ladders: Option<bool>,
-    in_doubt: Option<InDoubtDocument>,
+    topology_fallback: Option<bool>,
+    on_missing_fact: Option<OnMissingFactDocument>,
     retention: Option<RetentionDocument>,
-    quiet: Option<bool>,
+    suppress_unchanged: Option<bool>,
     protobuf_lists: Option<ProtobufListsDocument>,
     limits: Option<LimitsDocument>,
 }
@@ -48,21 +49,21 @@ enum MembershipDocument {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct InDoubtDocument {
+struct OnMissingFactDocument {
     #[serde(default)]
-    unknown_service: DoubtDocument,
+    unknown_service: MissingFactPolicyDocument,
     #[serde(default)]
-    no_service: DoubtDocument,
+    no_service: MissingFactPolicyDocument,
     #[serde(default)]
-    unknown_pool: DoubtDocument,
+    unknown_pool: MissingFactPolicyDocument,
 }
 
 #[derive(Deserialize, Default, Clone, Copy)]
 #[serde(rename_all = "camelCase")]
-enum DoubtDocument {
+enum MissingFactPolicyDocument {
     #[default]
     Pass,
-    Hide,
+    Empty,
 }
 
 #[derive(Deserialize)]
@@ -76,7 +77,7 @@ enum RetentionDocument {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum ProtobufListsDocument {
-    Stream,
+    Padded,
     Compact,
 }
 
@@ -88,7 +89,7 @@ struct LimitsDocument {
     list_bytes: Option<usize>,
     endpoints: Option<usize>,
     depth: Option<usize>,
-    ledger_bytes: Option<usize>,
+    client_state_bytes: Option<usize>,
     deleted_services: Option<usize>,
 }
 
@@ -96,7 +97,7 @@ impl Document {
     pub(super) fn config(self) -> Result<Config> {
         let known = |dialect: &str| Dialect::ALL.into_iter().find(|known| known.name() == dialect);
         let unknown = |key: &str, value: &str, known: &str| {
-            Error::Config(format!("`{key}` is {value:?}; it must be {known}"))
+            Error::config(format!("`{key}` is {value:?}; it must be {known}"))
         };
         let dialect = match self.dialect.as_deref() {
             None => Dialect::default(),
@@ -105,12 +106,12 @@ impl Document {
             })?,
         };
         let mut config = Config::of(dialect);
-        config.ladders = self.ladders.unwrap_or(config.ladders);
-        config.quiet = self.quiet.unwrap_or(config.quiet);
-        config.components = match self.components.as_deref() {
-            None | Some("all") => Components::All,
-            Some("yurtHub") => Components::YurtHub,
-            Some(other) => return Err(unknown("components", other, "all or yurtHub")),
+        config.topology_fallback = self.topology_fallback.unwrap_or(config.topology_fallback);
+        config.suppress_unchanged = self.suppress_unchanged.unwrap_or(config.suppress_unchanged);
+        config.clients = match self.clients.as_deref() {
+            None | Some("all") => Clients::All,
+            Some("yurtHub") => Clients::YurtHub,
+            Some(other) => return Err(unknown("clients", other, "all or yurtHub")),
         };
         if let Some(retention) = self.retention {
             config.retention = match retention {
@@ -128,7 +129,7 @@ impl Document {
                 "forwardKubernetesService" => {
                     config.forward_kubernetes_service = hub(&name, value)?
                 }
-                _ => return Err(Error::Config(format!("unknown rewrite `{name}`"))),
+                _ => return Err(Error::config(format!("unknown rewrite `{name}`"))),
             }
         }
         if let Some(membership) = self.membership {
@@ -142,16 +143,16 @@ impl Document {
             };
         }
         config.pool = self.pool;
-        if let Some(in_doubt) = self.in_doubt {
-            config.in_doubt = InDoubt {
-                unknown_service: in_doubt.unknown_service.into(),
-                no_service: in_doubt.no_service.into(),
-                unknown_pool: in_doubt.unknown_pool.into(),
+        if let Some(on_missing_fact) = self.on_missing_fact {
+            config.on_missing_fact = OnMissingFact {
+                unknown_service: on_missing_fact.unknown_service.into(),
+                no_service: on_missing_fact.no_service.into(),
+                unknown_pool: on_missing_fact.unknown_pool.into(),
             };
         }
         if let Some(lists) = self.protobuf_lists {
             config.protobuf_lists = match lists {
-                ProtobufListsDocument::Stream => ProtobufLists::Stream,
+                ProtobufListsDocument::Padded => ProtobufLists::Padded,
                 ProtobufListsDocument::Compact => ProtobufLists::Compact,
             };
         }
@@ -161,7 +162,8 @@ impl Document {
             config.limits.list_bytes = limits.list_bytes.unwrap_or(config.limits.list_bytes);
             config.limits.endpoints = limits.endpoints.unwrap_or(config.limits.endpoints);
             config.limits.depth = limits.depth.unwrap_or(config.limits.depth);
-            config.limits.ledger_bytes = limits.ledger_bytes.unwrap_or(config.limits.ledger_bytes);
+            config.limits.client_state_bytes =
+                limits.client_state_bytes.unwrap_or(config.limits.client_state_bytes);
             config.limits.deleted_services =
                 limits.deleted_services.unwrap_or(config.limits.deleted_services);
         }
@@ -170,23 +172,23 @@ impl Document {
     }
 }
 
-impl From<DoubtDocument> for Doubt {
-    fn from(doubt: DoubtDocument) -> Doubt {
+impl From<MissingFactPolicyDocument> for MissingFactPolicy {
+    fn from(doubt: MissingFactPolicyDocument) -> MissingFactPolicy {
         match doubt {
-            DoubtDocument::Pass => Doubt::Pass,
-            DoubtDocument::Hide => Doubt::Hide,
+            MissingFactPolicyDocument::Pass => MissingFactPolicy::Pass,
+            MissingFactPolicyDocument::Empty => MissingFactPolicy::Empty,
         }
     }
 }
 
 fn switch(rewrite: &str, value: Value) -> Result<bool> {
     let wrong =
-        || Error::Config(format!("`rewrites.{rewrite}` is {value}; it must be true or false"));
+        || Error::config(format!("`rewrites.{rewrite}` is {value}; it must be true or false"));
     value.as_bool().ok_or_else(wrong)
 }
 
 fn hub(rewrite: &str, value: Value) -> Result<Option<Hub>> {
-    let refuse = |why: String| Error::Config(format!("`rewrites.{rewrite}`: {why}"));
+    let refuse = |why: String| Error::config(format!("`rewrites.{rewrite}`: {why}"));
     let Some(HubDocument { host, port }) =
         serde_json::from_value(value).map_err(|error| refuse(error.to_string()))?
     else {

@@ -1,64 +1,173 @@
 //! The configuration: rewrites, membership, behaviour when a fact is missing, limits.
 
+mod check;
 mod document;
+mod limits;
 pub(crate) mod rewrites;
 
 use std::net::IpAddr;
 
 use self::document::Document;
+pub use self::limits::Limits;
 pub use self::rewrites::Rewrite;
 use self::rewrites::Rewrites;
 use crate::error::{Error, Result};
 pub use crate::topology::keys::Dialect;
-pub use crate::topology::verdict::{Doubt, InDoubt};
+pub use crate::topology::verdict::{MissingFactPolicy, OnMissingFact};
 
-/// How a [`Cluster`](crate::Cluster) learns and decides. Made by [`Config::openyurt`],
-/// [`Config::kubeedge`], [`Config::superedge`], [`Config::poolscope`], [`Config::node_label`] or
-/// [`Config::from_json`]; fields may be changed before it is used.
+/// The configuration of a [`Cluster`](crate::Cluster).
+///
+/// Start from a dialect, such as [`Config::openyurt`], and change settings, or read a JSON
+/// document. `docs/config.md` describes the document; each setting has the same name there.
+///
+/// ```
+/// use poolscope::{Config, Membership};
+///
+/// let mut config = Config::openyurt();
+/// config.set_membership(Membership::NodeLabel("topology.kubernetes.io/zone".to_owned()));
+///
+/// let text = r#"{"membership": {"nodeLabel": "topology.kubernetes.io/zone"}}"#;
+/// assert_eq!(text.parse::<Config>()?, config);
+/// # Ok::<(), poolscope::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Config {
-    /// Whose annotations are read.
-    pub dialect: Dialect,
-    /// Which clients get the rewrites.
-    pub components: Components,
-    /// Where it is written which node is in which pool.
-    pub membership: Membership,
-    /// The own pool of every node view; wins over what the Node's label says.
-    pub pool: Option<String>,
-    /// Whether slices and Endpoints are filtered by their Service's topology keys. Off: everything
-    /// passes.
-    pub service_topology: bool,
-    /// Whether Services with node ports are hidden from pools that their annotation
+    pub(crate) dialect: Dialect,
+    pub(crate) clients: Clients,
+    pub(crate) membership: Membership,
+    pub(crate) pool: Option<String>,
+    pub(crate) service_topology: bool,
+    pub(crate) node_port_isolation: bool,
+    pub(crate) discard_cloud_service: bool,
+    pub(crate) master_service: Option<Hub>,
+    pub(crate) forward_kubernetes_service: Option<Hub>,
+    pub(crate) topology_fallback: bool,
+    pub(crate) on_missing_fact: OnMissingFact,
+    pub(crate) retention: Retention,
+    pub(crate) suppress_unchanged: bool,
+    pub(crate) protobuf_lists: ProtobufLists,
+    pub(crate) limits: Limits,
+}
+
+/// Declares the getter and the setter of settings that are `Copy`.
+macro_rules! settings {
+    ($($(#[$doc:meta])* $name:ident, $set:ident: $type:ty;)*) => {
+        impl Config {
+            $(
+                $(#[$doc])*
+                pub fn $name(&self) -> $type {
+                    self.$name
+                }
+
+                #[doc = concat!("Sets [`Config::", stringify!($name), "`].")]
+                pub fn $set(&mut self, value: $type) -> &mut Config {
+                    self.$name = value;
+                    self
+                }
+            )*
+        }
+    };
+}
+
+settings! {
+    /// Returns which clients get the rewrites.
+    clients, set_clients: Clients;
+    /// Returns `true` if slices and Endpoints are filtered by the topology keys of their Service.
+    service_topology, set_service_topology: bool;
+    /// Returns `true` if Services with node ports are filtered out in pools that their annotation
     /// `nodeport.openyurt.io/listen` does not name (N1 to N7).
-    pub node_port_isolation: bool,
-    /// Whether Services that are for the cloud alone are hidden (D1, D2).
-    pub discard_cloud_service: bool,
-    /// Where the Service default/kubernetes leads instead (M1, M2).
-    pub master_service: Option<Hub>,
-    /// Where the slice default/kubernetes leads instead (F1).
-    pub forward_kubernetes_service: Option<Hub>,
-    /// Whether a Service may name several topology keys in order
-    /// (`kubernetes.io/hostname,openyurt.io/nodepool,*`): the first one under which a usable
-    /// endpoint exists counts. Off: such a value asks for nothing, as in OpenYurt (O2).
-    pub ladders: bool,
-    /// How to treat objects when a fact is missing.
-    pub in_doubt: InDoubt,
-    /// Which originals are kept for each client stream, to answer a change of facts from.
-    pub retention: Retention,
-    /// Whether watch events are left out that change nothing for this client; see
-    /// `docs/streams.md` for the rule.
-    pub quiet: bool,
-    /// How protobuf lists are cut.
-    pub protobuf_lists: ProtobufLists,
-    /// Bounds on what is held in memory.
-    pub limits: Limits,
+    node_port_isolation, set_node_port_isolation: bool;
+    /// Returns `true` if Services for the cloud alone are filtered out (D1, D2).
+    discard_cloud_service, set_discard_cloud_service: bool;
+    /// Returns the address that the Service default/kubernetes is redirected to (M1, M2).
+    master_service, set_master_service: Option<Hub>;
+    /// Returns the address that the slice default/kubernetes is redirected to (F1).
+    forward_kubernetes_service, set_forward_kubernetes_service: Option<Hub>;
+    /// Returns `true` if a Service may name several topology keys in order
+    /// (`kubernetes.io/hostname,openyurt.io/nodepool,*`). The first key with a usable endpoint
+    /// counts. If `false`, such a value asks for nothing, as in OpenYurt (O2).
+    topology_fallback, set_topology_fallback: bool;
+    /// Returns how objects are treated while a fact is missing.
+    on_missing_fact, set_on_missing_fact: OnMissingFact;
+    /// Returns which originals are kept for each client stream.
+    retention, set_retention: Retention;
+    /// Returns `true` if watch events that change nothing for the client are suppressed;
+    /// `docs/streams.md` has the rule.
+    suppress_unchanged, set_suppress_unchanged: bool;
+    /// Returns how protobuf lists are cut.
+    protobuf_lists, set_protobuf_lists: ProtobufLists;
+    /// Returns the bounds on memory.
+    limits, set_limits: Limits;
+}
+
+impl Config {
+    /// Returns the dialect, whose annotations are read.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Returns the source of pool membership.
+    pub fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
+    /// Sets [`Config::membership`].
+    pub fn set_membership(&mut self, value: Membership) -> &mut Config {
+        self.membership = value;
+        self
+    }
+
+    /// Returns the pool of every node view. It wins over the label of the Node.
+    pub fn pool(&self) -> Option<&str> {
+        self.pool.as_deref()
+    }
+
+    /// Sets [`Config::pool`].
+    pub fn set_pool(&mut self, value: Option<String>) -> &mut Config {
+        self.pool = value;
+        self
+    }
+
+    /// Returns the bounds on memory, to be changed.
+    pub fn limits_mut(&mut self) -> &mut Limits {
+        &mut self.limits
+    }
+
+    /// Returns how objects are treated while a fact is missing, to be changed.
+    pub fn on_missing_fact_mut(&mut self) -> &mut OnMissingFact {
+        &mut self.on_missing_fact
+    }
+}
+
+/// Reads a configuration document.
+impl std::str::FromStr for Config {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Config> {
+        Config::from_json(text)
+    }
+}
+
+/// [`Config::openyurt`].
+impl Default for Config {
+    fn default() -> Config {
+        Config::openyurt()
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Config {
+    fn deserialize<D: serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> std::result::Result<Config, D::Error> {
+        let document = Document::deserialize(deserializer)?;
+        document.config().map_err(serde::de::Error::custom)
+    }
 }
 
 /// Which clients get the rewrites.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub enum Components {
+pub enum Clients {
     /// Every client whose responses the embedder hands over.
     #[default]
     All,
@@ -77,7 +186,7 @@ pub struct Hub {
     pub port: u16,
 }
 
-/// Which objects say what pool a node is in.
+/// The kind of object that puts nodes into pools.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Membership {
@@ -89,8 +198,8 @@ pub enum Membership {
     NodeBucket,
     /// The value of this label of the Nodes.
     NodeLabel(String),
-    /// Every label of the Nodes: which of them count, a Service says (SuperEdge). All labels of all
-    /// Nodes are kept.
+    /// Every label of the Nodes. Each Service names the labels that count (SuperEdge). All labels
+    /// of all Nodes are kept.
     NodeLabels,
     /// The value of this label of the CiliumNodes, which cilium-agent watches anyway.
     CiliumNodeLabel(String),
@@ -113,19 +222,20 @@ impl Membership {
     }
 }
 
-/// Which original objects are kept for each client stream. A change of facts owes the client events
-/// that only the originals can answer.
+/// Which original objects are kept for each client stream. After a fact change they are needed to
+/// emit the client's events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Retention {
-    /// All of them: every change of facts is answered from memory.
+    /// All originals: the events after every fact change come from memory.
     #[default]
     Full,
-    /// Those of Services that carry topology keys. When a Service gains keys,
-    /// [`Stream::wanted`](crate::Stream::wanted) says what to list, and
-    /// [`Stream::supply`](crate::Stream::supply) takes the answer.
+    /// The originals of Services that carry topology keys. When a Service gains keys,
+    /// [`BodyRewriter::needed_lists`](crate::BodyRewriter::needed_lists) returns the lists to
+    /// request, and [`BodyRewriter::provide_list`](crate::BodyRewriter::provide_list) takes the
+    /// responses.
     Topology,
-    /// None: a change of facts that changes what the client should have ends its watch with 410,
-    /// and it lists again.
+    /// None: a fact change that changes what the client should have ends its watch with 410,
+    /// and it relists.
     None,
 }
 
@@ -136,46 +246,9 @@ pub enum ProtobufLists {
     /// of the same size at the item's end, so that every length written before stays true. The
     /// body keeps its size.
     #[default]
-    Stream,
+    Padded,
     /// The whole body is held back and becomes as short as it can be: for lines where bytes cost.
     Compact,
-}
-
-/// Bounds on what is held in memory. Larger input is an [`Error::TooLarge`], [`Error::TooMany`] or
-/// [`Error::TooDeep`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Limits {
-    /// Bytes of one watch event; 16 MiB, as client-go has it (wire 6).
-    pub frame_bytes: usize,
-    /// Bytes of one list item or single object; 16 MiB.
-    pub item_bytes: usize,
-    /// Bytes of a list that is held back to be compact ([`ProtobufLists::Compact`]); 256 MiB.
-    pub list_bytes: usize,
-    /// Endpoints of one object; 100,000. The API server allows 1000.
-    pub endpoints: usize,
-    /// Nesting of JSON values; 512.
-    pub depth: usize,
-    /// Bytes of originals kept for one client stream; 1 GiB. What comes above is not kept, as
-    /// under [`Retention::None`].
-    pub ledger_bytes: usize,
-    /// Most deleted Services whose keys are held; where more are deleted the longest deleted are
-    /// forgotten, and counted.
-    pub deleted_services: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            frame_bytes: 16 << 20,
-            item_bytes: 16 << 20,
-            list_bytes: 256 << 20,
-            endpoints: 100_000,
-            depth: 512,
-            ledger_bytes: 1 << 30,
-            deleted_services: 1 << 16,
-        }
-    }
 }
 
 impl Config {
@@ -194,8 +267,8 @@ impl Config {
         Config::of(Dialect::SuperEdge)
     }
 
-    /// The annotation `poolscope.io/topology`, with ladders, and membership from the Nodes' label
-    /// `topology.kubernetes.io/zone`.
+    /// The annotation `poolscope.io/topology`, with topology fallbacks, and membership from the
+    /// Nodes' label `topology.kubernetes.io/zone`.
     pub fn poolscope() -> Config {
         Config::of(Dialect::Poolscope)
     }
@@ -211,7 +284,7 @@ impl Config {
         };
         Config {
             dialect,
-            components: Components::default(),
+            clients: Clients::default(),
             membership,
             pool: None,
             service_topology: true,
@@ -219,10 +292,10 @@ impl Config {
             discard_cloud_service: false,
             master_service: None,
             forward_kubernetes_service: None,
-            ladders: dialect == Dialect::Poolscope,
-            in_doubt: InDoubt::default(),
+            topology_fallback: dialect == Dialect::Poolscope,
+            on_missing_fact: OnMissingFact::default(),
             retention: Retention::default(),
-            quiet: true,
+            suppress_unchanged: true,
             protobuf_lists: ProtobufLists::default(),
             limits: Limits::default(),
         }
@@ -234,15 +307,19 @@ impl Config {
         Config { membership: Membership::NodeLabel(key.into()), ..Config::openyurt() }
     }
 
-    /// Reads a configuration document; `docs/config.md` describes it. A key that does not exist, or
-    /// a value that this version cannot honour, is an [`Error::Config`] that names it.
+    /// Reads a configuration document; `docs/config.md` describes it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an unknown key or a value that cannot be
+    /// used; the message names it.
     pub fn from_json(text: &str) -> Result<Config> {
         // serde would read an array as the keys' values in their order.
         if text.trim_start().starts_with('[') {
-            return Err(Error::Config("the document is not a JSON object".to_owned()));
+            return Err(Error::config("the document is not a JSON object"));
         }
         let document: Document =
-            serde_json::from_str(text).map_err(|error| Error::Config(error.to_string()))?;
+            serde_json::from_str(text).map_err(|error| Error::config(error.to_string()))?;
         document.config()
     }
 
@@ -257,243 +334,7 @@ impl Config {
         };
         Rewrite::ALL.into_iter().filter(is_on).collect()
     }
-
-    pub(crate) fn check(&self) -> Result<()> {
-        let refuse = |why: &str| Err(Error::Config(why.to_owned()));
-        self.check_dialect()?;
-        for (key, hub) in [
-            ("masterService", &self.master_service),
-            ("forwardKubernetesService", &self.forward_kubernetes_service),
-        ] {
-            if hub.is_some_and(|hub| hub.port == 0) {
-                return refuse(&format!(
-                    "`rewrites.{key}.port` is 0; it must be between 1 and 65535"
-                ));
-            }
-        }
-        match &self.membership {
-            Membership::NodeLabel(key) | Membership::CiliumNodeLabel(key) if key.is_empty() => {
-                return refuse("the label that `membership` names is empty");
-            }
-            _ => {}
-        }
-        if self.pool.as_deref() == Some("") {
-            return refuse("`pool` is empty; leave it out to take the Node's label");
-        }
-        let Limits { frame_bytes, item_bytes, list_bytes, endpoints, deleted_services, .. } =
-            self.limits;
-        let limits = [
-            ("frameBytes", frame_bytes),
-            ("itemBytes", item_bytes),
-            ("listBytes", list_bytes),
-            ("endpoints", endpoints),
-            ("deletedServices", deleted_services),
-        ];
-        for (key, value) in limits {
-            if value == 0 || value > 1 << 30 {
-                return refuse(&format!(
-                    "`limits.{key}` is {value}; it must be between 1 and 1073741824"
-                ));
-            }
-        }
-        let ledger_bytes = self.limits.ledger_bytes;
-        if ledger_bytes == 0 || ledger_bytes as u64 > 1 << 40 {
-            return refuse(&format!(
-                "`limits.ledgerBytes` is {ledger_bytes}; it must be between 1 and 1099511627776"
-            ));
-        }
-        if self.limits.depth == 0 {
-            return refuse("`limits.depth` is 0; it must be at least 1");
-        }
-        Ok(())
-    }
-
-    /// Refuses combinations of keys that contradict each other.
-    fn check_dialect(&self) -> Result<()> {
-        let refuse = |why: &str| Err(Error::Config(why.to_owned()));
-        let (by_labels, dialect) = (self.membership == Membership::NodeLabels, self.dialect.name());
-        if self.dialect == Dialect::SuperEdge {
-            if matches!(self.membership, Membership::NodePool | Membership::NodeBucket) {
-                return refuse(
-                    "dialect `superedge` asks for node labels: `membership` must be `nodeLabels` or one label",
-                );
-            }
-            if self.ladders {
-                return refuse(
-                    "dialect `superedge` takes several keys as alternatives: for keys in order use dialect `poolscope`",
-                );
-            }
-        } else if by_labels {
-            return refuse(&format!(
-                "`membership` `nodeLabels` is for dialect `superedge`: dialect `{dialect}` asks for one pool; name its label"
-            ));
-        }
-        if by_labels && self.pool.is_some() {
-            return refuse(
-                "with `membership` `nodeLabels` a node has a pool for each label: `pool` cannot name one",
-            );
-        }
-        if by_labels && self.node_port_isolation {
-            return refuse(
-                "`rewrites.nodePortIsolation` asks for the node's one pool: name its label as `membership`",
-            );
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_empty_document_is_openyurt() {
-        assert_eq!(Config::from_json("{}"), Ok(Config::openyurt()));
-    }
-
-    #[test]
-    fn the_whole_document_can_be_written_out() {
-        let config = Config::from_json(
-            r#"{"dialect":"openyurt","membership":"nodePool","components":"all",
-                "rewrites":{"serviceTopology":true,"nodePortIsolation":false,"discardCloudService":false,"masterService":null},
-                "ladders":false,"inDoubt":{"unknownService":"pass","unknownPool":"pass"},"retention":"full","quiet":true,
-                "protobufLists":"stream","limits":{"frameBytes":16777216,"itemBytes":16777216,"depth":512}}"#,
-        );
-        assert_eq!(config, Ok(Config::openyurt()));
-    }
-
-    #[test]
-    fn every_value_is_read() {
-        let config = Config::from_json(
-            r#"{"membership":{"nodeLabel":"zone"},"pool":"p","rewrites":{"serviceTopology":false},
-                "ladders":true,"retention":"topology","quiet":false,
-                "inDoubt":{"unknownPool":"hide","noService":"hide"},"protobufLists":"compact",
-                "limits":{"itemBytes":5,"ledgerBytes":7,"deletedServices":9}}"#,
-        )
-        .unwrap();
-        assert_eq!(config.membership, Membership::NodeLabel("zone".to_owned()));
-        assert_eq!(config.pool.as_deref(), Some("p"));
-        assert!(!config.service_topology);
-        assert_eq!(
-            config.in_doubt,
-            InDoubt {
-                unknown_service: Doubt::Pass,
-                no_service: Doubt::Hide,
-                unknown_pool: Doubt::Hide
-            }
-        );
-        assert_eq!(config.protobuf_lists, ProtobufLists::Compact);
-        assert_eq!(
-            config.limits,
-            Limits { item_bytes: 5, ledger_bytes: 7, deleted_services: 9, ..Limits::default() }
-        );
-        assert_eq!(
-            (config.ladders, config.retention, config.quiet),
-            (true, Retention::Topology, false)
-        );
-        assert_eq!(
-            Config::from_json(r#"{"retention":"none"}"#).unwrap().retention,
-            Retention::None
-        );
-    }
-
-    #[test]
-    fn each_dialect_has_a_constructor_and_a_name() {
-        for (name, config) in [
-            ("openyurt", Config::openyurt()),
-            ("kubeedge", Config::kubeedge()),
-            ("superedge", Config::superedge()),
-            ("poolscope", Config::poolscope()),
-        ] {
-            assert_eq!(config.check(), Ok(()));
-            assert_eq!(
-                Config::from_json(&format!(r#"{{"dialect":"{name}"}}"#)),
-                Ok(config.clone())
-            );
-            assert_eq!(config.dialect.name(), name);
-        }
-        let zone = Membership::NodeLabel("zone".to_owned());
-        assert_eq!(
-            Config::from_json(r#"{"dialect":"superedge","membership":{"nodeLabel":"zone"}}"#)
-                .unwrap()
-                .membership,
-            zone
-        );
-        let poolscope = Config::from_json(r#"{"dialect":"poolscope","ladders":false}"#).unwrap();
-        assert_eq!((poolscope.ladders, Config::poolscope().ladders), (false, true));
-    }
-
-    #[test]
-    fn every_rewrite_can_be_switched() {
-        let text = r#"{"components":"yurtHub","rewrites":{"serviceTopology":false,"nodePortIsolation":true,"discardCloudService":true,
-            "masterService":{"host":"169.254.2.1","port":10268},"forwardKubernetesService":{"host":"fd00::1","port":443}}}"#;
-        let config = Config::from_json(text).unwrap();
-        assert_eq!(config.components, Components::YurtHub);
-        assert_eq!(
-            config.master_service,
-            Some(Hub { host: "169.254.2.1".parse().unwrap(), port: 10268 })
-        );
-        assert_eq!(
-            config.forward_kubernetes_service,
-            Some(Hub { host: "fd00::1".parse().unwrap(), port: 443 })
-        );
-        let on: Vec<_> = config.rewrites().iter().map(Rewrite::name).collect();
-        assert_eq!(
-            on,
-            [
-                "nodePortIsolation",
-                "discardCloudService",
-                "masterService",
-                "forwardKubernetesService"
-            ]
-        );
-    }
-
-    #[test]
-    fn what_cannot_be_honoured_is_refused_by_name() {
-        assert_eq!(
-            Config::from_json("[]"),
-            Err(Error::Config("the document is not a JSON object".to_owned()))
-        );
-        let refused = |text: &str, word: &str| match Config::from_json(text) {
-            Err(Error::Config(message)) => assert!(message.contains(word), "{message}"),
-            other => panic!("{text}: {other:?}"),
-        };
-        refused(r#"{"retension":"full"}"#, "retension");
-        refused(r#"{"inDoubt":{"unknownNode":"pass"}}"#, "unknownNode");
-        refused(r#"{"inDoubt":{"unknownPool":"maybe"}}"#, "maybe");
-        refused(r#"{"retention":"some"}"#, "some");
-        refused(r#"{"rewrites":{"serviceTopologie":true}}"#, "serviceTopologie");
-        refused(r#"{"rewrites":{"nodePortIsolation":null}}"#, "nodePortIsolation");
-        refused(r#"{"rewrites":{"masterService":{"host":"hub.local","port":1}}}"#, "masterService");
-        refused(
-            r#"{"rewrites":{"masterService":{"host":"169.254.2.1","port":0}}}"#,
-            "masterService.port",
-        );
-        refused(
-            r#"{"rewrites":{"forwardKubernetesService":{"host":"169.254.2.1","port":65536}}}"#,
-            "forwardKubernetesService",
-        );
-        refused(
-            r#"{"rewrites":{"forwardKubernetesService":{"host":"169.254.2.1","port":1,"x":1}}}"#,
-            "`x`",
-        );
-        refused(r#"{"dialect":"kubedge"}"#, "kubedge");
-        refused(r#"{"components":"cilium"}"#, "cilium");
-        refused(r#"{"dialect":"superedge","ladders":true}"#, "superedge");
-        refused(r#"{"dialect":"superedge","membership":"nodePool"}"#, "nodeLabels");
-        refused(r#"{"dialect":"superedge","pool":"a"}"#, "pool");
-        refused(
-            r#"{"dialect":"superedge","rewrites":{"nodePortIsolation":true}}"#,
-            "nodePortIsolation",
-        );
-        refused(r#"{"membership":"nodeLabels"}"#, "openyurt");
-        refused(r#"{"membership":"label"}"#, "label");
-        refused(r#"{"membership":{"nodeLabel":""}}"#, "empty");
-        refused(r#"{"pool":""}"#, "pool");
-        refused(r#"{"limits":{"depth":0}}"#, "depth");
-        refused(r#"{"limits":{"ledgerBytes":0}}"#, "ledgerBytes");
-        refused(r#"{"limits":{"deletedServices":0}}"#, "deletedServices");
-        refused("{", "EOF");
-    }
-}
+mod tests;

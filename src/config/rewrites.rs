@@ -48,7 +48,7 @@ impl Rewrite {
         }
     }
 
-    /// The components that get it whatever the ConfigMap says (rule C2).
+    /// The components that get the rewrite whatever the ConfigMap names (rule C2).
     pub(crate) const fn default_components(self) -> &'static [&'static str] {
         match self {
             Rewrite::ServiceTopology => &["kube-proxy", "coredns", "nginx-ingress-controller"],
@@ -63,6 +63,12 @@ impl Rewrite {
 /// Some of the rewrites.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Rewrites(u8);
+
+impl std::fmt::Display for Rewrite {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.pad(self.name())
+    }
+}
 
 impl Rewrites {
     pub(crate) const NONE: Rewrites = Rewrites(0);

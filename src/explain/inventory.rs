@@ -69,26 +69,31 @@ impl Content {
 }
 
 impl Headline {
-    /// Reads a whole body, JSON or protobuf: a list or a single object. Errors:
-    /// [`Error::Malformed`].
+    /// Reads a whole body, JSON or protobuf: a list or a single object.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Malformed`](crate::ErrorKind::Malformed).
     pub fn of(body: &[u8]) -> Result<Headline> {
         Ok(Body::read(body)?.headline)
     }
 }
 
 impl Inventory {
-    /// Nothing yet.
+    /// Creates an empty inventory.
     pub fn new() -> Inventory {
         Inventory::default()
     }
 
-    /// Adds what a whole body has: a list (kubectl's `List` of several kinds too) or a single
-    /// object, JSON or protobuf. Objects that are there already are replaced, but not by a
-    /// single object that is no newer than a list that was loaded. Returns how many were of a
-    /// kind that matters.
+    /// Adds the objects of a whole body: a list (also kubectl's `List` of several kinds) or a
+    /// single object, JSON or protobuf. An object replaces an earlier one of its name, unless it is
+    /// a single object that is not newer than a loaded list. Returns the number of Services,
+    /// EndpointSlices and Endpoints.
     ///
-    /// Errors: [`Error::Malformed`] for a body that cannot be decoded, [`Error::Undecodable`] for
-    /// an object in it.
+    /// # Errors
+    ///
+    /// [`ErrorKind::Malformed`](crate::ErrorKind::Malformed) for a body that cannot be decoded, and
+    /// [`ErrorKind::Undecodable`](crate::ErrorKind::Undecodable) for an object in it.
     pub fn load(&mut self, body: &[u8]) -> Result<usize> {
         let body = Body::read(body)?;
         let version = body.headline.resource_version.parse().unwrap_or(u64::MAX);
@@ -109,10 +114,8 @@ impl Inventory {
                 }
             };
             let Some(object) = object else { continue };
-            let object = object.map_err(|why| Error::Undecodable {
-                encoding,
-                object: format!("{kind} {name}").into(),
-                why: why.into(),
+            let object = object.map_err(|why| {
+                Error::undecodable(encoding, format!("{kind} {name}").into(), why.into())
             })?;
             loaded += 1;
             match object {
@@ -182,8 +185,7 @@ impl Body {
     }
 
     fn json(body: &[u8]) -> Result<Body> {
-        let refuse =
-            |offset, what| Error::Malformed { encoding: "JSON", offset, object: None, what };
+        let refuse = |offset, what| Error::malformed("JSON", offset, None, what);
         let mut value: Value = serde_json::from_slice(body)
             .map_err(|error| refuse(offset_of(body, &error), "not a JSON document"))?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -221,12 +223,7 @@ impl Body {
     }
 
     fn protobuf(envelope: &[u8]) -> Result<Body> {
-        let refuse = |_| Error::Malformed {
-            encoding: "protobuf",
-            offset: 0,
-            object: None,
-            what: "not an object in its envelope",
-        };
+        let refuse = |_| Error::malformed("protobuf", 0, None, "not an object in its envelope");
         let unknown = PbUnknown::decode(envelope).map_err(refuse)?;
         let PbTypeMeta { api_version, kind } = unknown.type_meta.unwrap_or_default();
         let mut headline = Headline {

@@ -11,8 +11,8 @@ use crate::config::Hub;
 use crate::object::endpoint_slice::HOSTNAME;
 use crate::object::outline::SERVICE_NAME_LABEL;
 use crate::object::service::{DISCARD_ANNOTATION, LISTEN_ANNOTATION};
-use crate::rewrite::Traits;
-use crate::topology::ladder::Condition;
+use crate::rewrite::ServiceFields;
+use crate::topology::fallback::Condition;
 
 /// A Service.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -38,8 +38,8 @@ struct ServicePort {
 
 impl Service {
     /// Returns the fields that rules use.
-    pub(super) fn traits(&self) -> Traits<'_> {
-        Traits {
+    pub(super) fn fields(&self) -> ServiceFields<'_> {
+        ServiceFields {
             namespace: self.namespace.as_bytes(),
             name: self.name.as_bytes(),
             r#type: self.r#type.as_bytes(),

@@ -16,7 +16,8 @@ use crate::node::NodeView;
 use crate::object::service::{DISCARD_ANNOTATION, LISTEN_ANNOTATION};
 use crate::rewrite::{ServiceReason, forward_kubernetes_service};
 use crate::topology::Members;
-use crate::topology::ladder::Usable;
+use crate::topology::fallback::UsableSteps;
+use crate::topology::keys::Topology;
 use crate::topology::verdict::Reason;
 
 /// One Service as a node sees it.
@@ -30,16 +31,14 @@ pub struct ServiceView {
     pub name: String,
     /// `ClusterIP`, `NodePort`, ...; empty where only endpoints are known.
     pub r#type: String,
-    /// What its topology keys ask for: `any`, `node`, `pool`, `labels` or `ladder`; `None`: the
-    /// Service is not known.
-    pub topology: Option<&'static str>,
-    /// Whether this node's proxy sees the Service at all. True for one that is not known: what
-    /// hides it stands in it.
+    /// The topology of the Service; `None` if the Service is not known.
+    pub topology: Option<Topology>,
+    /// `true` if the Service is visible to this node's proxy. Also `true` if the Service is not
+    /// known, because the reasons to filter it out are in the Service.
     pub shown: bool,
-    /// The rewrite that says so, or that changes it: see [`Rewrite::name`](crate::Rewrite::name).
-    /// `None`: none has anything to say.
-    pub rewrite: Option<&'static str>,
-    /// Why: see [`ServiceReason::name`].
+    /// The rewrite that decided, or that changes the Service; `None` if no rewrite applies.
+    pub rewrite: Option<Rewrite>,
+    /// The name of the reason: see [`ServiceReason::name`].
     pub reason: &'static str,
     /// The row of the rule: see [`ServiceReason::rule`].
     pub rule: &'static str,
@@ -88,7 +87,7 @@ pub struct EndpointView {
     pub kept: bool,
     /// The rewrite that decides: `serviceTopology` or `forwardKubernetesService`; `None`: it is
     /// off, or not for this client.
-    pub rewrite: Option<&'static str>,
+    pub rewrite: Option<Rewrite>,
     /// Why: see [`Reason::name`].
     pub reason: &'static str,
     /// The row of the rule: see [`Reason::rule`].
@@ -114,7 +113,7 @@ pub struct Port {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum State {
-    /// Ready, or nothing said.
+    /// Ready, or without a ready condition.
     Active,
     /// Not ready, terminating, still serving: used when nothing is active.
     Terminating,
@@ -134,9 +133,9 @@ impl State {
 }
 
 impl ServiceView {
-    /// What this node's proxy sends to from one frontend of a Service that it sees: endpoints that
-    /// it sees, of the frontend's family and at the port of its name; the active ones, or those
-    /// terminating if there are none. Proxies take addresses only, no names (addressType FQDN).
+    /// Returns the backends of one frontend at this node's proxy: kept endpoints of the frontend's
+    /// address family, at the port of its name. They are the active endpoints, or the terminating
+    /// ones if none is active. Proxies use addresses, not names (addressType FQDN).
     pub fn backends(&self, frontend: &Frontend) -> Vec<(&EndpointView, &Port)> {
         let any_family = matches!(frontend.r#type, "NodePort" | "Headless");
         let seen = self.endpoints.iter().filter(|endpoint| {
@@ -187,18 +186,18 @@ impl Inventory {
                 let is_it = (&*slice.namespace, &*slice.name) == ("default", "kubernetes");
                 forwards && is_it && slice.address_type == forward_kubernetes_service::family(hub)
             });
-            // A ladder is decided over all slices of one family.
+            // A topology fallback is decided over all slices of one family.
             let siblings = || {
                 self.slices_of(namespace, name)
                     .filter(|sibling| sibling.address_type == slice.address_type)
             };
             let usable = |members: Option<&Members>| {
                 siblings().flat_map(|sibling| &sibling.endpoints).fold(
-                    Usable::default(),
+                    UsableSteps::default(),
                     |usable, endpoint| {
                         let on = endpoint.node.as_deref().map(str::as_bytes);
                         usable
-                            | Usable::of(
+                            | UsableSteps::of(
                                 endpoint.state.condition(),
                                 on,
                                 node.name().as_bytes(),
@@ -239,7 +238,7 @@ impl Inventory {
             }
         }
         let judged =
-            service.map_or(ServiceReason::NoRule, |service| node.judge_service(&service.traits()));
+            service.map_or(ServiceReason::NoRule, |service| node.judge_service(&service.fields()));
         let led = config.master_service.filter(|_| judged == ServiceReason::Redirected);
         let frontends = |service: &kinds::Service| match led {
             Some(hub) => service.redirected(hub).frontends(),
@@ -251,7 +250,7 @@ impl Inventory {
             r#type: service.map(|service| service.r#type.clone()).unwrap_or_default(),
             topology: node.topology_of(namespace, name),
             shown: !judged.hides(),
-            rewrite: judged.rewrite().map(Rewrite::name),
+            rewrite: judged.rewrite(),
             reason: judged.name(),
             rule: judged.rule(),
             why: service_sentence(
@@ -286,11 +285,11 @@ fn forwarded(slice: &kinds::Slice, hub: Hub, node: &NodeView) -> EndpointView {
     }
 }
 
-fn rewrite_of(reason: Reason) -> Option<&'static str> {
+fn rewrite_of(reason: Reason) -> Option<Rewrite> {
     match reason {
-        Reason::Forward | Reason::Forwarded => Some(Rewrite::ForwardKubernetesService.name()),
+        Reason::Forward | Reason::Forwarded => Some(Rewrite::ForwardKubernetesService),
         Reason::ServiceTopologyOff => None,
-        _ => Some(Rewrite::ServiceTopology.name()),
+        _ => Some(Rewrite::ServiceTopology),
     }
 }
 
@@ -347,7 +346,7 @@ fn sentence(reason: Reason, view: &NodeView, on: Option<&str>, pools: &[String])
         Reason::Forwarded => {
             "rewrites.forwardKubernetesService puts an address on this node in its place".to_owned()
         }
-        Reason::AnyRung => "no key before `*` has a usable endpoint".to_owned(),
+        Reason::AnyStep => "no key before `*` has a usable endpoint".to_owned(),
         Reason::OwnNode => "on this node".to_owned(),
         Reason::OwnPool => format!("{on} is in pool {own}"),
         Reason::OtherNode => format!("only {} itself counts", view.name()),
@@ -356,10 +355,12 @@ fn sentence(reason: Reason, view: &NodeView, on: Option<&str>, pools: &[String])
             format!("{on} is in no known pool, not in {own}")
         }
         Reason::OutsidePool => format!("{on} is in {}, not in {own}", pools.join(", ")),
-        Reason::HiddenNoService => {
+        Reason::EmptiedNoService => {
             "the slice names no Service, and inDoubt.noService is `hide`".to_owned()
         }
-        Reason::HiddenUnknownService => "hidden in doubt: the Service is not known".to_owned(),
-        Reason::HiddenUnknownPool => format!("hidden in doubt: no list of the nodes in pool {own}"),
+        Reason::EmptiedUnknownService => "hidden in doubt: the Service is not known".to_owned(),
+        Reason::EmptiedUnknownPool => {
+            format!("hidden in doubt: no list of the nodes in pool {own}")
+        }
     }
 }

@@ -8,7 +8,7 @@ use super::SubjectKind;
 use super::metadata::{is_map_entry_for, outline_metadata};
 use super::outline::{Outline, expect, id, is_null, object, string, truth};
 use crate::error::Fault;
-use crate::topology::ladder::Condition;
+use crate::topology::fallback::Condition;
 use crate::wire::Span;
 use crate::wire::json::{Mark, Shape};
 use crate::wire::protobuf::{Fields, last_string};
@@ -26,7 +26,7 @@ pub(super) const SHAPE: Shape = object!("endpoints": Shape::array(id::ENDPOINTS,
 pub(super) const SHAPE_BETA: Shape =
     object!("endpoints": Shape::array(id::ENDPOINTS, &ENDPOINT_BETA));
 
-/// The shape with the fields that ladders need.
+/// The shape with the fields that topology fallbacks need.
 const CONDITIONS: (&str, Shape) = (
     "conditions",
     Shape::object(

@@ -6,7 +6,7 @@
 use super::metadata::outline_metadata;
 use super::outline::{Outline, Subset, expect, id, object, string};
 use crate::error::Fault;
-use crate::topology::ladder::Condition;
+use crate::topology::fallback::Condition;
 use crate::wire::Span;
 use crate::wire::json::{Mark, Shape};
 use crate::wire::protobuf::{Fields, last_string};

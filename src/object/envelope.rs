@@ -1,5 +1,5 @@
-//! What stands around a protobuf object: `k8s\0` and runtime.Unknown, and in a watch the event
-//! around that (wire 1.2, 2).
+//! The envelope of a protobuf object: `k8s\0` and runtime.Unknown, and in a watch the event around
+//! them (wire 1.2, 2).
 
 use crate::error::Fault;
 use crate::wire::Span;
@@ -135,7 +135,7 @@ fn once(place: &mut Option<Field>, field: Field) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Checks that the envelope's contentEncoding says nothing.
+/// Checks that the envelope's contentEncoding is empty.
 pub(crate) fn plain(field: &Field) -> Result<(), Fault> {
     if field.len_delimited()?.len() == 0 {
         Ok(())

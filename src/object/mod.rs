@@ -68,9 +68,9 @@ impl SubjectKind {
     }
 
     /// Returns the fields to find in one JSON object of the kind, with or without those for
-    /// ladders.
-    pub(crate) const fn shape(self, ladders: bool) -> Shape {
-        match (self, ladders) {
+    /// topology fallbacks.
+    pub(crate) const fn shape(self, topology_fallback: bool) -> Shape {
+        match (self, topology_fallback) {
             (SubjectKind::EndpointSlice, false) => endpoint_slice::SHAPE,
             (SubjectKind::EndpointSlice, true) => endpoint_slice::LADDER_SHAPE,
             (SubjectKind::EndpointSliceBeta, false) => endpoint_slice::SHAPE_BETA,
@@ -81,8 +81,8 @@ impl SubjectKind {
     }
 
     /// Returns the fields to find in one JSON watch event of the kind.
-    pub(crate) const fn event_shape(self, ladders: bool) -> Shape {
-        match (self, ladders) {
+    pub(crate) const fn event_shape(self, topology_fallback: bool) -> Shape {
+        match (self, topology_fallback) {
             (SubjectKind::EndpointSlice, false) => {
                 Shape::object(0, outline::event![endpoint_slice::SHAPE])
             }
@@ -153,7 +153,7 @@ pub(crate) fn outline_protobuf(
     }
 }
 
-/// The kinds that teach the [`Cluster`](crate::Cluster) something.
+/// The kinds of facts.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
@@ -184,7 +184,7 @@ impl FactKind {
         FactKind::ConfigMap,
     ];
 
-    /// The kind as its objects say it.
+    /// Returns the kind as objects have it.
     pub const fn kind(self) -> &'static str {
         match self {
             FactKind::Service => "Service",
@@ -211,8 +211,8 @@ impl FactKind {
         }
     }
 
-    /// Whether an object's metadata says all that is learned from the kind.
-    pub(crate) const fn taught_by_metadata(self) -> bool {
+    /// Returns `true` if the facts of the kind are in the metadata.
+    pub(crate) const fn is_in_metadata(self) -> bool {
         !matches!(self, FactKind::NodePool | FactKind::NodeBucket | FactKind::ConfigMap)
     }
 }

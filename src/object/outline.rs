@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::error::Fault;
-use crate::topology::ladder::Condition;
+use crate::topology::fallback::Condition;
 use crate::wire::Span;
 use crate::wire::json::{Mark, Shape};
 use crate::wire::text::{has_backslash, unescape};
@@ -40,7 +40,7 @@ pub(super) mod id {
     pub(crate) const SERVICE_TYPE: u8 = 27;
 }
 
-/// `namespace/name` as far as the marks of a broken object tell, for messages.
+/// Returns `namespace/name` of a broken object as far as its marks have it, for messages.
 pub(crate) fn name_in(buf: &[u8], marks: &[Mark]) -> Option<Box<str>> {
     let mut outline = Outline::new(0, false);
     outline.clear(true);
@@ -76,9 +76,9 @@ pub(crate) const EVENT_TYPE: Shape = Shape::leaf(id::EVENT_TYPE);
 pub(crate) const EVENT_SHAPE: Shape = Shape::object(0, event![OBJECT]);
 const OBJECT: Shape = Shape::leaf(id::OBJECT);
 
-/// Type and object of the watch event in `buf`, read by [`EVENT_SHAPE`] or a subject's event shape.
-/// Of two types the last counts, but a null leaves the one before; of two objects one decoder takes
-/// the last and another both, so that they are refused, as in protobuf.
+/// Returns type and object of the watch event in `buf`, read by [`EVENT_SHAPE`] or a subject's
+/// event shape. The last of two types counts, but a null leaves the earlier one. Two objects are
+/// refused, as in protobuf: some decoders take the last, others merge both.
 pub(crate) fn event_parts(buf: &[u8], marks: &[Mark]) -> Result<(Span, Span), Fault> {
     let given =
         |wanted: u8| marks.iter().rev().filter(move |mark| mark.id == wanted).map(|mark| mark.span);
@@ -130,7 +130,7 @@ pub(crate) struct Subset {
 pub(crate) struct Outline {
     json: bool,
     max_endpoints: usize,
-    /// Conditions of endpoints are wanted; only ladders ask for them.
+    /// Conditions of endpoints are wanted; only topology fallbacks ask for them.
     conditions: bool,
     pub(crate) kind: Option<Span>,
     pub(crate) api_version: Option<Span>,
@@ -146,7 +146,7 @@ pub(crate) struct Outline {
     pub(crate) listen: Option<Span>,
     /// Its annotation `svc.openyurt.io/discard`.
     pub(crate) discard: Option<Span>,
-    /// Parts that say nothing to a proxy, in the order they stand: resourceVersion, generation,
+    /// Parts that no proxy reads, in their order: resourceVersion, generation,
     /// managedFields, the time of the last change that led to it. In protobuf also the length
     /// of the metadata they are in.
     pub(crate) silent: Vec<Span>,
@@ -278,7 +278,7 @@ impl Outline {
         self.subsets.iter().any(empty)
     }
 
-    /// Reads a mark of the object's header; any other mark says nothing here.
+    /// Reads a mark of the object's header; ignores other marks.
     ///
     /// Duplicates are read as Go reads them: members of a later `metadata` win one by one; a later
     /// `null` leaves a string as it was and empties a map.
@@ -367,7 +367,7 @@ pub(super) fn truth(buf: &[u8], value: Span) -> Option<bool> {
     }
 }
 
-/// Checks that a value is of the wanted type, which its first byte tells, or `null`.
+/// Checks by its first byte that a value is of the wanted type or `null`.
 pub(super) fn expect(buf: &[u8], value: Span, first: u8, what: &'static str) -> Result<(), Fault> {
     if buf[value.start] == first || is_null(buf, value) {
         Ok(())

@@ -1,4 +1,4 @@
-//! core/v1 Service: what says whether a node may see it.
+//! core/v1 Service: the fields that decide whether a node may see it.
 //!
 //! Protobuf numbers (wire 2): Service 1 metadata, 2 spec; ServiceSpec 4 type.
 

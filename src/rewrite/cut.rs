@@ -4,7 +4,8 @@ use crate::object::outline::{Outline, Subset};
 use crate::wire::Span;
 use crate::wire::splice::{Edit, json_element};
 
-/// Cuts the endpoints of which `keep` says no. `keep` has one entry for each endpoint of `outline`.
+/// Cuts the endpoints whose entry in `keep` is `false`. `keep` has one entry for each endpoint of
+/// `outline`.
 ///
 /// A slice with nothing left stays, empty (O11). A subset of core/v1 Endpoints with no address left
 /// goes; the object stays (O12).
@@ -61,7 +62,7 @@ fn cut_arrays(outline: &Outline, arrays: &[(usize, usize)], keep: &[bool], edit:
     }
 }
 
-/// What goes with the element `at` of one array: in JSON a comma too, in protobuf nothing else.
+/// Returns the span to cut with the element `at` of an array: in JSON it includes a comma.
 fn element<T>(
     outline: &Outline,
     elements: &[T],

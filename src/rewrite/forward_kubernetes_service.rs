@@ -35,7 +35,7 @@ pub(crate) fn family(hub: &Hub) -> &'static str {
 }
 
 /// Edits the slice at `object` in `buf`, if it is of the address's family; whether it is.
-pub(super) fn lead(
+pub(super) fn redirect(
     buf: &[u8],
     object: Span,
     encoding: Encoding,

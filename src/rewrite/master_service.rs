@@ -31,7 +31,7 @@ const SHAPE: Shape = Shape::object(
 
 /// Edits the Service at `object` in `buf`. There is one in a cluster, so it is read once more
 /// rather than all others with more care. One without a spec has no address to replace.
-pub(super) fn lead(
+pub(super) fn redirect(
     buf: &[u8],
     object: Span,
     encoding: Encoding,
@@ -111,8 +111,8 @@ fn lead_protobuf(buf: &[u8], object: Span, hub: Hub, edit: &mut Edit) -> Result<
                 _ => {}
             }
         }
-        // Of a spec that comes in parts the first will do: they are merged, and no other has an
-        // address any more.
+        // The first part of a spec is enough: decoders merge the parts, and the others have no
+        // address left.
         edit.replace(Span::new(content.end, content.end), &std::mem::take(&mut addresses));
         edit.set_length(reserved, content.len().saturating_add_signed(edit.grown() - before));
     }

@@ -20,15 +20,15 @@ pub(crate) mod service_topology;
 use crate::cluster::counters::count;
 use crate::cluster::fact::write_service_key;
 use crate::cluster::{Cluster, Facts};
-use crate::config::Components;
+use crate::config::Clients;
 use crate::config::rewrites::{Rewrite, Rewrites};
 use crate::error::Fault;
 use crate::object::SubjectKind;
 use crate::object::outline::Outline;
 use crate::topology::Members;
+use crate::topology::fallback::UsableSteps;
 use crate::topology::keys::Keys;
-use crate::topology::ladder::Usable;
-use crate::topology::verdict::{Lens, Reason, Service, View};
+use crate::topology::verdict::{Reason, Service, View, ViewKind};
 use crate::wire::Span;
 use crate::wire::encoding::Encoding;
 use crate::wire::splice::Edit;
@@ -58,7 +58,7 @@ pub(crate) const KUBERNETES: &[u8] = b"default/kubernetes";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ServiceReason {
-    /// Shown: no rewrite that is on has anything to say of it (N1).
+    /// Visible: no rewrite applies (N1).
     NoRule,
     /// Shown: its node ports are for some pools, and the node is in no pool (N2).
     NodeInNoPool,
@@ -87,7 +87,7 @@ impl ServiceReason {
         matches!(self, PoolExcluded | PoolNotNamed | NoPoolNamed | Discarded | CloudTunnel)
     }
 
-    /// The rewrite that says so; `None`: none has anything to say.
+    /// Returns the rewrite that decided; `None` if no rewrite applies.
     pub const fn rewrite(self) -> Option<Rewrite> {
         use ServiceReason::*;
         match self {
@@ -136,7 +136,7 @@ impl ServiceReason {
 }
 
 /// The fields of a Service that rules use.
-pub(crate) struct Traits<'a> {
+pub(crate) struct ServiceFields<'a> {
     pub(crate) namespace: &'a [u8],
     pub(crate) name: &'a [u8],
     pub(crate) r#type: &'a [u8],
@@ -147,11 +147,11 @@ pub(crate) struct Traits<'a> {
 
 /// Judges a Service for a node in `pool` whose client gets `rewrites`.
 pub(crate) fn judge_service(
-    service: &Traits<'_>,
+    service: &ServiceFields<'_>,
     pool: Option<&[u8]>,
     rewrites: Rewrites,
 ) -> ServiceReason {
-    let Traits { namespace, name, r#type, listen, discard } = *service;
+    let ServiceFields { namespace, name, r#type, listen, discard } = *service;
     let discarded = rewrites
         .has(Rewrite::DiscardCloudService)
         .then(|| discard_cloud_service::judge(namespace, name, r#type, discard))
@@ -263,8 +263,7 @@ impl Rules {
 
     fn may_choose_otherwise(&self, generation: u64) -> bool {
         // Only the ConfigMap chooses otherwise later.
-        let settled =
-            self.generation.is_some() && self.cluster.config().components == Components::All;
+        let settled = self.generation.is_some() && self.cluster.config().clients == Clients::All;
         !settled && self.generation != Some(generation)
     }
 
@@ -273,7 +272,7 @@ impl Rules {
         &'a self,
         facts: &'a Facts,
         service: Service,
-        usable: impl FnOnce(Option<&Members>) -> Usable,
+        usable: impl FnOnce(Option<&Members>) -> UsableSteps,
     ) -> View<'a> {
         match self.rewrites.has(Rewrite::ServiceTopology) {
             true => facts.view(service, &self.node, self.cluster.config(), usable),
@@ -282,15 +281,15 @@ impl Rules {
     }
 
     /// Judges the object at `object` in `buf`, whose outline is given. `siblings` tells for the
-    /// Service, this node and the members of its pool what the other objects of a ladder's
-    /// Service have usable.
+    /// Service, this node and the members of its pool what the other objects of a topology
+    /// fallback's Service have usable.
     pub(crate) fn judge(
         &mut self,
         buf: &[u8],
         object: Span,
         outline: &Outline,
         edit: &mut Edit,
-        siblings: impl FnOnce(&[u8], &[u8], Option<&Members>) -> Usable,
+        siblings: impl FnOnce(&[u8], &[u8], Option<&Members>) -> UsableSteps,
     ) -> Result<Judged, Fault> {
         edit.clear();
         self.choose();
@@ -317,7 +316,7 @@ impl Rules {
             outline.listen.map(|span| outline.text(buf, span)),
             outline.discard.map(|span| outline.text(buf, span)),
         );
-        let service = Traits {
+        let service = ServiceFields {
             namespace: &namespace,
             name: &name,
             r#type: &r#type,
@@ -328,8 +327,8 @@ impl Rules {
         let config = self.cluster.config();
         let on = config.rewrites().and(rewrites_of(self.kind));
         // Facts may change the own pool, and which client gets which rewrite.
-        let depends = match config.components {
-            Components::All => {
+        let depends = match config.clients {
+            Clients::All => {
                 let hides = on.and(
                     Rewrites::NONE
                         .with(Rewrite::DiscardCloudService)
@@ -337,20 +336,20 @@ impl Rules {
                 );
                 judge_service(&service, None, hides) == ServiceReason::NodeInNoPool
             }
-            Components::YurtHub => judge_service(&service, None, on) != ServiceReason::NoRule,
+            Clients::YurtHub => judge_service(&service, None, on) != ServiceReason::NoRule,
         };
         let facts = self.cluster.read();
         let reason =
             judge_service(&service, facts.own_pool_name(&self.node, config), self.rewrites);
         drop(facts);
         if let (ServiceReason::Redirected, Some(hub)) = (reason, config.master_service) {
-            master_service::lead(buf, object, encoding(outline), hub, &config.limits, edit)?;
+            master_service::redirect(buf, object, encoding(outline), hub, &config.limits, edit)?;
         }
         self.may_redirect &= !is_kubernetes(&namespace, &name);
         Ok(Judged {
             changes: edit.changes(),
             hidden: reason.hides(),
-            lens: if depends { Lens::Pool } else { Lens::Whole },
+            view_kind: if depends { ViewKind::Pool } else { ViewKind::Whole },
             keys: if depends { Keys::Pool } else { Keys::Unset },
             counts: Counts::Service { redirected: reason == ServiceReason::Redirected },
         })
@@ -377,7 +376,7 @@ impl Rules {
         }
         // There is no other of that name, whether this one leads elsewhere or not.
         self.may_redirect = false;
-        if !forward_kubernetes_service::lead(
+        if !forward_kubernetes_service::redirect(
             buf,
             object,
             encoding(outline),
@@ -402,28 +401,28 @@ impl Rules {
         Ok(Some(Judged {
             changes: true,
             hidden: false,
-            lens: Lens::Forwarded,
+            view_kind: ViewKind::Forwarded,
             keys,
             counts: Counts::Forwarded,
         }))
     }
 
     /// Counts an object that was judged and is given, or would be if it were not hidden.
-    pub(crate) fn tell(&self, judged: &Judged) {
-        let tally = self.cluster.tally();
+    pub(crate) fn count(&self, judged: &Judged) {
+        let counters = self.cluster.live_counters();
         match judged.counts {
             Counts::Endpoints { reason, kept, dropped, deleted } => {
-                service_topology::tell(tally, reason, kept, dropped);
-                count(&tally.held_deleted_service, u64::from(deleted));
+                service_topology::count_endpoints(counters, reason, kept, dropped);
+                count(&counters.held_deleted_service, u64::from(deleted));
             }
             Counts::Forwarded => {
-                count(&tally.objects, 1);
-                count(&tally.objects_redirected, 1);
+                count(&counters.objects, 1);
+                count(&counters.objects_redirected, 1);
             }
             Counts::Service { redirected } => {
-                count(&tally.services, 1);
-                count(&tally.services_hidden, u64::from(judged.hidden));
-                count(&tally.objects_redirected, u64::from(redirected));
+                count(&counters.services, 1);
+                count(&counters.services_filtered_out, u64::from(judged.hidden));
+                count(&counters.objects_redirected, u64::from(redirected));
             }
         }
     }
@@ -440,8 +439,8 @@ pub(crate) struct Judged {
     pub(crate) changes: bool,
     /// The client may not have it at all.
     pub(crate) hidden: bool,
-    /// How this node sees the object. Of a Service: [`Lens::Pool`] if facts may change that.
-    pub(crate) lens: Lens,
+    /// How this node sees the object. For a Service: [`ViewKind::Pool`] if facts may change it.
+    pub(crate) view_kind: ViewKind,
     /// The topology keys of its Service.
     pub(crate) keys: Keys,
     counts: Counts,
@@ -496,7 +495,7 @@ mod tests {
     fn the_order_of_the_rewrites_is_fixed() {
         let all: Rewrites = Rewrite::ALL.into_iter().collect();
         let of = |namespace: &str, name: &str, listen: Option<&str>, rewrites: Rewrites| {
-            let service = Traits {
+            let service = ServiceFields {
                 namespace: namespace.as_bytes(),
                 name: name.as_bytes(),
                 r#type: b"LoadBalancer",

@@ -4,14 +4,14 @@ use std::borrow::Cow;
 
 use super::cut::cut;
 use super::{Counts, Judged, Rules};
-use crate::cluster::counters::{Tally, count};
+use crate::cluster::counters::{AtomicCounters, count};
 use crate::cluster::fact::write_service_key;
 use crate::object::SubjectKind;
 use crate::object::outline::Outline;
 use crate::sync::atomic::AtomicU64;
 use crate::topology::Members;
+use crate::topology::fallback::UsableSteps;
 use crate::topology::keys::Keys;
-use crate::topology::ladder::Usable;
 use crate::topology::verdict::{Reason, Service};
 use crate::wire::splice::Edit;
 
@@ -22,7 +22,7 @@ impl Rules {
         buf: &[u8],
         outline: &Outline,
         edit: &mut Edit,
-        siblings: impl FnOnce(&[u8], &[u8], Option<&Members>) -> Usable,
+        siblings: impl FnOnce(&[u8], &[u8], Option<&Members>) -> UsableSteps,
     ) -> Judged {
         let namespace = outline.optional_text(buf, outline.namespace);
         let name = match self.kind {
@@ -50,7 +50,8 @@ impl Rules {
                 siblings(&self.service_key, &self.node, members),
                 |usable, endpoint| {
                     let node = endpoint.node.map(|node| outline.text(buf, node));
-                    usable | Usable::of(endpoint.condition, node.as_deref(), &self.node, members)
+                    usable
+                        | UsableSteps::of(endpoint.condition, node.as_deref(), &self.node, members)
                 },
             )
         });
@@ -70,27 +71,32 @@ impl Rules {
             cut(outline, &keep, edit);
         }
         let counts = Counts::Endpoints { reason: view.whole_reason(), kept, dropped, deleted };
-        let judged = Judged { changes, hidden: false, lens: view.lens(), keys, counts };
+        let judged = Judged { changes, hidden: false, view_kind: view.view_kind(), keys, counts };
         self.keep = keep;
         judged
     }
 }
 
 /// Counts an object; `reason` is the one that holds for the whole of it, if there is one.
-pub(crate) fn tell(tally: &Tally, reason: Option<Reason>, kept: usize, dropped: usize) {
-    count(&tally.objects, 1);
-    count(&tally.endpoints_kept, kept as u64);
+pub(crate) fn count_endpoints(
+    counters: &AtomicCounters,
+    reason: Option<Reason>,
+    kept: usize,
+    dropped: usize,
+) {
+    count(&counters.objects, 1);
+    count(&counters.endpoints_kept, kept as u64);
     if dropped > 0 {
-        count(&tally.objects_cut, 1);
-        count(&tally.endpoints_dropped, dropped as u64);
+        count(&counters.objects_cut, 1);
+        count(&counters.endpoints_dropped, dropped as u64);
     }
     let doubt: Option<&AtomicU64> = match reason {
-        Some(Reason::UnknownService) => Some(&tally.passed_unknown_service),
-        Some(Reason::NoService) => Some(&tally.passed_no_service),
-        Some(Reason::UnknownPool) => Some(&tally.passed_unknown_pool),
-        Some(Reason::HiddenNoService) => Some(&tally.hidden_no_service),
-        Some(Reason::HiddenUnknownService) => Some(&tally.hidden_unknown_service),
-        Some(Reason::HiddenUnknownPool) => Some(&tally.hidden_unknown_pool),
+        Some(Reason::UnknownService) => Some(&counters.passed_unknown_service),
+        Some(Reason::NoService) => Some(&counters.passed_no_service),
+        Some(Reason::UnknownPool) => Some(&counters.passed_unknown_pool),
+        Some(Reason::EmptiedNoService) => Some(&counters.emptied_no_service),
+        Some(Reason::EmptiedUnknownService) => Some(&counters.emptied_unknown_service),
+        Some(Reason::EmptiedUnknownPool) => Some(&counters.emptied_unknown_pool),
         _ => None,
     };
     if let Some(counter) = doubt {

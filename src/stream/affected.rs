@@ -2,35 +2,35 @@
 
 use std::collections::BTreeSet;
 
+use crate::client_state::{ClientState, FAMILIES};
 use crate::cluster::Facts;
 use crate::cluster::log::Change;
-use crate::ledger::{FAMILIES, Ledger};
 use crate::object::SubjectKind;
 use crate::rewrite::{KUBERNETES, Rules};
 use crate::topology::Members;
 use crate::topology::keys::Keys;
-use crate::topology::verdict::{Lens, Service};
+use crate::topology::verdict::{Service, ViewKind};
 
-/// Finds the objects that the changes of facts since the last time may have changed for the client.
-pub(super) fn collect(ledger: &mut Ledger, rule: &mut Rules) {
+/// Finds the objects that the fact changes since the last time may have changed for the client.
+pub(super) fn collect(client_state: &mut ClientState, rule: &mut Rules) {
     let cluster = rule.cluster().clone();
     let facts = cluster.read();
     // By the same facts whose changes count as looked at from here on.
     rule.choose_by(&facts);
     let rule = &*rule;
     let own = rule.node();
-    let (generation, changes) = facts.changes_since(ledger.generation);
-    ledger.generation = generation;
+    let (generation, changes) = facts.changes_since(client_state.generation);
+    client_state.generation = generation;
     if rule.kind() == SubjectKind::Service {
         // A Service's own fields arrive with its own events.
         let decides = |change: &Change| match change {
             Change::Node(node) => node.as_bytes() == own,
-            Change::Components(_) => true,
+            Change::Clients(_) => true,
             Change::Service(_) | Change::Pool(_) | Change::Member { .. } => false,
         };
         if changes.is_none_or(|changes| changes.iter().any(decides)) {
-            let depending: Vec<u32> = ledger.depending().collect();
-            ledger.owed.extend(depending);
+            let depending: Vec<u32> = client_state.depending().collect();
+            client_state.pending.extend(depending);
         }
         return;
     }
@@ -42,64 +42,64 @@ pub(super) fn collect(ledger: &mut Ledger, rule: &mut Rules) {
             Change::Service(key) => drop(services.insert(key.as_bytes().to_vec())),
             Change::Node(node) => everything |= node.as_bytes() == own,
             Change::Pool(pool) => everything |= is_own_pool(&pool),
-            Change::Components(_) => everything = true,
+            Change::Clients(_) => everything = true,
             Change::Member { node, pool } if is_own_pool(&pool) => {
-                touched.extend(ledger.on_node(node.as_bytes()))
+                touched.extend(client_state.on_node(node.as_bytes()))
             }
             Change::Member { .. } => {}
         }
     }
     if everything {
-        services = ledger.services().map(<[u8]>::to_vec).collect();
+        services = client_state.services().map(<[u8]>::to_vec).collect();
         // It may be of no Service.
-        touched.extend(ledger.find(KUBERNETES));
-    } else if cluster.config().ladders {
+        touched.extend(client_state.find(KUBERNETES));
+    } else if cluster.config().topology_fallback {
         // A usable endpoint may decide about siblings that do not name the node.
-        services.extend(touched.iter().map(|&id| ledger.service_of(id).to_vec()));
+        services.extend(touched.iter().map(|&id| client_state.service_of(id).to_vec()));
     }
     for service in services {
-        relook(ledger, &service, &facts, rule, everything);
+        reevaluate(client_state, &service, &facts, rule, everything);
     }
-    ledger.owed.append(&mut touched);
+    client_state.pending.append(&mut touched);
 }
 
 /// Looks how the objects of a Service are seen now. Those that were sent as seen otherwise are
 /// owed; with `pool_changed` also those seen through the pool.
-pub(super) fn relook(
-    ledger: &mut Ledger,
+pub(super) fn reevaluate(
+    client_state: &mut ClientState,
     service: &[u8],
     facts: &Facts,
     rule: &Rules,
     pool_changed: bool,
 ) {
     let (keys, _) = facts.service(service);
-    // The siblings of a ladder share one lens, which the group keeps.
-    let is_ladder = matches!(keys, Service::Known(Keys::Ladder(_)));
+    // The siblings of a topology fallback share one lens, which the group keeps.
+    let is_ladder = matches!(keys, Service::Known(Keys::Fallback(_)));
     let mut objects = None;
     for family in FAMILIES {
         let usable = |members: Option<&Members>| {
-            ledger.usable_of(service, family, None, rule.node(), members)
+            client_state.usable_steps_of(service, family, None, rule.node(), members)
         };
-        let lens = rule.view(facts, keys.clone(), usable).lens();
-        if is_ladder && !pool_changed && ledger.lens_of(service, family) == Some(lens) {
+        let view_kind = rule.view(facts, keys.clone(), usable).view_kind();
+        if is_ladder && !pool_changed && client_state.lens_of(service, family) == Some(view_kind) {
             continue;
         }
-        for &id in objects.get_or_insert_with(|| ledger.of_service(service).to_vec()).iter() {
-            let entry = ledger.entry(id);
+        for &id in objects.get_or_insert_with(|| client_state.of_service(service).to_vec()).iter() {
+            let entry = client_state.entry(id);
             if entry.family != family {
                 continue;
             }
-            // What else is forwarded than the Kubernetes slice, which is looked at by itself, is
-            // nothing.
-            let same = entry.lens == lens && lens != Lens::Pools || entry.lens == Lens::Forwarded;
-            if !same || entry.sent.is_none() || pool_changed && lens.is_of_pool() {
-                ledger.owed.insert(id);
-            } else if !lens.is_of_pool() {
+            // Only the slice of default/kubernetes is redirected, and it is examined by itself.
+            let same = entry.view_kind == view_kind && view_kind != ViewKind::Pools
+                || entry.view_kind == ViewKind::Forwarded;
+            if !same || entry.sent.is_none() || pool_changed && view_kind.is_of_pool() {
+                client_state.pending.insert(id);
+            } else if !view_kind.is_of_pool() {
                 // It is seen again as it was when it was sent. Through the pool a member may have
                 // changed since.
-                ledger.missing.remove(&id);
+                client_state.missing.remove(&id);
             }
         }
-        ledger.set_lens_of(service, family, Some(lens).filter(|_| is_ladder));
+        client_state.set_lens_of(service, family, Some(view_kind).filter(|_| is_ladder));
     }
 }

@@ -1,9 +1,9 @@
-//! Events that upstream never sent: MODIFIED for an object that a client has to be told again, a
+//! Events that poolscope emits itself: MODIFIED for an object that a client needs again, a
 //! BOOKMARK, and the ERROR that ends a watch (wire 1.1, 1.2, 1.7).
 
 use bytes::BytesMut;
 
-use super::status::Status;
+use super::reply::Status;
 use crate::object::SubjectKind;
 use crate::object::envelope::MAGIC;
 use crate::object::version::Version;
@@ -19,8 +19,8 @@ const DELETED: &str = "DELETED";
 
 /// The type of an event that we write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tells {
-    /// It does not have it, or it is among the initial events of a watch.
+pub(super) enum EventType {
+    /// The client does not have it, or it is among the initial events of a watch.
     Added,
     Modified,
     /// It may not have it any more.
@@ -30,7 +30,7 @@ pub(super) enum Tells {
 /// Appends the event for the object at `object` in `buf` with `edit` applied. JSON ends with a
 /// newline, as every event of the API server does.
 pub(super) fn write_object(
-    tells: Tells,
+    event_type: EventType,
     kind: SubjectKind,
     encoding: Encoding,
     buf: &[u8],
@@ -38,10 +38,10 @@ pub(super) fn write_object(
     edit: &Edit,
     out: &mut Output<'_>,
 ) {
-    let event = match tells {
-        Tells::Added => ADDED,
-        Tells::Modified => MODIFIED,
-        Tells::Deleted => DELETED,
+    let event = match event_type {
+        EventType::Added => ADDED,
+        EventType::Modified => MODIFIED,
+        EventType::Deleted => DELETED,
     };
     match encoding {
         Encoding::Json => {
@@ -116,7 +116,7 @@ pub(super) fn write_bookmark(
     }
 }
 
-/// Appends the event that tells a client to list again.
+/// Appends the event that tells a client to relist.
 pub(super) fn write_expired(encoding: Encoding, message: &str, out: &mut Output<'_>) {
     let status = Status::expired(message).object(encoding);
     match encoding {

@@ -1,12 +1,12 @@
-//! A JSON list, item by item: one item is held back at most.
+//! A JSON list, item by item: at most one item is held back.
 //!
-//! Built-in lists say their kind first; lists of custom resources have their keys sorted, so that
-//! the items come before the list's kind and metadata (wire 3). What an item is must therefore be
-//! known from the request.
+//! Built-in lists have their kind first. Lists of custom resources have their keys sorted, so that
+//! the items precede the kind and metadata of the list (wire 3). The kind of an item is therefore
+//! taken from the request.
 
-use super::body::{Context, Cursor, PIECE, Walk};
-use super::role::Role;
-use super::unit::{ListEnd, Unit};
+use super::framer::{Context, Cursor, Framer, PIECE};
+use super::item::{Item, ListEnd};
+use super::processor::Processor;
 use crate::config::Limits;
 use crate::error::{Error, Fault, Result};
 use crate::wire::Span;
@@ -16,7 +16,7 @@ use crate::wire::text::string;
 
 /// The token that may come next, outside of any value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Expect {
+enum ExpectedPart {
     Start,
     FirstKey,
     Key,
@@ -48,7 +48,7 @@ const LIST_METADATA: Shape = Shape::object(
 /// The walk over a JSON list.
 pub(super) struct JsonList {
     item: Shape,
-    expect: Expect,
+    expect: ExpectedPart,
     member: Member,
     scanner: Scanner,
     /// A key, value or item has begun.
@@ -72,19 +72,19 @@ struct Deferring {
 impl Deferring {
     /// Returns the bytes to write before an item.
     fn take_lead(&mut self) -> Vec<u8> {
-        let mut lead = std::mem::take(&mut self.separator);
+        let mut redirect = std::mem::take(&mut self.separator);
         if !self.written {
-            lead.retain(|&byte| byte != b',');
+            redirect.retain(|&byte| byte != b',');
         }
-        lead
+        redirect
     }
 }
 
 impl JsonList {
-    pub(super) fn new(role: &Role, limits: Limits) -> JsonList {
+    pub(super) fn new(processor: &Processor, limits: Limits) -> JsonList {
         JsonList {
-            item: role.item_shape(),
-            expect: Expect::Start,
+            item: processor.item_shape(),
+            expect: ExpectedPart::Start,
             member: Member::Other,
             scanner: Scanner::new(Shape::SKIP, limits.depth, limits.endpoints),
             inside: false,
@@ -92,7 +92,7 @@ impl JsonList {
             has_items: false,
             resource_version: String::new(),
             continues: String::new(),
-            defers: (role.holds_back() || role.may_leave_out()).then(Deferring::default),
+            defers: (processor.holds_back() || processor.may_leave_out()).then(Deferring::default),
         }
     }
 
@@ -100,20 +100,27 @@ impl JsonList {
     /// than an item may be.
     fn defer(&mut self, data: &[u8], cursor: &mut Cursor, context: &Context<'_>) -> Result<()> {
         if let Some(defers) = &mut self.defers
-            && matches!(self.expect, Expect::FirstItem | Expect::Item | Expect::NextItem)
+            && matches!(
+                self.expect,
+                ExpectedPart::FirstItem | ExpectedPart::Item | ExpectedPart::NextItem
+            )
         {
-            defers.separator.extend_from_slice(&data[cursor.given..cursor.pos]);
-            cursor.given = cursor.pos;
+            defers.separator.extend_from_slice(&data[cursor.written..cursor.pos]);
+            cursor.written = cursor.pos;
             context.check_size(cursor.pos, defers.separator.len() as u64)?;
         }
         Ok(())
     }
 
     /// The items are over: gives those that were held back.
-    fn release(&mut self, role: &mut Role, out: &mut Output<'_>) -> std::result::Result<(), Fault> {
+    fn release(
+        &mut self,
+        processor: &mut Processor,
+        out: &mut Output<'_>,
+    ) -> std::result::Result<(), Fault> {
         let Some(defers) = &mut self.defers else { return Ok(()) };
         let blanks = std::mem::take(&mut defers.separator);
-        role.release(|object, edit| {
+        processor.release(|object, edit| {
             if std::mem::replace(&mut defers.written, true) {
                 out.put(b",");
             }
@@ -125,37 +132,45 @@ impl JsonList {
 
     /// One byte of punctuation: what may come after it, or what is wrong with it. `None`: a value
     /// begins here.
-    fn punctuation(&self, byte: u8) -> Option<std::result::Result<Expect, &'static str>> {
+    fn punctuation(&self, byte: u8) -> Option<std::result::Result<ExpectedPart, &'static str>> {
         Some(match (self.expect, byte) {
-            (Expect::Start, b'{') => Ok(Expect::FirstKey),
-            (Expect::Start, _) => Err("expected a list, which is an object"),
-            (Expect::FirstKey, b'}') | (Expect::Next, b'}') => Ok(Expect::End),
-            (Expect::FirstKey | Expect::Key, b'"') => return None,
-            (Expect::FirstKey | Expect::Key, _) => Err("expected a key in double quotes"),
-            (Expect::Colon, b':') => Ok(Expect::Value),
-            (Expect::Colon, _) => Err("expected a colon after a key"),
-            (Expect::Value, b'[') if self.member == Member::Items => Ok(Expect::FirstItem),
-            (Expect::Value, b'n') => return None,
-            (Expect::Value, _) if self.member == Member::Items => {
+            (ExpectedPart::Start, b'{') => Ok(ExpectedPart::FirstKey),
+            (ExpectedPart::Start, _) => Err("expected a list, which is an object"),
+            (ExpectedPart::FirstKey, b'}') | (ExpectedPart::Next, b'}') => Ok(ExpectedPart::End),
+            (ExpectedPart::FirstKey | ExpectedPart::Key, b'"') => return None,
+            (ExpectedPart::FirstKey | ExpectedPart::Key, _) => {
+                Err("expected a key in double quotes")
+            }
+            (ExpectedPart::Colon, b':') => Ok(ExpectedPart::Value),
+            (ExpectedPart::Colon, _) => Err("expected a colon after a key"),
+            (ExpectedPart::Value, b'[') if self.member == Member::Items => {
+                Ok(ExpectedPart::FirstItem)
+            }
+            (ExpectedPart::Value, b'n') => return None,
+            (ExpectedPart::Value, _) if self.member == Member::Items => {
                 Err("expected `items` to be an array")
             }
-            (Expect::Next, b',') => Ok(Expect::Key),
-            (Expect::Next, _) => Err("expected a comma or the end of the list"),
-            (Expect::FirstItem, b']') | (Expect::NextItem, b']') => Ok(Expect::Next),
-            (Expect::FirstItem | Expect::Item, b'{') => return None,
-            (Expect::FirstItem | Expect::Item, _) => Err("expected an item, which is an object"),
-            (Expect::NextItem, b',') => Ok(Expect::Item),
-            (Expect::NextItem, _) => Err("expected a comma or the end of the items"),
-            (Expect::End, _) => Err("something follows the list"),
-            (Expect::Value, _) => return None,
+            (ExpectedPart::Next, b',') => Ok(ExpectedPart::Key),
+            (ExpectedPart::Next, _) => Err("expected a comma or the end of the list"),
+            (ExpectedPart::FirstItem, b']') | (ExpectedPart::NextItem, b']') => {
+                Ok(ExpectedPart::Next)
+            }
+            (ExpectedPart::FirstItem | ExpectedPart::Item, b'{') => return None,
+            (ExpectedPart::FirstItem | ExpectedPart::Item, _) => {
+                Err("expected an item, which is an object")
+            }
+            (ExpectedPart::NextItem, b',') => Ok(ExpectedPart::Item),
+            (ExpectedPart::NextItem, _) => Err("expected a comma or the end of the items"),
+            (ExpectedPart::End, _) => Err("something follows the list"),
+            (ExpectedPart::Value, _) => return None,
         })
     }
 
     /// Returns the fields to find in the value that begins here.
     fn shape(&self) -> Shape {
         match (self.expect, self.member) {
-            (Expect::FirstItem | Expect::Item, _) => self.item,
-            (Expect::Value, Member::Metadata) => LIST_METADATA,
+            (ExpectedPart::FirstItem | ExpectedPart::Item, _) => self.item,
+            (ExpectedPart::Value, Member::Metadata) => LIST_METADATA,
             _ => Shape::SKIP,
         }
     }
@@ -171,7 +186,7 @@ impl JsonList {
     /// Go merges the elements of an array that is given twice, slot by slot: no item of such a list
     /// is what it seems.
     fn member_read(&mut self, value: &[u8]) -> std::result::Result<(), &'static str> {
-        if matches!(self.expect, Expect::FirstKey | Expect::Key) {
+        if matches!(self.expect, ExpectedPart::FirstKey | ExpectedPart::Key) {
             self.member = match &*string(value).unwrap_or_default() {
                 b"kind" => Member::Kind,
                 b"metadata" => Member::Metadata,
@@ -181,7 +196,7 @@ impl JsonList {
             if self.member == Member::Items && std::mem::replace(&mut self.has_items, true) {
                 return Err("`items` is given twice in one list");
             }
-            self.expect = Expect::Colon;
+            self.expect = ExpectedPart::Colon;
             return Ok(());
         }
         match self.member {
@@ -201,13 +216,13 @@ impl JsonList {
             }
             Member::Items | Member::Other => {}
         }
-        self.expect = Expect::Next;
+        self.expect = ExpectedPart::Next;
         Ok(())
     }
 }
 
-impl Walk for JsonList {
-    fn walk(
+impl Framer for JsonList {
+    fn advance(
         &mut self,
         data: &[u8],
         cursor: &mut Cursor,
@@ -221,22 +236,22 @@ impl Walk for JsonList {
                 let Some(byte) = byte else { return Ok(()) };
                 match self.punctuation(byte) {
                     Some(Ok(next)) => {
-                        if next == Expect::End {
-                            let ended = context.role.list_ended(&self.end());
+                        if next == ExpectedPart::End {
+                            let ended = context.processor.list_ended(&self.end());
                             ended.map_err(|what| {
                                 context.fault(Fault::json(cursor.pos, what), None)
                             })?;
                         }
-                        if matches!(self.expect, Expect::FirstItem | Expect::NextItem)
-                            && next == Expect::Next
+                        if matches!(self.expect, ExpectedPart::FirstItem | ExpectedPart::NextItem)
+                            && next == ExpectedPart::Next
                         {
-                            let released = self.release(context.role, out);
+                            let released = self.release(context.processor, out);
                             released.map_err(|fault| {
                                 context.fault(Fault { offset: cursor.pos, ..fault }, None)
                             })?;
                         }
                         cursor.pos += 1;
-                        if next == Expect::FirstItem {
+                        if next == ExpectedPart::FirstItem {
                             // The bracket stands before whatever is held back.
                             cursor.flush(data, out);
                             self.defers.iter_mut().for_each(|defers| defers.written = false);
@@ -257,15 +272,15 @@ impl Walk for JsonList {
                 return Ok(());
             };
             let value = &data[cursor.pos..end];
-            if matches!(self.expect, Expect::FirstItem | Expect::Item) {
-                let unit = Unit::json_object(value, self.scanner.marks());
-                let lead = self.defers.as_mut().map(Deferring::take_lead).unwrap_or_default();
-                let given = context.take_after(&lead, data, end, &unit, cursor, out)?;
+            if matches!(self.expect, ExpectedPart::FirstItem | ExpectedPart::Item) {
+                let item = Item::json_object(value, self.scanner.marks());
+                let redirect = self.defers.as_mut().map(Deferring::take_lead).unwrap_or_default();
+                let written = context.take_after(&redirect, data, end, &item, cursor, out)?;
                 if let Some(defers) = &mut self.defers {
                     cursor.flush(data, out);
-                    defers.written |= given;
+                    defers.written |= written;
                 }
-                self.expect = Expect::NextItem;
+                self.expect = ExpectedPart::NextItem;
             } else {
                 self.member_read(value)
                     .map_err(|what| context.fault(Fault::json(cursor.pos, what), None))?;
@@ -285,14 +300,15 @@ impl Walk for JsonList {
         context: &mut Context<'_>,
         _out: &mut Output<'_>,
     ) -> Result<()> {
-        if self.expect == Expect::End {
+        if self.expect == ExpectedPart::End {
             return Ok(());
         }
-        let inside = if self.inside && matches!(self.expect, Expect::FirstItem | Expect::Item) {
-            context.form.unit()
-        } else {
-            "a list"
-        };
-        Err(Error::Truncated { offset: context.base + held.len() as u64, inside })
+        let inside =
+            if self.inside && matches!(self.expect, ExpectedPart::FirstItem | ExpectedPart::Item) {
+                context.form.item()
+            } else {
+                "a list"
+            };
+        Err(Error::truncated(context.base + held.len() as u64, inside))
     }
 }

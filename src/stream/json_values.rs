@@ -3,9 +3,9 @@
 //! A server writes one event a line, but nothing here depends on lines: an event ends with its
 //! closing brace, and white space between events passes as it is (wire 1.1).
 
-use super::body::{Context, Cursor, PIECE, Walk};
-use super::role::Role;
-use super::unit::Unit;
+use super::framer::{Context, Cursor, Framer, PIECE};
+use super::item::Item;
+use super::processor::Processor;
 use crate::config::Limits;
 use crate::error::{Error, Fault, Result};
 use crate::wire::json::Scanner;
@@ -24,12 +24,15 @@ pub(super) struct JsonValues {
 }
 
 impl JsonValues {
-    pub(super) fn watch(role: &Role, limits: Limits) -> JsonValues {
-        JsonValues::new(Scanner::new(role.event_shape(), limits.depth, limits.endpoints), false)
+    pub(super) fn watch(processor: &Processor, limits: Limits) -> JsonValues {
+        JsonValues::new(
+            Scanner::new(processor.event_shape(), limits.depth, limits.endpoints),
+            false,
+        )
     }
 
-    pub(super) fn single(role: &Role, limits: Limits) -> JsonValues {
-        JsonValues::new(Scanner::new(role.item_shape(), limits.depth, limits.endpoints), true)
+    pub(super) fn single(processor: &Processor, limits: Limits) -> JsonValues {
+        JsonValues::new(Scanner::new(processor.item_shape(), limits.depth, limits.endpoints), true)
     }
 
     fn new(scanner: Scanner, single: bool) -> JsonValues {
@@ -37,8 +40,8 @@ impl JsonValues {
     }
 }
 
-impl Walk for JsonValues {
-    fn walk(
+impl Framer for JsonValues {
+    fn advance(
         &mut self,
         data: &[u8],
         cursor: &mut Cursor,
@@ -49,7 +52,7 @@ impl Walk for JsonValues {
             if !self.inside {
                 let byte = cursor.next_token(data);
                 if self.dropped {
-                    cursor.given = cursor.pos;
+                    cursor.written = cursor.pos;
                 }
                 let fault = |what| context.fault(Fault::json(cursor.pos, what), None);
                 match byte {
@@ -64,13 +67,13 @@ impl Walk for JsonValues {
                 return Ok(());
             };
             let (value, marks) = (&data[cursor.pos..end], self.scanner.marks());
-            let unit = if self.single {
-                Ok(Unit::json_object(value, marks))
+            let item = if self.single {
+                Ok(Item::json_object(value, marks))
             } else {
-                Unit::json_event(value, marks)
+                Item::json_event(value, marks)
             };
-            let unit = unit.map_err(|fault| context.fault(fault.after(cursor.pos), None))?;
-            self.dropped = !context.take(data, end, &unit, cursor, out)?;
+            let item = item.map_err(|fault| context.fault(fault.after(cursor.pos), None))?;
+            self.dropped = !context.take(data, end, &item, cursor, out)?;
             self.inside = false;
             self.over = self.single;
         }
@@ -87,10 +90,7 @@ impl Walk for JsonValues {
         _out: &mut Output<'_>,
     ) -> Result<()> {
         if self.inside || self.single && !self.over {
-            return Err(Error::Truncated {
-                offset: context.base + held.len() as u64,
-                inside: context.form.unit(),
-            });
+            return Err(Error::truncated(context.base + held.len() as u64, context.form.item()));
         }
         Ok(())
     }

@@ -1,45 +1,45 @@
 //! One response body, from bytes to bytes.
 
 mod affected;
-mod body;
+mod client_session;
 mod event;
-mod feed;
-mod follow;
-mod hold;
+mod fact_reader;
+mod fact_recorder;
+mod framer;
+mod item;
 mod json_list;
 mod json_values;
-mod learner;
 mod path;
+mod processor;
 mod protobuf_frames;
 mod protobuf_list;
 mod protobuf_object;
+mod reassembly;
 mod refresh;
+mod reply;
 pub(crate) mod request;
-mod role;
-mod status;
-mod unit;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
-use self::body::{Context, Cursor, Form, Walk};
-pub use self::feed::Feed;
-use self::follow::Follow;
-use self::hold::{Hold, Walked};
+use self::client_session::ClientSession;
+pub use self::fact_reader::FactReader;
+use self::fact_recorder::FactRecorder;
+use self::framer::{BodyForm, Context, Cursor, Framer};
 use self::json_list::JsonList;
 use self::json_values::JsonValues;
-use self::learner::Learner;
-use self::path::{Resource, Unread};
+use self::path::{Resource, UnreadPath};
+use self::processor::{Processor, Rewriter};
 use self::protobuf_frames::ProtobufFrames;
 use self::protobuf_list::ProtobufList;
 use self::protobuf_object::ProtobufObject;
-use self::request::{Head, Request, Target, Verb};
-use self::role::{Filter, Role};
-pub use self::status::{Answer, NotReady};
+use self::reassembly::{Progress, Reassembly};
+pub use self::reply::{Reply, ReplyCause};
+use self::request::{RequestHead, ResponseHead, Target, Verb};
 use crate::cluster::Cluster;
 use crate::cluster::counters::count;
 use crate::cluster::fact::matters;
 use crate::config::rewrites::component;
-use crate::config::{Components, Config, Limits};
+use crate::config::{Clients, Config, Limits};
 use crate::error::{Error, Result};
 use crate::object::outline::SERVICE_NAME_LABEL;
 use crate::object::{FactKind, SubjectKind};
@@ -48,27 +48,36 @@ use crate::wire::encoding::Encoding;
 use crate::wire::splice::Output;
 
 /// How to handle a response.
+///
+/// ```
+/// use poolscope::{Action, Cluster, Config, RequestHead, ResponseHead};
+///
+/// let node = Cluster::new(Config::openyurt())?.node("hz-1");
+/// let request = RequestHead::get("/apis/discovery.k8s.io/v1/endpointslices");
+/// match node.open(&request, &ResponseHead::ok("application/json"))? {
+///     Action::Forward => println!("send the body as it is"),
+///     Action::Rewrite(_) => println!("push the body through the rewriter"),
+///     // No facts were read yet: the client gets 503 and retries after a second.
+///     Action::Reply(reply) => assert_eq!((reply.status, reply.retry_after), (503, Some(1))),
+/// }
+/// # Ok::<(), poolscope::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use]
-#[non_exhaustive]
-pub enum Opened {
-    /// Forward it untouched: nothing in it is rewritten, and it teaches nothing.
-    PassThrough,
-    /// Push its body through this stream.
-    Rewrite(Stream),
-    /// Facts are not known yet. Give this answer (503 and Retry-After), or wait for the facts and
-    /// ask again: a body that was served unfiltered cannot be called back.
-    NotReady(NotReady),
-    /// Give this answer (410 Gone): a watch whose past this process has not seen. The client lists
-    /// again.
-    Expired(Answer),
+pub enum Action {
+    /// Forward the response unchanged. Nothing in it is rewritten or read as a fact.
+    Forward,
+    /// Push the body through this rewriter. Drop the response's `Content-Length` and `ETag`.
+    Rewrite(BodyRewriter),
+    /// Send this reply in place of the response. [`Reply::cause`] gives the reason.
+    Reply(Reply),
 }
 
-/// Objects of a Service whose originals a stream needs and does not have
+/// A list that a stream needs before it can emit the events of one Service
 /// ([`Retention::Topology`](crate::Retention)).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[non_exhaustive]
-pub struct Wanted {
+pub struct NeededList {
     /// Namespace of the Service.
     pub namespace: String,
     /// Name of the Service.
@@ -77,8 +86,8 @@ pub struct Wanted {
     pub target: String,
 }
 
-impl Wanted {
-    fn of(kind: SubjectKind, service_key: &[u8]) -> Wanted {
+impl NeededList {
+    fn of(kind: SubjectKind, service_key: &[u8]) -> NeededList {
         let key = String::from_utf8_lossy(service_key);
         let (namespace, service) = key.split_once('/').unwrap_or_default();
         let encoded =
@@ -99,52 +108,82 @@ impl Wanted {
                 )
             }
         };
-        Wanted { namespace: namespace.to_owned(), service: service.to_owned(), target }
+        NeededList { namespace: namespace.to_owned(), service: service.to_owned(), target }
     }
 }
 
-/// One response body being rewritten: a list, a watch or a single object. It belongs to one caller.
+/// Rewrites one response body: a list, a watch or a single object.
 ///
-/// Push every chunk of the body as it comes, write out what was appended, and call
-/// [`Stream::finish`] where the body ends. How the body is cut into chunks makes no difference to
-/// what comes out, only to when.
+/// Push every chunk of the body as it arrives, write out what was appended, and call
+/// [`BodyRewriter::finish`] at the end of the body. The split of the body into chunks changes only
+/// when bytes are appended, never which bytes.
 ///
-/// The answer's `Content-Length`, if it has one, no longer holds; leave it out.
-pub struct Stream {
-    walk: Box<dyn Walk>,
-    role: Role,
-    hold: Hold,
+/// ```
+/// use poolscope::{Action, BytesMut, Cluster, Config, RequestHead, ResponseHead};
+///
+/// // A Service is a fact: the rewriter reads it and forwards every byte.
+/// let node = Cluster::new(Config::openyurt())?.node("hz-1");
+/// let request = RequestHead::get("/api/v1/services");
+/// let action = node.open(&request, &ResponseHead::ok("application/json"))?;
+/// let Action::Rewrite(mut rewriter) = action else { panic!("{action:?}") };
+/// let mut out = BytesMut::new();
+/// rewriter.push(br#"{"kind":"ServiceList","items":"#, &mut out)?;
+/// rewriter.push(br#"[]}"#, &mut out)?;
+/// rewriter.finish(&mut out)?;
+/// assert_eq!((rewriter.bytes_in(), rewriter.bytes_out()), (33, 33));
+/// # Ok::<(), poolscope::Error>(())
+/// ```
+pub struct BodyRewriter {
+    framer: Box<dyn Framer>,
+    processor: Processor,
+    reassembly: Reassembly,
     limits: Limits,
-    form: Form,
+    form: BodyForm,
     encoding: Encoding,
-    /// Bytes that the walk has dealt with.
-    walked: u64,
-    given: u64,
-    /// The newline that ends the last JSON event given has not come yet.
+    /// Bytes that the framer has processed.
+    bytes_in: u64,
+    bytes_out: u64,
+    /// The last byte written is not the newline that ends a JSON event.
     mid_line: bool,
     closed: bool,
 }
 
-impl Stream {
-    /// Takes the next chunk of the body and appends to `out` what becomes of it.
+impl BodyRewriter {
+    /// Takes the next chunk of the body and appends the rewritten bytes to `out`.
     ///
-    /// An error closes the stream: `out` then ends where the last whole object before the fault
-    /// ends. End the response towards the client there.
+    /// # Errors
+    ///
+    /// An error closes the rewriter. `out` then ends where the last whole object before the fault
+    /// ends: end the response towards the client there.
     pub fn push(&mut self, chunk: &[u8], out: &mut BytesMut) -> Result<()> {
-        let before = out.len();
-        let result = self.take(chunk, &mut Output::to(out));
-        self.gave(&out[before..]);
-        if result.is_ok() {
-            self.speak(out);
-        }
+        self.take_and_emit(chunk, &mut Output::to(out))
+    }
+
+    /// Takes the next chunk of the body and appends the rewritten bytes to `out` as runs, without
+    /// copying long runs of forwarded bytes.
+    ///
+    /// The runs together are the bytes that [`BodyRewriter::push`] would append. Each run shares
+    /// the memory of `chunk` or owns a buffer of edited bytes.
+    ///
+    /// # Errors
+    ///
+    /// As for [`BodyRewriter::push`].
+    pub fn push_bytes(&mut self, chunk: &Bytes, out: &mut Vec<Bytes>) -> Result<()> {
+        let mut out = Output::runs(chunk, out);
+        let result = self.take_and_emit(chunk, &mut out);
+        out.finish();
         result
     }
 
-    /// Ends the body and appends the bytes that were held back. Fails if the body was cut short.
+    /// Ends the body and appends the bytes that were held back.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Truncated`](crate::ErrorKind) if the body ended inside a value.
     pub fn finish(&mut self, out: &mut BytesMut) -> Result<()> {
-        let before = out.len();
-        let result = self.end(&mut Output::to(out));
-        self.gave(&out[before..]);
+        let mut out = Output::to(out);
+        let result = self.end(&mut out);
+        self.record_output(&out);
         result
     }
 
@@ -155,120 +194,139 @@ impl Stream {
     /// over, it appends nothing; the `push` that reaches the next boundary appends the events.
     ///
     /// Does nothing for lists and single objects.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Closed`](crate::ErrorKind) after an error or after `finish`.
     pub fn refresh(&mut self, out: &mut BytesMut) -> Result<()> {
         self.check_open()?;
-        if let Some(follow) = self.role.follow_mut() {
-            follow.ask();
+        if let Some(session) = self.processor.session_mut() {
+            session.request_refresh();
         }
-        self.speak(out);
+        self.emit_due(&mut Output::to(out));
         Ok(())
     }
 
-    /// Returns `true` if [`Stream::refresh`] may emit events. Also `true` right after a watch
+    /// Returns `true` if [`BodyRewriter::refresh`] may emit events. Also `true` right after a watch
     /// resumes, because its client may have missed events. Cheap.
-    pub fn is_behind(&self) -> bool {
-        match &self.role {
-            Role::Filter(filter) => {
-                filter.follow.as_ref().is_some_and(|follow| follow.is_behind(filter.rule.cluster()))
-            }
-            Role::Learn(_) | Role::Collect(_) => false,
+    pub fn needs_refresh(&self) -> bool {
+        match &self.processor {
+            Processor::Rewrite(rewriter) => rewriter
+                .session
+                .as_ref()
+                .is_some_and(|session| session.needs_refresh(rewriter.rule.cluster())),
+            Processor::ReadFacts(_) | Processor::Collect(_) => false,
         }
     }
 
     /// Returns the lists that are needed to emit events for Services that gained topology keys.
     /// Empty unless [`Retention::Topology`](crate::Retention) is configured.
-    pub fn wanted(&self) -> Vec<Wanted> {
-        self.role.follow().map(Follow::wanted).unwrap_or_default()
+    pub fn needed_lists(&self) -> Vec<NeededList> {
+        self.processor.session().map(ClientSession::needed_lists).unwrap_or_default()
     }
 
-    /// Takes the whole response to a request for [`Wanted::target`], in the encoding of this
+    /// Takes the whole response to a request for [`NeededList::target`], in the encoding of this
     /// stream, and appends the events that it makes possible. An object counts only at the
-    /// resourceVersion that this stream has seen. A newer one is on its way in the watch, an older
-    /// one has to be requested again.
+    /// resourceVersion that this stream has seen. A newer object arrives in the watch; an older one
+    /// has to be requested again.
     ///
     /// # Errors
     ///
     /// Fails if the response cannot be read. The stream continues as if there had been none.
-    pub fn supply(&mut self, head: &Head, body: &[u8], out: &mut BytesMut) -> Result<()> {
+    pub fn provide_list(
+        &mut self,
+        head: &ResponseHead,
+        body: &[u8],
+        out: &mut BytesMut,
+    ) -> Result<()> {
         self.check_open()?;
-        let Some(Filter { rule, outline, follow: Some(follow), .. }) = self.role.filter() else {
+        let Some(Rewriter { rule, outline, session: Some(session), .. }) =
+            self.processor.rewriter()
+        else {
             return Ok(());
         };
-        let request = Request::get("the answer to a request for `Wanted::target`");
+        let request = RequestHead::get("`NeededList::target`");
         if head.status != 200 {
-            return Err(Error::Status { target: request.target.into(), status: head.status });
+            return Err(Error::status(&request.target, head.status));
         }
-        let content_type = || head.values("content-type").next().unwrap_or_default().into();
         if encoding(&request, head)? != self.encoding {
-            return Err(Error::ContentType {
-                content_type: content_type(),
-                target: request.target.into(),
-            });
+            let content_type = head.values("content-type").next().unwrap_or_default();
+            return Err(Error::content_type(content_type, &request.target));
         }
-        let mut list = Stream::new(
+        let mut list = BodyRewriter::new(
             Verb::List,
             self.encoding,
-            Role::Collect(Vec::new()),
+            Processor::Collect(Vec::new()),
             rule.cluster().config(),
         );
         list.take(body, &mut Output::nowhere())?;
         list.end(&mut Output::nowhere())?;
-        if let Role::Collect(objects) = list.role {
-            objects.iter().for_each(|object| follow.supply(object, outline));
+        if let Processor::Collect(objects) = list.processor {
+            objects.iter().for_each(|object| session.provide_object(object, outline));
         }
-        self.speak(out);
+        self.emit_due(&mut Output::to(out));
         Ok(())
     }
 
-    /// Whether the stream has ended itself: it said ERROR. End the response; whatever still comes
-    /// is swallowed.
-    pub fn is_over(&self) -> bool {
-        self.role.is_expired()
+    /// Returns `true` if the stream ended itself with an ERROR event. End the response; later
+    /// chunks are ignored.
+    pub fn is_ended(&self) -> bool {
+        self.processor.is_expired()
     }
 
-    /// Bytes of the body that were taken and dealt with, not counting what is held back.
-    pub fn taken(&self) -> u64 {
-        self.walked
+    /// Returns the bytes of the body that were processed, without those held back.
+    pub fn bytes_in(&self) -> u64 {
+        self.bytes_in
     }
 
-    /// Bytes appended to the caller's buffers.
-    pub fn given(&self) -> u64 {
-        self.given
+    /// Returns the bytes that were appended.
+    pub fn bytes_out(&self) -> u64 {
+        self.bytes_out
     }
 
-    /// Bytes that were appended.
-    fn gave(&mut self, bytes: &[u8]) {
-        self.given += bytes.len() as u64;
-        if let Some(&last) = bytes.last() {
+    fn take_and_emit(&mut self, chunk: &[u8], out: &mut Output<'_>) -> Result<()> {
+        let result = self.take(chunk, out);
+        self.record_output(out);
+        if result.is_ok() {
+            self.emit_due(out);
+        }
+        result
+    }
+
+    /// Adds the bytes that were written to `out` since the last call.
+    fn record_output(&mut self, out: &Output<'_>) {
+        let (count, last) = out.written();
+        self.bytes_out += count;
+        if let Some(last) = last {
             self.mid_line = self.encoding == Encoding::Json && last != b'\n';
         }
     }
 
-    /// Says what is due, where an event may stand (wire 4.5, rule 6). A client that reads lines
-    /// must not find two events on one.
-    fn speak(&mut self, out: &mut BytesMut) {
-        if !self.mid_line && self.role.due(None) {
-            let before = out.len();
-            self.role.speak(&mut Output::to(out));
-            self.gave(&out[before..]);
+    /// Emits pending events where an event may stand (wire 4.5, rule 6): a client that reads lines
+    /// must not find two events on one line.
+    fn emit_due(&mut self, out: &mut Output<'_>) {
+        if !self.mid_line && self.processor.is_due(None) {
+            out.restart_count();
+            self.processor.emit_due(out);
+            self.record_output(out);
         }
     }
 
     fn take(&mut self, chunk: &[u8], out: &mut Output<'_>) -> Result<()> {
         self.check_open()?;
-        let Stream { walk, role, limits, form, walked, .. } = self;
-        let result = self.hold.with(chunk, |data| {
-            // After an ERROR the rest is taken for nothing.
-            if role.is_expired() {
-                *walked += data.len() as u64;
-                return Ok(Walked { used: data.len(), wants: 0 });
+        let BodyRewriter { framer, processor, limits, form, bytes_in, .. } = self;
+        let result = self.reassembly.with(chunk, |data| {
+            // Bytes after an ERROR event are ignored.
+            if processor.is_expired() {
+                *bytes_in += data.len() as u64;
+                return Ok(Progress { used: data.len(), wants: 0 });
             }
             let mut cursor = Cursor::default();
-            let mut context = Context { role, limits: *limits, base: *walked, form: *form };
-            let result = walk.walk(data, &mut cursor, &mut context, out);
-            out.put(&data[cursor.given..cursor.pos]);
-            *walked += cursor.pos as u64;
-            result.map(|()| Walked { used: cursor.pos, wants: walk.wants(&data[cursor.pos..]) })
+            let mut context = Context { processor, limits: *limits, base: *bytes_in, form: *form };
+            let result = framer.advance(data, &mut cursor, &mut context, out);
+            out.put(&data[cursor.written..cursor.pos]);
+            *bytes_in += cursor.pos as u64;
+            result.map(|()| Progress { used: cursor.pos, wants: framer.wants(&data[cursor.pos..]) })
         });
         if result.is_err() {
             self.close();
@@ -278,104 +336,100 @@ impl Stream {
 
     fn end(&mut self, out: &mut Output<'_>) -> Result<()> {
         self.check_open()?;
-        let result = if self.role.is_expired() {
+        let result = if self.processor.is_expired() {
             Ok(())
         } else {
             let mut context = Context {
-                role: &mut self.role,
+                processor: &mut self.processor,
                 limits: self.limits,
-                base: self.walked,
+                base: self.bytes_in,
                 form: self.form,
             };
-            self.walk.finish(self.hold.bytes(), &mut context, out)
+            self.framer.finish(self.reassembly.bytes(), &mut context, out)
         };
         self.close();
         result?;
-        self.walked += self.hold.len() as u64;
+        self.bytes_in += self.reassembly.len() as u64;
         Ok(())
     }
 
-    /// Nothing more is taken or said.
+    /// Takes and emits nothing from now on.
     fn close(&mut self) {
         self.closed = true;
-        if let Some(Filter { rule, follow: Some(follow), .. }) = self.role.filter() {
-            follow.let_go(rule.cluster());
+        if let Some(Rewriter { rule, session: Some(session), .. }) = self.processor.rewriter() {
+            session.release_state(rule.cluster());
         }
     }
 
     fn check_open(&self) -> Result<()> {
-        if self.closed {
-            Err(Error::Closed { taken: self.walked, given: self.given })
-        } else {
-            Ok(())
-        }
+        if self.closed { Err(Error::closed(self.bytes_in, self.bytes_out)) } else { Ok(()) }
     }
 
-    fn new(verb: Verb, encoding: Encoding, role: Role, config: &Config) -> Stream {
+    fn new(verb: Verb, encoding: Encoding, processor: Processor, config: &Config) -> BodyRewriter {
         let limits = config.limits;
-        let walk: Box<dyn Walk> = match (verb, encoding) {
-            (Verb::Watch { .. }, Encoding::Json) => Box::new(JsonValues::watch(&role, limits)),
-            (Verb::Get, Encoding::Json) => Box::new(JsonValues::single(&role, limits)),
-            (Verb::List, Encoding::Json) => Box::new(JsonList::new(&role, limits)),
+        let framer: Box<dyn Framer> = match (verb, encoding) {
+            (Verb::Watch { .. }, Encoding::Json) => Box::new(JsonValues::watch(&processor, limits)),
+            (Verb::Get, Encoding::Json) => Box::new(JsonValues::single(&processor, limits)),
+            (Verb::List, Encoding::Json) => Box::new(JsonList::new(&processor, limits)),
             (Verb::Watch { .. }, Encoding::Protobuf) => Box::new(ProtobufFrames),
             (Verb::Get, Encoding::Protobuf) => Box::new(ProtobufObject),
-            (Verb::List, Encoding::Protobuf) => Box::new(ProtobufList::new(&role, config)),
+            (Verb::List, Encoding::Protobuf) => Box::new(ProtobufList::new(&processor, config)),
         };
         let form = match verb {
-            Verb::Watch { .. } => Form::Watch,
-            Verb::List => Form::List,
-            Verb::Get => Form::Object,
+            Verb::Watch { .. } => BodyForm::Watch,
+            Verb::List => BodyForm::List,
+            Verb::Get => BodyForm::Object,
         };
-        Stream {
-            walk,
-            role,
-            hold: Hold::default(),
+        BodyRewriter {
+            framer,
+            processor,
+            reassembly: Reassembly::default(),
             limits,
             form,
             encoding,
-            walked: 0,
-            given: 0,
+            bytes_in: 0,
+            bytes_out: 0,
             mid_line: false,
             closed: false,
         }
     }
 }
 
-impl std::fmt::Debug for Stream {
+impl std::fmt::Debug for BodyRewriter {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Stream")
-            .field("kind", &self.role.kind())
+        out.debug_struct("BodyRewriter")
+            .field("kind", &self.processor.kind())
             .field("form", &self.form)
-            .field("taken", &self.walked)
-            .field("given", &self.given)
+            .field("bytes_in", &self.bytes_in)
+            .field("bytes_out", &self.bytes_out)
             .field("closed", &self.closed)
             .finish_non_exhaustive()
     }
 }
 
-/// Opens the stream for a response to `node`'s client, which is `agent` if its request does not
-/// say; `alone`: for one body of which nothing is remembered.
+/// Decides how to handle a response to a client of `node`. `agent` is the client's User-Agent if
+/// its request has none. `stateless`: keep no client state.
 pub(crate) fn open(
     cluster: &Cluster,
     node: &str,
     agent: Option<&str>,
-    request: &Request,
-    head: &Head,
-    alone: bool,
-) -> Result<Opened> {
+    request: &RequestHead,
+    head: &ResponseHead,
+    stateless: bool,
+) -> Result<Action> {
     let config = cluster.config();
     let is_rewritten = |kind: SubjectKind| !config.rewrites().and(rewrites_of(kind)).is_empty();
     let Some(target) = Target::of(request) else {
-        match Unread::of(&request.method, &request.target) {
-            Some(Unread::Path(kind)) if is_rewritten(kind) => {
-                count(&cluster.tally().passed_unknown_path, 1)
+        match UnreadPath::of(&request.method, &request.target) {
+            Some(UnreadPath::Path(kind)) if is_rewritten(kind) => {
+                count(&cluster.live_counters().passed_unknown_path, 1)
             }
-            Some(Unread::Version(kind)) if is_rewritten(kind) => {
-                count(&cluster.tally().passed_unknown_version, 1)
+            Some(UnreadPath::Version(kind)) if is_rewritten(kind) => {
+                count(&cluster.live_counters().passed_unknown_version, 1)
             }
             _ => {}
         }
-        return Ok(Opened::PassThrough);
+        return Ok(Action::Forward);
     };
     let subject = match target.resource {
         Resource::Subject(kind) => Some(kind),
@@ -387,31 +441,29 @@ pub(crate) fn open(
         // A part of a body, or a WebSocket, would carry objects where they cannot be found.
         let has_content = head.status == 101 || (201..300).contains(&head.status);
         return match subject {
-            Some(_) if has_content => {
-                Err(Error::Status { target: request.target.as_str().into(), status: head.status })
-            }
-            _ => Ok(Opened::PassThrough),
+            Some(_) if has_content => Err(Error::status(&request.target, head.status)),
+            _ => Ok(Action::Forward),
         };
     }
-    let learner = match target.resource {
+    let recorder = match target.resource {
         // The facts of another cluster are none of this one's.
         Resource::Fact(kind) if matters(kind, config) && !target.is_behind_another_api => {
-            Some(Learner::new(cluster.clone(), kind, &target))
+            Some(FactRecorder::new(cluster.clone(), kind, &target))
         }
         Resource::Fact(_) | Resource::Subject(_) => None,
     };
     let Some(kind) = subject else {
-        let Some(learner) = learner else { return Ok(Opened::PassThrough) };
-        return Ok(Opened::Rewrite(Stream::new(
+        let Some(recorder) = recorder else { return Ok(Action::Forward) };
+        return Ok(Action::Rewrite(BodyRewriter::new(
             target.verb,
             encoding(request, head)?,
-            Role::Learn(Box::new(learner)),
+            Processor::ReadFacts(Box::new(recorder)),
             config,
         )));
     };
     let agent = request.values("user-agent").next().or(agent).unwrap_or_default();
     // Where every client gets the same it does not matter who it is.
-    let who = (config.components == Components::YurtHub).then(|| component(agent));
+    let who = (config.clients == Clients::YurtHub).then(|| component(agent));
     let missing = cluster.missing_for(
         node,
         &target.selection,
@@ -419,10 +471,9 @@ pub(crate) fn open(
         Some(who.as_deref().unwrap_or_default()),
     );
     if !missing.is_empty() {
-        return Ok(Opened::NotReady(NotReady::of(
-            missing,
-            encoding(request, head).unwrap_or(Encoding::Json),
-        )));
+        debug!(target = %request.target, node, ?missing, "reply: facts are missing");
+        let encoding = encoding(request, head).unwrap_or(Encoding::Json);
+        return Ok(Action::Reply(Reply::missing_facts(missing, encoding)));
     }
     let encoding = encoding(request, head)?;
     let rules = Rules::new(
@@ -432,23 +483,29 @@ pub(crate) fn open(
         who.unwrap_or_default(),
         target.selection.namespace.as_deref(),
     );
-    let follow = match Follow::open(&rules, encoding, &target, agent.into(), alone) {
-        Ok(follow) => follow,
-        Err(expired) => return Ok(Opened::Expired(expired)),
+    let session = match ClientSession::open(&rules, encoding, &target, agent.into(), stateless) {
+        Ok(session) => session,
+        Err(reply) => {
+            debug!(target = %request.target, node, "reply: resourceVersion is not known");
+            return Ok(Action::Reply(reply));
+        }
     };
-    let role =
-        Role::Filter(Box::new(Filter::new(rules, target.verb == Verb::Get, learner, follow)));
-    Ok(Opened::Rewrite(Stream::new(target.verb, encoding, role, config)))
+    let processor = Processor::Rewrite(Box::new(Rewriter::new(
+        rules,
+        target.verb == Verb::Get,
+        recorder,
+        session,
+    )));
+    debug!(target = %request.target, node, kind = kind.kind(), "rewrite");
+    Ok(Action::Rewrite(BodyRewriter::new(target.verb, encoding, processor, config)))
 }
 
-fn encoding(request: &Request, head: &Head) -> Result<Encoding> {
+fn encoding(request: &RequestHead, head: &ResponseHead) -> Result<Encoding> {
     let plain = |value: &str| value.is_empty() || value.eq_ignore_ascii_case("identity");
     if let Some(value) = head.values("content-encoding").find(|value| !plain(value.trim())) {
-        return Err(Error::ContentEncoding(value.into()));
+        return Err(Error::content_encoding(value));
     }
     let content_type = head.values("content-type").next().unwrap_or_default();
-    Encoding::of_content_type(content_type).ok_or_else(|| Error::ContentType {
-        target: request.target.as_str().into(),
-        content_type: content_type.into(),
-    })
+    Encoding::of_content_type(content_type)
+        .ok_or_else(|| Error::content_type(content_type, &request.target))
 }

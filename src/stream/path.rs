@@ -74,17 +74,17 @@ fn split_root(segments: &[String]) -> Option<(&str, &str, &[String])> {
 
 /// Why a path that names a kind which is rewritten is not read as one of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unread {
+pub(crate) enum UnreadPath {
     /// The group is known, the version is not.
     Version(SubjectKind),
     /// No API root stands where it has to.
     Path(SubjectKind),
 }
 
-impl Unread {
+impl UnreadPath {
     /// Looks at a GET that is no [`Target`](super::request::Target): `None` where its last segments
     /// name no kind that is rewritten, or the kind of another API group.
-    pub(crate) fn of(method: &str, target: &str) -> Option<Unread> {
+    pub(crate) fn of(method: &str, target: &str) -> Option<UnreadPath> {
         if method != "GET" {
             return None;
         }
@@ -101,9 +101,9 @@ impl Unread {
             matches!(rest.len(), 1 | 2).then(|| (group, rest[0].as_str()))
         });
         match collection {
-            None => Some(Unread::Path(kind)),
+            None => Some(UnreadPath::Path(kind)),
             Some((group, plural)) if (group, plural) == (kind.group(), kind.plural()) => {
-                Some(Unread::Version(kind))
+                Some(UnreadPath::Version(kind))
             }
             // Such as the Services of serving.knative.dev, or pods of a namespace that is called
             // so.

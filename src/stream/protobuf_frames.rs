@@ -1,8 +1,8 @@
 //! A protobuf watch: frames of four length bytes and one event (wire 1.2). A frame is held until it
 //! is whole, since the lengths of everything in it come first.
 
-use super::body::{Context, Cursor, Walk};
-use super::unit::Unit;
+use super::framer::{Context, Cursor, Framer};
+use super::item::Item;
 use crate::error::{Error, Fault, Result};
 use crate::object::envelope::Enveloped;
 use crate::wire::splice::Output;
@@ -12,8 +12,8 @@ pub(super) struct ProtobufFrames;
 
 const PREFIX: usize = 4;
 
-impl Walk for ProtobufFrames {
-    fn walk(
+impl Framer for ProtobufFrames {
+    fn advance(
         &mut self,
         data: &[u8],
         cursor: &mut Cursor,
@@ -33,7 +33,7 @@ impl Walk for ProtobufFrames {
             let Some(frame) = data.get(pos..end) else { break };
             let enveloped = Enveloped::read_frame(frame)
                 .map_err(|fault| context.fault(fault.after(pos), None))?;
-            context.take(data, end, &Unit::enveloped(frame, &enveloped), cursor, out)?;
+            context.take(data, end, &Item::enveloped(frame, &enveloped), cursor, out)?;
         }
         Ok(())
     }
@@ -52,9 +52,6 @@ impl Walk for ProtobufFrames {
         if held.is_empty() {
             return Ok(());
         }
-        Err(Error::Truncated {
-            offset: context.base + held.len() as u64,
-            inside: context.form.unit(),
-        })
+        Err(Error::truncated(context.base + held.len() as u64, context.form.item()))
     }
 }

@@ -3,14 +3,14 @@
 //! `k8s\0`, then runtime.Unknown: 1 typeMeta, 2 the list {1 ListMeta, 2 item ...}. The length of
 //! the list is written before its items, so an item that loses bytes either keeps its size by an
 //! unknown field at its end, and one that is left out gives way to an unknown field of the list
-//! ([`ProtobufLists::Stream`]), or the whole list is held back until its new length is known
+//! ([`ProtobufLists::Padded`]), or the whole list is held back until its new length is known
 //! ([`ProtobufLists::Compact`]).
 
 use bytes::BytesMut;
 
-use super::body::{Context, Cursor, NO_ITEM, Walk};
-use super::role::{Role, Taken};
-use super::unit::{ListEnd, Unit};
+use super::framer::{Context, Cursor, Framer, NO_ITEM};
+use super::item::{Item, ListEnd};
+use super::processor::{Disposition, Processor};
 use crate::config::{Config, ProtobufLists};
 use crate::error::{Error, Fault, Result};
 use crate::object::envelope::{MAGIC, TypeMeta, plain};
@@ -22,7 +22,7 @@ use crate::wire::protobuf::{
 use crate::wire::splice::{Edit, Enclosure, Output, write_enclosed};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Expect {
+enum ExpectedField {
     Magic,
     /// A field of the envelope.
     Envelope,
@@ -34,7 +34,7 @@ enum Expect {
 
 /// The walk over a protobuf list.
 pub(super) struct ProtobufList {
-    expect: Expect,
+    expect: ExpectedField,
     /// The list was there; the envelope may still say more.
     listed: bool,
     kind: Vec<u8>,
@@ -45,9 +45,8 @@ pub(super) struct ProtobufList {
     continues: String,
     /// ListMeta or an item was there: the server writes ListMeta even into an empty list.
     has_items: bool,
-    /// What is held back of the list, when it is to be compact: its tag and length as they stood,
-    /// and its content.
-    compact: Option<Held>,
+    /// The part of a compact list that is held back: tag and length as they were, and the content.
+    compact: Option<HeldItem>,
     /// It is held back only until the item has come that may become larger.
     waits: bool,
 }
@@ -56,14 +55,14 @@ pub(super) struct ProtobufList {
 const ITEM: u8 = 2 << 3 | LEN;
 
 #[derive(Default)]
-struct Held {
+struct HeldItem {
     tag: Vec<u8>,
     length: Vec<u8>,
     was: u64,
     content: BytesMut,
 }
 
-impl Held {
+impl HeldItem {
     /// Gives what was held back; so many bytes of the list are still to come.
     fn write(&self, left: u64, out: &mut Output<'_>) {
         let len = self.content.len() as u64 + left;
@@ -78,24 +77,24 @@ impl Held {
 }
 
 impl ProtobufList {
-    pub(super) fn new(role: &Role, config: &Config) -> ProtobufList {
+    pub(super) fn new(processor: &Processor, config: &Config) -> ProtobufList {
         // A stream that only reads facts is never cut, so that nothing is held back.
         // Items that are held back to the end leave no room for themselves where they stood.
         let compact = config.protobuf_lists == ProtobufLists::Compact
-            && matches!(role, Role::Filter(_))
-            || role.holds_back();
+            && matches!(processor, Processor::Rewrite(_))
+            || processor.holds_back();
         // Room for what becomes larger can be made only before the length is given. It is one item
         // of the cluster; every other keeps its size.
-        let waits = !compact && role.may_grow();
+        let waits = !compact && processor.may_grow();
         ProtobufList {
-            expect: Expect::Magic,
+            expect: ExpectedField::Magic,
             listed: false,
             kind: Vec::new(),
             item_kind: Vec::new(),
             api_version: Vec::new(),
             resource_version: String::new(),
             continues: String::new(),
-            compact: (compact || waits).then(Held::default),
+            compact: (compact || waits).then(HeldItem::default),
             waits,
             has_items: false,
         }
@@ -106,7 +105,7 @@ impl ProtobufList {
         &mut self,
         data: &[u8],
         field: &Field,
-        role: &Role,
+        processor: &Processor,
     ) -> std::result::Result<(), Fault> {
         match field.number {
             1 if self.listed => {
@@ -114,7 +113,7 @@ impl ProtobufList {
             }
             1 => {
                 let meta = TypeMeta::default().read(data, field.len_delimited()?)?;
-                if meta.kind.len() > 0 && !role.expects_list(meta.kind.of(data)) {
+                if meta.kind.len() > 0 && !processor.expects_list(meta.kind.of(data)) {
                     return Err(Fault::protobuf(
                         field.start,
                         "a list of another kind than the request asked for",
@@ -155,9 +154,9 @@ impl ProtobufList {
         context: &mut Context<'_>,
         out: &mut Output<'_>,
     ) -> Result<()> {
-        self.expect = Expect::Envelope;
-        if let Some(mut held) = self.compact.replace(Held::default()) {
-            let released = context.role.release(|object, edit| {
+        self.expect = ExpectedField::Envelope;
+        if let Some(mut held) = self.compact.replace(HeldItem::default()) {
+            let released = context.processor.release(|object, edit| {
                 let mut out = Output::to(&mut held.content);
                 out.put(&[ITEM]);
                 out.put_varint(edit.resized(object.len()) as u64);
@@ -169,7 +168,10 @@ impl ProtobufList {
         let kind = (!self.kind.is_empty()).then_some(&*self.kind);
         let (resource_version, continues) = (&*self.resource_version, &*self.continues);
         let end = ListEnd { kind, resource_version, continues, has_items: self.has_items };
-        context.role.list_ended(&end).map_err(|what| context.fault(Fault::protobuf(at, what), None))
+        context
+            .processor
+            .list_ended(&end)
+            .map_err(|what| context.fault(Fault::protobuf(at, what), None))
     }
 
     /// Takes a field of the list. The cursor is behind it then.
@@ -192,8 +194,8 @@ impl ProtobufList {
         }
         cursor.pos = field.value.end;
         if let Some(held) = &mut self.compact {
-            held.content.extend_from_slice(&data[cursor.given..cursor.pos]);
-            cursor.given = cursor.pos;
+            held.content.extend_from_slice(&data[cursor.written..cursor.pos]);
+            cursor.written = cursor.pos;
         }
         Ok(())
     }
@@ -208,24 +210,27 @@ impl ProtobufList {
         out: &mut Output<'_>,
     ) -> Result<()> {
         let object = field.len_delimited().map_err(|fault| context.fault(fault, None))?;
-        let unit = Unit::item(data, object, &self.item_kind, &self.api_version);
-        let edit = match context.role.take(&unit) {
-            Ok(Taken::Passes) => return Ok(()),
-            Ok(Taken::Changes(edit)) => edit,
-            Ok(Taken::Drops) => {
+        let item = Item::list_item(data, object, &self.item_kind, &self.api_version);
+        let edit = match context.processor.take(&item) {
+            Ok(Disposition::Keep) => return Ok(()),
+            Ok(Disposition::Edit(edit)) => edit,
+            Ok(Disposition::Drop) => {
                 if self.compact.is_none() {
                     cursor.flush(data, out);
                     let written = write_nothing(field, out);
-                    written.map_err(|fault| context.fault(fault, context.role.name_of(&unit)))?;
+                    written
+                        .map_err(|fault| context.fault(fault, context.processor.name_of(&item)))?;
                 }
-                cursor.given = field.value.end;
+                cursor.written = field.value.end;
                 return Ok(());
             }
-            Ok(Taken::Says(..) | Taken::Answers(_)) => {
-                return Err(context
-                    .fault(Fault::protobuf(field.start, NO_ITEM), context.role.name_of(&unit)));
+            Ok(Disposition::Emit(..) | Disposition::Substitute(_)) => {
+                return Err(context.fault(
+                    Fault::protobuf(field.start, NO_ITEM),
+                    context.processor.name_of(&item),
+                ));
             }
-            Err(fault) => return Err(context.fault(fault, context.role.name_of(&unit))),
+            Err(fault) => return Err(context.fault(fault, context.processor.name_of(&item))),
         };
         if let Some(held) = &mut self.compact {
             let around = [Enclosure { length: field.length(), body: object, fixed: false }];
@@ -240,9 +245,9 @@ impl ProtobufList {
         } else {
             cursor.flush(data, out);
             let written = write_in_place(data, field, edit, out);
-            written.map_err(|fault| context.fault(fault, context.role.name_of(&unit)))?;
+            written.map_err(|fault| context.fault(fault, context.processor.name_of(&item)))?;
         }
-        cursor.given = field.value.end;
+        cursor.written = field.value.end;
         Ok(())
     }
 }
@@ -305,8 +310,8 @@ fn write_in_place(
     Ok(())
 }
 
-impl Walk for ProtobufList {
-    fn walk(
+impl Framer for ProtobufList {
+    fn advance(
         &mut self,
         data: &[u8],
         cursor: &mut Cursor,
@@ -316,16 +321,16 @@ impl Walk for ProtobufList {
         loop {
             let pos = cursor.pos;
             match self.expect {
-                Expect::Magic => {
+                ExpectedField::Magic => {
                     let Some(magic) = data.first_chunk::<4>() else { return Ok(()) };
                     if magic != MAGIC {
                         return Err(context
                             .fault(Fault::protobuf(0, "expected `k8s\\0` before a list"), None));
                     }
                     cursor.pos = MAGIC.len();
-                    self.expect = Expect::Envelope;
+                    self.expect = ExpectedField::Envelope;
                 }
-                Expect::Envelope => {
+                ExpectedField::Envelope => {
                     let Some((head, len)) =
                         read_head(data, pos).map_err(|fault| context.fault(fault, None))?
                     else {
@@ -341,23 +346,23 @@ impl Walk for ProtobufList {
                         }
                         if let Some(held) = &mut self.compact {
                             context.check_held(pos, len)?;
-                            out.put(&data[cursor.given..pos]);
-                            cursor.given = head.value.start;
+                            out.put(&data[cursor.written..pos]);
+                            cursor.written = head.value.start;
                             held.tag = data[pos..head.tag_end].to_vec();
                             held.length = data[head.tag_end..head.value.start].to_vec();
                             held.was = len;
                         }
                         cursor.pos = head.value.start;
-                        self.expect = Expect::List { left: len };
+                        self.expect = ExpectedField::List { left: len };
                         continue;
                     }
                     let Some(field) = whole(head, len, data, context)? else { return Ok(()) };
-                    self.envelope_field(data, &field, context.role)
+                    self.envelope_field(data, &field, context.processor)
                         .map_err(|fault| context.fault(fault, None))?;
                     cursor.pos = field.value.end;
                 }
-                Expect::List { left: 0 } => self.list_over(pos, context, out)?,
-                Expect::List { left } => {
+                ExpectedField::List { left: 0 } => self.list_over(pos, context, out)?,
+                ExpectedField::List { left } => {
                     let too_long = || {
                         context.fault(
                             Fault::protobuf(pos, "a field is longer than the list it is in"),
@@ -385,8 +390,8 @@ impl Walk for ProtobufList {
                     let Some(field) = whole(head, len, data, context)? else { return Ok(()) };
                     self.list_field(data, &field, cursor, context, out)?;
                     let left = left - field.record().len() as u64;
-                    self.expect = Expect::List { left };
-                    if self.waits && !context.role.may_grow() {
+                    self.expect = ExpectedField::List { left };
+                    if self.waits && !context.processor.may_grow() {
                         self.waits = false;
                         self.compact.take().inspect(|held| held.write(left, out));
                     }
@@ -397,7 +402,7 @@ impl Walk for ProtobufList {
 
     fn wants(&self, rest: &[u8]) -> usize {
         match read_head(rest, 0) {
-            Ok(Some((head, len))) if self.expect != Expect::Magic => usize::try_from(len)
+            Ok(Some((head, len))) if self.expect != ExpectedField::Magic => usize::try_from(len)
                 .map_or(usize::MAX, |len| {
                     (head.value.start.saturating_add(len)).saturating_sub(rest.len())
                 }),
@@ -414,11 +419,11 @@ impl Walk for ProtobufList {
     ) -> Result<()> {
         let offset = context.base + held.len() as u64;
         match self.expect {
-            Expect::Envelope if held.is_empty() && self.listed => Ok(()),
-            Expect::List { .. } if !held.is_empty() => {
-                Err(Error::Truncated { offset, inside: context.form.unit() })
+            ExpectedField::Envelope if held.is_empty() && self.listed => Ok(()),
+            ExpectedField::List { .. } if !held.is_empty() => {
+                Err(Error::truncated(offset, context.form.item()))
             }
-            _ => Err(Error::Truncated { offset, inside: "a list" }),
+            _ => Err(Error::truncated(offset, "a list")),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A single protobuf object. Only the end of the body tells where it ends.
 
-use super::body::{Context, Cursor, Walk};
-use super::unit::Unit;
+use super::framer::{Context, Cursor, Framer};
+use super::item::Item;
 use crate::error::{Error, Fault, Result};
 use crate::object::envelope::{Enveloped, MAGIC};
 use crate::wire::protobuf::read_field;
@@ -10,8 +10,8 @@ use crate::wire::splice::Output;
 /// The walk over one object: it waits for the end.
 pub(super) struct ProtobufObject;
 
-impl Walk for ProtobufObject {
-    fn walk(
+impl Framer for ProtobufObject {
+    fn advance(
         &mut self,
         data: &[u8],
         _cursor: &mut Cursor,
@@ -31,10 +31,7 @@ impl Walk for ProtobufObject {
         context: &mut Context<'_>,
         out: &mut Output<'_>,
     ) -> Result<()> {
-        let cut = Error::Truncated {
-            offset: context.base + held.len() as u64,
-            inside: context.form.unit(),
-        };
+        let cut = Error::truncated(context.base + held.len() as u64, context.form.item());
         let begins = held.starts_with(MAGIC) || MAGIC.starts_with(held);
         if begins && !is_whole(held).map_err(|fault| context.fault(fault, None))? {
             return Err(cut);
@@ -44,8 +41,8 @@ impl Walk for ProtobufObject {
             return Err(cut);
         }
         let mut cursor = Cursor::default();
-        context.take(held, held.len(), &Unit::enveloped(held, &enveloped), &mut cursor, out)?;
-        out.put(&held[cursor.given..]);
+        context.take(held, held.len(), &Item::enveloped(held, &enveloped), &mut cursor, out)?;
+        out.put(&held[cursor.written..]);
         Ok(())
     }
 }

@@ -1,17 +1,19 @@
-//! Telling a client what a change of facts makes of objects that it has.
+//! Emits the events that a client needs after facts changed.
 
 use std::collections::BTreeSet;
 
 use super::affected::collect;
-use super::event::{Tells, write_bookmark, write_expired, write_object};
-use super::follow::{Follow, Normal, Phase, digest, judge, see, version_of};
-use super::unit::{Event, Unit};
+use super::client_session::{
+    ClientSession, ResponsePhase, WatchForm, digest, judge, observe, version_of,
+};
+use super::event::{EventType, write_bookmark, write_expired, write_object};
+use super::item::{Event, Item};
+use crate::client_state::store::lock;
+use crate::client_state::{ClientState, CopyState, SentForm};
 use crate::cluster::Cluster;
 use crate::cluster::counters::count;
 use crate::cluster::fact::write_service_key;
 use crate::config::Retention;
-use crate::ledger::shelf::lock;
-use crate::ledger::{Form, Has, Ledger};
 use crate::object::outline::{Outline, VersionPlace};
 use crate::object::outline_object;
 use crate::object::version::Version;
@@ -19,60 +21,63 @@ use crate::rewrite::Rules;
 use crate::wire::Span;
 use crate::wire::splice::{Edit, Output};
 
-/// The message of the ERROR that ends a watch whose client cannot be told otherwise.
-const LIST_AGAIN: &str = "what this node may use has changed: list again";
+/// The message of the ERROR that ends a watch for whose events there are no originals.
+const RELIST: &str = "the endpoints that this node may use have changed; list again";
 
-/// An object cannot be said, because its original was not kept.
-struct NotKept;
+/// An object cannot be emitted, because its original was not kept.
+struct OriginalMissing;
 
-impl Follow {
-    /// A refresh is wanted as soon as it can be done.
-    pub(super) fn ask(&mut self) {
-        self.asked =
-            self.key.is_some() && matches!(self.phase, Phase::Initial { .. } | Phase::Live);
+impl ClientSession {
+    /// Requests a refresh at the next boundary.
+    pub(super) fn request_refresh(&mut self) {
+        self.refresh_requested = self.key.is_some()
+            && matches!(self.phase, ResponsePhase::Initial { .. } | ResponsePhase::Live);
     }
 
-    /// Whether a refresh would have something to look at.
-    pub(super) fn is_behind(&self, cluster: &Cluster) -> bool {
+    /// Returns `true` if a refresh may emit events.
+    pub(super) fn needs_refresh(&self, cluster: &Cluster) -> bool {
         self.key.is_some()
-            && self.phase == Phase::Live
-            && (self.due(None) || lock(self.lease.ledger()).generation != cluster.generation())
+            && self.phase == ResponsePhase::Live
+            && (self.is_due(None)
+                || lock(self.lease.client_state()).generation != cluster.generation())
     }
 
-    /// Whether something is to be said before `next` passes, or now if nothing comes.
-    pub(super) fn due(&self, next: Option<&Unit<'_>>) -> bool {
+    /// Returns `true` if events have to be emitted before `next`, or now if there is no next item.
+    pub(super) fn is_due(&self, next: Option<&Item<'_>>) -> bool {
         match self.phase {
-            Phase::Live => {
-                let ledger = lock(self.lease.ledger());
-                self.asked
-                    || !ledger.owed.is_empty()
-                    || !ledger.repeat.is_empty() && ledger.high != self.repeat_at
+            ResponsePhase::Live => {
+                let client_state = lock(self.lease.client_state());
+                self.refresh_requested
+                    || !client_state.pending.is_empty()
+                    || !client_state.repeat.is_empty() && client_state.high != self.repeat_at
             }
-            // Siblings on a ladder cannot wait for an end that may never be seen.
-            Phase::Initial { announced: false } => !lock(self.lease.ledger()).owed.is_empty(),
-            Phase::Initial { announced: true } => {
+            // Siblings on a topology fallback cannot wait for an end that may never be seen.
+            ResponsePhase::Initial { announced: false } => {
+                !lock(self.lease.client_state()).pending.is_empty()
+            }
+            ResponsePhase::Initial { announced: true } => {
                 let bookmark = next
-                    .filter(|unit| self.holds() && unit.event == Event::Bookmark)
-                    .and_then(Unit::bookmark);
+                    .filter(|item| self.holds() && item.event == Event::Bookmark)
+                    .and_then(Item::bookmark);
                 bookmark.is_some_and(|bookmark| bookmark.ends_initial_events)
             }
-            Phase::List { .. } | Phase::Over => false,
+            ResponsePhase::List { .. } | ResponsePhase::Over => false,
         }
     }
 
-    /// Says what is due.
-    pub(super) fn speak(
+    /// Emits the events that are due.
+    pub(super) fn emit_due(
         &mut self,
         rule: &mut Rules,
         outline: &mut Outline,
         edit: &mut Edit,
         out: &mut Output<'_>,
     ) {
-        if self.phase == (Phase::Initial { announced: true }) {
+        if self.phase == (ResponsePhase::Initial { announced: true }) {
             let (kind, encoding) = (self.kind, self.encoding);
             let released = self.release(rule, outline, edit, |object, edit| {
                 write_object(
-                    Tells::Added,
+                    EventType::Added,
                     kind,
                     encoding,
                     object,
@@ -86,43 +91,43 @@ impl Follow {
             }
             return;
         }
-        if self.phase == Phase::Live && std::mem::take(&mut self.asked) {
-            collect(&mut lock(self.lease.ledger()), rule);
+        if self.phase == ResponsePhase::Live && std::mem::take(&mut self.refresh_requested) {
+            collect(&mut lock(self.lease.client_state()), rule);
         }
-        if self.say_owed(rule, outline, edit, out).is_err() {
+        if self.emit_pending(rule, outline, edit, out).is_err() {
             self.expire(rule, out);
         }
     }
 
-    /// Ends the watch by telling its client to list again.
+    /// Ends the watch with ERROR, so that its client relists.
     fn expire(&mut self, rule: &Rules, out: &mut Output<'_>) {
-        write_expired(self.encoding, LIST_AGAIN, out);
-        count(&rule.cluster().tally().streams_expired, 1);
-        self.phase = Phase::Over;
+        write_expired(self.encoding, RELIST, out);
+        count(&rule.cluster().live_counters().streams_expired, 1);
+        self.phase = ResponsePhase::Over;
         self.expired = true;
-        self.lease.is_past();
+        self.lease.mark_relisting();
     }
 
-    fn say_owed(
+    fn emit_pending(
         &mut self,
         rule: &mut Rules,
         outline: &mut Outline,
         edit: &mut Edit,
         out: &mut Output<'_>,
-    ) -> Result<(), NotKept> {
-        let shared = self.lease.ledger().clone();
-        let mut ledger = lock(&shared);
-        ledger.drop_recent();
+    ) -> Result<(), OriginalMissing> {
+        let shared = self.lease.client_state().clone();
+        let mut client_state = lock(&shared);
+        client_state.drop_recent();
         let mut again = BTreeSet::new();
-        if ledger.high != self.repeat_at {
-            again.append(&mut ledger.repeat);
+        if client_state.high != self.repeat_at {
+            again.append(&mut client_state.repeat);
         }
-        let mut owed = std::mem::take(&mut ledger.owed);
-        owed.append(&mut again.clone());
-        let mut said = 0;
-        for id in owed {
-            said += u64::from(self.say(
-                &mut ledger,
+        let mut pending = std::mem::take(&mut client_state.pending);
+        pending.append(&mut again.clone());
+        let mut emitted = 0;
+        for id in pending {
+            emitted += u64::from(self.emit_object(
+                &mut client_state,
                 id,
                 again.contains(&id),
                 rule,
@@ -131,72 +136,90 @@ impl Follow {
                 out,
             )?);
         }
-        count(&rule.cluster().tally().events_refreshed, said);
-        if said > 0
+        count(&rule.cluster().live_counters().events_refreshed, emitted);
+        if emitted > 0
             && self.bookmarks
-            && self.phase == Phase::Live
-            && ledger.high != Version::default()
+            && self.phase == ResponsePhase::Live
+            && client_state.high != Version::default()
         {
-            write_bookmark(self.kind, self.encoding, ledger.high, out);
+            write_bookmark(self.kind, self.encoding, client_state.high, out);
         }
         Ok(())
     }
 
-    /// Says an object, if the client does not have it so; `again` even if. True if it was said.
+    /// Emits an object if the client has another form, or if `again`. Returns `true` if it emitted.
     #[allow(clippy::too_many_arguments)]
-    fn say(
+    fn emit_object(
         &mut self,
-        ledger: &mut Ledger,
+        client_state: &mut ClientState,
         id: u32,
         again: bool,
         rule: &mut Rules,
         outline: &mut Outline,
         edit: &mut Edit,
         out: &mut Output<'_>,
-    ) -> Result<bool, NotKept> {
+    ) -> Result<bool, OriginalMissing> {
         // The client went on from before this version: upstream has yet to bring it, to a client
         // that may not have it.
-        if ledger.high.is_before(ledger.entry(id).version) {
+        if client_state.high.is_before(client_state.entry(id).version) {
             return Ok(false);
         }
-        let Some(original) = ledger.entry(id).original.clone() else {
-            // What is not of a Service cannot be asked for by one, and of what has no version it
-            // cannot be told whether it came.
-            let can_be_asked_for =
-                !ledger.service_of(id).is_empty() && ledger.entry(id).version != Version::default();
+        let Some(original) = client_state.entry(id).original.clone() else {
+            // An object without a Service is in no needed list, and an object without a version
+            // cannot be recognised in one.
+            let can_be_asked_for = !client_state.service_of(id).is_empty()
+                && client_state.entry(id).version != Version::default();
             if self.retention != Retention::Topology || !can_be_asked_for {
-                return Err(NotKept);
+                return Err(OriginalMissing);
             }
             if again {
-                ledger.entry_mut(id).forget_sent();
+                client_state.entry_mut(id).invalidate_copy();
             }
-            ledger.missing.insert(id);
+            client_state.missing.insert(id);
             return Ok(false);
         };
-        let unit = Unit::stored(&original, self.encoding);
+        let item = Item::stored(&original, self.encoding);
         outline_object(self.kind, &mut self.scanner, &original, self.encoding, outline)
-            .map_err(|_| NotKept)?;
-        let (family, version) = (ledger.entry(id).family, ledger.entry(id).version);
-        let judged = judge(rule, outline, edit, &original, unit.object, ledger, Some(id), family)
-            .map_err(|_| NotKept)?;
+            .map_err(|_| OriginalMissing)?;
+        let (family, version) = (client_state.entry(id).family, client_state.entry(id).version);
+        let judged =
+            judge(rule, outline, edit, &original, item.object, client_state, Some(id), family)
+                .map_err(|_| OriginalMissing)?;
         write_service_key(
             &mut self.name,
             &outline.optional_text(&original, outline.namespace),
             &outline.optional_text(&original, outline.name),
         );
-        see(ledger, &self.name, rule, outline, &original, family, version, &judged, self.ladders);
-        let normal = Normal::of(self.kind, self.encoding, &original, outline);
+        observe(
+            client_state,
+            &self.name,
+            rule,
+            outline,
+            &original,
+            family,
+            version,
+            &judged,
+            self.topology_fallback,
+        );
+        let normal = WatchForm::of(self.kind, self.encoding, &original, outline);
         let form = match judged.hidden {
-            true => Form::None,
-            false => Form::Digest(digest(ledger, &mut self.form, &normal, &unit, outline, edit)),
+            true => SentForm::Absent,
+            false => SentForm::Present(digest(
+                client_state,
+                &mut self.form,
+                &normal,
+                &item,
+                outline,
+                edit,
+            )),
         };
-        let high = ledger.high;
-        ledger.set_lens(id, judged.lens);
-        let entry = ledger.entry_mut(id);
-        let (has, live) = (entry.has(), self.phase == Phase::Live);
+        let high = client_state.high;
+        client_state.set_view_kind(id, judged.view_kind);
+        let entry = client_state.entry_mut(id);
+        let (has, live) = (entry.has(), self.phase == ResponsePhase::Live);
         // No event is needed for a hidden object that the client does not have.
-        let says = entry.sent != Some(form) || again && form != Form::None;
-        if says {
+        let emits = entry.sent != Some(form) || again && form != SentForm::Absent;
+        if emits {
             // Above W the client would miss what it has not seen; without a W only the object's own
             // version is safe.
             let stamp = if live && high != Version::default() { high } else { version };
@@ -204,36 +227,36 @@ impl Follow {
                 write_stamp(edit, place, stamp);
             }
             let same = entry.stamp == stamp || entry.stamp == Version::default();
-            entry.said(form, stamp, true);
+            entry.emitted(form, stamp, true);
             // A client accepts ADDED and DELETED at any resourceVersion, so that only MODIFIED is
             // repeated. Before the initial events are over `high` is not known, so that
             // it moves when they are.
-            if same && has != Has::No && form != Form::None {
-                ledger.repeat.insert(id);
+            if same && has != CopyState::Absent && form != SentForm::Absent {
+                client_state.repeat.insert(id);
                 self.repeat_at = high;
             }
-            rule.tell(&judged);
-            let tells = match has {
-                _ if form == Form::None => Tells::Deleted,
-                Has::No => Tells::Added,
-                _ if live => Tells::Modified,
-                _ => Tells::Added,
+            rule.count(&judged);
+            let event_type = match has {
+                _ if form == SentForm::Absent => EventType::Deleted,
+                CopyState::Absent => EventType::Added,
+                _ if live => EventType::Modified,
+                _ => EventType::Added,
             };
-            write_object(tells, self.kind, self.encoding, &original, unit.object, edit, out);
+            write_object(event_type, self.kind, self.encoding, &original, item.object, edit, out);
         }
-        if !self.keeps(ledger, id, original.len(), &judged.keys) {
-            // Should the connection break before it arrives, the watch that goes on from here owes
+        if !self.keeps(client_state, id, original.len(), &judged.keys) {
+            // Should the connection break before it arrives, the watch that resumes here owes
             // it once more.
-            match says && live && high != Version::default() {
-                true => ledger.keep_recent(id),
-                false => ledger.keep(id, None),
+            match emits && live && high != Version::default() {
+                true => client_state.keep_recent(id),
+                false => client_state.keep(id, None),
             }
         }
-        Ok(says)
+        Ok(emits)
     }
 
-    /// Takes an object that was asked for. It counts at the version that upstream was seen to have.
-    pub(super) fn supply(&mut self, object: &[u8], outline: &mut Outline) {
+    /// Takes an object of a needed list. It counts only at the version that this stream has read.
+    pub(super) fn provide_object(&mut self, object: &[u8], outline: &mut Outline) {
         if outline_object(self.kind, &mut self.scanner, object, self.encoding, outline).is_err() {
             return;
         }
@@ -242,15 +265,16 @@ impl Follow {
             &outline.optional_text(object, outline.namespace),
             &outline.optional_text(object, outline.name),
         );
-        let mut ledger = lock(self.lease.ledger());
-        let Some(id) = ledger.find(&self.name).filter(|id| ledger.missing.contains(id)) else {
+        let mut client_state = lock(self.lease.client_state());
+        let Some(id) = client_state.find(&self.name).filter(|id| client_state.missing.contains(id))
+        else {
             return;
         };
-        if ledger.entry(id).version == version_of(outline, object) {
-            let normal = Normal::of(self.kind, self.encoding, object, outline).concat();
-            ledger.keep(id, Some((b"", &normal)));
-            ledger.missing.remove(&id);
-            ledger.owed.insert(id);
+        if client_state.entry(id).version == version_of(outline, object) {
+            let normal = WatchForm::of(self.kind, self.encoding, object, outline).concat();
+            client_state.keep(id, Some((b"", &normal)));
+            client_state.missing.remove(&id);
+            client_state.pending.insert(id);
         }
     }
 }

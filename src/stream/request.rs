@@ -10,7 +10,7 @@ use crate::object::{FactKind, config_map};
 /// An HTTP request to the API server, as far as poolscope looks at it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub struct Request {
+pub struct RequestHead {
     /// `GET`, ...
     pub method: String,
     /// Path and query: `/apis/discovery.k8s.io/v1/endpointslices?watch=true`.
@@ -19,20 +19,20 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
 }
 
-impl Request {
+impl RequestHead {
     /// A request without headers.
-    pub fn new(method: impl Into<String>, target: impl Into<String>) -> Request {
-        Request { method: method.into(), target: target.into(), headers: Vec::new() }
+    pub fn new(method: impl Into<String>, target: impl Into<String>) -> RequestHead {
+        RequestHead { method: method.into(), target: target.into(), headers: Vec::new() }
     }
 
     /// `GET target`, without headers.
-    pub fn get(target: impl Into<String>) -> Request {
-        Request::new("GET", target)
+    pub fn get(target: impl Into<String>) -> RequestHead {
+        RequestHead::new("GET", target)
     }
 
     /// Returns this head with one more header.
     #[must_use]
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Request {
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> RequestHead {
         self.headers.push((name.into(), value.into()));
         self
     }
@@ -49,27 +49,27 @@ impl Request {
 /// Status and headers of the API server's response.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub struct Head {
+pub struct ResponseHead {
     /// The HTTP status.
     pub status: u16,
     /// Names (in any case) and values.
     pub headers: Vec<(String, String)>,
 }
 
-impl Head {
+impl ResponseHead {
     /// A response without headers.
-    pub fn new(status: u16) -> Head {
-        Head { status, headers: Vec::new() }
+    pub fn new(status: u16) -> ResponseHead {
+        ResponseHead { status, headers: Vec::new() }
     }
 
     /// A 200 response of the given Content-Type.
-    pub fn ok(content_type: impl Into<String>) -> Head {
-        Head::new(200).header("Content-Type", content_type)
+    pub fn ok(content_type: impl Into<String>) -> ResponseHead {
+        ResponseHead::new(200).header("Content-Type", content_type)
     }
 
     /// Returns this head with one more header.
     #[must_use]
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Head {
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> ResponseHead {
         self.headers.push((name.into(), value.into()));
         self
     }
@@ -130,8 +130,9 @@ pub(crate) struct Target {
 
 impl Target {
     /// `None` for everything that poolscope has nothing to do with: other methods, other kinds,
-    /// subresources. The target may be absolute (`https://host/api/...`), and a proxy's prefix may stand before `/api` or `/apis`.
-    pub(crate) fn of(request: &Request) -> Option<Target> {
+    /// subresources. The target may be absolute (`https://host/api/...`), and a proxy's prefix may
+    /// stand before `/api` or `/apis`.
+    pub(crate) fn of(request: &RequestHead) -> Option<Target> {
         if request.method != "GET" {
             return None;
         }
@@ -263,9 +264,9 @@ fn requirements(selector: &str) -> impl Iterator<Item = String> {
     requirements.into_iter().map(|one| one.trim().replace("==", "=")).filter(|one| !one.is_empty())
 }
 
-/// The same request with headers that make the answer one that can be read: no compression, neither
-/// CBOR nor YAML, no Table, no part of the body, no WebSocket.
-pub(crate) fn prepare(mut request: Request) -> Request {
+/// Returns the request with headers that make its response readable: no compression, neither CBOR
+/// nor YAML, no Table, no part of the body, no WebSocket.
+pub(crate) fn prepare(mut request: RequestHead) -> RequestHead {
     if Target::of(&request).is_none() {
         return request;
     }
@@ -298,12 +299,12 @@ fn is_readable(clause: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::path::Unread;
+    use super::super::path::UnreadPath;
     use super::*;
     use crate::object::SubjectKind;
 
     fn target(text: &str) -> Option<Target> {
-        Target::of(&Request::get(text))
+        Target::of(&RequestHead::get(text))
     }
 
     const SLICES: Resource = Resource::Subject(SubjectKind::EndpointSlice);
@@ -448,22 +449,22 @@ mod tests {
 
     #[test]
     fn a_prefix_that_holds_an_api_root_leads_to_another_cluster() {
-        let is_behind = |prefix: &str| {
+        let needs_refresh = |prefix: &str| {
             target(&format!("{prefix}/api/v1/services")).unwrap().is_behind_another_api
         };
         for prefix in
             ["/apis/c.example/v1/clusters/m1/proxy", "/api/v1/nodes/a/proxy", "/apis", "/gw/api/v1"]
         {
-            assert!(is_behind(prefix), "{prefix}");
+            assert!(needs_refresh(prefix), "{prefix}");
         }
         for prefix in ["", "/k8s/clusters/c-1", "/api/clusters/c-1", "/proxy/v1"] {
-            assert!(!is_behind(prefix), "{prefix}");
+            assert!(!needs_refresh(prefix), "{prefix}");
         }
     }
 
     #[test]
     fn a_path_that_names_a_kind_and_is_not_read_says_why() {
-        let unread = |text: &str| (target(text).is_none(), Unread::of("GET", text));
+        let unread = |text: &str| (target(text).is_none(), UnreadPath::of("GET", text));
         for (text, kind) in [
             ("/endpointslices", SubjectKind::EndpointSlice),
             ("/v1/endpointslices/web-1", SubjectKind::EndpointSlice),
@@ -472,7 +473,7 @@ mod tests {
             ("/apis/c.example/v1/clusters/m1/proxy/v1/endpoints", SubjectKind::Endpoints),
             ("/apis/discovery.k8s.io/endpointslices", SubjectKind::EndpointSlice),
         ] {
-            assert_eq!(unread(text), (true, Some(Unread::Path(kind))), "{text}");
+            assert_eq!(unread(text), (true, Some(UnreadPath::Path(kind))), "{text}");
         }
         for text in [
             "/apis/discovery.k8s.io/v2/endpointslices",
@@ -480,7 +481,7 @@ mod tests {
         ] {
             assert_eq!(
                 unread(text),
-                (true, Some(Unread::Version(SubjectKind::EndpointSlice))),
+                (true, Some(UnreadPath::Version(SubjectKind::EndpointSlice))),
                 "{text}"
             );
         }
@@ -494,7 +495,7 @@ mod tests {
         ] {
             assert_eq!(unread(text), (true, None), "{text}");
         }
-        assert_eq!(Unread::of("POST", "/endpointslices"), None);
+        assert_eq!(UnreadPath::of("POST", "/endpointslices"), None);
         assert_eq!(target("/api/v1/namespaces/shop/services/web/status").unwrap().verb, Verb::Get);
     }
 
@@ -527,7 +528,7 @@ mod tests {
         ] {
             assert_eq!(target(text), None, "{text}");
         }
-        assert_eq!(Target::of(&Request::new("POST", "/api/v1/services")), None);
+        assert_eq!(Target::of(&RequestHead::new("POST", "/api/v1/services")), None);
     }
 
     #[test]
@@ -583,7 +584,7 @@ mod tests {
     #[test]
     fn prepare_leaves_only_what_can_be_read() {
         let prepared = |accept: &str| {
-            let request = Request::get("/api/v1/services")
+            let request = RequestHead::get("/api/v1/services")
                 .header("accept", accept)
                 .header("Accept-Encoding", "gzip")
                 .header("X", "y");
@@ -613,7 +614,7 @@ mod tests {
         let partial =
             "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
         assert_eq!(prepared(partial), kept(partial));
-        let other = Request::get("/api/v1/pods").header("Accept-Encoding", "gzip");
+        let other = RequestHead::get("/api/v1/pods").header("Accept-Encoding", "gzip");
         assert_eq!(prepare(other.clone()), other);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::ladder::{Ladder, Rung};
+use super::fallback::{Fallback, Step};
 
 /// Whose annotations are read; `docs/dialects.md` has every rule of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -16,7 +16,7 @@ pub enum Dialect {
     KubeEdge,
     /// `topologyKeys`: a JSON array of keys of node labels, any of which may be shared.
     SuperEdge,
-    /// `poolscope.io/topology`: `node`, `pool`, or a ladder of these and `*`.
+    /// `poolscope.io/topology`: `node`, `pool`, or a topology fallback of these and `*`.
     Poolscope,
 }
 
@@ -24,7 +24,7 @@ impl Dialect {
     pub(crate) const ALL: [Dialect; 4] =
         [Dialect::OpenYurt, Dialect::KubeEdge, Dialect::SuperEdge, Dialect::Poolscope];
 
-    /// The annotation that says what a Service asks for.
+    /// Returns the annotation that has the topology keys of a Service.
     pub const fn annotation(self) -> &'static str {
         match self {
             Dialect::OpenYurt => "openyurt.io/topologyKeys",
@@ -45,21 +45,23 @@ impl Dialect {
     }
 
     /// The value of the annotation, an exact string; any other value asks for nothing (O2, K1, S1).
-    /// `ladders`: several keys may stand in order, separated by commas. A word that is not
-    /// known can be met by no endpoint and is stepped over.
-    pub(crate) fn read(self, value: &str, ladders: bool) -> Keys {
+    /// `topology_fallback`: several keys may stand in order, separated by commas. A word that is
+    /// not known can be met by no endpoint and is stepped over.
+    pub(crate) fn read(self, value: &str, topology_fallback: bool) -> Keys {
         if self == Dialect::SuperEdge {
             return superedge(value);
         }
-        let rung = |word: &str| match (word.trim(), self.word(word.trim())) {
-            ("*", _) => Some(Rung::Any),
-            (_, Keys::Node) => Some(Rung::Node),
-            (_, Keys::Pool | Keys::PoolAndOwn) => Some(Rung::Pool),
+        let step = |word: &str| match (word.trim(), self.word(word.trim())) {
+            ("*", _) => Some(Step::Any),
+            (_, Keys::Node) => Some(Step::Node),
+            (_, Keys::Pool | Keys::PoolAndOwn) => Some(Step::Pool),
             _ => None,
         };
-        match ladders && value.contains(',') {
+        match topology_fallback && value.contains(',') {
             false => self.word(value),
-            true => Ladder::of(value.split(',').filter_map(rung)).map_or(Keys::Unset, Keys::Ladder),
+            true => {
+                Fallback::of(value.split(',').filter_map(step)).map_or(Keys::Unset, Keys::Fallback)
+            }
         }
     }
 
@@ -111,28 +113,73 @@ pub(crate) enum Keys {
     /// node itself.
     Labels(Arc<[Box<str>]>),
     /// The first of several in their order that has something usable.
-    Ladder(Ladder),
+    Fallback(Fallback),
 }
 
 impl Keys {
-    /// Whether the own pool has a say in what an object of such a Service shows.
+    /// Returns `true` if the own pool decides about endpoints of such a Service.
     pub(crate) fn asks_for_pool(&self) -> bool {
         match self {
             Keys::Unset | Keys::Node => false,
             Keys::Pool | Keys::PoolAndOwn | Keys::Labels(_) => true,
-            Keys::Ladder(ladder) => ladder.rungs().contains(&Rung::Pool),
+            Keys::Fallback(fallback) => fallback.steps().contains(&Step::Pool),
         }
     }
 
-    /// The word for it in tables and JSON.
-    pub(crate) fn word(&self) -> &'static str {
+    /// Returns the topology in a word.
+    pub(crate) fn topology(&self) -> Topology {
         match self {
-            Keys::Unset => "any",
-            Keys::Node => "node",
-            Keys::Pool | Keys::PoolAndOwn => "pool",
-            Keys::Labels(_) => "labels",
-            Keys::Ladder(_) => "ladder",
+            Keys::Unset => Topology::Any,
+            Keys::Node => Topology::Node,
+            Keys::Pool | Keys::PoolAndOwn => Topology::Pool,
+            Keys::Labels(_) => Topology::Labels,
+            Keys::Fallback(_) => Topology::Fallback,
         }
+    }
+}
+
+/// The endpoints that a Service asks for.
+///
+/// ```
+/// assert_eq!(poolscope::Topology::Pool.name(), "pool");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Topology {
+    /// All endpoints.
+    Any,
+    /// Endpoints on the node itself.
+    Node,
+    /// Endpoints in the node's pool.
+    Pool,
+    /// Endpoints on nodes that share the value of a label with the node.
+    Labels,
+    /// The first of several steps that has a usable endpoint.
+    Fallback,
+}
+
+impl Topology {
+    /// Returns the name in tables and in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Topology::Any => "any",
+            Topology::Node => "node",
+            Topology::Pool => "pool",
+            Topology::Labels => "labels",
+            Topology::Fallback => "fallback",
+        }
+    }
+}
+
+impl std::fmt::Display for Topology {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.pad(self.name())
+    }
+}
+
+impl serde::Serialize for Topology {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 
@@ -204,29 +251,30 @@ mod tests {
 
     #[test]
     fn each_has_a_word() {
-        let ladder = ordered("kubernetes.io/hostname,*");
+        let fallback = ordered("kubernetes.io/hostname,*");
         let words =
-            [Keys::Unset, Keys::Node, Keys::Pool, Keys::PoolAndOwn, labels(&["zone"]), ladder]
-                .map(|keys| keys.word());
-        assert_eq!(words, ["any", "node", "pool", "pool", "labels", "ladder"]);
+            [Keys::Unset, Keys::Node, Keys::Pool, Keys::PoolAndOwn, labels(&["zone"]), fallback]
+                .map(|keys| keys.topology().name());
+        assert_eq!(words, ["any", "node", "pool", "pool", "labels", "fallback"]);
     }
 
     #[test]
     fn several_keys_are_a_ladder_of_those_that_are_known() {
-        let ladder = |rungs: &[Rung]| Keys::Ladder(Ladder::of(rungs.iter().copied()).unwrap());
+        let fallback =
+            |steps: &[Step]| Keys::Fallback(Fallback::of(steps.iter().copied()).unwrap());
         assert_eq!(
             ordered("kubernetes.io/hostname,openyurt.io/nodepool,*"),
-            ladder(&[Rung::Node, Rung::Pool, Rung::Any])
+            fallback(&[Step::Node, Step::Pool, Step::Any])
         );
-        assert_eq!(ordered("kubernetes.io/zone, *"), ladder(&[Rung::Pool, Rung::Any]));
-        assert_eq!(ordered("rack,openyurt.io/nodepool"), ladder(&[Rung::Pool]));
-        assert_eq!(ordered("openyurt.io/nodepool,"), ladder(&[Rung::Pool]));
+        assert_eq!(ordered("kubernetes.io/zone, *"), fallback(&[Step::Pool, Step::Any]));
+        assert_eq!(ordered("rack,openyurt.io/nodepool"), fallback(&[Step::Pool]));
+        assert_eq!(ordered("openyurt.io/nodepool,"), fallback(&[Step::Pool]));
         assert_eq!(ordered("rack,row"), Keys::Unset);
         assert_eq!(ordered("openyurt.io/nodepool"), Keys::Pool);
         assert_eq!(ordered("*"), Keys::Unset);
         assert_eq!(
             Poolscope.read("node, pool, *", true),
-            ladder(&[Rung::Node, Rung::Pool, Rung::Any])
+            fallback(&[Step::Node, Step::Pool, Step::Any])
         );
         assert!(
             !ordered("kubernetes.io/hostname,*").asks_for_pool()

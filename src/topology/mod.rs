@@ -1,10 +1,10 @@
 //! Pure decisions: what a Service asks for, and which endpoints that leaves to one node.
 //!
 //! Strict keys ([`keys::Keys`]) are decided endpoint by endpoint ([`verdict`]). Ordered keys, where
-//! an empty rung gives way to the next, need all slices of a Service at once ([`ladder`]).
+//! an empty step gives way to the next, need all slices of a Service at once ([`fallback`]).
 
+pub(crate) mod fallback;
 pub(crate) mod keys;
-pub(crate) mod ladder;
 mod members;
 pub(crate) mod verdict;
 

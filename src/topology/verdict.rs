@@ -1,21 +1,27 @@
-//! From what is known to a verdict on each endpoint, with its reason (rules O1 to O13).
+//! Verdicts on endpoints, with their reasons (rules O1 to O13 of `docs/openyurt.md`).
 
 use super::Members;
+use super::fallback::{Fallback, Step, UsableSteps};
 use super::keys::Keys;
-use super::ladder::{Ladder, Rung, Usable};
 
-/// Why an endpoint is kept or dropped.
+/// The reason why an endpoint is kept or dropped.
+///
+/// ```
+/// use poolscope::Reason;
+///
+/// assert_eq!((Reason::OutsidePool.keeps(), Reason::OutsidePool.rule()), (false, "O7"));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Reason {
-    /// Kept: the Service asks for nothing, or for something unknown (O2).
+    /// Kept: the Service has no topology keys, or unknown ones (O2).
     NoTopologyKeys,
     /// Kept: the slice names no Service (O1). Proxies ignore such slices.
     NoService,
-    /// Kept in doubt: the Service is not known (O1).
+    /// Kept, counted: the Service is not known (O1).
     UnknownService,
-    /// Kept in doubt: the node says it is in a pool, but nothing says which nodes that pool has
-    /// (O9).
+    /// Kept, counted: the label of the node names a pool, but no object lists the members of that
+    /// pool (O9).
     UnknownPool,
     /// Kept: the Service asks for the pool, and pool topology is switched off (O10).
     PoolTopologyOff,
@@ -23,8 +29,8 @@ pub enum Reason {
     ServiceTopologyOff,
     /// Kept: the address that stands for the API server on this node (F1).
     Forward,
-    /// Kept: no rung of the Service's ladder before `*` has anything usable.
-    AnyRung,
+    /// Kept: no step of the topology fallback before `*` has a usable endpoint.
+    AnyStep,
     /// Kept: on the node itself (O3).
     OwnNode,
     /// Kept: on a node of the own pool (O6).
@@ -37,16 +43,16 @@ pub enum Reason {
     OutsidePool,
     /// Dropped: the address that stands for the API server on this node takes its place (F1).
     Forwarded,
-    /// Dropped: the slice names no Service, and the configuration says to hide such slices (O1).
-    HiddenNoService,
-    /// Dropped in doubt: the Service is not known and the configuration says to hide then.
-    HiddenUnknownService,
-    /// Dropped in doubt: the own pool is not known and the configuration says to hide then.
-    HiddenUnknownPool,
+    /// Dropped: the slice names no Service, and such slices are emptied (O1).
+    EmptiedNoService,
+    /// Dropped, counted: the Service is not known, and such slices are emptied.
+    EmptiedUnknownService,
+    /// Dropped, counted: the own pool is not known, and such slices are emptied.
+    EmptiedUnknownPool,
 }
 
 impl Reason {
-    /// Whether the endpoint is kept.
+    /// Returns `true` if the endpoint is kept.
     pub const fn keeps(self) -> bool {
         use Reason::*;
         !matches!(
@@ -55,33 +61,33 @@ impl Reason {
                 | NoNode
                 | OutsidePool
                 | Forwarded
-                | HiddenNoService
-                | HiddenUnknownService
-                | HiddenUnknownPool
+                | EmptiedNoService
+                | EmptiedUnknownService
+                | EmptiedUnknownPool
         )
     }
 
     /// The row of the rule, as `docs/openyurt.md` numbers them, whatever the dialect; `off` where
-    /// no rule is applied, `ladder` for what OpenYurt has no rule for.
+    /// no rule is applied, `fallback` for what OpenYurt has no rule for.
     pub const fn rule(self) -> &'static str {
         use Reason::*;
         match self {
-            NoService | HiddenNoService | UnknownService | HiddenUnknownService => "O1",
+            NoService | EmptiedNoService | UnknownService | EmptiedUnknownService => "O1",
             NoTopologyKeys => "O2",
             OwnNode => "O3",
             OtherNode => "O4",
             NoNode => "O5",
             OwnPool => "O6",
             OutsidePool => "O7",
-            UnknownPool | HiddenUnknownPool => "O9",
+            UnknownPool | EmptiedUnknownPool => "O9",
             PoolTopologyOff => "O10",
             ServiceTopologyOff => "off",
-            AnyRung => "ladder",
+            AnyStep => "fallback",
             Forward | Forwarded => "F1",
         }
     }
 
-    /// The name of the reason in JSON output; never changes.
+    /// Returns the name in JSON output, which never changes.
     pub const fn name(self) -> &'static str {
         use Reason::*;
         match self {
@@ -91,7 +97,7 @@ impl Reason {
             UnknownPool => "unknownPool",
             PoolTopologyOff => "poolTopologyOff",
             ServiceTopologyOff => "serviceTopologyOff",
-            AnyRung => "anyRung",
+            AnyStep => "anyStep",
             Forward => "forward",
             Forwarded => "forwarded",
             OwnNode => "ownNode",
@@ -99,34 +105,41 @@ impl Reason {
             OtherNode => "otherNode",
             NoNode => "noNode",
             OutsidePool => "outsidePool",
-            HiddenNoService => "hiddenNoService",
-            HiddenUnknownService => "hiddenUnknownService",
-            HiddenUnknownPool => "hiddenUnknownPool",
+            EmptiedNoService => "emptiedNoService",
+            EmptiedUnknownService => "emptiedUnknownService",
+            EmptiedUnknownPool => "emptiedUnknownPool",
         }
     }
 }
 
-/// How to treat an object when a fact that it depends on is missing.
+/// How to treat an object while a fact that it depends on is missing.
+///
+/// ```
+/// use poolscope::{Config, MissingFactPolicy};
+///
+/// let mut config = Config::openyurt();
+/// config.on_missing_fact_mut().unknown_pool = MissingFactPolicy::Empty;
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Doubt {
-    /// Let it pass unchanged, counted; what OpenYurt does (O1, O9).
+pub enum MissingFactPolicy {
+    /// Forward it unchanged and count it, as OpenYurt does (O1, O9).
     #[default]
     Pass,
-    /// Take all its endpoints out until the fact is known.
-    Hide,
+    /// Forward it without endpoints until the fact is known.
+    Empty,
 }
 
-/// How to treat objects when a fact is missing.
+/// How to treat objects while a fact is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub struct InDoubt {
+pub struct OnMissingFact {
     /// For slices of a Service that is not known (O1).
-    pub unknown_service: Doubt,
+    pub unknown_service: MissingFactPolicy,
     /// For slices that name no Service (O1). kube-proxy and Cilium ignore them; Envoy Gateway and
     /// OVN-Kubernetes read them.
-    pub no_service: Doubt,
+    pub no_service: MissingFactPolicy,
     /// For Services that ask for the pool, on a node in a pool that is not known (O9).
-    pub unknown_pool: Doubt,
+    pub unknown_pool: MissingFactPolicy,
 }
 
 /// The Service that an object belongs to, as far as it is known.
@@ -151,7 +164,7 @@ pub(crate) enum OwnPool<'a> {
 }
 
 /// The pools that this node is in.
-pub(crate) trait Pools<'a> {
+pub(crate) trait PoolLookup<'a> {
     /// Its pool.
     fn own(&self) -> OwnPool<'a>;
 
@@ -159,8 +172,8 @@ pub(crate) trait Pools<'a> {
     fn sharing(&self, label: &str) -> Option<&'a Members>;
 }
 
-/// What one node may see of one object: settled per object, so that judging an endpoint is one
-/// look-up.
+/// The endpoints of one object that one node may use: evaluated once per object, so that the
+/// verdict on an endpoint is one lookup.
 #[derive(Debug, Clone)]
 pub(crate) enum View<'a> {
     /// Keeps every endpoint.
@@ -178,7 +191,7 @@ pub(crate) enum View<'a> {
 /// A [`View`] without what it depends on: as long as a node sees an object through the same lens,
 /// and the lens is not one of a pool, it sees the same of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lens {
+pub(crate) enum ViewKind {
     Whole,
     Nothing,
     Node,
@@ -191,33 +204,34 @@ pub(crate) enum Lens {
     Forwarded,
 }
 
-impl Lens {
-    /// Whether the members of the own pool have a say.
+impl ViewKind {
+    /// Returns `true` if the members of the own pool decide.
     pub(crate) fn is_of_pool(self) -> bool {
-        matches!(self, Lens::Pool | Lens::PoolAndOwn | Lens::Pools)
+        matches!(self, ViewKind::Pool | ViewKind::PoolAndOwn | ViewKind::Pools)
     }
 }
 
 impl<'a> View<'a> {
-    /// `usable` tells for an own pool what stands on which rung; it is asked only for a ladder.
+    /// `usable` tells for an own pool what stands on which step; it is asked only for a topology
+    /// fallback.
     pub(crate) fn settle(
         service: Service,
         node: &'a [u8],
-        pools: &impl Pools<'a>,
-        doubt: InDoubt,
-        usable: impl FnOnce(Option<&Members>) -> Usable,
+        pools: &impl PoolLookup<'a>,
+        doubt: OnMissingFact,
+        usable: impl FnOnce(Option<&Members>) -> UsableSteps,
     ) -> View<'a> {
         let keys = match service {
             Service::None => {
                 return match doubt.no_service {
-                    Doubt::Pass => View::Whole(Reason::NoService),
-                    Doubt::Hide => View::Nothing(Reason::HiddenNoService),
+                    MissingFactPolicy::Pass => View::Whole(Reason::NoService),
+                    MissingFactPolicy::Empty => View::Nothing(Reason::EmptiedNoService),
                 };
             }
             Service::Unknown => {
                 return match doubt.unknown_service {
-                    Doubt::Pass => View::Whole(Reason::UnknownService),
-                    Doubt::Hide => View::Nothing(Reason::HiddenUnknownService),
+                    MissingFactPolicy::Pass => View::Whole(Reason::UnknownService),
+                    MissingFactPolicy::Empty => View::Nothing(Reason::EmptiedUnknownService),
                 };
             }
             Service::Known(keys) => keys,
@@ -234,8 +248,8 @@ impl<'a> View<'a> {
                 let pools = labels.iter().filter_map(|label| pools.sharing(label)).collect();
                 return View::Pools { node, pools };
             }
-            Keys::Ladder(ladder) => {
-                return View::settle_ladder(ladder, node, pools.own(), doubt, usable);
+            Keys::Fallback(fallback) => {
+                return View::settle_ladder(fallback, node, pools.own(), doubt, usable);
             }
         };
         match pool {
@@ -243,8 +257,8 @@ impl<'a> View<'a> {
             // "No pool" never equals "no pool": such a node has only itself (O8).
             OwnPool::None => View::Node(node),
             OwnPool::Unknown => match doubt.unknown_pool {
-                Doubt::Pass => View::Whole(Reason::UnknownPool),
-                Doubt::Hide => View::Nothing(Reason::HiddenUnknownPool),
+                MissingFactPolicy::Pass => View::Whole(Reason::UnknownPool),
+                MissingFactPolicy::Empty => View::Nothing(Reason::EmptiedUnknownPool),
             },
             OwnPool::Members(members) => View::Pool { node, members, own },
         }
@@ -258,35 +272,40 @@ impl<'a> View<'a> {
     /// | is switched off | every endpoint, as alone (O10) | |
     /// | does not exist | the node itself (O8) | |
     /// | is not described, `pass` | every endpoint (O9) | `passedUnknownPool` |
-    /// | is not described, `hide` | the node itself, which is in its pool | if `*` is reached `passedUnknownPool`, if no key is met `hiddenUnknownPool` |
+    /// | is not described, `hide` | the node itself, which is in its pool | if `*` is reached `passedUnknownPool`, if no key is met `emptiedUnknownPool` |
     fn settle_ladder(
-        ladder: Ladder,
+        fallback: Fallback,
         node: &'a [u8],
         pool: OwnPool<'a>,
-        doubt: InDoubt,
-        usable: impl FnOnce(Option<&Members>) -> Usable,
+        doubt: OnMissingFact,
+        usable: impl FnOnce(Option<&Members>) -> UsableSteps,
     ) -> View<'a> {
         let members = if let OwnPool::Members(members) = pool { Some(members) } else { None };
         let means_everything = match pool {
             OwnPool::Off => Some(Reason::PoolTopologyOff),
-            OwnPool::Unknown if doubt.unknown_pool == Doubt::Pass => Some(Reason::UnknownPool),
+            OwnPool::Unknown if doubt.unknown_pool == MissingFactPolicy::Pass => {
+                Some(Reason::UnknownPool)
+            }
             OwnPool::Unknown | OwnPool::None | OwnPool::Members(_) => None,
         };
         let usable = usable(members);
         let usable =
             if means_everything.is_some() { usable.with_everything_in_pool() } else { usable };
         // Whether the pool would have had something is not known.
-        let in_doubt = matches!(pool, OwnPool::Unknown) && ladder.rungs().contains(&Rung::Pool);
-        let found = ladder.climb(usable);
-        match (found.unwrap_or(ladder.last()), pool, means_everything) {
-            (Rung::Any, ..) if in_doubt => View::Whole(Reason::UnknownPool),
-            (Rung::Any, ..) => View::Whole(Reason::AnyRung),
-            (Rung::Pool, _, Some(reason)) => View::Whole(reason),
-            (Rung::Node | Rung::Pool, OwnPool::Unknown, None) if found.is_none() && in_doubt => {
-                View::Nothing(Reason::HiddenUnknownPool)
+        let on_missing_fact =
+            matches!(pool, OwnPool::Unknown) && fallback.steps().contains(&Step::Pool);
+        let found = fallback.climb(usable);
+        match (found.unwrap_or(fallback.last()), pool, means_everything) {
+            (Step::Any, ..) if on_missing_fact => View::Whole(Reason::UnknownPool),
+            (Step::Any, ..) => View::Whole(Reason::AnyStep),
+            (Step::Pool, _, Some(reason)) => View::Whole(reason),
+            (Step::Node | Step::Pool, OwnPool::Unknown, None)
+                if found.is_none() && on_missing_fact =>
+            {
+                View::Nothing(Reason::EmptiedUnknownPool)
             }
-            (Rung::Pool, OwnPool::Members(members), _) => View::Pool { node, members, own: true },
-            (Rung::Pool | Rung::Node, ..) => View::Node(node),
+            (Step::Pool, OwnPool::Members(members), _) => View::Pool { node, members, own: true },
+            (Step::Pool | Step::Node, ..) => View::Node(node),
         }
     }
 
@@ -299,14 +318,14 @@ impl<'a> View<'a> {
     }
 
     /// Returns the part of the view that can be compared with an earlier one.
-    pub(crate) fn lens(&self) -> Lens {
+    pub(crate) fn view_kind(&self) -> ViewKind {
         match self {
-            View::Whole(_) => Lens::Whole,
-            View::Nothing(_) => Lens::Nothing,
-            View::Node(_) => Lens::Node,
-            View::Pool { own: false, .. } => Lens::Pool,
-            View::Pool { own: true, .. } => Lens::PoolAndOwn,
-            View::Pools { .. } => Lens::Pools,
+            View::Whole(_) => ViewKind::Whole,
+            View::Nothing(_) => ViewKind::Nothing,
+            View::Node(_) => ViewKind::Node,
+            View::Pool { own: false, .. } => ViewKind::Pool,
+            View::Pool { own: true, .. } => ViewKind::PoolAndOwn,
+            View::Pools { .. } => ViewKind::Pools,
         }
     }
 
@@ -340,8 +359,8 @@ impl<'a> View<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::topology::fallback::Condition;
     use crate::topology::keys::Dialect;
-    use crate::topology::ladder::Condition;
 
     fn members(names: &[&str]) -> Members {
         let mut members = Members::default();
@@ -352,7 +371,7 @@ mod tests {
     /// A node in one pool, or in several by labels.
     struct In<'a>(OwnPool<'a>, &'a [(&'a str, &'a Members)]);
 
-    impl<'a> Pools<'a> for In<'a> {
+    impl<'a> PoolLookup<'a> for In<'a> {
         fn own(&self) -> OwnPool<'a> {
             self.0
         }
@@ -363,8 +382,8 @@ mod tests {
     }
 
     fn judge(keys: Keys, pool: OwnPool<'_>, node: Option<&str>) -> Reason {
-        let doubt = InDoubt::default();
-        View::settle(Service::Known(keys), b"me", &In(pool, &[]), doubt, |_| Usable::default())
+        let doubt = OnMissingFact::default();
+        View::settle(Service::Known(keys), b"me", &In(pool, &[]), doubt, |_| UsableSteps::default())
             .judge(node.map(str::as_bytes))
     }
 
@@ -378,23 +397,23 @@ mod tests {
             UnknownPool,
             PoolTopologyOff,
             ServiceTopologyOff,
-            AnyRung,
+            AnyStep,
             OwnNode,
             OwnPool,
             Forward,
         ];
-        let names = "noTopologyKeys noService unknownService unknownPool poolTopologyOff serviceTopologyOff anyRung ownNode ownPool forward";
+        let names = "noTopologyKeys noService unknownService unknownPool poolTopologyOff serviceTopologyOff anyStep ownNode ownPool forward";
         assert_eq!(kept.map(Reason::name).join(" "), names);
         let dropped = [
             OtherNode,
             NoNode,
             OutsidePool,
             Forwarded,
-            HiddenNoService,
-            HiddenUnknownService,
-            HiddenUnknownPool,
+            EmptiedNoService,
+            EmptiedUnknownService,
+            EmptiedUnknownPool,
         ];
-        let names = "otherNode noNode outsidePool forwarded hiddenNoService hiddenUnknownService hiddenUnknownPool";
+        let names = "otherNode noNode outsidePool forwarded emptiedNoService emptiedUnknownService emptiedUnknownPool";
         assert_eq!(dropped.map(Reason::name).join(" "), names);
         assert!(
             kept.iter().all(|reason| reason.keeps())
@@ -406,8 +425,8 @@ mod tests {
     fn every_row_of_the_table() {
         let pool = members(&["me", "friend"]);
         let of = |service| {
-            View::settle(service, b"me", &In(OwnPool::None, &[]), InDoubt::default(), |_| {
-                Usable::default()
+            View::settle(service, b"me", &In(OwnPool::None, &[]), OnMissingFact::default(), |_| {
+                UsableSteps::default()
             })
             .judge(None)
         };
@@ -465,10 +484,10 @@ mod tests {
             let keys = Keys::Labels(["rack", "zone"].map(Into::into).into());
             let pools = In(OwnPool::None, shared);
             let view =
-                View::settle(Service::Known(keys), b"me", &pools, InDoubt::default(), |_| {
-                    Usable::default()
+                View::settle(Service::Known(keys), b"me", &pools, OnMissingFact::default(), |_| {
+                    UsableSteps::default()
                 });
-            assert_eq!(view.lens(), Lens::Pools);
+            assert_eq!(view.view_kind(), ViewKind::Pools);
             view.judge(node.map(str::as_bytes))
         };
         let both = [("zone", &zone), ("rack", &rack)];
@@ -489,17 +508,18 @@ mod tests {
 
     #[test]
     fn a_ladder_is_seen_through_the_rung_that_counts() {
-        let ladder = Dialect::OpenYurt.read("kubernetes.io/hostname,openyurt.io/nodepool,*", true);
+        let fallback =
+            Dialect::OpenYurt.read("kubernetes.io/hostname,openyurt.io/nodepool,*", true);
         let pool = members(&["friend"]);
         let see = |pool: OwnPool<'_>, on: &[&str], judged: &str| {
-            let doubt = InDoubt::default();
+            let doubt = OnMissingFact::default();
             let usable = |members: Option<&Members>| {
                 let each = on.iter().map(|node| {
-                    Usable::of(Condition::Ready, Some(node.as_bytes()), b"me", members)
+                    UsableSteps::of(Condition::Ready, Some(node.as_bytes()), b"me", members)
                 });
-                each.fold(Usable::default(), |all, one| all | one)
+                each.fold(UsableSteps::default(), |all, one| all | one)
             };
-            View::settle(Service::Known(ladder.clone()), b"me", &In(pool, &[]), doubt, usable)
+            View::settle(Service::Known(fallback.clone()), b"me", &In(pool, &[]), doubt, usable)
                 .judge(Some(judged.as_bytes()))
         };
         let known = OwnPool::Members(&pool);
@@ -510,8 +530,8 @@ mod tests {
             "in the own pool, whatever the pool says"
         );
         assert_eq!(see(known, &["friend", "other"], "other"), Reason::OutsidePool);
-        assert_eq!(see(known, &["other"], "other"), Reason::AnyRung);
-        assert_eq!(see(OwnPool::None, &["other"], "other"), Reason::AnyRung);
+        assert_eq!(see(known, &["other"], "other"), Reason::AnyStep);
+        assert_eq!(see(OwnPool::None, &["other"], "other"), Reason::AnyStep);
         assert_eq!(see(OwnPool::Unknown, &["me"], "other"), Reason::OtherNode);
         assert_eq!(see(OwnPool::Unknown, &["other"], "other"), Reason::UnknownPool);
         assert_eq!(see(OwnPool::Off, &["other"], "other"), Reason::PoolTopologyOff);
@@ -520,26 +540,38 @@ mod tests {
     #[test]
     fn doubts_hide_where_the_configuration_says_so() {
         let judge = |service, service_doubt, pool_doubt| {
-            let doubt = InDoubt {
+            let doubt = OnMissingFact {
                 unknown_service: service_doubt,
                 unknown_pool: pool_doubt,
-                ..InDoubt::default()
+                ..OnMissingFact::default()
             };
-            View::settle(service, b"me", &In(OwnPool::Unknown, &[]), doubt, |_| Usable::default())
-                .judge(Some(b"me"))
+            View::settle(service, b"me", &In(OwnPool::Unknown, &[]), doubt, |_| {
+                UsableSteps::default()
+            })
+            .judge(Some(b"me"))
         };
-        assert_eq!(judge(Service::Unknown, Doubt::Hide, Doubt::Pass), Reason::HiddenUnknownService);
         assert_eq!(
-            judge(Service::Known(Keys::Pool), Doubt::Pass, Doubt::Hide),
-            Reason::HiddenUnknownPool
+            judge(Service::Unknown, MissingFactPolicy::Empty, MissingFactPolicy::Pass),
+            Reason::EmptiedUnknownService
         );
-        assert_eq!(judge(Service::None, Doubt::Hide, Doubt::Hide), Reason::NoService);
-        assert_eq!(judge(Service::Known(Keys::Node), Doubt::Hide, Doubt::Hide), Reason::OwnNode);
-        let doubt = InDoubt { no_service: Doubt::Hide, ..InDoubt::default() };
+        assert_eq!(
+            judge(Service::Known(Keys::Pool), MissingFactPolicy::Pass, MissingFactPolicy::Empty),
+            Reason::EmptiedUnknownPool
+        );
+        assert_eq!(
+            judge(Service::None, MissingFactPolicy::Empty, MissingFactPolicy::Empty),
+            Reason::NoService
+        );
+        assert_eq!(
+            judge(Service::Known(Keys::Node), MissingFactPolicy::Empty, MissingFactPolicy::Empty),
+            Reason::OwnNode
+        );
+        let doubt =
+            OnMissingFact { no_service: MissingFactPolicy::Empty, ..OnMissingFact::default() };
         let view = View::settle(Service::None, b"me", &In(OwnPool::None, &[]), doubt, |_| {
-            Usable::default()
+            UsableSteps::default()
         });
-        assert_eq!(view.judge(Some(b"me")), Reason::HiddenNoService);
+        assert_eq!(view.judge(Some(b"me")), Reason::EmptiedNoService);
     }
 
     #[test]
@@ -547,15 +579,15 @@ mod tests {
         use Condition::{Ready, Terminating};
         let see = |keys: &str,
                    pool: OwnPool<'_>,
-                   unknown_pool: Doubt,
+                   unknown_pool: MissingFactPolicy,
                    endpoints: &[(&str, Condition)]| {
             let usable = |members: Option<&Members>| {
                 let of = |(node, condition): &(&str, Condition)| {
-                    Usable::of(*condition, Some(node.as_bytes()), b"me", members)
+                    UsableSteps::of(*condition, Some(node.as_bytes()), b"me", members)
                 };
-                endpoints.iter().map(of).fold(Usable::default(), |usable, one| usable | one)
+                endpoints.iter().map(of).fold(UsableSteps::default(), |usable, one| usable | one)
             };
-            let doubt = InDoubt { unknown_pool, ..InDoubt::default() };
+            let doubt = OnMissingFact { unknown_pool, ..OnMissingFact::default() };
             let keys = Service::Known(Dialect::Poolscope.read(keys, true));
             let view = View::settle(keys, b"me", &In(pool, &[]), doubt, usable);
             (
@@ -564,7 +596,7 @@ mod tests {
                 view.whole_reason(),
             )
         };
-        use Doubt::{Hide, Pass};
+        use MissingFactPolicy::{Empty, Pass};
         let (off, unknown) = (OwnPool::Off, OwnPool::Unknown);
         let own_leaves = [("me", Terminating)];
         let all = |reason| (true, true, Some(reason));
@@ -572,29 +604,29 @@ mod tests {
         // Nothing is ready, and only the node itself still serves: whatever the pool is, its
         // endpoint is shown.
         for pool in [off, unknown, OwnPool::None] {
-            for doubt in [Pass, Hide] {
+            for doubt in [Pass, Empty] {
                 assert_eq!(see("node,pool,*", pool, doubt, &own_leaves), own, "{pool:?} {doubt:?}");
                 assert_eq!(see("node,pool", pool, doubt, &[("me", Ready), ("other", Ready)]), own);
             }
         }
         let other = [("other", Ready), ("me", Terminating)];
         assert_eq!(see("node,pool,*", off, Pass, &other), all(Reason::PoolTopologyOff));
-        assert_eq!(see("node,pool", off, Hide, &other), all(Reason::PoolTopologyOff));
+        assert_eq!(see("node,pool", off, Empty, &other), all(Reason::PoolTopologyOff));
         assert_eq!(see("pool,node", off, Pass, &[("me", Ready)]), all(Reason::PoolTopologyOff));
         assert_eq!(see("node,pool,*", unknown, Pass, &other), all(Reason::UnknownPool));
-        assert_eq!(see("node,pool,*", unknown, Hide, &other), all(Reason::UnknownPool));
+        assert_eq!(see("node,pool,*", unknown, Empty, &other), all(Reason::UnknownPool));
         assert_eq!(see("node,pool", unknown, Pass, &other), all(Reason::UnknownPool));
         assert_eq!(
-            see("node,pool", unknown, Hide, &other),
+            see("node,pool", unknown, Empty, &other),
             own,
             "what still serves on the node itself"
         );
-        let hidden = (false, false, Some(Reason::HiddenUnknownPool));
-        assert_eq!(see("node,pool", unknown, Hide, &other[..1]), hidden);
-        assert_eq!(see("pool,node", unknown, Hide, &other[..1]), hidden);
-        assert_eq!(see("pool,node", unknown, Hide, &[("me", Ready)]), own);
-        assert_eq!(see("node,*", unknown, Hide, &other), all(Reason::AnyRung));
-        assert_eq!(see("node,pool,*", unknown, Hide, &[]), all(Reason::UnknownPool));
-        assert_eq!(see("node,pool,*", OwnPool::None, Hide, &other), all(Reason::AnyRung));
+        let hidden = (false, false, Some(Reason::EmptiedUnknownPool));
+        assert_eq!(see("node,pool", unknown, Empty, &other[..1]), hidden);
+        assert_eq!(see("pool,node", unknown, Empty, &other[..1]), hidden);
+        assert_eq!(see("pool,node", unknown, Empty, &[("me", Ready)]), own);
+        assert_eq!(see("node,*", unknown, Empty, &other), all(Reason::AnyStep));
+        assert_eq!(see("node,pool,*", unknown, Empty, &[]), all(Reason::UnknownPool));
+        assert_eq!(see("node,pool,*", OwnPool::None, Empty, &other), all(Reason::AnyStep));
     }
 }

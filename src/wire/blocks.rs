@@ -3,8 +3,8 @@
 //! Each block becomes four masks of one bit a byte: quotes, backslashes, opening and closing
 //! brackets. Brackets inside strings are masked out by the running parity of the quotes that are
 //! not escaped, and a block that cannot hold the closing bracket of the container costs two
-//! population counts. The same rules as the scanner's own byte-wise skip, which is its oracle;
-//! vectors come from the `wide` crate, so there is no unsafe code here.
+//! population counts. The scanner's byte-wise skip has the same rules and is the oracle of the
+//! tests. Vectors come from the `wide` crate, so there is no unsafe code here.
 
 use wide::u8x32;
 

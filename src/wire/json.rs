@@ -2,9 +2,9 @@
 //!
 //! A [`Scanner`] reads one value and reports the places of those members that a [`Shape`] names. It
 //! works on a slice that starts with the value and may end anywhere; given a longer slice with the
-//! same beginning it goes on where it stopped. Whatever the shape does not name is skipped by its
-//! brackets and quotes alone: the scanner finds things, it does not validate. A document that a
-//! strict parser refuses may pass, to be refused by the client; a document that a strict parser
+//! same beginning it continues where it stopped. Values that the shape does not name are skipped by
+//! their brackets and quotes alone: the scanner finds values, it does not validate. A document that
+//! a strict parser refuses may pass, to be refused by the client. A document that a strict parser
 //! accepts is read as Go reads it (case-sensitive keys, later duplicates reported after earlier
 //! ones).
 
@@ -83,7 +83,7 @@ pub(super) struct Open {
 
 /// The token that may come at the position reached. `*Text` states resume inside a string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Expect {
+pub(super) enum ExpectedToken {
     Value,
     FirstElement,
     FirstKey,
@@ -103,7 +103,7 @@ pub(super) enum Expect {
 pub(crate) struct Scanner {
     shape: Shape,
     pub(super) max_depth: usize,
-    expect: Expect,
+    expect: ExpectedToken,
     /// Next byte to read.
     pos: usize,
     /// Where the string, scalar or skipped container being read starts.
@@ -129,7 +129,7 @@ impl Scanner {
             max_depth,
             max_elements,
             max_marks: max_elements.saturating_mul(6).saturating_add(64),
-            expect: Expect::Value,
+            expect: ExpectedToken::Value,
             pos: 0,
             token: 0,
             escaped: false,
@@ -149,7 +149,7 @@ impl Scanner {
     pub(crate) fn reset_to(&mut self, shape: Shape) {
         self.shape = shape;
         self.slot = shape;
-        self.expect = Expect::Value;
+        self.expect = ExpectedToken::Value;
         self.pos = 0;
         self.skipping = 0;
         self.open.clear();
@@ -170,16 +170,16 @@ impl Scanner {
         // member.
         let (mut expect, mut pos) = (self.expect, self.pos);
         let result = loop {
-            if matches!(expect, Expect::Value | Expect::FirstElement) {
+            if matches!(expect, ExpectedToken::Value | ExpectedToken::FirstElement) {
                 let Some(byte) = peek(buf, &mut pos) else { break Ok(None) };
                 if byte == b'"' {
                     self.token = pos;
                     pos += 1;
-                    expect = Expect::Text;
-                } else if byte == b']' && expect == Expect::FirstElement {
+                    expect = ExpectedToken::Text;
+                } else if byte == b']' && expect == ExpectedToken::FirstElement {
                     pos += 1;
                     self.close(pos);
-                    expect = Expect::Next;
+                    expect = ExpectedToken::Next;
                 } else {
                     match self.start_value(byte, pos) {
                         Ok(next) => expect = next,
@@ -188,20 +188,20 @@ impl Scanner {
                     pos += 1;
                 }
             }
-            if expect == Expect::Text {
+            if expect == ExpectedToken::Text {
                 if !text(buf, &mut pos, &mut self.escaped) {
                     break Ok(None);
                 }
                 self.report(pos);
-                expect = Expect::Next;
+                expect = ExpectedToken::Next;
             }
-            if expect == Expect::SkippedText {
+            if expect == ExpectedToken::SkippedText {
                 if !text(buf, &mut pos, &mut self.escaped) {
                     break Ok(None);
                 }
-                expect = Expect::Skipped;
+                expect = ExpectedToken::Skipped;
             }
-            if expect == Expect::Skipped {
+            if expect == ExpectedToken::Skipped {
                 match self.skip(buf, &mut pos) {
                     Ok(None) => {}
                     Ok(Some(state)) => {
@@ -211,9 +211,9 @@ impl Scanner {
                     Err(fault) => break Err(fault),
                 }
                 self.report(pos);
-                expect = Expect::Next;
+                expect = ExpectedToken::Next;
             }
-            if expect == Expect::Scalar {
+            if expect == ExpectedToken::Scalar {
                 let rest = &buf[pos..];
                 let Some(end) = rest.iter().position(|byte| {
                     matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t')
@@ -223,11 +223,11 @@ impl Scanner {
                 };
                 pos += end;
                 self.report(pos);
-                expect = Expect::Next;
+                expect = ExpectedToken::Next;
             }
-            if expect == Expect::Next {
+            if expect == ExpectedToken::Next {
                 let Some(array) = self.open.last().map(|open| open.array) else {
-                    expect = Expect::Done;
+                    expect = ExpectedToken::Done;
                     break Ok(Some(pos));
                 };
                 match peek(buf, &mut pos) {
@@ -238,10 +238,10 @@ impl Scanner {
                         }
                         if array {
                             self.slot = self.element();
-                            expect = Expect::Value;
+                            expect = ExpectedToken::Value;
                             continue;
                         }
-                        expect = Expect::Key;
+                        expect = ExpectedToken::Key;
                     }
                     Some(b']') if array => {
                         pos += 1;
@@ -262,9 +262,9 @@ impl Scanner {
                     None => break Ok(None),
                 }
             }
-            if matches!(expect, Expect::FirstKey | Expect::Key) {
+            if matches!(expect, ExpectedToken::FirstKey | ExpectedToken::Key) {
                 expect = self.read_members(buf, &mut pos, expect);
-                if expect == Expect::Next {
+                if expect == ExpectedToken::Next {
                     continue;
                 }
                 match peek(buf, &mut pos) {
@@ -272,36 +272,36 @@ impl Scanner {
                         pos += 1;
                         self.token = pos;
                         self.escaped = false;
-                        expect = Expect::KeyText;
+                        expect = ExpectedToken::KeyText;
                     }
-                    Some(b'}') if expect == Expect::FirstKey => {
+                    Some(b'}') if expect == ExpectedToken::FirstKey => {
                         pos += 1;
                         self.close(pos);
-                        expect = Expect::Next;
+                        expect = ExpectedToken::Next;
                         continue;
                     }
                     Some(_) => break Err(Fault::json(pos, "expected a key in double quotes")),
                     None => break Ok(None),
                 }
             }
-            if expect == Expect::KeyText {
+            if expect == ExpectedToken::KeyText {
                 if !text(buf, &mut pos, &mut self.escaped) {
                     break Ok(None);
                 }
                 self.slot = self.member(&buf[self.token..pos - 1]);
-                expect = Expect::Colon;
+                expect = ExpectedToken::Colon;
             }
-            if expect == Expect::Colon {
+            if expect == ExpectedToken::Colon {
                 match peek(buf, &mut pos) {
                     Some(b':') => {
                         pos += 1;
-                        expect = Expect::Value;
+                        expect = ExpectedToken::Value;
                     }
                     Some(_) => break Err(Fault::json(pos, "expected a colon after a key")),
                     None => break Ok(None),
                 }
             }
-            if expect == Expect::Done {
+            if expect == ExpectedToken::Done {
                 break Ok(Some(pos));
             }
         };
@@ -320,7 +320,7 @@ impl Scanner {
     }
 
     /// Begins a value, other than a string, with the byte at `pos`; what may come after that byte.
-    fn start_value(&mut self, byte: u8, pos: usize) -> Result<Expect, Fault> {
+    fn start_value(&mut self, byte: u8, pos: usize) -> Result<ExpectedToken, Fault> {
         self.token = pos;
         match byte {
             b'{' | b'[' => {
@@ -331,20 +331,20 @@ impl Scanner {
                 match self.slot.inner {
                     Inner::Object(_) if !array => {
                         self.open.push(Open { shape: self.slot, start: pos, array });
-                        Ok(Expect::FirstKey)
+                        Ok(ExpectedToken::FirstKey)
                     }
                     Inner::Array(element) if array => {
                         self.open.push(Open { shape: self.slot, start: pos, array });
                         self.slot = *element;
-                        Ok(Expect::FirstElement)
+                        Ok(ExpectedToken::FirstElement)
                     }
                     _ => {
                         self.skipping = 1;
-                        Ok(Expect::Skipped)
+                        Ok(ExpectedToken::Skipped)
                     }
                 }
             }
-            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => Ok(Expect::Scalar),
+            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => Ok(ExpectedToken::Scalar),
             _ => Err(Fault::json(pos, "expected a value")),
         }
     }
@@ -376,7 +376,7 @@ impl Scanner {
     /// Reads to the end of the container being skipped. If `buf` ends before that: what to expect
     /// of the rest.
     #[inline(always)]
-    fn skip(&mut self, buf: &[u8], pos: &mut usize) -> Result<Option<Expect>, Fault> {
+    fn skip(&mut self, buf: &[u8], pos: &mut usize) -> Result<Option<ExpectedToken>, Fault> {
         // In blocks as long as they last, then the rest byte by byte.
         let skipped = blocks::skip(buf, *pos, self.skipping, self.max_depth - self.open.len());
         (*pos, self.skipping) = (skipped.pos, skipped.depth);
@@ -384,20 +384,20 @@ impl Scanner {
             return Ok(None);
         }
         if skipped.in_text && !text(buf, pos, &mut self.escaped) {
-            return Ok(Some(Expect::SkippedText));
+            return Ok(Some(ExpectedToken::SkippedText));
         }
         self.skip_bytes(buf, pos)
     }
 
     #[inline(never)]
-    fn skip_bytes(&mut self, buf: &[u8], pos: &mut usize) -> Result<Option<Expect>, Fault> {
+    fn skip_bytes(&mut self, buf: &[u8], pos: &mut usize) -> Result<Option<ExpectedToken>, Fault> {
         loop {
             *pos = find_structural(buf, *pos);
             match buf.get(*pos) {
                 Some(b'"') => {
                     *pos += 1;
                     if !text(buf, pos, &mut self.escaped) {
-                        return Ok(Some(Expect::SkippedText));
+                        return Ok(Some(ExpectedToken::SkippedText));
                     }
                 }
                 Some(b'{' | b'[') => {
@@ -415,7 +415,7 @@ impl Scanner {
                         return Ok(None);
                     }
                 }
-                None => return Ok(Some(Expect::Skipped)),
+                None => return Ok(Some(ExpectedToken::Skipped)),
             }
         }
     }

@@ -1,13 +1,12 @@
-//! The short way through objects of which single members are wanted, such as the endpoints of a
-//! slice.
+//! The fast path through objects of which single members are needed, such as endpoints of a slice.
 //!
-//! Where everything stands as the API server writes it, without blanks, and whole blocks last,
-//! tokens are found by the bits of a [`Window`]. Whatever else there may be (a blank, a fault, the
-//! end of the data) ends this way before the member at hand, and the scanner reads that member byte
-//! by byte. So the two ways never see the same bytes as something different.
+//! While the text is as the API server writes it, without blanks, and whole blocks are left, tokens
+//! are found by the bits of a [`Window`]. Any other byte (a blank, a fault, the end of the data)
+//! ends the fast path before the current member, and the scanner reads that member byte by byte.
+//! The fast path and the scanner therefore never read the same bytes differently.
 
 use super::Span;
-use super::json::{Expect, Mark, Scanner};
+use super::json::{ExpectedToken, Mark, Scanner};
 use super::text::has_backslash;
 use super::window::Window;
 
@@ -16,7 +15,12 @@ impl Scanner {
     /// that follow. Returns what is to be expected at `pos` then; nothing of a member that was
     /// not read to its end has happened.
     #[inline(always)]
-    pub(super) fn read_members(&mut self, buf: &[u8], pos: &mut usize, expect: Expect) -> Expect {
+    pub(super) fn read_members(
+        &mut self,
+        buf: &[u8],
+        pos: &mut usize,
+        expect: ExpectedToken,
+    ) -> ExpectedToken {
         match buf.get(*pos) {
             Some(b'"') => {
                 let (at, expect) = self.read_members_in_blocks(buf, *pos, expect);
@@ -33,8 +37,8 @@ impl Scanner {
         &mut self,
         buf: &[u8],
         mut at: usize,
-        mut expect: Expect,
-    ) -> (usize, Expect) {
+        mut expect: ExpectedToken,
+    ) -> (usize, ExpectedToken) {
         let Some(mut window) = Window::at(buf, at) else { return (at, expect) };
         let depth = self.open.len();
         let shape = self.open[depth - 1].shape;
@@ -81,9 +85,9 @@ impl Scanner {
             // The byte after the value.
             if after == b',' {
                 if self.marks.len() > self.max_marks {
-                    return (end, Expect::Next);
+                    return (end, ExpectedToken::Next);
                 }
-                (at, expect) = (end + 1, Expect::Key);
+                (at, expect) = (end + 1, ExpectedToken::Key);
                 continue;
             }
             let start = self.open[depth - 1].start;
@@ -95,10 +99,10 @@ impl Scanner {
                 && self.marks.len() <= self.max_marks;
             if !goes_on {
                 self.open.pop();
-                return (end + 1, Expect::Next);
+                return (end + 1, ExpectedToken::Next);
             }
             self.open[depth - 1].start = end + 2;
-            (at, expect) = (end + 3, Expect::FirstKey);
+            (at, expect) = (end + 3, ExpectedToken::FirstKey);
         }
         (at, expect)
     }

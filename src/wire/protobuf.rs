@@ -149,11 +149,11 @@ impl<'a> Fields<'a> {
 /// The content of the last field `number`, a string, of the message at `message` in `buf`: the last
 /// one counts.
 ///
-/// What [`Fields`] would find, in a loop that does nothing else: it runs once for each endpoint.
+/// Finds what [`Fields`] would find, in a loop of its own: it runs once for each endpoint.
 #[inline(always)]
 pub(crate) fn last_string(buf: &[u8], message: Span, number: u8) -> Result<Option<Span>, Fault> {
-    // Of a head of two bytes, as nearly every one is: wire type, and that neither tag nor length
-    // goes on.
+    // For a head of two bytes, which is the common case: the wire type, and that neither tag nor
+    // length continues.
     const FORM: u16 = 0x8087;
     let (bytes, wanted) = (&buf[..message.end], number << 3 | LEN);
     let (mut at, mut found) = (message.start, None);

@@ -3,7 +3,9 @@
 //! A rewrite is a sorted list of [`Patch`]es: a patch with no bytes is a cut, a patch with bytes
 //! replaces a length or a version. Everything between two patches is copied as it stands.
 
-use bytes::BytesMut;
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
 
 use super::Span;
 use super::protobuf::{MAX_VARINT, encode_varint, varint_width};
@@ -77,8 +79,8 @@ impl Edit {
         let start = self.text.len();
         self.text.extend_from_slice(with);
         let patch = Patch { span, cuts: false, with: Span::new(start, start + with.len()) };
-        // What is put in where another patch begins stands before it, and behind what was put in
-        // there already.
+        // An insertion at the start of another patch precedes that patch, and follows earlier
+        // insertions there.
         let at = self
             .patches
             .partition_point(|other| other.span.start < span.start || other.span.end <= span.start);
@@ -148,26 +150,47 @@ impl Edit {
     }
 }
 
-/// Where bytes go: to the end of a buffer, or nowhere, where only what a body teaches is wanted.
-pub(crate) struct Output<'a>(Option<&'a mut BytesMut>);
+/// The destination of rewritten bytes.
+pub(crate) enum Output<'a> {
+    /// The end of a buffer; the number is its length when counting began.
+    Buffer(&'a mut BytesMut, usize),
+    /// Runs that share the memory of the chunk.
+    Runs(Runs<'a>),
+    /// Nowhere: only the facts in the body are needed.
+    Nowhere,
+}
 
 impl<'a> Output<'a> {
     pub(crate) fn to(buffer: &'a mut BytesMut) -> Output<'a> {
-        Output(Some(buffer))
+        let start = buffer.len();
+        Output::Buffer(buffer, start)
+    }
+
+    pub(crate) fn runs(chunk: &'a Bytes, out: &'a mut Vec<Bytes>) -> Output<'a> {
+        Output::Runs(Runs::of(chunk, out))
+    }
+
+    /// Appends what is left of the runs.
+    pub(crate) fn finish(self) {
+        if let Output::Runs(runs) = self {
+            runs.finish();
+        }
     }
 
     pub(crate) fn nowhere() -> Output<'a> {
-        Output(None)
+        Output::Nowhere
     }
 
     #[inline]
     pub(crate) fn put(&mut self, bytes: &[u8]) {
-        if let Some(buffer) = &mut self.0 {
-            buffer.extend_from_slice(bytes);
+        match self {
+            Output::Buffer(buffer, _) => buffer.extend_from_slice(bytes),
+            Output::Runs(runs) => runs.put(bytes),
+            Output::Nowhere => {}
         }
     }
 
-    /// The shortest varint for `value`.
+    /// Writes the shortest varint for `value`.
     pub(crate) fn put_varint(&mut self, value: u64) {
         let mut varint = [0; MAX_VARINT];
         let width = encode_varint(value, &mut varint);
@@ -175,15 +198,108 @@ impl<'a> Output<'a> {
     }
 
     pub(crate) fn put_zeros(&mut self, count: usize) {
-        if let Some(buffer) = &mut self.0 {
-            buffer.resize(buffer.len() + count, 0);
+        match self {
+            Output::Buffer(buffer, _) => buffer.resize(buffer.len() + count, 0),
+            Output::Runs(runs) => runs.put_zeros(count),
+            Output::Nowhere => {}
+        }
+    }
+
+    /// Returns how many bytes were written since counting began, and the last of them.
+    pub(crate) fn written(&self) -> (u64, Option<u8>) {
+        match self {
+            Output::Buffer(buffer, start) => {
+                let written = &buffer[*start..];
+                (written.len() as u64, written.last().copied())
+            }
+            Output::Runs(runs) => (runs.count, runs.last.filter(|_| runs.count > 0)),
+            Output::Nowhere => (0, None),
+        }
+    }
+
+    /// Counts from here on.
+    pub(crate) fn restart_count(&mut self) {
+        match self {
+            Output::Buffer(buffer, start) => *start = buffer.len(),
+            Output::Runs(runs) => runs.count = 0,
+            Output::Nowhere => {}
         }
     }
 }
 
-/// What goes with an element of a JSON array that is cut: the comma that belongs to it, so that the
-/// rest still reads as an array and every byte between two kept elements is one that stood there
-/// before.
+/// Collects output as runs: long pieces of a chunk are shared, everything else is copied.
+pub(crate) struct Runs<'a> {
+    chunk: &'a Bytes,
+    out: &'a mut Vec<Bytes>,
+    /// The piece of `chunk` at the end of the output.
+    piece: Range<usize>,
+    /// The copied bytes before that piece.
+    copied: BytesMut,
+    count: u64,
+    last: Option<u8>,
+}
+
+/// Pieces below this length are copied: sharing costs an atomic increment and 32 bytes.
+const MIN_SHARED: usize = 512;
+
+impl<'a> Runs<'a> {
+    fn of(chunk: &'a Bytes, out: &'a mut Vec<Bytes>) -> Runs<'a> {
+        Runs { chunk, out, piece: 0..0, copied: BytesMut::new(), count: 0, last: None }
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        let Some(&last) = bytes.last() else { return };
+        self.last = Some(last);
+        self.count += bytes.len() as u64;
+        let (chunk, start) = (self.chunk.as_ptr().addr(), bytes.as_ptr().addr());
+        match start.checked_sub(chunk) {
+            Some(offset) if offset + bytes.len() <= self.chunk.len() => {
+                if self.piece.end != offset || self.piece.is_empty() {
+                    self.end_piece();
+                    self.piece = offset..offset;
+                }
+                self.piece.end += bytes.len();
+            }
+            _ => {
+                self.end_piece();
+                self.copied.extend_from_slice(bytes);
+            }
+        }
+    }
+
+    fn put_zeros(&mut self, count: usize) {
+        if count > 0 {
+            self.end_piece();
+            self.copied.resize(self.copied.len() + count, 0);
+            self.count += count as u64;
+            self.last = Some(0);
+        }
+    }
+
+    fn end_piece(&mut self) {
+        let piece = std::mem::take(&mut self.piece);
+        if piece.len() < MIN_SHARED {
+            self.copied.extend_from_slice(&self.chunk[piece]);
+        } else {
+            self.end_copied();
+            self.out.push(self.chunk.slice(piece));
+        }
+    }
+
+    fn end_copied(&mut self) {
+        if !self.copied.is_empty() {
+            self.out.push(self.copied.split().freeze());
+        }
+    }
+
+    fn finish(mut self) {
+        self.end_piece();
+        self.end_copied();
+    }
+}
+
+/// Returns the span to cut with an element of a JSON array. It includes one comma, so that the rest
+/// is an array and every byte between two kept elements was there before.
 pub(crate) fn json_element(
     element: Span,
     kept_before: bool,
@@ -208,11 +324,11 @@ pub(crate) struct Enclosure {
     pub(crate) fixed: bool,
 }
 
-/// Appends `unit` of `buf` to `out` with `object`, which lies inside every one of `around`
+/// Appends `item` of `buf` to `out` with `object`, which lies inside every one of `around`
 /// (outermost first), patched by `edit` and all the lengths around it made right.
 pub(crate) fn write_enclosed(
     buf: &[u8],
-    unit: Span,
+    item: Span,
     around: &[Enclosure],
     object: Span,
     edit: &Edit,
@@ -228,7 +344,7 @@ pub(crate) fn write_enclosed(
             grown += varint_width(length as u64) as isize - enclosure.length.len() as isize;
         }
     }
-    let mut from = unit.start;
+    let mut from = item.start;
     for (enclosure, &length) in around.iter().zip(&lengths) {
         out.put(&buf[from..enclosure.length.start]);
         if enclosure.fixed {
@@ -240,7 +356,7 @@ pub(crate) fn write_enclosed(
     }
     out.put(&buf[from..object.start]);
     edit.write(buf, object, out);
-    out.put(&buf[object.end..unit.end]);
+    out.put(&buf[object.end..item.end]);
 }
 
 #[cfg(test)]

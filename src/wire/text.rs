@@ -38,7 +38,7 @@ pub(crate) fn has_backslash(text: &[u8]) -> bool {
 /// The text with U+FFFD for each escape of half a surrogate pair, as Go reads it; `None` if there
 /// is no such escape. serde_json refuses them.
 pub(crate) fn without_lone_surrogates(text: &str) -> Option<String> {
-    let unit = |at: usize| {
+    let item = |at: usize| {
         let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
         digits
             .bytes()
@@ -48,7 +48,7 @@ pub(crate) fn without_lone_surrogates(text: &str) -> Option<String> {
     let (mut out, mut copied, mut at) = (String::new(), 0, 0);
     while let Some(found) = text[at..].find('\\') {
         at += found;
-        at += match (unit(at), unit(at + 6)) {
+        at += match (item(at), item(at + 6)) {
             (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
             (Some(0xd800..=0xdfff), _) => {
                 out += &text[copied..at];

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use poolscope::{Cluster, Config, Error, Head, Opened, Request};
+use poolscope::{Action, Cluster, Config, Error, RequestHead, ResponseHead};
 
 use super::go::{Header, Json, Read, Refused};
 use super::world::{FORMS, Form, Looked, run};
@@ -10,7 +10,7 @@ use poolscope_testkit::random_chunks;
 
 /// Kind, path of its lists, name of its objects, and a configuration under which it matters.
 const KINDS: [(&str, &str, &str); 5] = [
-    ("Service", "/api/v1/services", r#"{"ladders":true}"#),
+    ("Service", "/api/v1/services", r#"{"topologyFallback":true}"#),
     ("Node", "/api/v1/nodes", r#"{"membership":{"nodeLabel":"zone"}}"#),
     ("NodePool", "/apis/apps.openyurt.io/v1beta2/nodepools", "{}"),
     ("NodeBucket", "/apis/apps.openyurt.io/v1alpha1/nodebuckets", r#"{"membership":"nodeBucket"}"#),
@@ -35,8 +35,12 @@ pub fn check(input: &[u8]) -> Looked {
         Form::Watch => format!("{path}?watch=true&resourceVersion=9"),
     };
     let (request, head) = (
-        Request::get(target),
-        Head::ok(if protobuf { "application/vnd.kubernetes.protobuf" } else { "application/json" }),
+        RequestHead::get(target),
+        ResponseHead::ok(if protobuf {
+            "application/vnd.kubernetes.protobuf"
+        } else {
+            "application/json"
+        }),
     );
     let learn = |sizes: &mut dyn Iterator<Item = usize>| {
         let cluster = Cluster::new(Config::from_json(config).unwrap()).unwrap();
@@ -71,12 +75,12 @@ pub fn check(input: &[u8]) -> Looked {
 
 fn feed(
     cluster: &Cluster,
-    request: &Request,
-    head: &Head,
+    request: &RequestHead,
+    head: &ResponseHead,
     body: &[u8],
     sizes: &mut dyn Iterator<Item = usize>,
 ) -> Result<(), Error> {
-    let mut feed = cluster.feed(request, head).unwrap();
+    let mut feed = cluster.read_facts(request, head).unwrap();
     let mut rest = body;
     while !rest.is_empty() {
         let (chunk, after) = rest.split_at(sizes.next().unwrap().clamp(1, rest.len()));
@@ -99,9 +103,15 @@ fn said(cluster: &Cluster) -> (u64, BTreeSet<String>, String, String) {
 }
 
 /// A body that teaches passes as it is, and teaches the same on its way to a client.
-fn passes(request: &Request, head: &Head, config: &str, body: &[u8], expected: &Result<(), Error>) {
+fn passes(
+    request: &RequestHead,
+    head: &ResponseHead,
+    config: &str,
+    body: &[u8],
+    expected: &Result<(), Error>,
+) {
     let cluster = Cluster::new(Config::from_json(config).unwrap()).unwrap();
-    let Ok(Opened::Rewrite(stream)) = cluster.node("node").open(request, head) else {
+    let Ok(Action::Rewrite(stream)) = cluster.node("node").open(request, head) else {
         panic!("{request:?} teaches")
     };
     let (out, result) = run(stream, body, std::iter::repeat(usize::MAX));
@@ -159,6 +169,7 @@ fn compare_items(cluster: &Cluster, kind: &str, items: &[Json]) -> Read<()> {
                 let keys =
                     header.annotations.get("openyurt.io/topologyKeys").map_or("", String::as_str);
                 let known = cluster.node("node").topology_of(&header.namespace, &header.name);
+                let known = known.map(poolscope::Topology::name);
                 assert_eq!(known, Some(super::keys::word(keys)), "{header:?}");
             }
             "Node" | "CiliumNode" => {

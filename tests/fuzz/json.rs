@@ -144,7 +144,7 @@ fn retain(array: &mut Json, mut keeps: impl FnMut(&mut Json) -> Read<bool>) -> R
     result
 }
 
-/// Conditions are a struct, which ladders look into.
+/// Conditions are a struct, which topology fallbacks look into.
 fn conditions(endpoint: &Json) -> Read<()> {
     if let Json::Object(members) = endpoint {
         for (_, value) in

@@ -1,6 +1,6 @@
 //! Annotations: what a Service asks for, in every dialect, on either wire.
 
-use poolscope::{Cluster, Config, Head, Request};
+use poolscope::{Cluster, Config, RequestHead, ResponseHead};
 use serde_json::{Value, json};
 
 use super::world::Looked;
@@ -11,7 +11,7 @@ type Asks = fn(&str) -> &'static str;
 /// Configurations, and the annotation that each reads.
 const DIALECTS: [(&str, &str, Asks); 5] = [
     ("{}", "openyurt.io/topologyKeys", openyurt),
-    (r#"{"ladders":true}"#, "openyurt.io/topologyKeys", word),
+    (r#"{"topologyFallback":true}"#, "openyurt.io/topologyKeys", word),
     (r#"{"dialect":"kubeedge"}"#, "apps.kubeedge.io/service-topology", kubeedge),
     (r#"{"dialect":"superedge"}"#, "topologyKeys", superedge),
     (r#"{"dialect":"poolscope"}"#, "poolscope.io/topology", poolscope),
@@ -53,7 +53,7 @@ fn openyurt(value: &str) -> &'static str {
     }
 }
 
-/// The same where ladders are on.
+/// The same where topology fallbacks are on.
 pub fn word(value: &str) -> &'static str {
     ladder(value, openyurt)
 }
@@ -63,7 +63,7 @@ fn ladder(value: &str, of_word: fn(&str) -> &'static str) -> &'static str {
     if !value.contains(',') {
         of_word(value)
     } else if value.split(',').any(is_rung) {
-        "ladder"
+        "fallback"
     } else {
         "any"
     }
@@ -99,11 +99,12 @@ fn poolscope(value: &str) -> &'static str {
 
 fn asked(config: &Config, content_type: &str, list: &[u8]) -> &'static str {
     let cluster = Cluster::new(config.clone()).unwrap();
-    let mut feed =
-        cluster.feed(&Request::get("/api/v1/services"), &Head::ok(content_type)).unwrap();
+    let mut feed = cluster
+        .read_facts(&RequestHead::get("/api/v1/services"), &ResponseHead::ok(content_type))
+        .unwrap();
     feed.push(list).unwrap();
     feed.finish().unwrap();
-    cluster.node("node").topology_of("shop", "web").expect("the Service is known")
+    cluster.node("node").topology_of("shop", "web").expect("the Service is known").name()
 }
 
 fn protobuf_list(annotation: &str, value: &str) -> Vec<u8> {

@@ -1,11 +1,11 @@
 //! Requests: which of them are filtered, which teach, and that what is written otherwise and means
 //! the same is the same.
 
-use poolscope::{Cluster, Config, Error, Head, Opened, Request};
+use poolscope::{Action, Cluster, Config, ErrorKind, ReplyCause, RequestHead, ResponseHead};
 
 use super::world::Looked;
 
-/// What is done with the answer to a request.
+/// What is done with the response to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Answered {
     Passes,
@@ -34,7 +34,7 @@ pub fn check(input: &[u8]) -> Looked {
     let text = String::from_utf8_lossy(input);
     let mut lines = text.split('\n');
     let (Some(method), Some(target)) = (lines.next(), lines.next()) else { return Looked::Refused };
-    let mut request = Request::new(method, target);
+    let mut request = RequestHead::new(method, target);
     for (name, value) in lines.filter_map(|line| line.split_once(':')) {
         request = request.header(name, value.trim());
     }
@@ -100,20 +100,22 @@ pub fn check(input: &[u8]) -> Looked {
 }
 
 /// What the library does.
-fn answered(request: &Request) -> Answered {
+fn answered(request: &RequestHead) -> Answered {
     let (form, kind) = CLUSTER.with(|cluster| {
-        let head = Head::ok("application/json");
-        let feeds = match cluster.feed(request, &head) {
+        let head = ResponseHead::ok("application/json");
+        let feeds = match cluster.read_facts(request, &head) {
             Ok(feed) => Some(format!("{feed:?}")),
-            Err(Error::NotAFact { .. }) => None,
+            Err(error) if error.kind() == ErrorKind::NotAFact => None,
             Err(error) => panic!("{error}"),
         };
-        let stream = match cluster.node("node").open_alone(request, &head).unwrap() {
-            Opened::PassThrough => None,
-            Opened::Rewrite(stream) => Some(format!("{stream:?}")),
+        let stream = match cluster.node("node").open_stateless(request, &head).unwrap() {
+            Action::Forward => None,
+            Action::Rewrite(stream) => Some(format!("{stream:?}")),
             // Of Services that are not all known: what a selector leaves out may be among them.
-            Opened::NotReady(_) => return (None, None),
-            other => panic!("{other:?}"),
+            Action::Reply(reply) => {
+                assert!(matches!(reply.cause, ReplyCause::MissingFacts(_)), "{reply:?}");
+                return (None, None);
+            }
         };
         (stream.clone().or(feeds.clone()), Some(feeds.is_some()))
     });
@@ -137,7 +139,7 @@ fn answered(request: &Request) -> Answered {
 }
 
 /// What should be done, read from the path in another way.
-fn plain(request: &Request) -> Answered {
+fn plain(request: &RequestHead) -> Answered {
     if request.method != "GET" {
         return Answered::Passes;
     }

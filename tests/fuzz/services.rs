@@ -4,7 +4,7 @@
 
 use std::fmt::Debug;
 
-use poolscope::{Cluster, Config, Error, Head, Request};
+use poolscope::{Cluster, Config, Error, RequestHead, ResponseHead};
 use prost::Message;
 use serde_json::json;
 
@@ -36,7 +36,9 @@ pub fn check(input: &[u8]) -> Looked {
         let cluster = Cluster::new(Config::from_json(REWRITES).unwrap()).unwrap();
         let nodes = NODES.map(|(name, pool)| json!({"metadata": {"name": name, "labels": {"apps.openyurt.io/nodepool": pool}}}));
         feed(&cluster, "/api/v1/nodes", "Node", &nodes);
-        cluster.node(node).open_alone(&Request::get(target), &Head::ok(content_type))
+        cluster
+            .node(node)
+            .open_stateless(&RequestHead::get(target), &ResponseHead::ok(content_type))
     });
     let compared = match (left, protobuf) {
         // More of protobuf is refused than what no decoder takes.

@@ -3,7 +3,9 @@
 use std::sync::LazyLock;
 
 use bytes::BytesMut;
-use poolscope::{Cluster, Config, Error, Head, NodeView, Opened, Request, Stream};
+use poolscope::{
+    Action, BodyRewriter, Cluster, Config, Error, ErrorKind, NodeView, RequestHead, ResponseHead,
+};
 
 use serde_json::json;
 
@@ -27,7 +29,7 @@ const NODES: [&str; 4] = ["hz-edge-1", "sh-edge-2", "cloud-master-0", "nobody"];
 const CONFIGS: [&str; 4] = [
     "{}",
     r#"{"protobufLists":"compact"}"#,
-    r#"{"ladders":true,"protobufLists":"compact"}"#,
+    r#"{"topologyFallback":true,"protobufLists":"compact"}"#,
     r#"{"limits":{"frameBytes":1500,"itemBytes":1200,"listBytes":4000,"endpoints":4,"depth":9}}"#,
 ];
 
@@ -87,8 +89,8 @@ pub struct Case<'a> {
     node: &'static str,
     view: &'static NodeView,
     seed: u8,
-    request: Request,
-    head: Head,
+    request: RequestHead,
+    head: ResponseHead,
 }
 
 impl<'a> Case<'a> {
@@ -108,7 +110,7 @@ impl<'a> Case<'a> {
         };
         let at =
             how % NODES.len() + how / (KINDS.len() * NODES.len()) % CONFIGS.len() * NODES.len();
-        let (request, head) = (Request::get(target), Head::ok(content_type));
+        let (request, head) = (RequestHead::get(target), ResponseHead::ok(content_type));
         Some(Case {
             kind,
             form,
@@ -128,7 +130,7 @@ impl<'a> Case<'a> {
 
     /// What comes of the body, however it is cut.
     pub fn filtered(&self) -> Result<Vec<u8>, Error> {
-        filtered(self.body, self.seed, || self.view.open_alone(&self.request, &self.head))
+        filtered(self.body, self.seed, || self.view.open_stateless(&self.request, &self.head))
     }
 }
 
@@ -136,10 +138,10 @@ impl<'a> Case<'a> {
 pub fn filtered(
     body: &[u8],
     seed: u8,
-    open: impl Fn() -> Result<Opened, Error>,
+    open: impl Fn() -> Result<Action, Error>,
 ) -> Result<Vec<u8>, Error> {
     let pass = |body: &[u8], sizes: &mut dyn Iterator<Item = usize>| match open() {
-        Ok(Opened::Rewrite(stream)) => run(stream, body, sizes),
+        Ok(Action::Rewrite(stream)) => run(stream, body, sizes),
         other => panic!("{other:?}"),
     };
     let whole = pass(body, &mut std::iter::repeat(usize::MAX));
@@ -165,7 +167,7 @@ pub fn filtered(
 
 /// What a stream makes of a body in chunks of these sizes, until an error.
 pub fn run(
-    mut stream: Stream,
+    mut stream: BodyRewriter,
     body: &[u8],
     mut sizes: impl Iterator<Item = usize>,
 ) -> (Vec<u8>, Result<(), Error>) {
@@ -176,7 +178,7 @@ pub fn run(
             rest.split_at(sizes.next().expect("sizes do not end").clamp(1, rest.len()));
         if let Err(error) = stream.push(chunk, &mut out) {
             assert!(
-                matches!(stream.push(chunk, &mut out), Err(Error::Closed { .. })),
+                stream.push(chunk, &mut out).is_err_and(|error| error.kind() == ErrorKind::Closed),
                 "an error closes the stream"
             );
             return (out.to_vec(), Err(error));
@@ -185,7 +187,7 @@ pub fn run(
     }
     let result = stream.finish(&mut out);
     if result.is_ok() {
-        assert_eq!((stream.taken(), stream.given()), (body.len() as u64, out.len() as u64));
+        assert_eq!((stream.bytes_in(), stream.bytes_out()), (body.len() as u64, out.len() as u64));
     }
     (out.to_vec(), result)
 }
@@ -197,5 +199,5 @@ pub fn show(body: &[u8]) -> String {
 
 /// Whether an error is about a bound of the configuration.
 pub fn is_limit(error: &Error) -> bool {
-    matches!(error, Error::TooLarge { .. } | Error::TooMany { .. } | Error::TooDeep { .. })
+    matches!(error.kind(), ErrorKind::TooLarge | ErrorKind::TooMany | ErrorKind::TooDeep)
 }

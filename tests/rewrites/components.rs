@@ -2,7 +2,7 @@
 //! `kube-system/yurt-hub-cfg`.
 
 use bytes::BytesMut;
-use poolscope::{Change, Cluster, Config, FactKind, Head, Opened, Request};
+use poolscope::{Action, Change, Cluster, Config, FactKind, ReplyCause, RequestHead, ResponseHead};
 use serde_json::{Value, json};
 
 use super::world::{
@@ -18,7 +18,7 @@ const BY_NAME: &str =
 
 fn yurt_hub() -> Config {
     let mut config = everything();
-    config.components = poolscope::Components::YurtHub;
+    config.set_clients(poolscope::Clients::YurtHub);
     config
 }
 
@@ -42,7 +42,9 @@ fn config_map(version: u64, data: &[(&str, &str)]) -> Object {
 }
 
 fn push(cluster: &Cluster, target: &str, encoding: Encoding, body: &[u8]) {
-    let mut feed = cluster.feed(&Request::get(target), &Head::ok(encoding.media_type())).unwrap();
+    let mut feed = cluster
+        .read_facts(&RequestHead::get(target), &ResponseHead::ok(encoding.media_type()))
+        .unwrap();
     feed.push(body).unwrap();
     feed.finish().unwrap();
 }
@@ -93,9 +95,9 @@ fn the_line_of_the_guide_reaches_a_running_stream() {
         );
         assert_eq!(
             cluster.changes_since(generation),
-            Some(vec![Change::Components("kube-system/yurt-hub-cfg".into())])
+            Some(vec![Change::Clients("kube-system/yurt-hub-cfg".into())])
         );
-        assert!(watch.stream.is_behind());
+        assert!(watch.stream.needs_refresh());
         assert_eq!(watch.refresh(), ["MODIFIED shop/cart-1@10 10.0.0.0 https=6443", "BOOKMARK 10"]);
         assert_eq!(watch.says("MODIFIED", &cart(12)), [""; 0], "nothing new");
         // And takes it away.
@@ -168,7 +170,7 @@ fn a_list_a_watch_and_an_object_all_teach() {
     // As a real API server gave it, in both encodings.
     for name in ["get/yurt-hub-cfg-json.json", "get/yurt-hub-cfg-proto.pb"] {
         let (cluster, client) = scene(Encoding::Json);
-        Recording::load(name).feed(&cluster);
+        Recording::load(name).read_facts(&cluster);
         let rewrites: Vec<&str> = client(SLICES, "cilium-agent/1")
             .view
             .rewrites()
@@ -187,38 +189,41 @@ fn a_list_a_watch_and_an_object_all_teach() {
 fn before_the_config_map_is_known_only_its_defaults_are_served() {
     let (cluster, client) = scene(Encoding::Json);
     let open = |agent: &str, path: &'static str| {
-        client(path, agent).view.open(&Request::get(path), &Head::ok("application/json"))
+        client(path, agent)
+            .view
+            .open(&RequestHead::get(path), &ResponseHead::ok("application/json"))
     };
     // What kube-proxy gets by default it gets whatever the ConfigMap says.
-    assert!(matches!(open("kube-proxy/v1.34.0", SLICES), Ok(Opened::Rewrite(_))));
-    let Ok(Opened::NotReady(waits)) = open("cilium-agent/1.17", SLICES) else { panic!() };
+    assert!(matches!(open("kube-proxy/v1.34.0", SLICES), Ok(Action::Rewrite(_))));
+    let Ok(Action::Reply(reply)) = open("cilium-agent/1.17", SLICES) else { panic!() };
+    let ReplyCause::MissingFacts(missing) = &reply.cause else { panic!("{reply:?}") };
     assert_eq!(
-        (waits.missing.len(), waits.missing[0].kind, &*waits.missing[0].path),
+        (missing.len(), missing[0].kind, &*missing[0].path),
         (1, FactKind::ConfigMap, BY_NAME)
     );
-    assert_eq!(waits.answer.status, 503);
+    assert_eq!(reply.status, 503);
     // Of a Service kube-proxy may yet get one more: masterService.
-    assert!(matches!(open("kube-proxy/v1.34.0", SERVICES), Ok(Opened::NotReady(_))));
+    assert!(matches!(open("kube-proxy/v1.34.0", SERVICES), Ok(Action::Reply(_))));
     // A list that has none says so.
     config_maps(&cluster, 10, json!([]));
-    assert!(matches!(open("cilium-agent/1.17", SLICES), Ok(Opened::Rewrite(_))));
+    assert!(matches!(open("cilium-agent/1.17", SLICES), Ok(Action::Rewrite(_))));
     assert_eq!(cluster.missing("me"), []);
     // Who gets nothing waits for nothing else.
     let other = Cluster::new(yurt_hub()).unwrap();
     config_maps(&other, 10, json!([]));
-    let request = |agent: &str| Request::get(SLICES).header("User-Agent", agent);
+    let request = |agent: &str| RequestHead::get(SLICES).header("User-Agent", agent);
     assert!(matches!(
-        other.node("me").open(&request("kubectl/v1"), &Head::ok("application/json")),
-        Ok(Opened::Rewrite(_))
+        other.node("me").open(&request("kubectl/v1"), &ResponseHead::ok("application/json")),
+        Ok(Action::Rewrite(_))
     ));
     assert!(matches!(
-        other.node("me").open(&request("coredns/1"), &Head::ok("application/json")),
-        Ok(Opened::NotReady(_))
+        other.node("me").open(&request("coredns/1"), &ResponseHead::ok("application/json")),
+        Ok(Action::Reply(_))
     ));
-    other.forget_source(FactKind::ConfigMap);
+    other.invalidate_source(FactKind::ConfigMap);
     assert!(matches!(
-        other.node("me").open(&request("kubectl/v1"), &Head::ok("application/json")),
-        Ok(Opened::NotReady(_))
+        other.node("me").open(&request("kubectl/v1"), &ResponseHead::ok("application/json")),
+        Ok(Action::Reply(_))
     ));
     // Where every client gets the rewrites the ConfigMap does not matter.
     assert_eq!(super::world::cluster(everything(), "hangzhou").missing("me"), []);
@@ -248,9 +253,9 @@ fn a_component_is_the_user_agent_up_to_the_slash_in_lower_case() {
             "{agent}"
         );
         // The header of the request counts more than what the view was made for.
-        let request = Request::get(SLICES).header("user-agent", agent);
-        let Ok(Opened::Rewrite(stream)) =
-            client(SLICES, "kube-proxy").view.open(&request, &Head::ok("application/json"))
+        let request = RequestHead::get(SLICES).header("user-agent", agent);
+        let Ok(Action::Rewrite(stream)) =
+            client(SLICES, "kube-proxy").view.open(&request, &ResponseHead::ok("application/json"))
         else {
             panic!()
         };
@@ -343,7 +348,7 @@ fn the_kubernetes_slice_of_a_running_stream_follows_the_config_map() {
                 watch.refresh(),
                 ["MODIFIED default/kubernetes@10 10.0.0.0 10.0.0.1 https=6443", "BOOKMARK 10"]
             );
-            cluster.forget_source(FactKind::ConfigMap);
+            cluster.invalidate_source(FactKind::ConfigMap);
             config_maps(&cluster, 10, json!([]));
         }
     }
@@ -361,7 +366,7 @@ fn two_clients_of_one_node_that_get_different_things_are_told_apart() {
         );
         let (mut cilium, mut kubectl) = (cilium.watch(10), kubectl.watch(10));
         assert_eq!((cilium.refresh(), kubectl.refresh()), (vec![], vec![]));
-        // What says nothing new is left out for the one, and the other, who gets no rewrite, gets
+        // What has nothing new is left out for the one, and the other, who gets no rewrite, gets
         // every event.
         assert_eq!(
             (cilium.says("MODIFIED", &cart(12)).len(), kubectl.says("MODIFIED", &cart(12)).len()),
@@ -380,15 +385,15 @@ fn other_config_maps_pass_untouched() {
     ] {
         assert!(
             matches!(
-                view.open(&Request::get(path), &Head::ok("application/yaml")),
-                Ok(Opened::PassThrough)
+                view.open(&RequestHead::get(path), &ResponseHead::ok("application/yaml")),
+                Ok(Action::Forward)
             ),
             "{path}"
         );
     }
     // What passes through the client's own stream teaches as a feed does.
-    let Ok(Opened::Rewrite(mut stream)) =
-        view.open(&Request::get(BY_NAME), &Head::ok("application/json"))
+    let Ok(Action::Rewrite(mut stream)) =
+        view.open(&RequestHead::get(BY_NAME), &ResponseHead::ok("application/json"))
     else {
         panic!()
     };

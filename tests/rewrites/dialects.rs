@@ -1,6 +1,6 @@
 //! Every row of `docs/dialects.md`: KubeEdge's K1 to K20, SuperEdge's S1 to S20.
 
-use poolscope::{Cluster, Config, Head, Membership, Request};
+use poolscope::{Cluster, Config, Membership, RequestHead, ResponseHead};
 use serde_json::json;
 
 use super::world::{
@@ -95,7 +95,7 @@ fn k4_to_k13_groups() {
     assert_eq!(kubeedge(range, "ghost"), ["ghost"], "K4, K11");
     // The own node counts even where the configured pool does not name it.
     let mut config = Config::kubeedge();
-    config.pool = Some("b".to_owned());
+    config.set_pool(Some("b".to_owned()));
     assert_eq!(
         seen(
             &learned(config, Some((KUBEEDGE, "range-nodegroup")), GROUPED),
@@ -365,7 +365,7 @@ fn labels_that_change_are_told_of_at_once() {
 #[test]
 fn one_label_is_enough_for_superedge_where_the_configuration_names_it() {
     let mut config = Config::superedge();
-    config.membership = Membership::NodeLabel("zone".to_owned());
+    config.set_membership(Membership::NodeLabel("zone".to_owned()));
     for (value, kept) in [
         (r#"["zone"]"#, &["h", "z"][..]),
         (r#"["zone","rack"]"#, &["h", "z"]),
@@ -377,7 +377,7 @@ fn one_label_is_enough_for_superedge_where_the_configuration_names_it() {
             "{value}"
         );
     }
-    config.membership = Membership::Off;
+    config.set_membership(Membership::Off);
     assert_eq!(
         seen(&learned(config, Some(("topologyKeys", r#"["zone"]"#)), &[]), "h", ALL, "web"),
         ALL,
@@ -403,7 +403,7 @@ fn poolscopes_own_annotation() {
         let cluster = learned(Config::poolscope(), Some(("poolscope.io/topology", value)), known);
         assert_eq!(seen(&cluster, node, on, "web"), kept, "{value:?} on {node}");
     }
-    // With nothing usable near, a ladder goes on.
+    // With nothing usable near, a topology fallback continues.
     let cluster =
         learned(Config::poolscope(), Some(("poolscope.io/topology", "node,pool,*")), known);
     assert_eq!(seen(&cluster, "a1", &["b1", "u1"], "web"), ["b1", "u1"]);
@@ -421,7 +421,7 @@ fn any_label_of_nodes_or_cilium_nodes_may_be_the_pool() {
         ["a1", "a2"]
     );
     let mut config = Config::openyurt();
-    config.membership = Membership::CiliumNodeLabel(zone.to_owned());
+    config.set_membership(Membership::CiliumNodeLabel(zone.to_owned()));
     let cluster = learned(config, keys, known);
     let label = |name: &str, value: &str| json!({"apiVersion": "cilium.io/v2", "kind": "CiliumNode", "metadata": {"name": name, "labels": {zone: value}}});
     feed(
@@ -441,13 +441,18 @@ fn node_ports_are_isolated_by_whatever_makes_pools() {
         (Config::node_label("zone"), "zone", "/api/v1/nodes"),
     ] {
         let mut config = config;
-        config.node_port_isolation = true;
+        config.set_node_port_isolation(true);
         let cluster = Cluster::new(config).unwrap();
-        let missing: Vec<_> =
-            match cluster.node("a1").open(&Request::get(SERVICES), &Head::ok("application/json")) {
-                Ok(poolscope::Opened::NotReady(not_ready)) => not_ready.missing,
-                other => panic!("{other:?}"),
-            };
+        let missing: Vec<_> = match cluster
+            .node("a1")
+            .open(&RequestHead::get(SERVICES), &ResponseHead::ok("application/json"))
+        {
+            Ok(poolscope::Action::Reply(poolscope::Reply {
+                cause: poolscope::ReplyCause::MissingFacts(missing),
+                ..
+            })) => missing,
+            other => panic!("{other:?}"),
+        };
         assert_eq!(&*missing[0].path, format!("{path}/a1"));
         nodes(&cluster, 1, &[("a1", &[(label, "a")])]);
         let client =

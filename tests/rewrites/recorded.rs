@@ -46,7 +46,7 @@ fn pool_of(node: &str) -> Option<&'static str> {
 
 fn known(lists: ProtobufLists) -> Cluster {
     let mut config: Config = everything();
-    config.protobuf_lists = lists;
+    config.set_protobuf_lists(lists);
     cluster_with("list", config)
 }
 
@@ -153,11 +153,11 @@ fn every_recorded_service_is_shown_or_hidden_as_a_naive_filter_says() {
         let names = NODES.into_iter().filter(|node| *node != "sh-edge-4");
         for node in names {
             let wanted = expected(&recording, node);
-            for lists in [ProtobufLists::Stream, ProtobufLists::Compact] {
+            for lists in [ProtobufLists::Padded, ProtobufLists::Compact] {
                 let cluster = known(lists);
                 let told = lines(&recording, &recording.filter(&cluster.node(node)));
                 assert_eq!(told, wanted, "{} for {node} {lists:?}", recording.name);
-                hidden += cluster.counters().services_hidden;
+                hidden += cluster.counters().services_filtered_out;
                 compared += told.len();
             }
         }
@@ -170,7 +170,7 @@ fn every_recorded_service_is_shown_or_hidden_as_a_naive_filter_says() {
 fn every_recording_comes_out_the_same_through_every_chunking() {
     let mut runs = 0;
     for recording in recordings().into_iter().chain(recordings_of("/endpointslices")) {
-        for lists in [ProtobufLists::Stream, ProtobufLists::Compact] {
+        for lists in [ProtobufLists::Padded, ProtobufLists::Compact] {
             let cluster = known(lists);
             let node = cluster.node("hz-edge-1");
             let whole = recording.filter(&node);
@@ -205,8 +205,8 @@ fn every_recording_comes_out_the_same_through_every_chunking() {
 fn what_no_rule_is_about_passes_byte_for_byte() {
     for recording in recordings() {
         let mut config = everything();
-        config.master_service = None;
-        config.discard_cloud_service = false;
+        config.set_master_service(None);
+        config.set_discard_cloud_service(false);
         let node = "cloud-master-0";
         // In no pool, so that every node port is shown (N2).
         assert_eq!(
@@ -225,8 +225,8 @@ fn the_recorded_kubernetes_slice_leads_to_the_hub_and_no_other_does() {
         .into_iter()
         .filter(|recording| recording.request.target.contains("/v1/"))
     {
-        let (with, mut without) = (known(ProtobufLists::Stream), everything());
-        without.forward_kubernetes_service = None;
+        let (with, mut without) = (known(ProtobufLists::Padded), everything());
+        without.set_forward_kubernetes_service(None);
         let before = recording.filter(&cluster_with("list", without).node("hz-edge-1"));
         let (before, after) = (
             lines(&recording, &before),
@@ -258,7 +258,7 @@ fn broken_bodies_are_errors_or_pass_and_never_more_than_that() {
         .flat_map(|name| [format!("get/{name}-json.json"), format!("get/{name}-proto.pb")]);
     let (mut refused, mut passed) = (0, 0);
     for recording in bodies.map(|name| Recording::load(&name)) {
-        let cluster = known(ProtobufLists::Stream);
+        let cluster = known(ProtobufLists::Padded);
         let node = cluster.node("hz-edge-1");
         let mut random = random_chunks(recording.body.len() as u64, usize::MAX);
         let mut random = move |below: usize| random.next().unwrap() % below;

@@ -19,7 +19,7 @@ fn client(encoding: Encoding, path: &'static str, config: Config) -> (Cluster, C
 fn hub(host: &str, port: u16) -> Config {
     let hub = Some(Hub { host: host.parse().unwrap(), port });
     let mut config = everything();
-    (config.master_service, config.forward_kubernetes_service) = (hub, hub);
+    config.set_master_service(hub).set_forward_kubernetes_service(hub);
     config
 }
 
@@ -40,9 +40,9 @@ fn m1_m2_the_service_leads_to_the_hub() {
                 "default/kubernetes@7 ClusterIP {host} metrics=9100 https=10268 https=6443"
             );
             assert_eq!(client.get(&object), expected, "{encoding:?} {host}");
-            for lists in [ProtobufLists::Stream, ProtobufLists::Compact] {
+            for lists in [ProtobufLists::Padded, ProtobufLists::Compact] {
                 let mut config = hub(host, 10268);
-                config.protobuf_lists = lists;
+                config.set_protobuf_lists(lists);
                 let (_, client) = self::client(encoding, SERVICES, config);
                 let items = [
                     service("alpha/x", 1, "ClusterIP", &[]),
@@ -158,9 +158,9 @@ fn f1_the_slice_of_the_hubs_family_leads_to_the_hub() {
                 1
             );
             assert!(cluster.counters().objects_redirected >= 5);
-            for lists in [ProtobufLists::Stream, ProtobufLists::Compact] {
+            for lists in [ProtobufLists::Padded, ProtobufLists::Compact] {
                 let mut config = hub(host, 10268);
-                config.protobuf_lists = lists;
+                config.set_protobuf_lists(lists);
                 let (_, client) = self::client(encoding, SLICES, config);
                 let items = [
                     slice("alpha/x", 1, "x", family, &["a", "b"]),
@@ -236,11 +236,11 @@ fn a_streamed_list_is_held_back_only_until_the_one_has_come() {
 }
 
 /// The stream of a list of one namespace.
-pub fn open_in(client: &Client, namespace: &str) -> poolscope::Stream {
+pub fn open_in(client: &Client, namespace: &str) -> poolscope::BodyRewriter {
     let (root, plural) = client.path.rsplit_once('/').unwrap();
-    let request = poolscope::Request::get(format!("{root}/namespaces/{namespace}/{plural}"));
-    match client.view.open(&request, &poolscope::Head::ok(client.encoding.media_type())) {
-        Ok(poolscope::Opened::Rewrite(stream)) => stream,
+    let request = poolscope::RequestHead::get(format!("{root}/namespaces/{namespace}/{plural}"));
+    match client.view.open(&request, &poolscope::ResponseHead::ok(client.encoding.media_type())) {
+        Ok(poolscope::Action::Rewrite(stream)) => stream,
         other => panic!("{other:?}"),
     }
 }

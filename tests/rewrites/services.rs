@@ -1,7 +1,10 @@
 //! Services that a node may not see: lists, watches, single objects, refreshes, reconnects.
 
 use bytes::BytesMut;
-use poolscope::{Cluster, Config, Head, Opened, ProtobufLists, Request, Retention};
+use poolscope::{
+    Action, Cluster, Config, ProtobufLists, ReplyCause, RequestHead, ResponseHead, Retention,
+    Topology,
+};
 
 use super::told;
 use super::world::{
@@ -41,13 +44,16 @@ const SHOWN: [&str; 2] =
 #[test]
 fn a_list_leaves_out_what_is_hidden() {
     for encoding in ENCODINGS {
-        for lists in [ProtobufLists::Stream, ProtobufLists::Compact] {
+        for lists in [ProtobufLists::Padded, ProtobufLists::Compact] {
             let mut config = everything();
-            config.protobuf_lists = lists;
+            config.set_protobuf_lists(lists);
             let (cluster, client) = scene(encoding, config, "hangzhou");
             let items = all_kinds();
             assert_eq!(client.list(&items, 10), SHOWN, "{encoding:?} {lists:?}");
-            assert_eq!((cluster.counters().services, cluster.counters().services_hidden), (5, 3));
+            assert_eq!(
+                (cluster.counters().services, cluster.counters().services_filtered_out),
+                (5, 3)
+            );
             // Whichever of them are there, and in whatever order.
             for kept in 0..1 << items.len() {
                 let some: Vec<Object> = items
@@ -83,7 +89,7 @@ fn a_list_in_which_nothing_is_hidden_passes_byte_for_byte() {
 fn a_streamed_protobuf_list_keeps_its_size_and_says_nothing_of_what_is_hidden() {
     let mut config = everything();
     // Nothing that may grow, so nothing is held back.
-    config.master_service = None;
+    config.set_master_service(None);
     let (_cluster, client) = scene(Encoding::Protobuf, config, "hangzhou");
     let (items, body) = (all_kinds(), list(&all_kinds(), 10, Encoding::Protobuf));
     let out = client.list_bytes(&items, 10);
@@ -97,9 +103,9 @@ fn a_streamed_protobuf_list_keeps_its_size_and_says_nothing_of_what_is_hidden() 
 #[test]
 fn chunking_never_matters() {
     for encoding in ENCODINGS {
-        for lists in [ProtobufLists::Stream, ProtobufLists::Compact] {
+        for lists in [ProtobufLists::Padded, ProtobufLists::Compact] {
             let mut config = everything();
-            config.protobuf_lists = lists;
+            config.set_protobuf_lists(lists);
             let (_cluster, client) = scene(encoding, config, "hangzhou");
             let mut items = all_kinds();
             items.insert(2, service("default/kubernetes", 9, "ClusterIP", &[]));
@@ -242,7 +248,7 @@ fn what_becomes_hidden_among_the_initial_events_is_deleted_at_once() {
 
 fn moving(encoding: Encoding, retention: Retention) -> (Cluster, Client, Watch) {
     let mut config = everything();
-    config.retention = retention;
+    config.set_retention(retention);
     let (cluster, client) = scene(encoding, config, "hangzhou");
     let items = [
         listening("shop/db", 6, "shanghai"),
@@ -259,7 +265,7 @@ fn a_node_that_changes_pools_is_told_of_the_services_that_this_shows_and_hides()
         for retention in [Retention::Full, Retention::Topology] {
             let (cluster, _client, mut watch) = moving(encoding, retention);
             move_me(&cluster, 2, "shanghai");
-            assert!(watch.stream.is_behind());
+            assert!(watch.stream.needs_refresh());
             let mut told = watch.refresh();
             assert_eq!(told.pop().unwrap(), "BOOKMARK 10");
             told.sort();
@@ -296,7 +302,7 @@ fn without_originals_the_client_lists_again() {
         let told = watch.refresh();
         assert_eq!(told.len(), 1);
         assert!(told[0].starts_with("ERROR Status 410 Expired"), "{told:?}");
-        assert!(watch.stream.is_over());
+        assert!(watch.stream.is_ended());
         assert_eq!(
             client
                 .list(
@@ -364,7 +370,7 @@ fn a_deletion_that_may_not_have_arrived_is_said_again() {
         drop(watch);
         let mut watch = client.watch(20);
         assert_eq!(watch.refresh(), [""; 0]);
-        // And one that was said by an event of upstream is known to have arrived.
+        // And one that was emitted by an event of upstream is known to have arrived.
         move_me(&cluster, 3, "hangzhou");
         assert_eq!(
             watch.refresh(),
@@ -380,9 +386,9 @@ fn a_deletion_that_may_not_have_arrived_is_said_again() {
 fn a_body_by_itself_is_judged_event_by_event() {
     for encoding in ENCODINGS {
         let (_cluster, client) = hangzhou(encoding);
-        let request = Request::get("/api/v1/services?watch=true&resourceVersion=5");
-        let Ok(Opened::Rewrite(stream)) =
-            client.view.open_alone(&request, &Head::ok(encoding.media_type()))
+        let request = RequestHead::get("/api/v1/services?watch=true&resourceVersion=5");
+        let Ok(Action::Rewrite(stream)) =
+            client.view.open_stateless(&request, &ResponseHead::ok(encoding.media_type()))
         else {
             panic!()
         };
@@ -407,25 +413,26 @@ fn a_body_by_itself_is_judged_event_by_event() {
 fn nothing_is_shown_before_the_own_pool_is_known() {
     let cluster = Cluster::new(everything()).unwrap();
     let (view, request, head) =
-        (cluster.node("me"), Request::get(SERVICES), Head::ok("application/json"));
-    let Ok(Opened::NotReady(not_ready)) = view.open(&request, &head) else { panic!() };
-    let missing: Vec<&str> = not_ready.missing.iter().map(|missing| &*missing.path).collect();
+        (cluster.node("me"), RequestHead::get(SERVICES), ResponseHead::ok("application/json"));
+    let Ok(Action::Reply(reply)) = view.open(&request, &head) else { panic!() };
+    let ReplyCause::MissingFacts(missing) = reply.cause else { panic!("{reply:?}") };
+    let missing: Vec<&str> = missing.iter().map(|missing| &*missing.path).collect();
     assert_eq!(missing, ["/api/v1/nodes/me"], "no list of Services is needed to show Services");
     nodes(&cluster, 1, &[("me", &[])]);
-    assert!(matches!(view.open(&request, &head), Ok(Opened::Rewrite(_))));
+    assert!(matches!(view.open(&request, &head), Ok(Action::Rewrite(_))));
     // A configured pool needs no Node.
     let mut config = everything();
-    config.pool = Some("hangzhou".to_owned());
+    config.set_pool(Some("hangzhou".to_owned()));
     assert!(matches!(
         Cluster::new(config).unwrap().node("me").open(&request, &head),
-        Ok(Opened::Rewrite(_))
+        Ok(Action::Rewrite(_))
     ));
     // And what asks for no pool needs nothing.
     let mut config = everything();
-    config.node_port_isolation = false;
+    config.set_node_port_isolation(false);
     assert!(matches!(
         Cluster::new(config).unwrap().node("me").open(&request, &head),
-        Ok(Opened::Rewrite(_))
+        Ok(Action::Rewrite(_))
     ));
 }
 
@@ -436,19 +443,20 @@ fn services_teach_whether_they_are_hidden_or_not() {
         let keys = ("openyurt.io/topologyKeys", "openyurt.io/nodepool");
         let hidden = service("shop/web", 5, "NodePort", &[(LISTEN, "shanghai"), keys]);
         let mut watch = client.follow(std::slice::from_ref(&hidden), 10);
-        assert_eq!(client.view.topology_of("shop", "web"), Some("pool"));
+        assert_eq!(client.view.topology_of("shop", "web"), Some(Topology::Pool));
         watch.says("MODIFIED", &listening("shop/web", 11, "shanghai"));
-        assert_eq!(client.view.topology_of("shop", "web"), Some("any"));
-        assert_eq!(cluster.counters().services_hidden, 2);
+        assert_eq!(client.view.topology_of("shop", "web"), Some(Topology::Any));
+        assert_eq!(cluster.counters().services_filtered_out, 2);
     }
 }
 
 #[test]
 fn metadata_alone_passes_counted_and_parts_of_bodies_do_not() {
     let (cluster, client) = hangzhou(Encoding::Json);
-    let request = Request::get(SERVICES)
+    let request = RequestHead::get(SERVICES)
         .header("Accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1");
-    let Ok(Opened::Rewrite(mut stream)) = client.view.open(&request, &Head::ok("application/json"))
+    let Ok(Action::Rewrite(mut stream)) =
+        client.view.open(&request, &ResponseHead::ok("application/json"))
     else {
         panic!()
     };
@@ -461,15 +469,16 @@ fn metadata_alone_passes_counted_and_parts_of_bodies_do_not() {
         client
             .view
             .open(
-                &Request::get(SERVICES),
-                &Head::new(206).header("Content-Type", "application/json")
+                &RequestHead::get(SERVICES),
+                &ResponseHead::new(206).header("Content-Type", "application/json")
             )
             .is_err()
     );
     // Where no rewrite is about Services nothing is refused.
     let (_cluster, client) = scene(Encoding::Json, Config::openyurt(), "hangzhou");
-    let part = client
-        .view
-        .open(&Request::get(SERVICES), &Head::new(206).header("Content-Type", "application/json"));
-    assert!(matches!(part, Ok(Opened::PassThrough)));
+    let part = client.view.open(
+        &RequestHead::get(SERVICES),
+        &ResponseHead::new(206).header("Content-Type", "application/json"),
+    );
+    assert!(matches!(part, Ok(Action::Forward)));
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use poolscope::{Cluster, Config, Head, Opened, Request, Rewrite};
+use poolscope::{Action, Cluster, Config, RequestHead, ResponseHead, Rewrite};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -61,7 +61,7 @@ impl Scenario {
         let hub = |rewrite| if self.has(rewrite) { hub.clone() } else { Value::Null };
         let membership = self.membership[..1].to_lowercase() + &self.membership[1..];
         let document = json!({
-            "components": "yurtHub", "membership": membership,
+            "clients": "yurtHub", "membership": membership,
             "rewrites": {
                 "serviceTopology": self.has(Rewrite::ServiceTopology), "nodePortIsolation": self.has(Rewrite::NodePortIsolation),
                 "discardCloudService": self.has(Rewrite::DiscardCloudService), "masterService": hub(Rewrite::MasterService),
@@ -69,7 +69,7 @@ impl Scenario {
             },
         });
         let mut config = Config::from_json(&document.to_string()).unwrap();
-        config.pool = self.pool_option.clone();
+        config.set_pool(self.pool_option.clone());
         let cluster = Cluster::new(config).unwrap();
         let items = |key: &str| self.facts.get(key).cloned().unwrap_or(json!([]));
         feed(&cluster, "/api/v1/services", "Service", 1, items("services"));
@@ -130,13 +130,14 @@ impl Scenario {
     }
 
     fn filter(&self, cluster: &Cluster, encoding: Encoding, body: &[u8]) -> Vec<u8> {
-        let request = Request::get(self.target()).header("User-Agent", self.user_agent.as_str());
+        let request =
+            RequestHead::get(self.target()).header("User-Agent", self.user_agent.as_str());
         match cluster
             .node(self.node.as_str())
-            .open_alone(&request, &Head::ok(encoding.media_type()))
+            .open_stateless(&request, &ResponseHead::ok(encoding.media_type()))
         {
-            Ok(Opened::Rewrite(stream)) => run(stream, body, std::iter::repeat(97)).unwrap(),
-            Ok(Opened::PassThrough) => body.to_vec(),
+            Ok(Action::Rewrite(stream)) => run(stream, body, std::iter::repeat(97)).unwrap(),
+            Ok(Action::Forward) => body.to_vec(),
             other => panic!("{}: {other:?}", self.id),
         }
     }

@@ -2,7 +2,7 @@
 //! clients are given.
 
 use bytes::BytesMut;
-use poolscope::{Cluster, Config, Head, NodeView, Opened, Request, Stream};
+use poolscope::{Action, BodyRewriter, Cluster, Config, NodeView, RequestHead, ResponseHead};
 use serde_json::{Value, json};
 
 use super::told;
@@ -194,7 +194,8 @@ pub fn list(items: &[Object], version: u64, encoding: Encoding) -> Vec<u8> {
 /// Teaches a cluster a list.
 pub fn feed(cluster: &Cluster, path: &str, kind: &str, version: u64, items: Value) {
     let body = json!({"kind": format!("{kind}List"), "metadata": {"resourceVersion": version.to_string()}, "items": items});
-    let mut feed = cluster.feed(&Request::get(path), &Head::ok("application/json")).unwrap();
+    let mut feed =
+        cluster.read_facts(&RequestHead::get(path), &ResponseHead::ok("application/json")).unwrap();
     feed.push(body.to_string().as_bytes()).unwrap();
     feed.finish().unwrap();
 }
@@ -255,10 +256,10 @@ pub const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
 impl Client {
     pub fn open(&self, query: &str) -> Watch {
         match self.view.open(
-            &Request::get(format!("{}{query}", self.path)),
-            &Head::ok(self.encoding.media_type()),
+            &RequestHead::get(format!("{}{query}", self.path)),
+            &ResponseHead::ok(self.encoding.media_type()),
         ) {
-            Ok(Opened::Rewrite(stream)) => Watch { stream, encoding: self.encoding },
+            Ok(Action::Rewrite(stream)) => Watch { stream, encoding: self.encoding },
             other => panic!("{query}: {other:?}"),
         }
     }
@@ -298,7 +299,7 @@ impl Client {
 
 /// A response that is under way.
 pub struct Watch {
-    pub stream: Stream,
+    pub stream: BodyRewriter,
     pub encoding: Encoding,
 }
 

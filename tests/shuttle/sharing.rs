@@ -9,7 +9,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::BytesMut;
-use poolscope::{Cluster, Components, Config, Head, NodeView, Opened, Request, Stream};
+use poolscope::{
+    Action, BodyRewriter, Clients, Cluster, Config, NodeView, ReplyCause, RequestHead, ResponseHead,
+};
 use poolscope_testkit::small::{self, small_cluster};
 use serde_json::{Value, json};
 use shuttle::thread;
@@ -52,10 +54,10 @@ fn view(cluster: &Cluster) -> NodeView {
     cluster.node("me").client("edge-proxy")
 }
 
-fn open(cluster: &Cluster, target: &str) -> Option<Stream> {
-    match view(cluster).open(&Request::get(target), &Head::ok("application/json")) {
-        Ok(Opened::Rewrite(stream)) => Some(stream),
-        Ok(Opened::Expired(_)) => None,
+fn open(cluster: &Cluster, target: &str) -> Option<BodyRewriter> {
+    match view(cluster).open(&RequestHead::get(target), &ResponseHead::ok("application/json")) {
+        Ok(Action::Rewrite(stream)) => Some(stream),
+        Ok(Action::Reply(reply)) if reply.cause == ReplyCause::UnknownResourceVersion => None,
         other => panic!("{other:?}"),
     }
 }
@@ -142,7 +144,9 @@ fn change_facts(cluster: &Cluster, which: usize) {
             )
         }
     };
-    let mut feed = cluster.feed(&Request::get(target), &Head::ok("application/json")).unwrap();
+    let mut feed = cluster
+        .read_facts(&RequestHead::get(target), &ResponseHead::ok("application/json"))
+        .unwrap();
     for object in objects {
         let before = cluster.generation();
         feed.push(&event(object)).unwrap();
@@ -151,10 +155,10 @@ fn change_facts(cluster: &Cluster, which: usize) {
 }
 
 /// Follows a watch: upstream events, refreshes whenever the generation moves, and at the end
-/// everything that is owed.
+/// everything that is pending.
 fn watch(
     cluster: &Cluster,
-    mut stream: Stream,
+    mut stream: BodyRewriter,
     held: &mut Held,
     versions: std::ops::Range<usize>,
 ) -> bool {
@@ -180,7 +184,7 @@ fn watch(
         // Nothing has changed meanwhile, so that the client was told of all there is.
         if cluster.generation() == before {
             assert_eq!(*held, wanted, "at generation {before}");
-            assert!(!stream.is_behind() || cluster.generation() != before);
+            assert!(!stream.needs_refresh() || cluster.generation() != before);
             return true;
         }
     }
@@ -211,7 +215,7 @@ fn no_change_of_facts_is_lost_to_a_stream() {
         };
         teachers.into_iter().for_each(|teacher| teacher.join().unwrap());
         let held = client.join().unwrap();
-        // What came after the client had looked is owed to its next watch.
+        // What came after the client had looked is pending to its next watch.
         let generation = cluster.generation();
         let stream = open(&cluster, &format!("{LIST}?watch=true&resourceVersion=203"))
             .expect("its past is known");
@@ -226,7 +230,7 @@ fn no_change_of_facts_is_lost_to_a_stream() {
 fn who_gets_what_is_no_older_than_what_was_looked_at() {
     in_any_order(|| {
         let mut config = Config::openyurt();
-        config.components = Components::YurtHub;
+        config.set_clients(Clients::YurtHub);
         let cluster = small_cluster(config);
         let granted = json!({ "metadata": { "namespace": "kube-system", "name": "yurt-hub-cfg", "resourceVersion": "1" }, "data": { "servicetopology": "edge-proxy" } });
         small::feed(
@@ -259,8 +263,8 @@ fn clients_of_one_node_do_not_take_each_others_past() {
             .map(|_| {
                 let cluster = cluster.clone();
                 thread::spawn(move || {
-                    // Both list at the same version, so that their ledgers stand side by side on
-                    // the shelf.
+                    // Both list at the same version, so that their client states stand side by side on
+                    // the session store.
                     let mut held = listed(&cluster, 200);
                     if let Some(stream) =
                         open(&cluster, &format!("{LIST}?watch=true&resourceVersion=200"))

@@ -1,14 +1,15 @@
 //! What a body may look like, and what is said of one that does not.
 
-use poolscope::{BytesMut, Cluster, Config, Error, FactKind, ProtobufLists, Request};
+use poolscope::{BytesMut, Cluster, Config, FactKind, ProtobufLists, RequestHead};
 
 use super::client::Watch;
 use super::facts::{POOL, scene, scene_with};
 use super::object::{ENCODINGS, Encoding, object};
+use poolscope_testkit::Failed;
 use poolscope_testkit::build::{Kind, envelope, record};
 
 /// What comes of a body in pieces of one size.
-fn pushed(list: &mut Watch, body: &[u8], size: usize) -> Result<Vec<u8>, Error> {
+fn pushed(list: &mut Watch, body: &[u8], size: usize) -> Result<Vec<u8>, Failed> {
     let mut out = BytesMut::new();
     for piece in body.chunks(size) {
         list.stream.push(piece, &mut out)?;
@@ -42,7 +43,7 @@ fn a_list_that_is_cut_short_says_whether_in_an_item() {
         for end in ends {
             let in_item = items.iter().any(|&(start, len)| start < end && end < start + len);
             let inside = if in_item { "a list item" } else { "a list" };
-            let expected = Error::Truncated { offset: end as u64, inside };
+            let expected = Failed::truncated(end as u64, inside);
             for size in [1, body.len()] {
                 assert_eq!(pushed(&mut client.open(""), &body[..end], size), Err(expected.clone()));
             }
@@ -53,15 +54,14 @@ fn a_list_that_is_cut_short_says_whether_in_an_item() {
 #[test]
 fn a_list_that_is_too_large_to_be_held_back_is_refused_where_it_begins() {
     let mut config = Config::openyurt();
-    config.protobuf_lists = ProtobufLists::Compact;
-    config.limits.list_bytes = 100;
+    config.set_protobuf_lists(ProtobufLists::Compact);
+    config.limits_mut().list_bytes = 100;
     let (_facts, client) = scene_with(Encoding::Protobuf, config);
     let body = client.list_body(90, "", &[object("web-1", 70, "me")]);
     // Behind the magic and what the list says it is.
     let start = place(&body, b"EndpointSliceList") + "EndpointSliceList".len();
     for size in [1, 5, start, body.len()] {
-        let expected =
-            Error::TooLarge { what: "a list", offset: start as u64, limit: 100, key: "listBytes" };
+        let expected = Failed::too_large("a list", start as u64, 100, "listBytes");
         assert_eq!(pushed(&mut client.open(""), &body, size), Err(expected), "{size}");
     }
 }
@@ -129,7 +129,8 @@ fn a_node_is_known_when_it_was_read_by_its_name() {
             Encoding::Json => br#"{"kind":"Node","apiVersion":"v1","metadata":{"name":"me","resourceVersion":"5"}}"#.to_vec(),
             Encoding::Protobuf => envelope("v1", "Node", &record(1, [record(1, "me"), record(6, "5")].concat())),
         };
-        let mut feed = cluster.feed(&Request::get("/api/v1/nodes/me"), &client.head()).unwrap();
+        let mut feed =
+            cluster.read_facts(&RequestHead::get("/api/v1/nodes/me"), &client.head()).unwrap();
         feed.push(&body).unwrap();
         feed.finish().unwrap();
         assert_eq!(missing(), [FactKind::Service, FactKind::NodePool]);

@@ -1,4 +1,4 @@
-//! Every change of facts that a client has to be told of.
+//! Every fact change that a client has to be told of.
 
 use poolscope::{Config, Membership};
 
@@ -137,7 +137,7 @@ fn the_node_itself_gets_another_pool_or_none() {
 fn a_bucket_names_more_nodes_and_fewer() {
     for encoding in ENCODINGS {
         let mut config = Config::openyurt();
-        config.membership = Membership::NodeBucket;
+        config.set_membership(Membership::NodeBucket);
         let (mut facts, client) = scene_with(encoding, config);
         facts.annotate("web", POOL);
         let mut watch = client.follow(90, &[object("web-1", 70, "me friend other")]);

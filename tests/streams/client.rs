@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use bytes::BytesMut;
-use poolscope::{Answer, Head, NodeView, Opened, Request, Stream};
+use poolscope::{Action, BodyRewriter, NodeView, Reply, ReplyCause, RequestHead, ResponseHead};
 use serde_json::json;
 
 use super::object::{Encoding, Object};
@@ -44,7 +44,7 @@ impl Client {
         Client { kind, ..self }
     }
 
-    pub fn request(&self, query: &str) -> Request {
+    pub fn request(&self, query: &str) -> RequestHead {
         let (root, plural) = match self.kind {
             Kind::Slice => ("/apis/discovery.k8s.io/v1", "endpointslices"),
             Kind::Beta => ("/apis/discovery.k8s.io/v1beta1", "endpointslices"),
@@ -52,7 +52,8 @@ impl Client {
         };
         let namespace =
             self.namespace.map(|name| format!("/namespaces/{name}")).unwrap_or_default();
-        let request = Request::get(format!("{root}{namespace}/{plural}?{query}&{}", self.selects));
+        let request =
+            RequestHead::get(format!("{root}{namespace}/{plural}?{query}&{}", self.selects));
         let headers = [("Accept", self.accept), ("User-Agent", self.agent)];
         headers
             .into_iter()
@@ -60,8 +61,8 @@ impl Client {
             .fold(request, |request, (name, value)| request.header(name, value))
     }
 
-    pub fn head(&self) -> Head {
-        Head::ok(self.content_type())
+    pub fn head(&self) -> ResponseHead {
+        ResponseHead::ok(self.content_type())
     }
 
     pub fn content_type(&self) -> &'static str {
@@ -73,7 +74,7 @@ impl Client {
 
     pub fn open(&self, query: &str) -> Watch {
         match self.view.open(&self.request(query), &self.head()) {
-            Ok(Opened::Rewrite(stream)) => Watch::new(stream, self),
+            Ok(Action::Rewrite(stream)) => Watch::new(stream, self),
             other => panic!("{query}: {other:?}"),
         }
     }
@@ -88,10 +89,12 @@ impl Client {
         self.expired(version).is_some()
     }
 
-    pub fn expired(&self, version: impl Display) -> Option<Answer> {
+    pub fn expired(&self, version: impl Display) -> Option<Reply> {
         match self.view.open(&self.request(&from(version)), &self.head()) {
-            Ok(Opened::Expired(answer)) => Some(answer),
-            Ok(Opened::Rewrite(_)) => None,
+            Ok(Action::Reply(reply)) if reply.cause == ReplyCause::UnknownResourceVersion => {
+                Some(reply)
+            }
+            Ok(Action::Rewrite(_)) => None,
             other => panic!("{other:?}"),
         }
     }
@@ -134,7 +137,7 @@ impl Client {
         let (path, _) = request.target.split_once('?').unwrap();
         request.target = format!("{path}/{name}");
         match self.view.open(&request, &self.head()) {
-            Ok(Opened::Rewrite(stream)) => Watch::new(stream, self),
+            Ok(Action::Rewrite(stream)) => Watch::new(stream, self),
             other => panic!("{name}: {other:?}"),
         }
     }
@@ -233,12 +236,12 @@ fn from(version: impl Display) -> String {
 
 /// A response, and what its client reads of it. Dropped, its connection is gone.
 pub struct Watch {
-    pub stream: Stream,
+    pub stream: BodyRewriter,
     client: Client,
 }
 
 impl Watch {
-    pub fn new(stream: Stream, client: &Client) -> Watch {
+    pub fn new(stream: BodyRewriter, client: &Client) -> Watch {
         Watch { stream, client: client.clone() }
     }
 
@@ -298,15 +301,15 @@ impl Watch {
     }
 
     /// What is to be listed.
-    pub fn wanted(&self) -> Vec<String> {
-        self.stream.wanted().into_iter().map(|wanted| wanted.target).collect()
+    pub fn needed_lists(&self) -> Vec<String> {
+        self.stream.needed_lists().into_iter().map(|wanted| wanted.target).collect()
     }
 
     /// The answer to what is wanted: a list of these items.
-    pub fn supply(&mut self, items: &[Object]) -> Vec<String> {
+    pub fn provide_list(&mut self, items: &[Object]) -> Vec<String> {
         let body = self.client.list_body(500, "", items);
         let mut out = BytesMut::new();
-        self.stream.supply(&self.client.head(), &body, &mut out).unwrap();
+        self.stream.provide_list(&self.client.head(), &body, &mut out).unwrap();
         self.read(&out)
     }
 

@@ -1,5 +1,5 @@
 //! Several clients with one past: nobody can tell which of them comes back, so whatever they may
-//! not all have is said again.
+//! not all have is emitted again.
 
 use std::slice::from_ref;
 
@@ -130,7 +130,7 @@ fn a_client_whose_ledger_was_taken_over_is_told_again() {
         first.bookmark(60);
         second.bookmark(90);
         drop((first, second));
-        // The first one may go on from either ledger.
+        // The first one may resume either client state.
         let mut first = client.watch(60);
         facts.annotate("web", POOL);
         assert_eq!(first.refresh(), ["MODIFIED web-1@60 me", "BOOKMARK @60"]);

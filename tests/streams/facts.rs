@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use poolscope::{Cluster, Config, Head, Request};
+use poolscope::{Cluster, Config, RequestHead, ResponseHead};
 use serde_json::{Value, json};
 
 use super::client::Client;
@@ -149,8 +149,10 @@ impl Facts {
             .iter_mut()
             .for_each(|item| item["metadata"]["resourceVersion"] = version.clone().into());
         let list = json!({ "metadata": { "resourceVersion": version }, "items": items });
-        let mut feed =
-            self.cluster.feed(&Request::get(path), &Head::ok("application/json")).unwrap();
+        let mut feed = self
+            .cluster
+            .read_facts(&RequestHead::get(path), &ResponseHead::ok("application/json"))
+            .unwrap();
         feed.push(list.to_string().as_bytes()).unwrap();
         feed.finish().unwrap();
     }

@@ -1,20 +1,21 @@
-//! Several keys in order: the first rung with something usable counts, for all slices of a Service
+//! Several keys in order: the first step with something usable counts, for all slices of a Service
 //! together.
 
-use poolscope::{Config, Error, Retention};
+use poolscope::{Config, Retention};
 
 use super::client::{Client, NOTHING};
 use super::facts::{Facts, POOL, scene_with};
 use super::object::{ENCODINGS, Encoding, Object, object};
 use super::retention::ALL;
 use super::told;
+use poolscope_testkit::Failed;
 use poolscope_testkit::build::Kind;
 
 const LADDER: &str = "kubernetes.io/hostname,openyurt.io/nodepool,*";
 
 fn ladders() -> Config {
     let mut config = Config::openyurt();
-    config.ladders = true;
+    config.set_topology_fallback(true);
     config
 }
 
@@ -39,7 +40,7 @@ fn more_than_may_be_held_of_one_list_is_refused() {
     for encoding in ENCODINGS {
         for (limit, fits) in [(1 << 20, true), (1000, false)] {
             let mut config = ladders();
-            config.limits.list_bytes = limit;
+            config.limits_mut().list_bytes = limit;
             let (mut facts, client) = scene_with(encoding, config);
             facts.annotate("web", LADDER);
             let items: Vec<Object> =
@@ -52,10 +53,10 @@ fn more_than_may_be_held_of_one_list_is_refused() {
             pushed = client.watch_list().stream.push(&body, &mut bytes::BytesMut::new());
             match (pushed, fits) {
                 (Ok(()), true) => {}
-                (
-                    Err(Error::TooLarge { what: "a list", limit: 1000, key: "listBytes", offset }),
-                    false,
-                ) => {
+                (Err(error), false) => {
+                    let offset = error.offset().unwrap();
+                    let expected = Failed::too_large("a list", offset, 1000, "listBytes");
+                    assert_eq!(Failed::from(error), expected);
                     assert!(
                         offset > 600 && offset < body.len() as u64,
                         "{offset} of {}",
@@ -68,7 +69,7 @@ fn more_than_may_be_held_of_one_list_is_refused() {
     }
 }
 
-// ---- which rung counts ----
+// ---- which step counts ----
 
 #[test]
 fn the_first_rung_with_something_usable_counts_for_all_slices() {
@@ -437,7 +438,7 @@ fn keys_that_go_and_come_back_between_two_refreshes_leave_nothing_as_it_was_with
             ["MODIFIED web-1@92 me friend other"]
         );
         facts.annotate("web", keys);
-        assert!(watch.stream.is_behind());
+        assert!(watch.stream.needs_refresh());
         assert_eq!(watch.refresh(), ["MODIFIED web-1@92 me", "BOOKMARK @92"]);
     }
 }
@@ -479,7 +480,7 @@ fn siblings_follow_in_the_same_push() {
     for retention in ALL {
         for encoding in ENCODINGS {
             let mut config = ladders();
-            config.retention = retention;
+            config.set_retention(retention);
             let (mut facts, client) = scene_with(encoding, config);
             facts.annotate("web", LADDER);
             let mut watch = client.follow(
@@ -545,7 +546,7 @@ fn siblings_follow_an_event_that_is_left_out() {
         // Seen through the pool it shows the same, but what it shows decides now.
         let told = watch.modified(&object("web-2", 95, "other me"));
         assert_eq!(told, ["MODIFIED web-2@95 me", "MODIFIED web-1@95", "BOOKMARK @95"]);
-        // What is not seen from the near rung says nothing, and decides nothing.
+        // What is not seen from the near step says nothing, and decides nothing.
         assert_eq!(watch.modified(&object("web-1", 96, "friend friend")), NOTHING);
     }
 }
@@ -569,8 +570,8 @@ fn a_body_by_itself_is_consistent_too() {
     for encoding in ENCODINGS {
         let (_facts, client) = asking(encoding, LADDER);
         let request = client.request("watch=true&allowWatchBookmarks=true&resourceVersion=90");
-        let Ok(poolscope::Opened::Rewrite(stream)) =
-            client.view.open_alone(&request, &client.head())
+        let Ok(poolscope::Action::Rewrite(stream)) =
+            client.view.open_stateless(&request, &client.head())
         else {
             panic!()
         };
@@ -588,8 +589,8 @@ fn a_body_by_itself_is_not_told_of_changes() {
     for encoding in ENCODINGS {
         let (mut facts, client) = asking(encoding, LADDER);
         let request = client.request("watch=true&allowWatchBookmarks=true&resourceVersion=90");
-        let Ok(poolscope::Opened::Rewrite(stream)) =
-            client.view.open_alone(&request, &client.head())
+        let Ok(poolscope::Action::Rewrite(stream)) =
+            client.view.open_stateless(&request, &client.head())
         else {
             panic!()
         };
@@ -598,7 +599,7 @@ fn a_body_by_itself_is_not_told_of_changes() {
         watch.added(&object("db-1", 96, "me other"));
         facts.annotate("web", "");
         facts.annotate("db", POOL);
-        assert!(!watch.stream.is_behind());
+        assert!(!watch.stream.needs_refresh());
         assert_eq!(watch.refresh(), NOTHING);
         assert_eq!(watch.bookmark(97), ["BOOKMARK @97"]);
         assert_eq!(watch.modified(&object("db-1", 98, "me other")), ["MODIFIED db-1@98 me"]);
@@ -653,8 +654,8 @@ fn a_member_decides_about_slices_that_do_not_name_it() {
 fn originals_of_ladders_are_kept_whatever_the_room() {
     for encoding in ENCODINGS {
         let mut config = ladders();
-        config.limits.ledger_bytes = 1;
-        config.retention = Retention::None;
+        config.limits_mut().client_state_bytes = 1;
+        config.set_retention(Retention::None);
         let (mut facts, client) = scene_with(encoding, config);
         facts.annotate("web", LADDER);
         let mut watch =

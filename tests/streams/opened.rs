@@ -1,21 +1,21 @@
 //! What becomes of a response before its first byte.
 
-use poolscope::{Config, Head, NodeView, Opened, Request};
+use poolscope::{Action, Config, NodeView, RequestHead, ResponseHead};
 
 use super::facts::{POOL, scene, scene_with};
 use super::object::{ENCODINGS, object};
 
 /// Nothing of which could be read.
-fn unreadable() -> Head {
-    Head::ok("application/cbor").header("Content-Encoding", "gzip")
+fn unreadable() -> ResponseHead {
+    ResponseHead::ok("application/cbor").header("Content-Encoding", "gzip")
 }
 
-fn passes(view: &NodeView, request: &Request, head: &Head) -> bool {
-    matches!(view.open(request, head), Ok(Opened::PassThrough))
+fn passes(view: &NodeView, request: &RequestHead, head: &ResponseHead) -> bool {
+    matches!(view.open(request, head), Ok(Action::Forward))
 }
 
-fn learns(view: &NodeView, request: &Request, head: &Head) -> bool {
-    matches!(view.open(request, head), Ok(Opened::Rewrite(_)))
+fn learns(view: &NodeView, request: &RequestHead, head: &ResponseHead) -> bool {
+    matches!(view.open(request, head), Ok(Action::Rewrite(_)))
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn facts_that_do_not_matter_pass_untouched() {
             "/apis/apps.openyurt.io/v1alpha1/nodebuckets?watch=true",
         ] {
             for head in [client.head(), unreadable()] {
-                assert!(passes(&client.view, &Request::get(path), &head), "{path}");
+                assert!(passes(&client.view, &RequestHead::get(path), &head), "{path}");
             }
         }
         for path in [
@@ -35,8 +35,8 @@ fn facts_that_do_not_matter_pass_untouched() {
             "/api/v1/nodes/me",
             "/apis/apps.openyurt.io/v1beta2/nodepools?watch=true",
         ] {
-            assert!(learns(&client.view, &Request::get(path), &client.head()), "{path}");
-            assert!(client.view.open(&Request::get(path), &unreadable()).is_err(), "{path}");
+            assert!(learns(&client.view, &RequestHead::get(path), &client.head()), "{path}");
+            assert!(client.view.open(&RequestHead::get(path), &unreadable()).is_err(), "{path}");
         }
     }
 }
@@ -45,7 +45,7 @@ fn facts_that_do_not_matter_pass_untouched() {
 fn switched_off_every_endpoint_passes_untouched() {
     for encoding in ENCODINGS {
         let mut config = Config::openyurt();
-        config.service_topology = false;
+        config.set_service_topology(false);
         let (mut facts, client) = scene_with(encoding, config);
         facts.annotate("web", POOL);
         for query in [
@@ -58,7 +58,7 @@ fn switched_off_every_endpoint_passes_untouched() {
             }
         }
         assert!(
-            learns(&client.view, &Request::get("/api/v1/services"), &client.head()),
+            learns(&client.view, &RequestHead::get("/api/v1/services"), &client.head()),
             "facts are known when it is on again"
         );
     }
@@ -73,17 +73,17 @@ fn a_stream_says_what_it_is_and_how_far_it_has_come() {
         watch.pass(&event);
         let far = event.len();
         let said = format!(
-            "Stream {{ kind: \"EndpointSlice\", form: Watch, taken: {far}, given: {far}, closed: false, .. }}"
+            "BodyRewriter {{ kind: \"EndpointSlice\", form: Watch, bytes_in: {far}, bytes_out: {far}, closed: false, .. }}"
         );
         assert_eq!(format!("{:?}", watch.stream), said);
-        let Ok(Opened::Rewrite(stream)) =
-            client.view.open(&Request::get("/api/v1/services"), &client.head())
+        let Ok(Action::Rewrite(stream)) =
+            client.view.open(&RequestHead::get("/api/v1/services"), &client.head())
         else {
             panic!()
         };
         assert_eq!(
             format!("{stream:?}"),
-            "Stream { kind: \"Service\", form: List, taken: 0, given: 0, closed: false, .. }"
+            "BodyRewriter { kind: \"Service\", form: List, bytes_in: 0, bytes_out: 0, closed: false, .. }"
         );
     }
 }

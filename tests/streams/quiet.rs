@@ -60,7 +60,7 @@ fn what_tells_a_proxy_nothing_is_left_out() {
                     "not even an empty line: {object:?}"
                 );
                 assert_eq!(watch.pass(&client.event("ADDED", &object)), b"");
-                assert_eq!(facts.count("eventsQuieted"), 2);
+                assert_eq!(facts.count("eventsSuppressed"), 2);
             }
         }
     }
@@ -74,7 +74,7 @@ fn everything_else_is_sent() {
                 let (facts, client) = scene(encoding);
                 let mut watch = client.of(kind).follow(90, &[object("web", 70, "me other")]);
                 assert_eq!(watch.modified(&changed).len(), 1, "{changed:?}");
-                assert_eq!(facts.count("eventsQuieted"), 0);
+                assert_eq!(facts.count("eventsSuppressed"), 0);
             }
         }
     }
@@ -105,7 +105,7 @@ fn what_happens_in_another_pool_is_left_out() {
                 assert_eq!(watch.modified(&object("web", version, on)), NOTHING, "{on}");
             }
             assert_eq!(watch.modified(&object("web", 95, "me")), ["MODIFIED web@95 me"]);
-            assert_eq!(facts.count("eventsQuieted"), 3);
+            assert_eq!(facts.count("eventsSuppressed"), 3);
         }
     }
 }
@@ -173,7 +173,7 @@ fn nothing_is_left_out_of_initial_events() {
         for _ in 0..2 {
             assert_eq!(client.list(90, &[object("web-1", 70, "me")]), ["web-1@70 me"]);
         }
-        assert_eq!(facts.count("eventsQuieted"), 0);
+        assert_eq!(facts.count("eventsSuppressed"), 0);
     }
 }
 
@@ -206,7 +206,7 @@ fn an_event_that_comes_before_the_refresh_makes_it_needless() {
 fn not_quiet_sends_everything() {
     for encoding in ENCODINGS {
         let mut config = Config::openyurt();
-        config.quiet = false;
+        config.set_suppress_unchanged(false);
         let (mut facts, client) = scene_with(encoding, config);
         let mut watch = client.follow(90, &[object("web-1", 70, "me other")]);
         assert_eq!(
@@ -216,7 +216,7 @@ fn not_quiet_sends_everything() {
         facts.annotate("web", POOL);
         assert_eq!(watch.refresh(), ["MODIFIED web-1@95 me", "BOOKMARK @95"]);
         assert_eq!(watch.modified(&object("web-1", 96, "me other")), ["MODIFIED web-1@96 me"]);
-        assert_eq!(facts.count("eventsQuieted"), 0);
+        assert_eq!(facts.count("eventsSuppressed"), 0);
     }
 }
 
@@ -225,8 +225,8 @@ fn of_a_body_by_itself_every_event_is_sent() {
     for encoding in ENCODINGS {
         let (_facts, client) = scene(encoding);
         let request = client.request("watch=true&resourceVersion=90");
-        let Ok(poolscope::Opened::Rewrite(stream)) =
-            client.view.open_alone(&request, &client.head())
+        let Ok(poolscope::Action::Rewrite(stream)) =
+            client.view.open_stateless(&request, &client.head())
         else {
             panic!()
         };

@@ -1,6 +1,6 @@
-//! What a change of facts owes a client: which events, of which version, and when.
+//! What a fact change owes a client: which events, of which version, and when.
 
-use poolscope::{Opened, Request};
+use poolscope::{Action, RequestHead};
 
 use super::client::{NOTHING, Watch};
 use super::facts::{POOL, scene};
@@ -366,13 +366,13 @@ fn a_watch_says_when_a_refresh_is_needed() {
     for encoding in ENCODINGS {
         let (mut facts, client) = scene(encoding);
         let mut watch = client.follow(90, &[object("web-1", 70, "me other")]);
-        assert!(watch.stream.is_behind(), "facts may have changed since the list");
+        assert!(watch.stream.needs_refresh(), "facts may have changed since the list");
         assert_eq!(watch.refresh(), NOTHING);
-        assert!(!watch.stream.is_behind());
+        assert!(!watch.stream.needs_refresh());
         facts.annotate("web", POOL);
-        assert!(watch.stream.is_behind());
+        assert!(watch.stream.needs_refresh());
         watch.refresh();
-        assert!(!watch.stream.is_behind());
+        assert!(!watch.stream.needs_refresh());
     }
 }
 
@@ -395,7 +395,7 @@ fn a_watch_that_began_with_everything_waits_for_its_first_refresh() {
         facts.annotate("web", POOL);
         // Whoever embeds it chooses when.
         assert_eq!(watch.end_of_initial_events(90), ["BOOKMARK @90 ends the initial events"]);
-        assert!(watch.stream.is_behind());
+        assert!(watch.stream.needs_refresh());
         assert_eq!(watch.refresh(), ["MODIFIED web-1@90 me", "BOOKMARK @90"]);
     }
 }
@@ -544,8 +544,8 @@ fn a_single_object_is_followed_by_nothing() {
     for encoding in ENCODINGS {
         let (mut facts, client) = scene(encoding);
         let request =
-            Request::get("/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/web-1");
-        let Ok(Opened::Rewrite(stream)) = client.view.open(&request, &client.head()) else {
+            RequestHead::get("/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/web-1");
+        let Ok(Action::Rewrite(stream)) = client.view.open(&request, &client.head()) else {
             panic!()
         };
         let mut object = Watch::new(stream, &client);
@@ -556,7 +556,7 @@ fn a_single_object_is_followed_by_nothing() {
         };
         let mut out = object.pass(&body);
         facts.annotate("web", POOL);
-        assert!(!object.stream.is_behind());
+        assert!(!object.stream.needs_refresh());
         assert_eq!(object.refreshed(), b"");
         out.extend(object.finish());
         assert_eq!(out, body);
@@ -568,13 +568,14 @@ fn a_body_by_itself_is_followed_by_nothing() {
     for encoding in ENCODINGS {
         let (mut facts, client) = scene(encoding);
         let request = client.request("watch=true&allowWatchBookmarks=true&resourceVersion=90");
-        let Ok(Opened::Rewrite(stream)) = client.view.open_alone(&request, &client.head()) else {
+        let Ok(Action::Rewrite(stream)) = client.view.open_stateless(&request, &client.head())
+        else {
             panic!()
         };
         let mut watch = Watch::new(stream, &client);
         watch.added(&object("web-1", 95, "me other"));
         facts.annotate("web", POOL);
-        assert!(!watch.stream.is_behind());
+        assert!(!watch.stream.needs_refresh());
         assert_eq!(watch.refresh(), NOTHING);
         assert_eq!(watch.bookmark(96), ["BOOKMARK @96"]);
         assert_eq!(watch.modified(&object("web-1", 97, "me other")), ["MODIFIED web-1@97 me"]);

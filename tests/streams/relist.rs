@@ -1,5 +1,5 @@
-//! A client that lists anew: what it may hold otherwise under the same version is said once more
-//! when it watches, and one client alone is not told to list again for its own past.
+//! A client that lists anew: what it may hold otherwise under the same version is emitted again
+//! when it watches, and one client alone is not told to relist for its own past.
 
 use poolscope::{Config, Retention};
 
@@ -102,7 +102,7 @@ fn what_the_client_cannot_have_under_that_version_is_not_said_again() {
 fn a_ladders_slices_are_said_once_more_too() {
     for encoding in ENCODINGS {
         let mut config = Config::openyurt();
-        config.ladders = true;
+        config.set_topology_fallback(true);
         let (mut facts, client) = scene_with(encoding, config);
         assert_eq!(client.follow(90, &slices()).error().len(), 1);
         facts.annotate("web", "openyurt.io/nodepool,*");
@@ -211,12 +211,12 @@ fn initial_events_that_never_ended_leave_their_client_in_doubt() {
     }
 }
 
-/// A client that keeps no originals lists, watches, breaks off and lists again; then a fact
+/// A client that keeps no originals lists, watches, breaks off and relists; then a fact
 /// changes.
 fn alone(encoding: Encoding, retention: Retention, room: usize) -> (Facts, Client, Watch) {
     let mut config = Config::openyurt();
-    config.retention = retention;
-    config.limits.ledger_bytes = room;
+    config.set_retention(retention);
+    config.limits_mut().client_state_bytes = room;
     let (mut facts, client) = scene_with(encoding, config);
     let mut watch = client.follow(90, &slices());
     watch.bookmark(92);
@@ -254,7 +254,7 @@ fn a_client_that_lists_often_is_not_told_to_list_again_for_it() {
     for encoding in ENCODINGS {
         for retention in ALL {
             let mut config = Config::openyurt();
-            config.retention = retention;
+            config.set_retention(retention);
             let (_facts, client) = scene_with(encoding, config);
             for _ in 0..10 {
                 client.list(92, &slices());

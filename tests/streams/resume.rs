@@ -1,4 +1,4 @@
-//! A client goes on where it broke off: what it has is not said again, what it may not have is.
+//! A client continues where it broke off: what it has is not emitted again, what it may not have is.
 
 use poolscope::Config;
 
@@ -77,7 +77,7 @@ fn events_that_were_lost_come_again_and_are_not_left_out() {
             ["MODIFIED web-2@97 me other"]
         );
         assert_eq!(watch.modified(&object("web-1", 99, "me")), ["MODIFIED web-1@99 me"]);
-        assert_eq!(facts.count("eventsQuieted"), 0);
+        assert_eq!(facts.count("eventsSuppressed"), 0);
     }
 }
 
@@ -120,7 +120,7 @@ fn what_a_refresh_said_at_the_version_of_the_client_is_said_again() {
         assert_eq!(watch.refresh(), AGAIN);
         drop(watch);
         let mut watch = client.watch(90);
-        assert!(watch.stream.is_behind());
+        assert!(watch.stream.needs_refresh());
         assert_eq!(watch.refresh(), AGAIN);
         assert_eq!(
             watch.bookmark(95),
@@ -338,7 +338,7 @@ fn a_list_that_is_finished_and_not_dropped_is_nobodys_ledger() {
     for retention in super::retention::ALL {
         for encoding in ENCODINGS {
             let mut config = Config::openyurt();
-            config.retention = retention;
+            config.set_retention(retention);
             let (_facts, client) = super::facts::scene_with(encoding, config);
             let slices: Vec<_> =
                 (0..9).map(|number| object(&format!("web-{number}"), 70, "me")).collect();
@@ -347,7 +347,7 @@ fn a_list_that_is_finished_and_not_dropped_is_nobodys_ledger() {
             list.finish();
             let mut watch = client.watch(90);
             assert_eq!(watch.refresh(), NOTHING, "{retention:?}");
-            assert_eq!(watch.wanted(), NOTHING);
+            assert_eq!(watch.needed_lists(), NOTHING);
             drop(list);
         }
     }

@@ -3,7 +3,7 @@
 
 use std::slice::from_ref;
 
-use poolscope::{BytesMut, Config, Head, Retention};
+use poolscope::{BytesMut, Config, ResponseHead, Retention};
 
 use super::client::{Client, NOTHING, Watch};
 use super::facts::{Facts, NODE, POOL, scene_with};
@@ -17,15 +17,15 @@ const TARGET: &str = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices?l
 
 fn keeping(encoding: Encoding, retention: Retention) -> (Facts, Client) {
     let mut config = Config::openyurt();
-    config.retention = retention;
+    config.set_retention(retention);
     scene_with(encoding, config)
 }
 
 /// Room for so many bytes of originals.
 fn with_room(encoding: Encoding, retention: Retention, bytes: usize) -> (Facts, Client) {
     let mut config = Config::openyurt();
-    config.retention = retention;
-    config.limits.ledger_bytes = bytes;
+    config.set_retention(retention);
+    config.limits_mut().client_state_bytes = bytes;
     scene_with(encoding, config)
 }
 
@@ -35,7 +35,7 @@ fn wanting(encoding: Encoding, slice: &Object) -> (Facts, Client, Watch) {
     let mut watch = client.follow(90, from_ref(slice));
     facts.annotate("web", POOL);
     assert_eq!(watch.refresh(), NOTHING);
-    assert_eq!(watch.wanted(), [TARGET]);
+    assert_eq!(watch.needed_lists(), [TARGET]);
     (facts, client, watch)
 }
 
@@ -56,7 +56,7 @@ fn the_originals_of_a_service_with_keys_are_kept() {
         assert_eq!(watch.refresh(), NOTHING);
         facts.annotate("web", POOL);
         assert_eq!(watch.refresh(), NOTHING, "it was let go with the keys");
-        assert_eq!(watch.wanted(), [TARGET]);
+        assert_eq!(watch.needed_lists(), [TARGET]);
     }
 }
 
@@ -64,12 +64,12 @@ fn the_originals_of_a_service_with_keys_are_kept() {
 fn what_is_wanted_says_what_to_list() {
     for encoding in ENCODINGS {
         let (_facts, _client, watch) = wanting(encoding, &object("web-1", 70, "me other"));
-        let wanted = &watch.stream.wanted()[0];
+        let wanted = &watch.stream.needed_lists()[0];
         assert_eq!(
             (&*wanted.namespace, &*wanted.service, &*wanted.target),
             ("shop", "web", TARGET)
         );
-        assert!(!watch.stream.is_behind(), "a refresh would not help");
+        assert!(!watch.stream.needs_refresh(), "a refresh would not help");
     }
 }
 
@@ -86,8 +86,8 @@ fn what_is_wanted_of_other_kinds() {
             let mut watch = client.of(kind).follow(90, from_ref(&slice));
             facts.annotate("web", POOL);
             watch.refresh();
-            assert_eq!(watch.wanted(), [target]);
-            assert_eq!(watch.supply(&[slice]), ["MODIFIED web@90 me", "BOOKMARK @90"]);
+            assert_eq!(watch.needed_lists(), [target]);
+            assert_eq!(watch.provide_list(&[slice]), ["MODIFIED web@90 me", "BOOKMARK @90"]);
         }
     }
 }
@@ -102,7 +102,7 @@ fn names_are_percent_encoded() {
         watch.refresh();
         let path = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices";
         assert_eq!(
-            watch.wanted(),
+            watch.needed_lists(),
             [format!("{path}?labelSelector=kubernetes.io%2Fservice-name%3Dw%C3%A9b%26x%3D1")]
         );
     }
@@ -114,11 +114,11 @@ fn what_is_supplied_at_the_version_that_was_seen_counts() {
         let slice = object("web-1", 70, "me other");
         let (facts, _client, mut watch) = wanting(encoding, &slice);
         assert_eq!(
-            watch.supply(&[object("web-2", 71, "me other"), slice.clone()]),
+            watch.provide_list(&[object("web-2", 71, "me other"), slice.clone()]),
             ["MODIFIED web-1@90 me", "BOOKMARK @90"]
         );
-        assert_eq!(watch.wanted(), NOTHING);
-        assert_eq!(watch.supply(&[slice]), NOTHING, "twice is once");
+        assert_eq!(watch.needed_lists(), NOTHING);
+        assert_eq!(watch.provide_list(&[slice]), NOTHING, "twice is once");
         assert_eq!(facts.count("eventsRefreshed"), 1);
     }
 }
@@ -128,8 +128,8 @@ fn what_is_supplied_and_seen_as_before_is_not_said() {
     for encoding in ENCODINGS {
         let slice = object("web-1", 70, "me friend");
         let (_facts, _client, mut watch) = wanting(encoding, &slice);
-        assert_eq!(watch.supply(&[slice]), NOTHING);
-        assert_eq!(watch.wanted(), NOTHING);
+        assert_eq!(watch.provide_list(&[slice]), NOTHING);
+        assert_eq!(watch.needed_lists(), NOTHING);
     }
 }
 
@@ -137,10 +137,10 @@ fn what_is_supplied_and_seen_as_before_is_not_said() {
 fn what_is_older_is_still_wanted() {
     for encoding in ENCODINGS {
         let (_facts, _client, mut watch) = wanting(encoding, &object("web-1", 70, "me other"));
-        assert_eq!(watch.supply(&[object("web-1", 69, "me friend")]), NOTHING);
-        assert_eq!(watch.wanted(), [TARGET]);
+        assert_eq!(watch.provide_list(&[object("web-1", 69, "me friend")]), NOTHING);
+        assert_eq!(watch.needed_lists(), [TARGET]);
         assert_eq!(
-            watch.supply(&[object("web-1", 70, "me other")]),
+            watch.provide_list(&[object("web-1", 70, "me other")]),
             ["MODIFIED web-1@90 me", "BOOKMARK @90"]
         );
     }
@@ -151,11 +151,11 @@ fn what_is_newer_is_said_when_the_watch_brings_it() {
     for encoding in ENCODINGS {
         let (_facts, _client, mut watch) = wanting(encoding, &object("web-1", 70, "me other"));
         let newer = object("web-1", 95, "me friend other");
-        assert_eq!(watch.supply(from_ref(&newer)), NOTHING);
-        assert_eq!(watch.wanted(), [TARGET]);
+        assert_eq!(watch.provide_list(from_ref(&newer)), NOTHING);
+        assert_eq!(watch.needed_lists(), [TARGET]);
         assert_eq!(watch.modified(&newer), ["MODIFIED web-1@95 me friend"]);
-        assert_eq!(watch.wanted(), NOTHING);
-        assert_eq!(watch.supply(&[newer]), NOTHING);
+        assert_eq!(watch.needed_lists(), NOTHING);
+        assert_eq!(watch.provide_list(&[newer]), NOTHING);
     }
 }
 
@@ -166,8 +166,8 @@ fn of_what_has_no_number_as_version_it_cannot_be_told_whether_it_came() {
         let mut watch = client.follow(90, &[object("web-1", "new", "me other")]);
         facts.annotate("web", POOL);
         assert_eq!(watch.refresh(), ERROR);
-        assert_eq!(watch.wanted(), NOTHING);
-        assert_eq!(watch.supply(&[object("web-1", "old", "me friend")]), NOTHING);
+        assert_eq!(watch.needed_lists(), NOTHING);
+        assert_eq!(watch.provide_list(&[object("web-1", "old", "me friend")]), NOTHING);
     }
 }
 
@@ -183,8 +183,8 @@ fn an_event_satisfies_what_is_wanted() {
             } else {
                 watch.modified(&later)
             };
-            assert_eq!(watch.wanted(), NOTHING);
-            assert_eq!(watch.supply(&[slice]), NOTHING);
+            assert_eq!(watch.needed_lists(), NOTHING);
+            assert_eq!(watch.provide_list(&[slice]), NOTHING);
         }
     }
 }
@@ -202,12 +202,12 @@ fn only_what_is_missing_is_wanted_of_many_slices() {
         facts.annotate("web", POOL);
         facts.annotate("db", POOL);
         watch.refresh();
-        assert_eq!(watch.wanted().len(), 2, "one list a Service");
-        assert_eq!(watch.supply(&slices[1..2]), ["MODIFIED web-2@90", "BOOKMARK @90"]);
-        assert_eq!(watch.wanted().len(), 2);
-        assert_eq!(watch.supply(&slices[..2]), ["MODIFIED web-1@90 me", "BOOKMARK @90"]);
-        assert_eq!(watch.supply(&slices[2..]), ["MODIFIED db-1@90 me", "BOOKMARK @90"]);
-        assert_eq!(watch.wanted(), NOTHING);
+        assert_eq!(watch.needed_lists().len(), 2, "one list a Service");
+        assert_eq!(watch.provide_list(&slices[1..2]), ["MODIFIED web-2@90", "BOOKMARK @90"]);
+        assert_eq!(watch.needed_lists().len(), 2);
+        assert_eq!(watch.provide_list(&slices[..2]), ["MODIFIED web-1@90 me", "BOOKMARK @90"]);
+        assert_eq!(watch.provide_list(&slices[2..]), ["MODIFIED db-1@90 me", "BOOKMARK @90"]);
+        assert_eq!(watch.needed_lists(), NOTHING);
     }
 }
 
@@ -217,7 +217,7 @@ fn what_is_supplied_in_the_middle_of_an_event_waits_for_its_end() {
     let (_facts, client, mut watch) = wanting(Encoding::Json, &slice);
     let bookmark = client.bookmark(95, false);
     watch.pass(&bookmark[..bookmark.len() - 1]);
-    assert_eq!(watch.supply(&[slice]), NOTHING);
+    assert_eq!(watch.provide_list(&[slice]), NOTHING);
     let out = watch.pass(b"\n");
     assert_eq!(
         super::told::events(Kind::Slice, Encoding::Json, &out[1..]),
@@ -238,18 +238,18 @@ fn a_wrong_answer_is_an_error_and_the_stream_goes_on() {
         };
         let mut out = BytesMut::new();
         for (head, body) in [
-            (Head::ok(other), &body[..]),
-            (Head::ok("application/cbor"), &body),
-            (Head::new(404).header("Content-Type", client.content_type()), &body),
+            (ResponseHead::ok(other), &body[..]),
+            (ResponseHead::ok("application/cbor"), &body),
+            (ResponseHead::new(404).header("Content-Type", client.content_type()), &body),
             (client.head(), &body[..body.len() / 2]),
             (client.head(), b"not found"),
         ] {
-            assert!(watch.stream.supply(&head, body, &mut out).is_err(), "{head:?}");
+            assert!(watch.stream.provide_list(&head, body, &mut out).is_err(), "{head:?}");
             assert!(out.is_empty());
-            assert_eq!(watch.wanted(), [TARGET]);
+            assert_eq!(watch.needed_lists(), [TARGET]);
         }
         assert_eq!(watch.modified(&object("db-1", 95, "me")), ["MODIFIED db-1@95 me"]);
-        assert_eq!(watch.supply(&[slice]), ["MODIFIED web-1@95 me", "BOOKMARK @95"]);
+        assert_eq!(watch.provide_list(&[slice]), ["MODIFIED web-1@95 me", "BOOKMARK @95"]);
     }
 }
 
@@ -259,10 +259,10 @@ fn a_service_that_loses_its_keys_again_is_not_wanted() {
         let (mut facts, _client, mut watch) = wanting(encoding, &object("web-1", 70, "me other"));
         facts.annotate("web", "");
         assert_eq!(watch.refresh(), NOTHING);
-        assert_eq!(watch.wanted(), NOTHING);
+        assert_eq!(watch.needed_lists(), NOTHING);
         facts.annotate("web", NODE);
         watch.refresh();
-        assert_eq!(watch.wanted(), [TARGET]);
+        assert_eq!(watch.needed_lists(), [TARGET]);
     }
 }
 
@@ -275,13 +275,13 @@ fn what_is_missing_because_of_a_member_stays_missing() {
         let mut watch = client.follow(90, from_ref(&slice));
         facts.pool("hz", "me");
         assert_eq!(watch.refresh(), NOTHING);
-        assert_eq!(watch.wanted(), [TARGET]);
+        assert_eq!(watch.needed_lists(), [TARGET]);
         // To and fro, and the member is still gone.
         facts.annotate("web", NODE);
         facts.annotate("web", POOL);
         assert_eq!(watch.refresh(), NOTHING);
-        assert_eq!(watch.wanted(), [TARGET]);
-        assert_eq!(watch.supply(&[slice]), ["MODIFIED web-1@90 me", "BOOKMARK @90"]);
+        assert_eq!(watch.needed_lists(), [TARGET]);
+        assert_eq!(watch.provide_list(&[slice]), ["MODIFIED web-1@90 me", "BOOKMARK @90"]);
     }
 }
 
@@ -291,8 +291,8 @@ fn after_an_error_nothing_is_wanted() {
         let slice = object("web-1", 70, "me other");
         let (_facts, _client, mut watch) = wanting(encoding, &slice);
         watch.error();
-        assert_eq!(watch.wanted(), NOTHING);
-        assert_eq!(watch.supply(&[slice]), NOTHING);
+        assert_eq!(watch.needed_lists(), NOTHING);
+        assert_eq!(watch.provide_list(&[slice]), NOTHING);
     }
 }
 
@@ -304,8 +304,8 @@ fn what_is_wanted_is_wanted_after_a_reconnect() {
         drop(watch);
         let mut watch = client.watch(90);
         assert_eq!(watch.refresh(), NOTHING);
-        assert_eq!(watch.wanted(), [TARGET]);
-        assert_eq!(watch.supply(&[slice]), ["MODIFIED web-1@90 me", "BOOKMARK @90"]);
+        assert_eq!(watch.needed_lists(), [TARGET]);
+        assert_eq!(watch.provide_list(&[slice]), ["MODIFIED web-1@90 me", "BOOKMARK @90"]);
     }
 }
 
@@ -318,8 +318,8 @@ fn with_other_retentions_nothing_is_wanted() {
             let mut watch = client.follow(90, from_ref(&slice));
             facts.annotate("web", POOL);
             watch.refresh();
-            assert_eq!(watch.wanted(), NOTHING);
-            assert_eq!(watch.supply(&[slice]), NOTHING);
+            assert_eq!(watch.needed_lists(), NOTHING);
+            assert_eq!(watch.provide_list(&[slice]), NOTHING);
         }
     }
 }
@@ -334,9 +334,9 @@ fn without_originals_a_change_ends_the_watch() {
             let client = client.of(kind);
             let mut watch = client.follow(90, &[object("web", 70, "me other")]);
             facts.annotate("web", POOL);
-            assert!(!watch.stream.is_over());
+            assert!(!watch.stream.is_ended());
             assert_eq!(watch.refresh(), ERROR);
-            assert!(watch.stream.is_over() && !watch.stream.is_behind());
+            assert!(watch.stream.is_ended() && !watch.stream.needs_refresh());
             assert_eq!(facts.count("streamsExpired"), 1);
             // Whatever still comes is swallowed.
             assert_eq!(watch.modified(&object("web", 95, "me")), NOTHING);
@@ -366,7 +366,7 @@ fn the_watch_ends_in_the_push_that_makes_it_possible() {
         ERROR,
         "and nothing that came with the newline"
     );
-    assert!(watch.stream.is_over());
+    assert!(watch.stream.is_ended());
 }
 
 #[test]
@@ -395,7 +395,7 @@ fn a_member_of_another_pool_ends_no_watch() {
         // The slice names the node, but what other pools have does not matter here.
         facts.pool("sh", "");
         assert_eq!(watch.refresh(), NOTHING);
-        assert!(!watch.stream.is_over());
+        assert!(!watch.stream.is_ended());
         facts.pool("hz", "me friend other");
         assert_eq!(watch.refresh(), ERROR, "what the own pool has does");
     }
@@ -410,11 +410,11 @@ fn what_is_swallowed_after_the_end_is_taken() {
         watch.pass(&event);
         facts.annotate("web", POOL);
         assert_eq!(watch.refresh(), ERROR);
-        let given = watch.stream.given();
+        let given = watch.stream.bytes_out();
         for pushed in 2..4 {
             watch.pass(&event);
             assert_eq!(
-                (watch.stream.taken(), watch.stream.given()),
+                (watch.stream.bytes_in(), watch.stream.bytes_out()),
                 (pushed * event.len() as u64, given)
             );
         }
@@ -432,7 +432,7 @@ fn the_list_of_another_client_ends_no_watch() {
         client.list(60, &[slice]);
         let _other = client.watch(60);
         assert_eq!(watch.refresh(), NOTHING);
-        assert!(!watch.stream.is_over());
+        assert!(!watch.stream.is_ended());
     }
 }
 
@@ -445,7 +445,7 @@ fn an_event_that_brings_the_object_is_judged_by_what_is_known() {
         facts.annotate("web", POOL);
         assert_eq!(watch.modified(&object("web-1", 95, "me other")), ["MODIFIED web-1@95 me"]);
         assert_eq!(watch.refresh(), NOTHING);
-        assert!(!watch.stream.is_over());
+        assert!(!watch.stream.is_ended());
     }
 }
 
@@ -466,7 +466,7 @@ fn what_there_is_no_room_for_is_not_kept() {
         );
         facts.annotate("db", POOL);
         assert_eq!(watch.refresh(), ERROR);
-        assert!(watch.stream.is_over() && client.expires(90));
+        assert!(watch.stream.is_ended() && client.expires(90));
     }
 }
 
@@ -479,7 +479,7 @@ fn what_there_is_no_room_for_is_asked_for() {
         let mut watch = client.follow(90, from_ref(&slice));
         facts.annotate("web", NODE);
         assert_eq!(watch.refresh(), NOTHING);
-        assert_eq!(watch.supply(&[slice]), ["MODIFIED web-1@90 me", "BOOKMARK @90"]);
+        assert_eq!(watch.provide_list(&[slice]), ["MODIFIED web-1@90 me", "BOOKMARK @90"]);
     }
 }
 
@@ -491,7 +491,7 @@ fn what_is_to_be_said_once_more_is_kept_until_it_is() {
         let mut watch = client.follow(90, from_ref(&slice));
         facts.annotate("web", POOL);
         watch.refresh();
-        assert_eq!(watch.supply(from_ref(&slice)), ["MODIFIED web-1@90 me", "BOOKMARK @90"]);
+        assert_eq!(watch.provide_list(from_ref(&slice)), ["MODIFIED web-1@90 me", "BOOKMARK @90"]);
         assert_eq!(watch.bookmark(95), ["BOOKMARK @95", "MODIFIED web-1@95 me", "BOOKMARK @95"]);
         // The connection may break before it arrives.
         facts.annotate("web", NODE);
@@ -500,7 +500,7 @@ fn what_is_to_be_said_once_more_is_kept_until_it_is() {
         assert_eq!(watch.refresh(), NOTHING);
         facts.annotate("web", "");
         assert_eq!(watch.refresh(), NOTHING);
-        assert_eq!(watch.wanted(), [TARGET]);
+        assert_eq!(watch.needed_lists(), [TARGET]);
     }
 }
 

@@ -21,7 +21,7 @@ use serde_json::Value;
 mod others;
 
 use others::Event;
-use poolscope::Stream;
+use poolscope::BodyRewriter;
 use poolscope_testkit::corpus::{
     NODES, heavy, json_event, json_list, node, open, protobuf_event, protobuf_list, remembering,
     slice,
@@ -252,14 +252,14 @@ fn poolscope(
     let whole = || events.iter().map(Vec::as_slice);
     pushed(group, "poolscope, an event a chunk", &mut stream, whole());
     let mut stream = remembering(members, content_type);
-    pushed(group, "poolscope, 16 KiB, remembered", &mut stream, body.chunks(16 << 10));
-    pushed(group, "poolscope, an event a chunk, remembered", &mut stream, whole());
+    pushed(group, "poolscope, 16 KiB, with state", &mut stream, body.chunks(16 << 10));
+    pushed(group, "poolscope, an event a chunk, with state", &mut stream, whole());
 }
 
 fn pushed<'a>(
     group: &mut BenchmarkGroup<'_, CpuTime>,
     name: &str,
-    stream: &mut Stream,
+    stream: &mut BodyRewriter,
     chunks: impl Iterator<Item = &'a [u8]> + Clone,
 ) {
     let mut out = BytesMut::with_capacity(1 << 20);

@@ -13,7 +13,7 @@ const BEGIN: &str = "<!-- measured: written by `make bench` -->\n";
 const END: &str = "<!-- end of what is measured -->\n";
 
 /// In Go: a stream by itself.
-const ALONE: &str = "poolscope, nothing remembered";
+const ALONE: &str = "poolscope, stateless";
 
 /// Group -> function -> bytes a second.
 type Measured = BTreeMap<String, BTreeMap<String, f64>>;
@@ -36,8 +36,8 @@ const OURS: [&str; 7] = [
     "poolscope, 16 KiB",
     "poolscope, 4 KiB",
     "poolscope, 512 B",
-    "poolscope, an event a chunk, remembered",
-    "poolscope, 16 KiB, remembered",
+    "poolscope, an event a chunk, with state",
+    "poolscope, 16 KiB, with state",
 ];
 
 fn main() {

@@ -8,7 +8,7 @@ use std::ptr;
 
 use bytes::BytesMut;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use poolscope::{Head, Request};
+use poolscope::{RequestHead, ResponseHead};
 use poolscope_capi::*;
 use serde_json::Value;
 
@@ -32,19 +32,24 @@ type Push = unsafe extern "C" fn(
 ) -> poolscope_status;
 
 /// The stream that `corpus::open` opens, through C.
-fn open_in_c(content_type: &str) -> c::Stream {
+fn open_in_c(content_type: &str) -> c::BodyRewriter {
     let members: Vec<String> = (0..MEMBERS).map(|number| node(number * 7 % NODES)).collect();
     let cluster = c::Cluster::new("{}").unwrap();
     for (path, body) in facts(&members) {
         let mut feed = cluster
-            .feed(&c::Request::of(&Request::get(path)), &c::Head::of(&Head::ok("application/json")))
+            .read_facts(
+                &c::RequestHead::of(&RequestHead::get(path)),
+                &c::ResponseHead::of(&ResponseHead::ok("application/json")),
+            )
             .unwrap();
         feed.push(body.as_bytes()).unwrap();
         feed.finish().unwrap();
     }
-    let (request, head) =
-        (c::Request::of(&Request::get(WATCH)), c::Head::of(&Head::ok(content_type)));
-    let mut opened = cluster.node(node(0)).unwrap().open_alone(&request, &head).unwrap();
+    let (request, head) = (
+        c::RequestHead::of(&RequestHead::get(WATCH)),
+        c::ResponseHead::of(&ResponseHead::ok(content_type)),
+    );
+    let mut opened = cluster.node(node(0)).unwrap().open_stateless(&request, &head).unwrap();
     opened.take_stream().expect("it is rewritten")
 }
 

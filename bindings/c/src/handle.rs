@@ -1,20 +1,20 @@
-//! What C holds.
+//! The values behind handles.
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::thread::panicking;
 
-use super::border::Result;
+use super::boundary::Result;
 use super::failure::poolscope_error;
 
-/// A thing that any number of threads may use at the same time.
+/// A value that any number of threads may use at the same time.
 pub(super) struct Shared<T> {
     value: T,
     poisoned: AtomicBool,
 }
 
-/// A [`Shared`] thing during a call; a panic meanwhile poisons the handle.
+/// A [`Shared`] value during a call. A panic during the call poisons the handle.
 pub(super) struct Entered<'a, T> {
     handle: &'a Shared<T>,
     was_panicking: bool,
@@ -49,8 +49,7 @@ impl<T> Drop for Entered<'_, T> {
     }
 }
 
-/// A thing that belongs to one caller. A call while another is in it is refused: C cannot make two
-/// of them meet.
+/// A value for one thread at a time. A second call at the same time is refused.
 pub(super) struct Exclusive<T>(Mutex<T>);
 
 impl<T> Exclusive<T> {
@@ -71,7 +70,7 @@ mod tests {
     use std::ffi::CStr;
     use std::ptr;
 
-    use super::super::border::{border, free};
+    use super::super::boundary::{boundary, free};
     use super::super::failure::*;
     use super::*;
 
@@ -80,7 +79,7 @@ mod tests {
         let mut error = ptr::null_mut();
         // SAFETY: `error` is valid for writing, and what is read and freed came from the call.
         unsafe {
-            let status = border(&mut error, run);
+            let status = boundary(&mut error, run);
             assert_eq!(poolscope_error_status(error), status);
             let message =
                 CStr::from_ptr(poolscope_error_message(error)).to_str().unwrap().to_owned();
@@ -99,16 +98,16 @@ mod tests {
 
         let (status, message) =
             call(|| exclusive.enter().map(|one| assert_eq!(*one, 17, "the first fault")));
-        assert_eq!(status, poolscope_status::POOLSCOPE_PANIC);
+        assert_eq!(status, poolscope_status::POOLSCOPE_ERR_PANIC);
         assert!(message.contains("the first fault"), "{message}");
         let (status, message) = in_exclusive();
-        assert_eq!(status, poolscope_status::POOLSCOPE_PANIC);
+        assert_eq!(status, poolscope_status::POOLSCOPE_ERR_PANIC);
         assert!(message.contains("earlier call"), "{message}");
 
         assert_eq!(in_shared().0, poolscope_status::POOLSCOPE_OK, "another handle is not");
         assert_eq!(
             call(|| shared.enter().map(|_entered| panic!("the second fault"))).0,
-            poolscope_status::POOLSCOPE_PANIC
+            poolscope_status::POOLSCOPE_ERR_PANIC
         );
         assert!(in_shared().1.contains("earlier call"));
     }
@@ -122,16 +121,19 @@ mod tests {
         };
         assert_eq!(
             call(refused),
-            (poolscope_status::POOLSCOPE_INVALID_ARGUMENT, "argument `name` is wrong".to_owned())
+            (
+                poolscope_status::POOLSCOPE_ERR_INVALID_ARGUMENT,
+                "argument `name` is wrong".to_owned()
+            )
         );
-        assert_eq!(call(refused).0, poolscope_status::POOLSCOPE_INVALID_ARGUMENT);
+        assert_eq!(call(refused).0, poolscope_status::POOLSCOPE_ERR_INVALID_ARGUMENT);
     }
 
     #[test]
     fn a_second_call_at_the_same_time_is_refused() {
         let exclusive = Exclusive::new(());
         let _first = exclusive.enter().ok().unwrap();
-        assert_eq!(call(|| exclusive.enter().map(|_| ())).0, poolscope_status::POOLSCOPE_BUSY);
+        assert_eq!(call(|| exclusive.enter().map(|_| ())).0, poolscope_status::POOLSCOPE_ERR_BUSY);
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! What a node sees and why, as JSON.
+//! Explanations: what a node sees and why, as JSON.
 
 use std::ffi::c_char;
 use std::ptr;
 
-use super::border::{border, bytes, free, given, slot, text};
+use super::boundary::{borrow, boundary, bytes, free, slot, text};
 use super::failure::{poolscope_error, poolscope_status};
 use super::handle::Exclusive;
 use super::node::poolscope_node;
@@ -14,7 +14,7 @@ use poolscope::explain::Inventory;
 /// time.
 pub struct poolscope_inventory(Exclusive<Inventory>);
 
-/// Makes one with nothing in it.
+/// Creates an empty inventory.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_inventory_new(
     inventory: *mut *mut poolscope_inventory,
@@ -22,7 +22,7 @@ pub unsafe extern "C" fn poolscope_inventory_new(
 ) -> poolscope_status {
     // SAFETY: the header's contract.
     unsafe {
-        border(error, || {
+        boundary(error, || {
             slot(inventory, ptr::null_mut(), "inventory")?
                 .put(poolscope_inventory(Exclusive::new(Inventory::new())));
             Ok(())
@@ -30,9 +30,9 @@ pub unsafe extern "C" fn poolscope_inventory_new(
     }
 }
 
-/// Adds what a whole body has: a list or a single object, JSON or protobuf, of Services,
-/// EndpointSlices or Endpoints. How many objects were of a kind that matters comes back as
-/// `*loaded`, which may be NULL. Fails with POOLSCOPE_MALFORMED and POOLSCOPE_UNDECODABLE.
+/// Adds the objects of a whole body: a list or a single object, JSON or protobuf, of Services,
+/// EndpointSlices or Endpoints. `*loaded`, if it is not NULL, becomes the number of objects of
+/// these kinds. Fails with POOLSCOPE_ERR_MALFORMED and POOLSCOPE_ERR_UNDECODABLE.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_inventory_load(
     inventory: *mut poolscope_inventory,
@@ -43,10 +43,10 @@ pub unsafe extern "C" fn poolscope_inventory_load(
 ) -> poolscope_status {
     // SAFETY: the header's contract.
     unsafe {
-        border(error, || {
+        boundary(error, || {
             let loaded = if loaded.is_null() { None } else { Some(slot(loaded, 0, "loaded")?) };
             let body = bytes(body, body_len, "body")?;
-            let count = given(inventory, "inventory")?.0.enter()?.load(body)?;
+            let count = borrow(inventory, "inventory")?.0.enter()?.load(body)?;
             if let Some(loaded) = loaded {
                 loaded.set(count);
             }
@@ -66,11 +66,12 @@ pub unsafe extern "C" fn poolscope_inventory_view(
 ) -> poolscope_status {
     // SAFETY: the header's contract.
     unsafe {
-        border(error, || {
+        boundary(error, || {
             let services = slot(services, ptr::null_mut(), "services")?;
-            let node = given(node, "node")?.0.enter()?;
-            services
-                .put(poolscope_text::json(&given(inventory, "inventory")?.0.enter()?.view(&node))?);
+            let node = borrow(node, "node")?.0.enter()?;
+            services.put(poolscope_text::json(
+                &borrow(inventory, "inventory")?.0.enter()?.view(&node),
+            )?);
             Ok(())
         })
     }
@@ -91,20 +92,20 @@ pub unsafe extern "C" fn poolscope_inventory_find(
 ) -> poolscope_status {
     // SAFETY: the header's contract.
     unsafe {
-        border(error, || {
+        boundary(error, || {
             let found = slot(found, ptr::null_mut(), "found")?;
-            let node = given(node, "node")?.0.enter()?;
+            let node = borrow(node, "node")?.0.enter()?;
             let (namespace, name) =
                 (text(ns, ns_len, "ns")?, text(service, service_len, "service")?);
             found.put(poolscope_text::json(
-                &given(inventory, "inventory")?.0.enter()?.find(&node, namespace, name),
+                &borrow(inventory, "inventory")?.0.enter()?.find(&node, namespace, name),
             )?);
             Ok(())
         })
     }
 }
 
-/// Frees an inventory. NULL is nothing.
+/// Frees an inventory. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_inventory_free(inventory: *mut poolscope_inventory) {
     // SAFETY: the header's contract.

@@ -1,39 +1,39 @@
-//! The C ABI: what `include/poolscope.h` declares. The header's page has the contract that all of
-//! it shares.
+//! The C ABI, which `include/poolscope.h` declares. The first comment of the header is the contract
+//! of every function.
 //!
-//! Every function goes through `border`: it turns NULL and bytes that are no text into a status, an
-//! [`Error`](poolscope::Error) into a status and an error object, and stops a panic there. What C
-//! holds are pointers to one of two kinds of handle: `Shared`, for any thread at any time, and
-//! `Exclusive`, for one call at a time, where a second call at the same time is refused. This crate
-//! is the only one with `unsafe`: it trusts the caller that pointers are valid, and nothing else.
-// The contract of every function is the header's page; C reads no Rust headings.
+//! Every function runs inside `boundary` or `value_or`: they turn NULL and invalid UTF-8 into a
+//! status, an [`Error`](poolscope::Error) into a status and an error object, and stop panics. A
+//! handle is a pointer to a `Shared` value, for any thread at any time, or to an `Exclusive` value,
+//! for one call at a time. This crate is the only one with `unsafe`: it trusts the caller that
+//! pointers are valid, and nothing else.
+// The contract of every function is the header's first comment; C reads no Rust headings.
 #![allow(clippy::missing_safety_doc)]
-// C's names.
+// The names are C's.
 #![allow(non_camel_case_types)]
 #![deny(clippy::undocumented_unsafe_blocks)]
 
-mod border;
+mod boundary;
 mod cluster;
+mod exchange;
+mod fact_reader;
 mod failure;
-mod feed;
 mod handle;
-mod head;
 mod inventory;
+mod listener;
 mod node;
-mod opened;
-mod request;
+mod reply;
 mod stream;
 mod text;
 mod version;
 
 pub use self::cluster::*;
+pub use self::exchange::*;
+pub use self::fact_reader::*;
 pub use self::failure::*;
-pub use self::feed::*;
-pub use self::head::*;
 pub use self::inventory::*;
+pub use self::listener::*;
 pub use self::node::*;
-pub use self::opened::*;
-pub use self::request::*;
+pub use self::reply::*;
 pub use self::stream::*;
 pub use self::text::*;
 pub use self::version::*;

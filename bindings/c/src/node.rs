@@ -5,21 +5,18 @@ use std::ptr;
 
 use serde_json::json;
 
-use super::border::{answer, border, free, given, slot, text};
+use super::boundary::{borrow, boundary, free, slot, text, value_or};
 use super::failure::{poolscope_error, poolscope_status};
 use super::handle::Shared;
-use super::head::poolscope_head;
-use super::opened::poolscope_opened;
-use super::request::poolscope_request;
 use super::text::poolscope_text;
-use poolscope::{Error, Head, NodeView, Opened, Request};
+use poolscope::NodeView;
 
 /// The cluster as one node sees it. Any thread may use it at any time.
 pub struct poolscope_node(pub(super) Shared<NodeView>);
 
-/// The view of the same node for a client of that User-Agent: for explanations, and for requests
-/// that do not carry the header. It matters where the configuration says `"components": "yurtHub"`.
-/// Free it with poolscope_node_free().
+/// Returns the view of the same node for a client with that User-Agent: for explanations, and for
+/// requests without the header. It matters with the setting `"clients": "yurtHub"`. Free it with
+/// poolscope_node_free().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_node_client(
     node: *const poolscope_node,
@@ -30,9 +27,9 @@ pub unsafe extern "C" fn poolscope_node_client(
 ) -> poolscope_status {
     // SAFETY: the header's contract.
     unsafe {
-        border(error, || {
+        boundary(error, || {
             let client = slot(client, ptr::null_mut(), "client")?;
-            let node = given(node, "node")?.0.enter()?;
+            let node = borrow(node, "node")?.0.enter()?;
             client.put(poolscope_node(Shared::new(node.client(text(
                 user_agent,
                 user_agent_len,
@@ -43,17 +40,17 @@ pub unsafe extern "C" fn poolscope_node_client(
     }
 }
 
-/// Whether enough is known to show this node objects of every namespace.
+/// Returns true if no fact is missing that this node needs for objects of any namespace.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_node_is_ready(node: *const poolscope_node) -> bool {
     // SAFETY: the header's contract.
-    unsafe { answer(false, || Ok(given(node, "node")?.0.enter()?.missing().is_empty())) }
+    unsafe { value_or(false, || Ok(borrow(node, "node")?.0.enter()?.missing().is_empty())) }
 }
 
-/// What is known of the node, as JSON: `{"name": NAME, "known": BOOL, "pool": NAME or null,
-/// "rewrites": [NAME...], "missing": [...]}`, where `rewrites` are those that its client gets as
-/// the facts are now. Each thing missing is `{"kind": KIND, "path": WHAT TO GET, "known": WHAT IS
-/// KNOWN INSTEAD or null}`.
+/// Returns the facts about the node as JSON: `{"name": NAME, "known": BOOL, "pool": NAME or null,
+/// "rewrites": [NAME...], "missing": [...]}`. `rewrites` are those that the client gets by the
+/// present facts. Each missing fact is `{"kind": KIND, "path": PATH TO GET, "known": THE LISTS THAT
+/// WERE READ or null}`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_node_describe(
     node: *const poolscope_node,
@@ -62,9 +59,9 @@ pub unsafe extern "C" fn poolscope_node_describe(
 ) -> poolscope_status {
     // SAFETY: the header's contract.
     unsafe {
-        border(error, || {
+        boundary(error, || {
             let description = slot(description, ptr::null_mut(), "description")?;
-            let node = given(node, "node")?.0.enter()?;
+            let node = borrow(node, "node")?.0.enter()?;
             let (name, rewrites) = (node.name(), node.rewrites());
             let facts = json!({"name": name, "known": node.is_known(), "pool": node.pool(), "rewrites": rewrites, "missing": node.missing()});
             description.put(poolscope_text::json(&facts)?);
@@ -73,83 +70,12 @@ pub unsafe extern "C" fn poolscope_node_describe(
     }
 }
 
-/// Changes the request into the one that should go to the API server, so that its answer can be
-/// read: without the headers Accept-Encoding, Range, If-Range, Upgrade, Connection and
-/// Sec-WebSocket-*, and without CBOR, YAML and `as=Table` in Accept. Read its headers back with
-/// poolscope_request_header(). Requests for other things stay as they are.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn poolscope_node_prepare(
-    node: *const poolscope_node,
-    request: *mut poolscope_request,
-    error: *mut *mut poolscope_error,
-) -> poolscope_status {
-    // SAFETY: the header's contract.
-    unsafe {
-        border(error, || given(request, "request")?.prepare(&*given(node, "node")?.0.enter()?))
-    }
-}
-
-/// Decides what is to be done with a response for this node's client. Free the answer with
-/// poolscope_opened_free().
-///
-/// Fails with POOLSCOPE_CONTENT_ENCODING, POOLSCOPE_CONTENT_TYPE or POOLSCOPE_HTTP_STATUS for a
-/// response that would have to be filtered and cannot be read: never forward it, answer 502.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn poolscope_node_open(
-    node: *const poolscope_node,
-    request: *mut poolscope_request,
-    head: *mut poolscope_head,
-    opened: *mut *mut poolscope_opened,
-    error: *mut *mut poolscope_error,
-) -> poolscope_status {
-    // SAFETY: the header's contract.
-    unsafe { open(node, request, head, opened, error, NodeView::open) }
-}
-
-/// The same for one body by itself, such as a recorded one: of a list nothing is remembered, and a
-/// watch need not go on from anything. Each event is judged by what is known when it passes; there
-/// is no refresh, and nothing is left out for saying nothing new.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn poolscope_node_open_alone(
-    node: *const poolscope_node,
-    request: *mut poolscope_request,
-    head: *mut poolscope_head,
-    opened: *mut *mut poolscope_opened,
-    error: *mut *mut poolscope_error,
-) -> poolscope_status {
-    // SAFETY: the header's contract.
-    unsafe { open(node, request, head, opened, error, NodeView::open_alone) }
-}
-
-/// # Safety
-/// The header's contract.
-unsafe fn open(
-    node: *const poolscope_node,
-    request: *mut poolscope_request,
-    head: *mut poolscope_head,
-    opened: *mut *mut poolscope_opened,
-    error: *mut *mut poolscope_error,
-    how: impl FnOnce(&NodeView, &Request, &Head) -> Result<Opened, Error>,
-) -> poolscope_status {
-    // SAFETY: the header's contract.
-    unsafe {
-        border(error, || {
-            let opened = slot(opened, ptr::null_mut(), "opened")?;
-            let node = given(node, "node")?.0.enter()?;
-            let request = given(request, "request")?.0.enter()?;
-            let head = given(head, "head")?.0.enter()?;
-            opened.put(poolscope_opened::new(how(&node, &request, &head)?));
-            Ok(())
-        })
-    }
-}
-
-/// The verdict on one endpoint by what is known now, for explanations: an endpoint on the node `on`
-/// (length 0: it names none) of Service `service` in the namespace `ns` (length 0: its slice names
-/// none). As JSON: `{"kept": BOOL, "reason": NAME, "rule": ROW, "topology": WORD or null, "pools":
-/// [NAME...]}`, where `topology` is what the Service asks for and `pools` are those of the node
-/// that the endpoint is on. Of a ladder it takes the last rung; poolscope_inventory_view() knows
-/// what stands on the others.
+/// Returns the verdict on one endpoint by the present facts, for explanations: an endpoint on the
+/// node `on` (length 0: the endpoint names no node) of Service `service` (length 0: the slice names
+/// no Service) in namespace `ns`. As JSON: `{"kept": BOOL, "reason": NAME, "rule": ROW, "topology":
+/// WORD or null, "pools": [NAME...]}`. `topology` is that of the Service; `pools` are those of the
+/// endpoint's node. For a topology fallback it takes the last step; poolscope_inventory_view()
+/// knows which endpoints the other steps have.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_node_judge(
     node: *const poolscope_node,
@@ -164,9 +90,9 @@ pub unsafe extern "C" fn poolscope_node_judge(
 ) -> poolscope_status {
     // SAFETY: the header's contract.
     unsafe {
-        border(error, || {
+        boundary(error, || {
             let verdict = slot(verdict, ptr::null_mut(), "verdict")?;
-            let node = given(node, "node")?.0.enter()?;
+            let node = borrow(node, "node")?.0.enter()?;
             let namespace = text(ns, ns_len, "ns")?;
             let service =
                 Some(text(service, service_len, "service")?).filter(|name| !name.is_empty());
@@ -174,14 +100,14 @@ pub unsafe extern "C" fn poolscope_node_judge(
             let reason = node.judge(namespace, service, on);
             let topology = service.and_then(|service| node.topology_of(namespace, service));
             let pools = on.map(|on| node.pools_of(on)).unwrap_or_default();
-            let said = json!({"kept": reason.keeps(), "reason": reason.name(), "rule": reason.rule(), "topology": topology, "pools": pools});
-            verdict.put(poolscope_text::json(&said)?);
+            let verdict_json = json!({"kept": reason.keeps(), "reason": reason.name(), "rule": reason.rule(), "topology": topology, "pools": pools});
+            verdict.put(poolscope_text::json(&verdict_json)?);
             Ok(())
         })
     }
 }
 
-/// Frees a node. NULL is nothing. Streams that it opened go on.
+/// Frees a node. Does nothing for NULL. Streams that it opened continue.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_node_free(node: *mut poolscope_node) {
     // SAFETY: the header's contract.

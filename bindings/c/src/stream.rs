@@ -2,37 +2,38 @@
 
 use std::ptr;
 
-use super::border::{Result, Slot, answer, border, bytes, free, given, slot};
+use super::boundary::{Result, Slot, borrow, boundary, bytes, free, slot, value_or};
+use super::exchange::{poolscope_response, response_head};
 use super::failure::{poolscope_error, poolscope_status};
 use super::handle::Exclusive;
-use super::head::poolscope_head;
 use super::text::poolscope_text;
-use poolscope::{BytesMut, Error, Stream};
+use poolscope::{BodyRewriter, BytesMut, Error};
 
-/// One response body being rewritten. For one thread at a time.
+/// Rewrites one response body. For one thread at a time.
 pub struct poolscope_stream(Exclusive<State>);
 
 struct State {
-    stream: Stream,
-    /// What the last call gave out.
+    stream: BodyRewriter,
+    /// The bytes that the last call returned.
     out: BytesMut,
 }
 
-/// What a large object took is not kept for ever: streams are many, and most of their chunks small.
+/// A larger buffer is freed before the next call: there are many streams, and most chunks are
+/// small.
 const KEEP: usize = 1 << 20;
 
 impl poolscope_stream {
-    pub(super) fn new(stream: Stream) -> poolscope_stream {
+    pub(super) fn new(stream: BodyRewriter) -> poolscope_stream {
         poolscope_stream(Exclusive::new(State { stream, out: BytesMut::new() }))
     }
 }
 
 impl State {
-    /// Runs a call that gives bytes out. Those from before an error go out too.
-    fn give(
+    /// Runs a call that returns bytes. Bytes from before an error are returned too.
+    fn run(
         &mut self,
         (out, out_len): (Slot<'_, *const u8>, Slot<'_, usize>),
-        call: impl FnOnce(&mut Stream, &mut BytesMut) -> std::result::Result<(), Error>,
+        call: impl FnOnce(&mut BodyRewriter, &mut BytesMut) -> std::result::Result<(), Error>,
     ) -> Result<()> {
         if self.out.capacity() > KEEP {
             self.out = BytesMut::new();
@@ -45,11 +46,11 @@ impl State {
     }
 }
 
-/// Where what a call gives out is to be said. Both say nothing if either is NULL.
+/// The places for the bytes that a call returns. Writes NULL and 0 to both.
 ///
 /// # Safety
 /// As for [`slot`].
-unsafe fn given_out<'a>(
+unsafe fn output<'a>(
     out: *mut *const u8,
     out_len: *mut usize,
 ) -> Result<(Slot<'a, *const u8>, Slot<'a, usize>)> {
@@ -58,12 +59,12 @@ unsafe fn given_out<'a>(
     Ok((out?, out_len?))
 }
 
-/// Takes the next bytes of the body, cut anywhere. What is to be sent to the client comes back as
-/// `*out` and `*out_len`; it is the stream's and valid until the next call on it.
+/// Takes the next bytes of the body, split anywhere. `*out` and `*out_len` become the bytes to send
+/// to the client. The stream owns them; they are valid until the next call on the stream.
 ///
-/// An error closes the stream. There may be bytes in `*out` all the same: they end where the last
-/// whole object before the fault ends. Send them, then end the response; a watch client reconnects,
-/// a list client retries.
+/// An error closes the stream. `*out` may have bytes all the same, which end where the last whole
+/// object before the fault ends. Send them, then end the response: a watch client reconnects and a
+/// list client retries.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_stream_push(
     stream: *mut poolscope_stream,
@@ -75,21 +76,18 @@ pub unsafe extern "C" fn poolscope_stream_push(
 ) -> poolscope_status {
     // SAFETY: the header's contract.
     unsafe {
-        border(error, || {
-            let given_out = given_out(out, out_len)?;
+        boundary(error, || {
+            let places = output(out, out_len)?;
             let data = bytes(data, len, "data")?;
-            given(stream, "stream")?
-                .0
-                .enter()?
-                .give(given_out, |stream, out| stream.push(data, out))
+            borrow(stream, "stream")?.0.enter()?.run(places, |stream, out| stream.push(data, out))
         })
     }
 }
 
-/// Gives out the events that changes of facts owe this client. Call it whenever
-/// poolscope_cluster_generation() moved. What cannot be said yet (inside an event that has begun to
-/// come out, before the initial events are over) is said by the push that makes it possible. `*out`
-/// and errors as for poolscope_stream_push().
+/// Returns the watch events that this client needs after facts changed. Call it whenever
+/// poolscope_cluster_generation() moved. Inside an event, and before the initial events are over,
+/// it returns nothing; the push that reaches the next boundary returns the events. `*out` and
+/// errors are as for poolscope_stream_push().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_stream_refresh(
     stream: *mut poolscope_stream,
@@ -99,16 +97,16 @@ pub unsafe extern "C" fn poolscope_stream_refresh(
 ) -> poolscope_status {
     // SAFETY: the header's contract.
     unsafe {
-        border(error, || {
-            let given_out = given_out(out, out_len)?;
-            given(stream, "stream")?.0.enter()?.give(given_out, Stream::refresh)
+        boundary(error, || {
+            let places = output(out, out_len)?;
+            borrow(stream, "stream")?.0.enter()?.run(places, BodyRewriter::refresh)
         })
     }
 }
 
-/// The body is over: gives out what was held back, and closes the stream. Fails with
-/// POOLSCOPE_TRUNCATED if the body was cut: then the response must not look whole to the client.
-/// `*out` as for poolscope_stream_push().
+/// Ends the body: returns the bytes that were held back, and closes the stream. Fails with
+/// POOLSCOPE_ERR_TRUNCATED if the body ended inside a value: abort the response, so that it does
+/// not look complete to the client. `*out` is as for poolscope_stream_push().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_stream_finish(
     stream: *mut poolscope_stream,
@@ -118,56 +116,79 @@ pub unsafe extern "C" fn poolscope_stream_finish(
 ) -> poolscope_status {
     // SAFETY: the header's contract.
     unsafe {
-        border(error, || {
-            let given_out = given_out(out, out_len)?;
-            given(stream, "stream")?.0.enter()?.give(given_out, Stream::finish)
+        boundary(error, || {
+            let places = output(out, out_len)?;
+            borrow(stream, "stream")?.0.enter()?.run(places, BodyRewriter::finish)
         })
     }
 }
 
-/// Whether poolscope_stream_refresh() may have something to say now. Cheap.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn poolscope_stream_is_behind(stream: *mut poolscope_stream) -> bool {
-    // SAFETY: the header's contract.
-    unsafe { answer(false, || Ok(given(stream, "stream")?.0.enter()?.stream.is_behind())) }
+/// The state of a stream.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct poolscope_stream_state {
+    /// Bytes of the body that were processed, without those held back.
+    pub bytes_in: u64,
+    /// Bytes that were returned.
+    pub bytes_out: u64,
+    /// poolscope_stream_refresh() may return events now. Also true right after a watch resumes.
+    pub needs_refresh: bool,
+    /// The stream ended itself with an ERROR event, or a bug in poolscope stopped an earlier call.
+    /// End the response. A stream that an error closed is not ended in this sense: the call that
+    /// failed has reported the error.
+    pub is_ended: bool,
 }
 
-/// Whether the stream has ended itself: it said ERROR. End the response; whatever still comes is
-/// swallowed. Also true of a stream that a fault has poisoned; not of one that was closed by an
-/// error, which the call that failed has said.
+/// Returns the state of a stream. Cheap. For NULL, and while another call uses the stream, it
+/// returns zeros with `is_ended` set.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn poolscope_stream_is_over(stream: *mut poolscope_stream) -> bool {
-    // SAFETY: the header's contract.
-    unsafe { answer(true, || Ok(given(stream, "stream")?.0.enter()?.stream.is_over())) }
-}
-
-/// What to list, so that the client can be told of Services that gained topology keys, as JSON: an
-/// array of `{"namespace": NAME, "service": NAME, "target": WHAT TO GET}`. Empty unless the
-/// configuration's `retention` is `topology`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn poolscope_stream_wanted(
+pub unsafe extern "C" fn poolscope_stream_get_state(
     stream: *mut poolscope_stream,
-    wanted: *mut *mut poolscope_text,
+) -> poolscope_stream_state {
+    let ended =
+        poolscope_stream_state { bytes_in: 0, bytes_out: 0, needs_refresh: false, is_ended: true };
+    // SAFETY: the header's contract.
+    unsafe {
+        value_or(ended, || {
+            let stream = &borrow(stream, "stream")?.0.enter()?.stream;
+            Ok(poolscope_stream_state {
+                bytes_in: stream.bytes_in(),
+                bytes_out: stream.bytes_out(),
+                needs_refresh: stream.needs_refresh(),
+                is_ended: stream.is_ended(),
+            })
+        })
+    }
+}
+
+/// Returns the lists that are needed to emit events for Services that gained topology keys, as
+/// JSON: an array of `{"namespace": NAME, "service": NAME, "target": PATH AND QUERY TO GET}`. Empty
+/// unless the setting `retention` is `topology`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn poolscope_stream_needed_lists(
+    stream: *mut poolscope_stream,
+    lists: *mut *mut poolscope_text,
     error: *mut *mut poolscope_error,
 ) -> poolscope_status {
     // SAFETY: the header's contract.
     unsafe {
-        border(error, || {
-            let wanted = slot(wanted, ptr::null_mut(), "wanted")?;
-            wanted.put(poolscope_text::json(&given(stream, "stream")?.0.enter()?.stream.wanted())?);
+        boundary(error, || {
+            let lists = slot(lists, ptr::null_mut(), "lists")?;
+            lists.put(poolscope_text::json(
+                &borrow(stream, "stream")?.0.enter()?.stream.needed_lists(),
+            )?);
             Ok(())
         })
     }
 }
 
-/// Takes the whole answer to a request for something wanted, asked for in the encoding of this
-/// stream, and gives out the events that it makes possible. `*out` as for poolscope_stream_push().
-/// An error says what is wrong with the answer, as for a list that is opened and pushed; the stream
-/// goes on as if it had not come.
+/// Takes the whole response to a request for a needed list, in the encoding of this stream, and
+/// returns the events that it makes possible. `*out` is as for poolscope_stream_push(). Fails if
+/// the response cannot be read; the stream then continues as if there had been none.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn poolscope_stream_supply(
+pub unsafe extern "C" fn poolscope_stream_provide_list(
     stream: *mut poolscope_stream,
-    head: *mut poolscope_head,
+    response: *const poolscope_response,
     body: *const u8,
     body_len: usize,
     out: *mut *const u8,
@@ -176,33 +197,19 @@ pub unsafe extern "C" fn poolscope_stream_supply(
 ) -> poolscope_status {
     // SAFETY: the header's contract.
     unsafe {
-        border(error, || {
-            let given_out = given_out(out, out_len)?;
+        boundary(error, || {
+            let places = output(out, out_len)?;
             let body = bytes(body, body_len, "body")?;
-            let head = given(head, "head")?.0.enter()?;
-            given(stream, "stream")?
+            let head = response_head(response)?;
+            borrow(stream, "stream")?
                 .0
                 .enter()?
-                .give(given_out, |stream, out| stream.supply(&head, body, out))
+                .run(places, |stream, out| stream.provide_list(&head, body, out))
         })
     }
 }
 
-/// Bytes of the body that were taken and dealt with, not counting what is held back.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn poolscope_stream_taken(stream: *mut poolscope_stream) -> u64 {
-    // SAFETY: the header's contract.
-    unsafe { answer(0, || Ok(given(stream, "stream")?.0.enter()?.stream.taken())) }
-}
-
-/// Bytes that were given out.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn poolscope_stream_given(stream: *mut poolscope_stream) -> u64 {
-    // SAFETY: the header's contract.
-    unsafe { answer(0, || Ok(given(stream, "stream")?.0.enter()?.stream.given())) }
-}
-
-/// Frees a stream, finished or not. NULL is nothing.
+/// Frees a stream, finished or not. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_stream_free(stream: *mut poolscope_stream) {
     // SAFETY: the header's contract.

@@ -1,15 +1,15 @@
-//! Text that C owns.
+//! Texts that the library returns.
 
 use std::ffi::c_char;
 
 use serde::Serialize;
 
-use super::border::{Result, answer, free, given};
+use super::boundary::{Result, borrow, free, value_or};
 use super::failure::poolscope_error;
 
-/// A piece of text, most often a JSON document. Free it with poolscope_text_free().
+/// A text, most often a JSON document. Free it with poolscope_text_free().
 pub struct poolscope_text {
-    /// With a NUL at the end that does not count.
+    /// The text and a NUL.
     bytes: Vec<u8>,
 }
 
@@ -22,21 +22,21 @@ impl poolscope_text {
     }
 }
 
-/// The text: UTF-8, followed by a NUL, valid until it is freed. Of NULL: an empty one.
+/// Returns the text: UTF-8, NUL-terminated, valid until it is freed; empty for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_text_data(text: *const poolscope_text) -> *const c_char {
     // SAFETY: the header's contract.
-    unsafe { answer(c"".as_ptr(), || Ok(given(text, "text")?.bytes.as_ptr().cast())) }
+    unsafe { value_or(c"".as_ptr(), || Ok(borrow(text, "text")?.bytes.as_ptr().cast())) }
 }
 
-/// Its length in bytes, without the NUL.
+/// Returns the length in bytes, without the NUL; 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_text_len(text: *const poolscope_text) -> usize {
     // SAFETY: the header's contract.
-    unsafe { answer(0, || Ok(given(text, "text")?.bytes.len() - 1)) }
+    unsafe { value_or(0, || Ok(borrow(text, "text")?.bytes.len() - 1)) }
 }
 
-/// Frees a text. NULL is nothing.
+/// Frees a text. Does nothing for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_text_free(text: *mut poolscope_text) {
     // SAFETY: the header's contract.

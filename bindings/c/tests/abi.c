@@ -4,7 +4,7 @@
 int main(void)
 {
     test_lives();
-    test_answers();
+    test_replies();
     test_failures();
     test_nulls();
     test_handles();

@@ -5,7 +5,7 @@
 #include "support.h"
 
 void test_lives(void);
-void test_answers(void);
+void test_replies(void);
 void test_failures(void);
 void test_nulls(void);
 void test_handles(void);

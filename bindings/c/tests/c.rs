@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use poolscope::{NodeView, Opened};
+use poolscope::{Action, NodeView};
 use poolscope_testkit::{DATA, FACTS, NODES, Recording, cluster, random_chunks, run};
 
 /// Recordings of which the program's three words, node, target and file, say all that matters: not
@@ -41,9 +41,9 @@ fn through_c(program: &str, node: &str, facts: &[Recording], recording: &Recordi
 }
 
 fn through_rust(node: &NodeView, recording: &Recording) -> Vec<u8> {
-    match node.open_alone(&recording.request, &recording.head).unwrap() {
-        Opened::PassThrough => recording.body.clone(),
-        Opened::Rewrite(stream) => {
+    match node.open_stateless(&recording.request, &recording.head).unwrap() {
+        Action::Forward => recording.body.clone(),
+        Action::Rewrite(stream) => {
             run(stream, &recording.body, random_chunks(recording.body.len() as u64, 5000)).unwrap()
         }
         other => panic!("{}: {other:?}", recording.name),

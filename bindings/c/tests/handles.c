@@ -1,30 +1,40 @@
 /* Who owns what, and what outlives what. */
 #include "abi.h"
 
-enum { CLUSTER, NODE, REQUEST, HEAD, FEED, OPENED, STREAM, KINDS };
+enum { CLUSTER, NODE, HEADERS, READER, REPLY, LISTENER, STREAM, KINDS };
 
 /* One handle of each kind, all made from one another. */
 struct handles {
     poolscope_cluster *cluster;
     poolscope_node *node;
-    poolscope_request *request;
-    poolscope_head *head;
-    poolscope_feed *feed;
-    poolscope_opened *opened;
+    poolscope_headers *headers;
+    poolscope_fact_reader *reader;
+    poolscope_reply *reply;
+    poolscope_listener *listener;
     poolscope_stream *stream;
 };
+
+static int changes;
+
+static void count_change(void *context)
+{
+    ++*(int *)context;
+}
 
 static struct handles make(void)
 {
     struct handles all = {0};
     all.cluster = small_cluster("{}");
     all.node = node_of(all.cluster, "hz-1");
-    all.request = get(SLICES);
-    all.head = head_of(200, JSON);
-    all.feed = feed_of(all.cluster, SERVICES FROM_90);
-    CHECK(poolscope_node_open(all.node, all.request, all.head, &all.opened, NULL) == POOLSCOPE_OK);
-    all.stream = poolscope_opened_take_stream(all.opened);
-    CHECK(all.stream != NULL);
+    const poolscope_header accept = HEADER("Accept", JSON);
+    CHECK(poolscope_node_prepare(all.node, GET_WITH(SLICES, &accept, 1), &all.headers, NULL) ==
+          POOLSCOPE_OK);
+    all.reader = reader_of(all.cluster, SERVICES FROM_90);
+    all.reply = open_json(all.node, SLICES FROM_90).reply;
+    CHECK(poolscope_cluster_on_change(all.cluster, count_change, &changes, &all.listener, NULL) ==
+          POOLSCOPE_OK);
+    all.stream = stream_of(all.node, SLICES);
+    CHECK(all.stream != NULL && all.reply != NULL);
     return all;
 }
 
@@ -39,14 +49,12 @@ static void use(const struct handles *all)
     }
     if (all->node != NULL)
         CHECK(poolscope_node_is_ready(all->node));
-    if (all->request != NULL)
-        CHECK(poolscope_request_header_count(all->request) == 0);
-    if (all->head != NULL)
-        CHECK(poolscope_head_add_header(all->head, "X", 1, "y", 1, NULL) == POOLSCOPE_OK);
-    if (all->feed != NULL)
-        feed(all->feed, SERVICE_EVENT("web", "91", ASKS_FOR_POOL));
-    if (all->opened != NULL)
-        CHECK(poolscope_opened_what(all->opened) == POOLSCOPE_REWRITE);
+    if (all->headers != NULL)
+        CHECK(all->headers->count == 1 && strcmp(all->headers->data[0].value, JSON) == 0);
+    if (all->reader != NULL)
+        read_facts(all->reader, SERVICE_EVENT("web", "91", ASKS_FOR_POOL));
+    if (all->reply != NULL)
+        CHECK(all->reply->http_status == 410 && has(all->reply->content_type, JSON));
     if (all->stream != NULL)
         push(all->stream, "", &got);
     got_clear(&got);
@@ -63,21 +71,21 @@ static void free_one(struct handles *all, int kind)
         poolscope_node_free(all->node);
         all->node = NULL;
         break;
-    case REQUEST:
-        poolscope_request_free(all->request);
-        all->request = NULL;
+    case HEADERS:
+        poolscope_headers_free(all->headers);
+        all->headers = NULL;
         break;
-    case HEAD:
-        poolscope_head_free(all->head);
-        all->head = NULL;
+    case READER:
+        poolscope_fact_reader_free(all->reader);
+        all->reader = NULL;
         break;
-    case FEED:
-        poolscope_feed_free(all->feed);
-        all->feed = NULL;
+    case REPLY:
+        poolscope_reply_free(all->reply);
+        all->reply = NULL;
         break;
-    case OPENED:
-        poolscope_opened_free(all->opened);
-        all->opened = NULL;
+    case LISTENER:
+        poolscope_listener_free(all->listener);
+        all->listener = NULL;
         break;
     default:
         poolscope_stream_free(all->stream);
@@ -131,21 +139,24 @@ static void a_stream_filters_on_when_all_else_is_freed(void)
     free_one(&all, STREAM);
 }
 
-static void a_stream_is_taken_once(void)
-{
-    struct handles all = make();
-    CHECK(poolscope_opened_take_stream(all.opened) == NULL);
-    CHECK(poolscope_opened_what(all.opened) == POOLSCOPE_REWRITE);
-    for (int kind = 0; kind < KINDS; kind++)
-        free_one(&all, kind);
-}
-
-static void a_stream_that_was_not_taken_goes_with_the_decision(void)
+static void a_listener_is_called_until_it_is_freed(void)
 {
     poolscope_cluster *cluster = small_cluster("{}");
-    poolscope_node *node = node_of(cluster, "hz-1");
-    poolscope_opened_free(open_json(node, SLICES)); /* the leak checker looks for the stream */
-    poolscope_node_free(node);
+    poolscope_fact_reader *services = reader_of(cluster, SERVICES FROM_90);
+    poolscope_listener *listener;
+    int calls = 0;
+    CHECK(poolscope_cluster_on_change(cluster, count_change, &calls, &listener, NULL) ==
+          POOLSCOPE_OK);
+    read_facts(services, SERVICE_EVENT("web", "91", ASKS_FOR_POOL));
+    CHECK(calls == 1);
+    read_facts(services, SERVICE_EVENT("web", "92", ASKS_FOR_POOL));
+    CHECK(calls == 1); /* no verdict can differ */
+    read_facts(services, SERVICE_EVENT("web", "93", ""));
+    CHECK(calls == 2);
+    poolscope_listener_free(listener);
+    read_facts(services, SERVICE_EVENT("web", "94", ASKS_FOR_POOL));
+    CHECK(calls == 2);
+    poolscope_fact_reader_free(services);
     poolscope_cluster_free(cluster);
 }
 
@@ -162,14 +173,15 @@ static void a_stream_may_be_freed_in_the_middle(void)
     poolscope_cluster_free(cluster);
 }
 
-static void what_is_given_out_stays_until_the_next_call(void)
+static void returned_bytes_stay_until_the_next_call(void)
 {
     poolscope_cluster *cluster = small_cluster("{}");
     poolscope_node *node = node_of(cluster, "hz-1");
     poolscope_stream *stream = stream_of(node, SLICES);
     const uint8_t *out;
     size_t out_len;
-    CHECK(poolscope_stream_push(stream, (const uint8_t *)SLICE_LIST, strlen(SLICE_LIST), &out, &out_len, NULL) == POOLSCOPE_OK);
+    CHECK(poolscope_stream_push(stream, (const uint8_t *)SLICE_LIST, strlen(SLICE_LIST), &out,
+                                &out_len, NULL) == POOLSCOPE_OK);
     poolscope_node_free(node);
     poolscope_cluster_free(cluster);
     struct got got = {0};
@@ -179,13 +191,14 @@ static void what_is_given_out_stays_until_the_next_call(void)
     poolscope_stream_free(stream);
 }
 
-static void an_error_outlives_what_it_is_about(void)
+static void an_error_outlives_its_handle(void)
 {
     poolscope_cluster *cluster = empty_cluster("{}");
-    poolscope_feed *broken = feed_of(cluster, SERVICES);
+    poolscope_fact_reader *broken = reader_of(cluster, SERVICES);
     poolscope_error *error;
-    CHECK_FAILS(POOLSCOPE_MALFORMED, poolscope_feed_push(broken, (const uint8_t *)"!", 1, &error));
-    poolscope_feed_free(broken);
+    CHECK_FAILS(POOLSCOPE_ERR_MALFORMED,
+                poolscope_fact_reader_push(broken, (const uint8_t *)"!", 1, &error));
+    poolscope_fact_reader_free(broken);
     poolscope_cluster_free(cluster);
     check_error(error, "malformed");
 }
@@ -194,9 +207,8 @@ void test_handles(void)
 {
     handles_may_be_freed_in_any_order();
     a_stream_filters_on_when_all_else_is_freed();
-    a_stream_is_taken_once();
-    a_stream_that_was_not_taken_goes_with_the_decision();
+    a_listener_is_called_until_it_is_freed();
     a_stream_may_be_freed_in_the_middle();
-    what_is_given_out_stays_until_the_next_call();
-    an_error_outlives_what_it_is_about();
+    returned_bytes_stay_until_the_next_call();
+    an_error_outlives_its_handle();
 }

@@ -12,10 +12,11 @@ static void a_list_shows_the_own_pool(void)
     finish(stream, &got);
     char *web = strstr(got.data, "\"web-1\"");
     CHECK(has(got.data, "10.0.0.1") && has(got.data, "10.0.0.2"));
-    CHECK(web != NULL && strstr(got.data, "10.0.0.3") > web); /* not in cart, which stands before it */
+    CHECK(web != NULL &&
+          strstr(got.data, "10.0.0.3") > web); /* not in cart, which stands before it */
     CHECK(has(web, SLICE_FIELDS("web-1", "71", "web") + strlen("\"metadata\":{\"name\":")));
-    CHECK(poolscope_stream_taken(stream) == strlen(SLICE_LIST));
-    CHECK(poolscope_stream_given(stream) == got.len);
+    CHECK(poolscope_stream_get_state(stream).bytes_in == strlen(SLICE_LIST));
+    CHECK(poolscope_stream_get_state(stream).bytes_out == got.len);
     got_clear(&got);
     poolscope_stream_free(stream);
     poolscope_node_free(node);
@@ -34,7 +35,8 @@ static void a_body_may_be_cut_anywhere(void)
     for (size_t size = 1; size < 40; size++) {
         stream = stream_of(node, SLICES);
         for (size_t at = 0; at < strlen(SLICE_LIST); at += size) {
-            /* A copy of each piece in memory of exactly its size, gone after the call: nothing behind it is read, then or later. */
+            /* A copy of each piece in memory of exactly its size, gone after the call: nothing
+             * behind it is read, then or later. */
             size_t left = strlen(SLICE_LIST) - at, len = left < size ? left : size;
             uint8_t *piece = malloc(len);
             memcpy(piece, SLICE_LIST + at, len);
@@ -68,30 +70,30 @@ static void a_watch_goes_on_from_the_list_and_follows_the_facts(void)
 
     /* A Service gains the annotation, and no slice has changed. */
     uint64_t before = poolscope_cluster_generation(cluster);
-    CHECK(!poolscope_stream_is_behind(watch));
-    poolscope_feed *services = feed_of(cluster, SERVICES FROM_90);
-    feed(services, SERVICE_EVENT("web", "92", ASKS_FOR_POOL));
+    CHECK(!poolscope_stream_get_state(watch).needs_refresh);
+    poolscope_fact_reader *services = reader_of(cluster, SERVICES FROM_90);
+    read_facts(services, SERVICE_EVENT("web", "92", ASKS_FOR_POOL));
     CHECK(poolscope_cluster_generation(cluster) > before);
-    CHECK(poolscope_stream_is_behind(watch));
+    CHECK(poolscope_stream_get_state(watch).needs_refresh);
     refresh(watch, &got);
     const char *modified = "{\"type\":\"MODIFIED\",\"object\":{\"kind\":\"EndpointSlice\"";
     CHECK(got.data != NULL && strncmp(got.data, modified, strlen(modified)) == 0);
     CHECK(has(got.data, "\"web-1\"") && !has(got.data, "10.0.0.3") && !has(got.data, "\"cart-1\""));
     CHECK(has(strchr(got.data, '\n'), "{\"type\":\"BOOKMARK\""));
     CHECK(has(got.data, "\"resourceVersion\":\"91\"")); /* where the watch has come to */
-    CHECK(!poolscope_stream_is_behind(watch));
+    CHECK(!poolscope_stream_get_state(watch).needs_refresh);
     got_clear(&got);
 
     /* And loses it. */
-    feed(services, SERVICE_EVENT("web", "93", ""));
+    read_facts(services, SERVICE_EVENT("web", "93", ""));
     refresh(watch, &got);
     CHECK(has(got.data, "\"web-1\"") && has(got.data, "10.0.0.3"));
     got_clear(&got);
     refresh(watch, &got);
     CHECK(got.len == 0); /* said once */
 
-    CHECK(poolscope_feed_finish(services, NULL) == POOLSCOPE_OK);
-    poolscope_feed_free(services);
+    CHECK(poolscope_fact_reader_finish(services, NULL) == POOLSCOPE_OK);
+    poolscope_fact_reader_free(services);
     finish(watch, &got);
     CHECK(got.len == 0);
     got_clear(&got);
@@ -120,22 +122,28 @@ static void a_change_among_the_initial_events_is_said_behind_them(void)
 {
     poolscope_cluster *cluster = small_cluster("{}");
     poolscope_node *node = node_of(cluster, "hz-1");
-    poolscope_stream *watch = stream_of(node, SLICES "?watch=true&allowWatchBookmarks=true&sendInitialEvents=true"
-                                                     "&resourceVersionMatch=NotOlderThan");
-    poolscope_feed *services = feed_of(cluster, SERVICES FROM_90);
+    poolscope_stream *watch =
+        stream_of(node, SLICES "?watch=true&allowWatchBookmarks=true&sendInitialEvents=true"
+                               "&resourceVersionMatch=NotOlderThan");
+    poolscope_fact_reader *services = reader_of(cluster, SERVICES FROM_90);
     struct got got = {0};
     push(watch, SLICE_EVENT("ADDED", "web-1", "71", "web"), &got);
     CHECK(has(got.data, "10.0.0.3"));
     got_clear(&got);
-    feed(services, SERVICE_EVENT("web", "91", ASKS_FOR_POOL));
+    read_facts(services, SERVICE_EVENT("web", "91", ASKS_FOR_POOL));
     refresh(watch, &got);
     CHECK(got.len == 0);
-    push(watch, "{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"EndpointSlice\",\"apiVersion\":\"discovery.k8s.io/v1\",\"metadata\":"
-                "{\"resourceVersion\":\"90\",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}}}}\n", &got);
+    push(
+        watch,
+        "{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"EndpointSlice\",\"apiVersion\":\"discovery."
+        "k8s.io/v1\",\"metadata\":"
+        "{\"resourceVersion\":\"90\",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}}}}\n",
+        &got);
     CHECK(has(got.data, "k8s.io/initial-events-end"));
-    CHECK(has(strchr(got.data, '\n'), "MODIFIED") && has(strchr(got.data, '\n'), "\"web-1\"") && !has(got.data, "10.0.0.3"));
+    CHECK(has(strchr(got.data, '\n'), "MODIFIED") && has(strchr(got.data, '\n'), "\"web-1\"") &&
+          !has(got.data, "10.0.0.3"));
     got_clear(&got);
-    poolscope_feed_free(services);
+    poolscope_fact_reader_free(services);
     poolscope_stream_free(watch);
     poolscope_node_free(node);
     poolscope_cluster_free(cluster);
@@ -146,35 +154,40 @@ static void with_retention_topology_what_is_wanted_can_be_supplied(void)
     poolscope_cluster *cluster = small_cluster("{\"retention\":\"topology\"}");
     poolscope_node *node = node_of(cluster, "hz-1");
     poolscope_stream *watch = followed(node);
-    poolscope_feed *services = feed_of(cluster, SERVICES FROM_90);
+    poolscope_fact_reader *services = reader_of(cluster, SERVICES FROM_90);
     struct got got = {0};
-    poolscope_text *wanted;
-    CHECK(poolscope_stream_wanted(watch, &wanted, NULL) == POOLSCOPE_OK);
-    CHECK(strcmp(poolscope_text_data(wanted), "[]") == 0);
-    poolscope_text_free(wanted);
+    poolscope_text *lists;
+    CHECK(poolscope_stream_needed_lists(watch, &lists, NULL) == POOLSCOPE_OK);
+    CHECK(strcmp(poolscope_text_data(lists), "[]") == 0);
+    poolscope_text_free(lists);
 
-    feed(services, SERVICE_EVENT("web", "92", ASKS_FOR_POOL));
+    read_facts(services, SERVICE_EVENT("web", "92", ASKS_FOR_POOL));
     refresh(watch, &got);
     CHECK(got.len == 0);
-    CHECK(poolscope_stream_wanted(watch, &wanted, NULL) == POOLSCOPE_OK);
-    CHECK(has(poolscope_text_data(wanted), "\"namespace\":\"shop\"") && has(poolscope_text_data(wanted), "\"service\":\"web\""));
-    CHECK(has(poolscope_text_data(wanted), "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices?labelSelector="));
-    poolscope_text_free(wanted);
+    CHECK(poolscope_stream_needed_lists(watch, &lists, NULL) == POOLSCOPE_OK);
+    CHECK(has(poolscope_text_data(lists), "\"namespace\":\"shop\"") &&
+          has(poolscope_text_data(lists), "\"service\":\"web\""));
+    CHECK(has(poolscope_text_data(lists),
+              "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices?labelSelector="));
+    poolscope_text_free(lists);
 
-    poolscope_head *head = head_of(200, JSON);
+    const poolscope_response *response = RESPONSE(200, JSON);
     const uint8_t *out;
     size_t out_len;
     poolscope_error *error;
-    CHECK_FAILS(POOLSCOPE_TRUNCATED, poolscope_stream_supply(watch, head, (const uint8_t *)"{", 1, &out, &out_len, &error));
+    CHECK_FAILS(POOLSCOPE_ERR_TRUNCATED,
+                poolscope_stream_provide_list(watch, response, (const uint8_t *)"{", 1, &out,
+                                              &out_len, &error));
     CHECK(out_len == 0);
     poolscope_error_free(error);
     const char *answer = SLICE_LIST_OF(SLICE("web-1", "71", "web"));
-    CHECK(poolscope_stream_supply(watch, head, (const uint8_t *)answer, strlen(answer), &out, &out_len, &error) == POOLSCOPE_OK);
+    CHECK(poolscope_stream_provide_list(watch, response, (const uint8_t *)answer, strlen(answer),
+                                        &out, &out_len, &error) == POOLSCOPE_OK);
     got_add(&got, out, out_len);
-    poolscope_head_free(head);
-    CHECK(has(got.data, "MODIFIED") && has(got.data, "\"web-1\"") && has(got.data, "10.0.0.2") && !has(got.data, "10.0.0.3"));
+    CHECK(has(got.data, "MODIFIED") && has(got.data, "\"web-1\"") && has(got.data, "10.0.0.2") &&
+          !has(got.data, "10.0.0.3"));
     got_clear(&got);
-    poolscope_feed_free(services);
+    poolscope_fact_reader_free(services);
     poolscope_stream_free(watch);
     poolscope_node_free(node);
     poolscope_cluster_free(cluster);
@@ -185,18 +198,18 @@ static void with_retention_none_the_watch_ends_itself(void)
     poolscope_cluster *cluster = small_cluster("{\"retention\":\"none\"}");
     poolscope_node *node = node_of(cluster, "hz-1");
     poolscope_stream *watch = followed(node);
-    poolscope_feed *services = feed_of(cluster, SERVICES FROM_90);
+    poolscope_fact_reader *services = reader_of(cluster, SERVICES FROM_90);
     struct got got = {0};
-    CHECK(!poolscope_stream_is_over(watch));
-    feed(services, SERVICE_EVENT("web", "92", ASKS_FOR_POOL));
+    CHECK(!poolscope_stream_get_state(watch).is_ended);
+    read_facts(services, SERVICE_EVENT("web", "92", ASKS_FOR_POOL));
     refresh(watch, &got);
     CHECK(has(got.data, "{\"type\":\"ERROR\"") && has(got.data, "\"code\":410"));
-    CHECK(poolscope_stream_is_over(watch));
+    CHECK(poolscope_stream_get_state(watch).is_ended);
     got_clear(&got);
     push(watch, SLICE_EVENT("ADDED", "cart-2", "91", "cart"), &got);
     CHECK(got.len == 0); /* swallowed */
     got_clear(&got);
-    poolscope_feed_free(services);
+    poolscope_fact_reader_free(services);
     poolscope_stream_free(watch);
     poolscope_node_free(node);
     poolscope_cluster_free(cluster);
@@ -206,19 +219,17 @@ static void one_body_alone_needs_no_past(void)
 {
     poolscope_cluster *cluster = small_cluster("{}");
     poolscope_node *node = node_of(cluster, "hz-1");
-    poolscope_request *request = get(SLICES FROM_90);
-    poolscope_head *head = head_of(200, JSON);
-    poolscope_opened *opened;
-    CHECK(poolscope_node_open_alone(node, request, head, &opened, NULL) == POOLSCOPE_OK);
-    poolscope_stream *stream = poolscope_opened_take_stream(opened);
+    poolscope_action action;
+    poolscope_stream *stream;
+    poolscope_reply *reply;
+    CHECK(poolscope_node_open_stateless(node, GET(SLICES FROM_90), RESPONSE(200, JSON), &action,
+                                        &stream, &reply, NULL) == POOLSCOPE_OK);
+    CHECK(action == POOLSCOPE_ACTION_REWRITE && reply == NULL);
     struct got got = {0};
     push(stream, SLICE_EVENT("MODIFIED", "cart-1", "91", "cart"), &got);
     CHECK(has(got.data, "10.0.0.2") && !has(got.data, "10.0.0.3"));
     got_clear(&got);
     poolscope_stream_free(stream);
-    poolscope_opened_free(opened);
-    poolscope_head_free(head);
-    poolscope_request_free(request);
     poolscope_node_free(node);
     poolscope_cluster_free(cluster);
 }

@@ -1,11 +1,12 @@
 /* NULL for each argument of each function. */
 #include "abi.h"
 
-/* The call is refused because of the argument of that name; its error goes to the caller's `error`. */
-#define REFUSED(name, call)                                                                                                    \
-    do {                                                                                                                       \
-        CHECK_FAILS(POOLSCOPE_INVALID_ARGUMENT, call);                                                                         \
-        check_error(error, "`" name "` is NULL");                                                                              \
+/* The call is refused because of the argument of that name; its error goes to the caller's `error`.
+ */
+#define REFUSED(name, call)                                                                        \
+    do {                                                                                           \
+        CHECK_FAILS(POOLSCOPE_ERR_INVALID_ARGUMENT, call);                                         \
+        check_error(error, "`" name "` is NULL");                                                  \
     } while (0)
 
 static poolscope_error *error;
@@ -14,10 +15,7 @@ static poolscope_error *error;
 static struct {
     poolscope_cluster *cluster;
     poolscope_node *node;
-    poolscope_request *request;
-    poolscope_head *head;
-    poolscope_feed *feed;
-    poolscope_opened *opened;
+    poolscope_fact_reader *reader;
     poolscope_stream *stream;
     poolscope_inventory *inventory;
 } one;
@@ -26,10 +24,7 @@ static void make_one_of_everything(void)
 {
     one.cluster = small_cluster("{}");
     one.node = node_of(one.cluster, "hz-1");
-    one.request = get(SERVICES);
-    one.head = head_of(200, JSON);
-    one.feed = feed_of(one.cluster, SERVICES);
-    one.opened = open_json(one.node, SLICES FROM_90);
+    one.reader = reader_of(one.cluster, SERVICES);
     one.stream = stream_of(one.node, SLICES);
     CHECK(poolscope_inventory_new(&one.inventory, NULL) == POOLSCOPE_OK);
 }
@@ -38,10 +33,7 @@ static void free_one_of_everything(void)
 {
     poolscope_inventory_free(one.inventory);
     poolscope_stream_free(one.stream);
-    poolscope_opened_free(one.opened);
-    poolscope_feed_free(one.feed);
-    poolscope_head_free(one.head);
-    poolscope_request_free(one.request);
+    poolscope_fact_reader_free(one.reader);
     poolscope_node_free(one.node);
     poolscope_cluster_free(one.cluster);
 }
@@ -50,12 +42,12 @@ static void freeing_null_does_nothing(void)
 {
     poolscope_error_free(NULL);
     poolscope_text_free(NULL);
-    poolscope_request_free(NULL);
-    poolscope_head_free(NULL);
+    poolscope_headers_free(NULL);
+    poolscope_listener_free(NULL);
     poolscope_cluster_free(NULL);
-    poolscope_feed_free(NULL);
+    poolscope_fact_reader_free(NULL);
     poolscope_node_free(NULL);
-    poolscope_opened_free(NULL);
+    poolscope_reply_free(NULL);
     poolscope_stream_free(NULL);
     poolscope_inventory_free(NULL);
 }
@@ -68,59 +60,60 @@ static void asking_null_gives_nothing(void)
     CHECK(poolscope_error_object(NULL) == NULL);
     CHECK(strcmp(poolscope_text_data(NULL), "") == 0);
     CHECK(poolscope_text_len(NULL) == 0);
-    CHECK(poolscope_request_header_count(NULL) == 0);
     CHECK(poolscope_cluster_generation(NULL) == 0);
     CHECK(!poolscope_node_is_ready(NULL));
-    CHECK(poolscope_opened_what(NULL) == POOLSCOPE_NOT_READY);
-    CHECK(poolscope_opened_take_stream(NULL) == NULL);
-    CHECK(!poolscope_stream_is_behind(NULL));
-    CHECK(poolscope_stream_is_over(NULL));
-    CHECK(poolscope_stream_taken(NULL) == 0);
-    CHECK(poolscope_stream_given(NULL) == 0);
+    poolscope_stream_state state = poolscope_stream_get_state(NULL);
+    CHECK(state.bytes_in == 0 && state.bytes_out == 0 && !state.needs_refresh && state.is_ended);
 }
 
-static void requests_and_heads_refuse_null(void)
+static void requests_and_responses_refuse_null(void)
 {
-    poolscope_request *request = one.request;
-    REFUSED("method", poolscope_request_new(NULL, 3, "/", 1, &request, &error));
-    CHECK(request == NULL);
-    REFUSED("target", poolscope_request_new("GET", 3, NULL, 1, &request, &error));
-    REFUSED("request", poolscope_request_new("GET", 3, "/", 1, NULL, &error));
-    REFUSED("request", poolscope_request_add_header(NULL, "A", 1, "b", 1, &error));
-    REFUSED("name", poolscope_request_add_header(one.request, NULL, 1, "b", 1, &error));
-    REFUSED("value", poolscope_request_add_header(one.request, "A", 1, NULL, 1, &error));
-    CHECK(poolscope_request_header_count(one.request) == 0);
-
-    CHECK(poolscope_request_add_header(one.request, "Accept", 6, JSON, strlen(JSON), &error) == POOLSCOPE_OK);
-    CHECK(error == NULL);
-    const char *name, *value;
-    size_t name_len, value_len;
-    REFUSED("request", poolscope_request_header(NULL, 0, &name, &name_len, &value, &value_len, &error));
-    REFUSED("name", poolscope_request_header(one.request, 0, NULL, &name_len, &value, &value_len, &error));
-    REFUSED("name_len", poolscope_request_header(one.request, 0, &name, NULL, &value, &value_len, &error));
-    REFUSED("value", poolscope_request_header(one.request, 0, &name, &name_len, NULL, &value_len, &error));
-    REFUSED("value_len", poolscope_request_header(one.request, 0, &name, &name_len, &value, NULL, &error));
-
-    REFUSED("head", poolscope_head_new(200, NULL, &error));
-    REFUSED("head", poolscope_head_add_header(NULL, "A", 1, "b", 1, &error));
-    REFUSED("name", poolscope_head_add_header(one.head, NULL, 1, "b", 1, &error));
-    REFUSED("value", poolscope_head_add_header(one.head, "A", 1, NULL, 1, &error));
+    poolscope_headers *prepared;
+    const poolscope_request no_target = {"GET", 3, NULL, 1, NULL, 0},
+                            no_method = {NULL, 1, "/", 1, NULL, 0};
+    const poolscope_header no_name = {NULL, 1, "b", 1}, no_value = {"A", 1, NULL, 1};
+    REFUSED("method", poolscope_node_prepare(one.node, &no_method, &prepared, &error));
+    CHECK(prepared == NULL);
+    REFUSED("target", poolscope_node_prepare(one.node, &no_target, &prepared, &error));
+    REFUSED("headers", poolscope_node_prepare(one.node, GET_WITH("/", NULL, 1), &prepared, &error));
+    REFUSED("header name",
+            poolscope_node_prepare(one.node, GET_WITH("/", &no_name, 1), &prepared, &error));
+    REFUSED("header value",
+            poolscope_node_prepare(one.node, GET_WITH("/", &no_value, 1), &prepared, &error));
+    poolscope_fact_reader *reader;
+    REFUSED("headers", poolscope_cluster_read_facts(one.cluster, GET(SERVICES),
+                                                    RESPONSE_WITH(200, NULL, 1), &reader, &error));
+    CHECK(reader == NULL);
 }
 
-static void clusters_and_feeds_refuse_null(void)
+static void never_called(void *context)
+{
+    CHECK(context == NULL && false);
+}
+
+static void clusters_and_fact_readers_refuse_null(void)
 {
     poolscope_cluster *cluster = one.cluster;
-    poolscope_feed *feed = one.feed;
+    poolscope_fact_reader *reader = one.reader;
     poolscope_node *node = one.node;
     poolscope_text *text;
     REFUSED("config", poolscope_cluster_new(NULL, 2, &cluster, &error));
     CHECK(cluster == NULL);
     REFUSED("cluster", poolscope_cluster_new("{}", 2, NULL, &error));
-    REFUSED("cluster", poolscope_cluster_feed(NULL, one.request, one.head, &feed, &error));
-    CHECK(feed == NULL);
-    REFUSED("request", poolscope_cluster_feed(one.cluster, NULL, one.head, &feed, &error));
-    REFUSED("head", poolscope_cluster_feed(one.cluster, one.request, NULL, &feed, &error));
-    REFUSED("feed", poolscope_cluster_feed(one.cluster, one.request, one.head, NULL, &error));
+    REFUSED("cluster", poolscope_cluster_read_facts(NULL, GET(SERVICES), RESPONSE(200, JSON),
+                                                    &reader, &error));
+    CHECK(reader == NULL);
+    REFUSED("request",
+            poolscope_cluster_read_facts(one.cluster, NULL, RESPONSE(200, JSON), &reader, &error));
+    REFUSED("response",
+            poolscope_cluster_read_facts(one.cluster, GET(SERVICES), NULL, &reader, &error));
+    REFUSED("reader", poolscope_cluster_read_facts(one.cluster, GET(SERVICES), RESPONSE(200, JSON),
+                                                   NULL, &error));
+    poolscope_listener *listener;
+    REFUSED("cluster", poolscope_cluster_on_change(NULL, never_called, NULL, &listener, &error));
+    CHECK(listener == NULL);
+    REFUSED("changed", poolscope_cluster_on_change(one.cluster, NULL, NULL, &listener, &error));
+    REFUSED("listener", poolscope_cluster_on_change(one.cluster, never_called, NULL, NULL, &error));
     REFUSED("cluster", poolscope_cluster_node(NULL, "n", 1, &node, &error));
     CHECK(node == NULL);
     REFUSED("name", poolscope_cluster_node(one.cluster, NULL, 1, &node, &error));
@@ -130,61 +123,54 @@ static void clusters_and_feeds_refuse_null(void)
     REFUSED("changes", poolscope_cluster_changes_since(one.cluster, 0, NULL, &error));
     REFUSED("cluster", poolscope_cluster_counters(NULL, &text, &error));
     REFUSED("counters", poolscope_cluster_counters(one.cluster, NULL, &error));
-    REFUSED("cluster", poolscope_cluster_forget_source(NULL, "Node", 4, &error));
-    REFUSED("kind", poolscope_cluster_forget_source(one.cluster, NULL, 4, &error));
+    REFUSED("cluster", poolscope_cluster_invalidate_source(NULL, "Node", 4, &error));
+    REFUSED("kind", poolscope_cluster_invalidate_source(one.cluster, NULL, 4, &error));
 
-    REFUSED("feed", poolscope_feed_push(NULL, (const uint8_t *)"{", 1, &error));
-    REFUSED("data", poolscope_feed_push(one.feed, NULL, 1, &error));
-    REFUSED("feed", poolscope_feed_finish(NULL, &error));
-    feed = one.feed;
-    CHECK(poolscope_feed_push(feed, (const uint8_t *)"{}", 2, &error) == POOLSCOPE_OK); /* a refused call has closed nothing */
+    REFUSED("reader", poolscope_fact_reader_push(NULL, (const uint8_t *)"{", 1, &error));
+    REFUSED("data", poolscope_fact_reader_push(one.reader, NULL, 1, &error));
+    REFUSED("reader", poolscope_fact_reader_finish(NULL, &error));
+    /* A refused call has closed nothing. */
+    CHECK(poolscope_fact_reader_push(one.reader, (const uint8_t *)"{}", 2, &error) == POOLSCOPE_OK);
 }
 
 static void nodes_refuse_null(void)
 {
     poolscope_text *text;
     poolscope_node *client = one.node;
-    poolscope_opened *opened = one.opened;
-    poolscope_status (*const opens[])(const poolscope_node *, poolscope_request *, poolscope_head *, poolscope_opened **,
-                                      poolscope_error **) = {poolscope_node_open, poolscope_node_open_alone};
+    poolscope_headers *prepared;
+    poolscope_action action;
+    poolscope_stream *stream = one.stream;
+    poolscope_reply *reply;
+    poolscope_status (*const opens[])(
+        const poolscope_node *, const poolscope_request *, const poolscope_response *,
+        poolscope_action *, poolscope_stream **, poolscope_reply **,
+        poolscope_error **) = {poolscope_node_open, poolscope_node_open_stateless};
     REFUSED("node", poolscope_node_client(NULL, "a", 1, &client, &error));
     CHECK(client == NULL);
     REFUSED("user_agent", poolscope_node_client(one.node, NULL, 1, &client, &error));
     REFUSED("client", poolscope_node_client(one.node, "a", 1, NULL, &error));
     REFUSED("node", poolscope_node_describe(NULL, &text, &error));
     REFUSED("description", poolscope_node_describe(one.node, NULL, &error));
-    REFUSED("node", poolscope_node_prepare(NULL, one.request, &error));
-    REFUSED("request", poolscope_node_prepare(one.node, NULL, &error));
+    REFUSED("node", poolscope_node_prepare(NULL, GET(SLICES), &prepared, &error));
+    CHECK(prepared == NULL);
+    REFUSED("request", poolscope_node_prepare(one.node, NULL, &prepared, &error));
+    REFUSED("prepared", poolscope_node_prepare(one.node, GET(SLICES), NULL, &error));
     for (size_t at = 0; at < 2; at++) {
-        REFUSED("node", opens[at](NULL, one.request, one.head, &opened, &error));
-        CHECK(opened == NULL);
-        REFUSED("request", opens[at](one.node, NULL, one.head, &opened, &error));
-        REFUSED("head", opens[at](one.node, one.request, NULL, &opened, &error));
-        REFUSED("opened", opens[at](one.node, one.request, one.head, NULL, &error));
+        const poolscope_request *request = GET(SLICES);
+        const poolscope_response *response = RESPONSE(200, JSON);
+        REFUSED("node", opens[at](NULL, request, response, &action, &stream, &reply, &error));
+        CHECK(action == POOLSCOPE_ACTION_REPLY && stream == NULL && reply == NULL);
+        REFUSED("request", opens[at](one.node, NULL, response, &action, &stream, &reply, &error));
+        REFUSED("response", opens[at](one.node, request, NULL, &action, &stream, &reply, &error));
+        REFUSED("action", opens[at](one.node, request, response, NULL, &stream, &reply, &error));
+        REFUSED("stream", opens[at](one.node, request, response, &action, NULL, &reply, &error));
+        REFUSED("reply", opens[at](one.node, request, response, &action, &stream, NULL, &error));
     }
     REFUSED("node", poolscope_node_judge(NULL, "s", 1, "c", 1, "n", 1, &text, &error));
     REFUSED("ns", poolscope_node_judge(one.node, NULL, 1, "c", 1, "n", 1, &text, &error));
     REFUSED("service", poolscope_node_judge(one.node, "s", 1, NULL, 1, "n", 1, &text, &error));
     REFUSED("on", poolscope_node_judge(one.node, "s", 1, "c", 1, NULL, 1, &text, &error));
     REFUSED("verdict", poolscope_node_judge(one.node, "s", 1, "c", 1, "n", 1, NULL, &error));
-}
-
-static void decisions_refuse_null(void)
-{
-    uint16_t status;
-    uint32_t retry;
-    const char *type;
-    const uint8_t *body;
-    size_t len;
-    poolscope_text *text;
-    REFUSED("opened", poolscope_opened_answer(NULL, &status, &retry, &type, &body, &len, &error));
-    REFUSED("http_status", poolscope_opened_answer(one.opened, NULL, &retry, &type, &body, &len, &error));
-    REFUSED("retry_after", poolscope_opened_answer(one.opened, &status, NULL, &type, &body, &len, &error));
-    REFUSED("content_type", poolscope_opened_answer(one.opened, &status, &retry, NULL, &body, &len, &error));
-    REFUSED("body", poolscope_opened_answer(one.opened, &status, &retry, &type, NULL, &len, &error));
-    REFUSED("body_len", poolscope_opened_answer(one.opened, &status, &retry, &type, &body, NULL, &error));
-    REFUSED("opened", poolscope_opened_missing(NULL, &text, &error));
-    REFUSED("missing", poolscope_opened_missing(one.opened, NULL, &error));
 }
 
 static void streams_refuse_null(void)
@@ -203,18 +189,24 @@ static void streams_refuse_null(void)
     REFUSED("stream", poolscope_stream_finish(NULL, &out, &len, &error));
     REFUSED("out", poolscope_stream_finish(one.stream, NULL, &len, &error));
     REFUSED("out_len", poolscope_stream_finish(one.stream, &out, NULL, &error));
-    REFUSED("stream", poolscope_stream_wanted(NULL, &text, &error));
-    REFUSED("wanted", poolscope_stream_wanted(one.stream, NULL, &error));
-    REFUSED("stream", poolscope_stream_supply(NULL, one.head, data, 1, &out, &len, &error));
-    REFUSED("head", poolscope_stream_supply(one.stream, NULL, data, 1, &out, &len, &error));
-    REFUSED("body", poolscope_stream_supply(one.stream, one.head, NULL, 1, &out, &len, &error));
-    REFUSED("out", poolscope_stream_supply(one.stream, one.head, data, 1, NULL, &len, &error));
-    REFUSED("out_len", poolscope_stream_supply(one.stream, one.head, data, 1, &out, NULL, &error));
+    REFUSED("stream", poolscope_stream_needed_lists(NULL, &text, &error));
+    REFUSED("lists", poolscope_stream_needed_lists(one.stream, NULL, &error));
+    REFUSED("stream",
+            poolscope_stream_provide_list(NULL, RESPONSE(200, JSON), data, 1, &out, &len, &error));
+    REFUSED("response",
+            poolscope_stream_provide_list(one.stream, NULL, data, 1, &out, &len, &error));
+    REFUSED("body", poolscope_stream_provide_list(one.stream, RESPONSE(200, JSON), NULL, 1, &out,
+                                                  &len, &error));
+    REFUSED("out", poolscope_stream_provide_list(one.stream, RESPONSE(200, JSON), data, 1, NULL,
+                                                 &len, &error));
+    REFUSED("out_len", poolscope_stream_provide_list(one.stream, RESPONSE(200, JSON), data, 1, &out,
+                                                     NULL, &error));
 
     /* Nothing was done by any of them: the stream is where it was, and takes a whole body. */
     struct got got = {0};
-    CHECK(poolscope_stream_taken(one.stream) == 0);
-    CHECK(poolscope_stream_push(one.stream, NULL, 0, &out, &len, &error) == POOLSCOPE_OK); /* no bytes need no pointer */
+    CHECK(poolscope_stream_get_state(one.stream).bytes_in == 0);
+    CHECK(poolscope_stream_push(one.stream, NULL, 0, &out, &len, &error) ==
+          POOLSCOPE_OK); /* no bytes need no pointer */
     push(one.stream, SLICE_LIST, &got);
     finish(one.stream, &got);
     got_clear(&got);
@@ -229,22 +221,26 @@ static void inventories_refuse_null(void)
     REFUSED("inventory", poolscope_inventory_load(NULL, body, strlen(SLICE_LIST), &loaded, &error));
     CHECK(loaded == 0);
     REFUSED("body", poolscope_inventory_load(one.inventory, NULL, 1, &loaded, &error));
-    CHECK(poolscope_inventory_load(one.inventory, body, strlen(SLICE_LIST), NULL, &error) == POOLSCOPE_OK);
+    CHECK(poolscope_inventory_load(one.inventory, body, strlen(SLICE_LIST), NULL, &error) ==
+          POOLSCOPE_OK);
     REFUSED("inventory", poolscope_inventory_view(NULL, one.node, &text, &error));
     REFUSED("node", poolscope_inventory_view(one.inventory, NULL, &text, &error));
     REFUSED("services", poolscope_inventory_view(one.inventory, one.node, NULL, &error));
     REFUSED("inventory", poolscope_inventory_find(NULL, one.node, "s", 1, "c", 1, &text, &error));
     REFUSED("node", poolscope_inventory_find(one.inventory, NULL, "s", 1, "c", 1, &text, &error));
-    REFUSED("ns", poolscope_inventory_find(one.inventory, one.node, NULL, 1, "c", 1, &text, &error));
-    REFUSED("service", poolscope_inventory_find(one.inventory, one.node, "s", 1, NULL, 1, &text, &error));
-    REFUSED("found", poolscope_inventory_find(one.inventory, one.node, "s", 1, "c", 1, NULL, &error));
+    REFUSED("ns",
+            poolscope_inventory_find(one.inventory, one.node, NULL, 1, "c", 1, &text, &error));
+    REFUSED("service",
+            poolscope_inventory_find(one.inventory, one.node, "s", 1, NULL, 1, &text, &error));
+    REFUSED("found",
+            poolscope_inventory_find(one.inventory, one.node, "s", 1, "c", 1, NULL, &error));
 }
 
 static void an_error_need_not_be_wanted(void)
 {
     poolscope_cluster *cluster;
-    CHECK(poolscope_cluster_new("nonsense", 8, &cluster, NULL) == POOLSCOPE_CONFIG);
-    CHECK(poolscope_feed_finish(NULL, NULL) == POOLSCOPE_INVALID_ARGUMENT);
+    CHECK(poolscope_cluster_new("nonsense", 8, &cluster, NULL) == POOLSCOPE_ERR_CONFIG);
+    CHECK(poolscope_fact_reader_finish(NULL, NULL) == POOLSCOPE_ERR_INVALID_ARGUMENT);
 }
 
 void test_nulls(void)
@@ -252,10 +248,9 @@ void test_nulls(void)
     freeing_null_does_nothing();
     asking_null_gives_nothing();
     make_one_of_everything();
-    requests_and_heads_refuse_null();
-    clusters_and_feeds_refuse_null();
+    requests_and_responses_refuse_null();
+    clusters_and_fact_readers_refuse_null();
     nodes_refuse_null();
-    decisions_refuse_null();
     streams_refuse_null();
     inventories_refuse_null();
     free_one_of_everything();

@@ -39,22 +39,6 @@ void got_clear(struct got *got)
     *got = (struct got){0};
 }
 
-poolscope_request *get(const char *target)
-{
-    poolscope_request *request;
-    CHECK(poolscope_request_new("GET", 3, target, strlen(target), &request, NULL) == POOLSCOPE_OK);
-    return request;
-}
-
-poolscope_head *head_of(uint16_t http_status, const char *content_type)
-{
-    poolscope_head *head;
-    CHECK(poolscope_head_new(http_status, &head, NULL) == POOLSCOPE_OK);
-    if (content_type != NULL)
-        CHECK(poolscope_head_add_header(head, "Content-Type", 12, content_type, strlen(content_type), NULL) == POOLSCOPE_OK);
-    return head;
-}
-
 void check_error(poolscope_error *error, const char *part)
 {
     const char *message = poolscope_error_message(error);
@@ -74,19 +58,29 @@ poolscope_cluster *empty_cluster(const char *config)
 poolscope_cluster *small_cluster(const char *config)
 {
     poolscope_cluster *cluster = empty_cluster(config);
-    teach(cluster, SERVICES,
-          "{\"kind\":\"ServiceList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"90\"},\"items\":["
-          "{\"metadata\":{\"name\":\"cart\",\"namespace\":\"shop\",\"resourceVersion\":\"10\",\"annotations\":{" ASKS_FOR_POOL "}}},"
-          "{\"metadata\":{\"name\":\"web\",\"namespace\":\"shop\",\"resourceVersion\":\"11\"}}]}");
-    teach(cluster, NODES,
-          "{\"kind\":\"NodeList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"90\"},\"items\":["
-          "{\"metadata\":{\"name\":\"hz-1\",\"labels\":{\"apps.openyurt.io/nodepool\":\"hangzhou\"},\"resourceVersion\":\"20\"}},"
-          "{\"metadata\":{\"name\":\"hz-2\",\"labels\":{\"apps.openyurt.io/nodepool\":\"hangzhou\"},\"resourceVersion\":\"21\"}},"
-          "{\"metadata\":{\"name\":\"sh-1\",\"labels\":{\"apps.openyurt.io/nodepool\":\"shanghai\"},\"resourceVersion\":\"22\"}}]}");
-    teach(cluster, NODEPOOLS,
-          "{\"kind\":\"NodePoolList\",\"apiVersion\":\"apps.openyurt.io/v1beta2\",\"metadata\":{\"resourceVersion\":\"90\"},\"items\":["
-          "{\"metadata\":{\"name\":\"hangzhou\",\"resourceVersion\":\"30\"},\"status\":{\"nodes\":[\"hz-1\",\"hz-2\"]}},"
-          "{\"metadata\":{\"name\":\"shanghai\",\"resourceVersion\":\"31\"},\"status\":{\"nodes\":[\"sh-1\"]}}]}");
+    read_body(
+        cluster, SERVICES,
+        "{\"kind\":\"ServiceList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"90\"},"
+        "\"items\":["
+        "{\"metadata\":{\"name\":\"cart\",\"namespace\":\"shop\",\"resourceVersion\":\"10\","
+        "\"annotations\":{" ASKS_FOR_POOL "}}},"
+        "{\"metadata\":{\"name\":\"web\",\"namespace\":\"shop\",\"resourceVersion\":\"11\"}}]}");
+    read_body(cluster, NODES,
+              "{\"kind\":\"NodeList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":"
+              "\"90\"},\"items\":["
+              "{\"metadata\":{\"name\":\"hz-1\",\"labels\":{\"apps.openyurt.io/"
+              "nodepool\":\"hangzhou\"},\"resourceVersion\":\"20\"}},"
+              "{\"metadata\":{\"name\":\"hz-2\",\"labels\":{\"apps.openyurt.io/"
+              "nodepool\":\"hangzhou\"},\"resourceVersion\":\"21\"}},"
+              "{\"metadata\":{\"name\":\"sh-1\",\"labels\":{\"apps.openyurt.io/"
+              "nodepool\":\"shanghai\"},\"resourceVersion\":\"22\"}}]}");
+    read_body(cluster, NODEPOOLS,
+              "{\"kind\":\"NodePoolList\",\"apiVersion\":\"apps.openyurt.io/"
+              "v1beta2\",\"metadata\":{\"resourceVersion\":\"90\"},\"items\":["
+              "{\"metadata\":{\"name\":\"hangzhou\",\"resourceVersion\":\"30\"},\"status\":{"
+              "\"nodes\":[\"hz-1\",\"hz-2\"]}},"
+              "{\"metadata\":{\"name\":\"shanghai\",\"resourceVersion\":\"31\"},\"status\":{"
+              "\"nodes\":[\"sh-1\"]}}]}");
     return cluster;
 }
 
@@ -97,49 +91,50 @@ poolscope_node *node_of(const poolscope_cluster *cluster, const char *name)
     return node;
 }
 
-poolscope_feed *feed_of(const poolscope_cluster *cluster, const char *target)
+poolscope_fact_reader *reader_of(const poolscope_cluster *cluster, const char *target)
 {
-    poolscope_request *request = get(target);
-    poolscope_head *head = head_of(200, JSON);
-    poolscope_feed *feed;
-    CHECK(poolscope_cluster_feed(cluster, request, head, &feed, NULL) == POOLSCOPE_OK);
-    poolscope_request_free(request);
-    poolscope_head_free(head);
-    return feed;
+    poolscope_fact_reader *reader;
+    CHECK(poolscope_cluster_read_facts(cluster, GET(target), RESPONSE(200, JSON), &reader, NULL) ==
+          POOLSCOPE_OK);
+    return reader;
 }
 
-void feed(poolscope_feed *feed, const char *body)
+void read_facts(poolscope_fact_reader *reader, const char *body)
 {
-    CHECK(poolscope_feed_push(feed, (const uint8_t *)body, strlen(body), NULL) == POOLSCOPE_OK);
+    CHECK(poolscope_fact_reader_push(reader, (const uint8_t *)body, strlen(body), NULL) ==
+          POOLSCOPE_OK);
 }
 
-void teach(const poolscope_cluster *cluster, const char *target, const char *body)
+void read_body(const poolscope_cluster *cluster, const char *target, const char *body)
 {
-    poolscope_feed *whole = feed_of(cluster, target);
-    feed(whole, body);
-    CHECK(poolscope_feed_finish(whole, NULL) == POOLSCOPE_OK);
-    poolscope_feed_free(whole);
+    poolscope_fact_reader *whole = reader_of(cluster, target);
+    read_facts(whole, body);
+    CHECK(poolscope_fact_reader_finish(whole, NULL) == POOLSCOPE_OK);
+    poolscope_fact_reader_free(whole);
 }
 
-poolscope_opened *open_json(const poolscope_node *node, const char *target)
+struct opened open_json(const poolscope_node *node, const char *target)
 {
-    poolscope_request *request = get(target);
-    poolscope_head *head = head_of(200, JSON);
-    poolscope_opened *opened;
-    CHECK(poolscope_node_open(node, request, head, &opened, NULL) == POOLSCOPE_OK);
-    poolscope_request_free(request);
-    poolscope_head_free(head);
+    struct opened opened;
+    CHECK(poolscope_node_open(node, GET(target), RESPONSE(200, JSON), &opened.action,
+                              &opened.stream, &opened.reply, NULL) == POOLSCOPE_OK);
+    CHECK((opened.stream != NULL) == (opened.action == POOLSCOPE_ACTION_REWRITE));
+    CHECK((opened.reply != NULL) == (opened.action == POOLSCOPE_ACTION_REPLY));
     return opened;
+}
+
+void free_opened(struct opened *opened)
+{
+    poolscope_stream_free(opened->stream);
+    poolscope_reply_free(opened->reply);
+    *opened = (struct opened){0};
 }
 
 poolscope_stream *stream_of(const poolscope_node *node, const char *target)
 {
-    poolscope_opened *opened = open_json(node, target);
-    CHECK(poolscope_opened_what(opened) == POOLSCOPE_REWRITE);
-    poolscope_stream *stream = poolscope_opened_take_stream(opened);
-    CHECK(stream != NULL);
-    poolscope_opened_free(opened);
-    return stream;
+    struct opened opened = open_json(node, target);
+    CHECK(opened.action == POOLSCOPE_ACTION_REWRITE);
+    return opened.stream;
 }
 
 poolscope_stream *followed(const poolscope_node *node)
@@ -157,7 +152,8 @@ void push(poolscope_stream *stream, const char *data, struct got *got)
 {
     const uint8_t *out;
     size_t out_len;
-    CHECK(poolscope_stream_push(stream, (const uint8_t *)data, strlen(data), &out, &out_len, NULL) == POOLSCOPE_OK);
+    CHECK(poolscope_stream_push(stream, (const uint8_t *)data, strlen(data), &out, &out_len,
+                                NULL) == POOLSCOPE_OK);
     got_add(got, out, out_len);
 }
 

@@ -1,8 +1,9 @@
 /*
  * threads [ROUNDS]: one cluster, many threads.
  *
- * Readers list and watch again and again, each for itself, two of them on each node and node handle. Node `mover` goes from
- * pool to pool meanwhile. At the end each reader refreshes the watch that it has open, and must hold what the last facts say.
+ * Readers list and watch again and again, each for itself, two of them on each node and node
+ * handle. Node `mover` goes from pool to pool meanwhile. At the end each reader refreshes the watch
+ * that it has open, and must hold what the last facts say.
  */
 #define _POSIX_C_SOURCE 200809L /* barriers, sched_yield */
 
@@ -15,23 +16,44 @@
 enum { READERS = 8, HOGS = 2, HANDLES = READERS / 2 };
 
 /* What a client sees of a slice: a bit an endpoint. */
-enum { HZ_1 = 1, HZ_2 = 2, SH_1 = 4, SH_2 = 8, MOVER = 16, HANGZHOU = HZ_1 | HZ_2, SHANGHAI = SH_1 | SH_2 };
+enum {
+    HZ_1 = 1,
+    HZ_2 = 2,
+    SH_1 = 4,
+    SH_2 = 8,
+    MOVER = 16,
+    HANGZHOU = HZ_1 | HZ_2,
+    SHANGHAI = SH_1 | SH_2
+};
 
 static const char *const names[] = {"hz-1", "hz-2", "sh-1", "sh-2", "mover"};
-static const char *const addresses[] = {"\"10.0.0.1\"", "\"10.0.0.2\"", "\"10.0.0.3\"", "\"10.0.0.4\"", "\"10.0.0.5\""};
+static const char *const addresses[] = {"\"10.0.0.1\"", "\"10.0.0.2\"", "\"10.0.0.3\"",
+                                        "\"10.0.0.4\"", "\"10.0.0.5\""};
 
 #define ENDPOINT(address, node) "{\"addresses\":[\"" address "\"],\"nodeName\":\"" node "\"}"
-#define CROWD(name, version)                                                                                                   \
-    "\"metadata\":{\"name\":\"" name "\",\"namespace\":\"shop\",\"resourceVersion\":\"" version "\","                          \
-    "\"labels\":{\"kubernetes.io/service-name\":\"cart\"}},\"addressType\":\"IPv4\",\"endpoints\":["                           \
-    ENDPOINT("10.0.0.1", "hz-1") "," ENDPOINT("10.0.0.2", "hz-2") "," ENDPOINT("10.0.0.3", "sh-1") ","                         \
-    ENDPOINT("10.0.0.4", "sh-2") "," ENDPOINT("10.0.0.5", "mover") "],\"ports\":[]}"
-#define CROWD_EVENT(type, name, version)                                                                                       \
-    "{\"type\":\"" type "\",\"object\":{\"kind\":\"EndpointSlice\",\"apiVersion\":\"discovery.k8s.io/v1\"," CROWD(name, version) "}\n"
+#define CROWD(name, version)                                                                       \
+    "\"metadata\":{\"name\":\"" name "\",\"namespace\":\"shop\",\"resourceVersion\":\"" version    \
+    "\","                                                                                          \
+    "\"labels\":{\"kubernetes.io/"                                                                 \
+    "service-name\":\"cart\"}},\"addressType\":\"IPv4\",\"endpoints\":[" ENDPOINT(                 \
+        "10.0.0.1",                                                                                \
+        "hz-1") "," ENDPOINT("10.0.0.2",                                                           \
+                             "hz-2") "," ENDPOINT("10.0.0.3",                                      \
+                                                  "sh-1") "," ENDPOINT("10.0.0.4",                 \
+                                                                       "sh-2") "," ENDPOINT("10."  \
+                                                                                            "0.0." \
+                                                                                            "5",   \
+                                                                                            "move" \
+                                                                                            "r") "],\"ports\":[]}"
+#define CROWD_EVENT(type, name, version)                                                           \
+    "{\"type\":\"" type                                                                            \
+    "\",\"object\":{\"kind\":\"EndpointSlice\",\"apiVersion\":\"discovery.k8s.io/v1\"," CROWD(     \
+        name, version) "}\n"
 
 static const char list_body[] = SLICE_LIST_OF("{" CROWD("one", "70") ",{" CROWD("two", "71"));
 /* What the API server tells every watch from 90 on. */
-static const char *const watch_body[] = {CROWD_EVENT("MODIFIED", "two", "91"), SLICE_BOOKMARK("92"), CROWD_EVENT("ADDED", "three", "93")};
+static const char *const watch_body[] = {CROWD_EVENT("MODIFIED", "two", "91"), SLICE_BOOKMARK("92"),
+                                         CROWD_EVENT("ADDED", "three", "93")};
 static const char *const slices[] = {"\"name\":\"one\"", "\"name\":\"two\"", "\"name\":\"three\""};
 
 static poolscope_cluster *cluster;
@@ -50,11 +72,13 @@ struct reader {
     uint64_t refreshed;
 };
 
-/* Reads what came: the last that is said of a slice counts. It is always the own pool, with or without the one that moves. */
+/* Reads what came: the last that is said of a slice counts. It is always the own pool, with or
+ * without the one that moves. */
 static void read_told(struct reader *self, struct got *got)
 {
     for (size_t slice = 0; slice < 3; slice++) {
-        for (const char *at = got->data; at != NULL && (at = strstr(at, slices[slice])) != NULL; at++) {
+        for (const char *at = got->data; at != NULL && (at = strstr(at, slices[slice])) != NULL;
+             at++) {
             const char *end = strstr(at, "\"ports\"");
             self->sees[slice] = 0;
             for (size_t node = 0; node < 5; node++) {
@@ -120,7 +144,7 @@ static void *read_on(void *argument)
 
     pthread_barrier_wait(&facts_are_final);
     keep_up(self, watch);
-    CHECK(!poolscope_stream_is_behind(watch));
+    CHECK(!poolscope_stream_get_state(watch).needs_refresh);
     poolscope_stream_free(watch);
     pthread_mutex_lock(&lock);
     refreshed += self->refreshed;
@@ -137,22 +161,26 @@ static bool are_reading(void)
 }
 
 /* Moves the mover to one pool and out of the other: two events, as a controller writes them. */
-static void move(poolscope_feed *pools, bool to_hangzhou, long *version)
+static void move(poolscope_fact_reader *pools, bool to_hangzhou, long *version)
 {
-    static const char form[] = "{\"type\":\"MODIFIED\",\"object\":{\"kind\":\"NodePool\",\"metadata\":{\"name\":\"%s\","
-                               "\"resourceVersion\":\"%ld\"},\"status\":{\"nodes\":[\"%s-1\",\"%s-2\"%s]}}}\n";
+    static const char form[] =
+        "{\"type\":\"MODIFIED\",\"object\":{\"kind\":\"NodePool\",\"metadata\":{\"name\":\"%s\","
+        "\"resourceVersion\":\"%ld\"},\"status\":{\"nodes\":[\"%s-1\",\"%s-2\"%s]}}}\n";
     char event[512];
-    snprintf(event, sizeof event, form, "hangzhou", ++*version, "hz", "hz", to_hangzhou ? ",\"mover\"" : "");
-    feed(pools, event);
-    snprintf(event, sizeof event, form, "shanghai", ++*version, "sh", "sh", to_hangzhou ? "" : ",\"mover\"");
-    feed(pools, event);
+    snprintf(event, sizeof event, form, "hangzhou", ++*version, "hz", "hz",
+             to_hangzhou ? ",\"mover\"" : "");
+    read_facts(pools, event);
+    snprintf(event, sizeof event, form, "shanghai", ++*version, "sh", "sh",
+             to_hangzhou ? "" : ",\"mover\"");
+    read_facts(pools, event);
 }
 
-/* Changes facts for as long as there are readers in their rounds. The last change takes the mover to hangzhou. */
+/* Changes facts for as long as there are readers in their rounds. The last change takes the mover
+ * to hangzhou. */
 static void *change_on(void *argument)
 {
     (void)argument;
-    poolscope_feed *pools = feed_of(cluster, NODEPOOLS FROM_90);
+    poolscope_fact_reader *pools = reader_of(cluster, NODEPOOLS FROM_90);
     long version = 1000;
     uint64_t done = 0;
     for (; done < (uint64_t)rounds || are_reading(); done++) {
@@ -160,8 +188,8 @@ static void *change_on(void *argument)
         sched_yield();
     }
     move(pools, true, &version);
-    CHECK(poolscope_feed_finish(pools, NULL) == POOLSCOPE_OK);
-    poolscope_feed_free(pools);
+    CHECK(poolscope_fact_reader_finish(pools, NULL) == POOLSCOPE_OK);
+    poolscope_fact_reader_free(pools);
     pthread_mutex_lock(&lock);
     flips = done + 1;
     pthread_mutex_unlock(&lock);
@@ -176,8 +204,9 @@ static void *hog(void *stream)
         const uint8_t *out; /* not looked at: the other's call may have ended it */
         size_t out_len;
         const char *event = SLICE_BOOKMARK("91");
-        poolscope_status status = poolscope_stream_push(stream, (const uint8_t *)event, strlen(event), &out, &out_len, NULL);
-        CHECK(status == POOLSCOPE_OK || (status == POOLSCOPE_BUSY && out_len == 0));
+        poolscope_status status = poolscope_stream_push(stream, (const uint8_t *)event,
+                                                        strlen(event), &out, &out_len, NULL);
+        CHECK(status == POOLSCOPE_OK || (status == POOLSCOPE_ERR_BUSY && out_len == 0));
     }
     return NULL;
 }
@@ -201,24 +230,32 @@ static void a_stream_in_two_threads_is_busy_at_most(void)
 static void learn_the_cluster(void)
 {
     cluster = empty_cluster("{}");
-    teach(cluster, SERVICES,
-          "{\"kind\":\"ServiceList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"90\"},\"items\":["
-          "{\"metadata\":{\"name\":\"cart\",\"namespace\":\"shop\",\"resourceVersion\":\"10\",\"annotations\":{" ASKS_FOR_POOL "}}}]}");
-    poolscope_feed *nodes = feed_of(cluster, NODES);
-    feed(nodes, "{\"kind\":\"NodeList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"90\"},\"items\":[");
+    read_body(cluster, SERVICES,
+              "{\"kind\":\"ServiceList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":"
+              "\"90\"},\"items\":["
+              "{\"metadata\":{\"name\":\"cart\",\"namespace\":\"shop\",\"resourceVersion\":\"10\","
+              "\"annotations\":{" ASKS_FOR_POOL "}}}]}");
+    poolscope_fact_reader *nodes = reader_of(cluster, NODES);
+    read_facts(nodes, "{\"kind\":\"NodeList\",\"apiVersion\":\"v1\",\"metadata\":{"
+                      "\"resourceVersion\":\"90\"},\"items\":[");
     for (size_t node = 0; node < 5; node++) {
         char item[256];
-        snprintf(item, sizeof item, "%s{\"metadata\":{\"name\":\"%s\",\"labels\":{\"apps.openyurt.io/nodepool\":\"%s\"}}}",
-                 node > 0 ? "," : "", names[node], names[node][0] == 's' ? "shanghai" : "hangzhou");
-        feed(nodes, item);
+        snprintf(
+            item, sizeof item,
+            "%s{\"metadata\":{\"name\":\"%s\",\"labels\":{\"apps.openyurt.io/nodepool\":\"%s\"}}}",
+            node > 0 ? "," : "", names[node], names[node][0] == 's' ? "shanghai" : "hangzhou");
+        read_facts(nodes, item);
     }
-    feed(nodes, "]}");
-    CHECK(poolscope_feed_finish(nodes, NULL) == POOLSCOPE_OK);
-    poolscope_feed_free(nodes);
-    teach(cluster, NODEPOOLS,
-          "{\"kind\":\"NodePoolList\",\"apiVersion\":\"apps.openyurt.io/v1beta2\",\"metadata\":{\"resourceVersion\":\"90\"},\"items\":["
-          "{\"metadata\":{\"name\":\"hangzhou\",\"resourceVersion\":\"30\"},\"status\":{\"nodes\":[\"hz-1\",\"hz-2\"]}},"
-          "{\"metadata\":{\"name\":\"shanghai\",\"resourceVersion\":\"31\"},\"status\":{\"nodes\":[\"sh-1\",\"sh-2\"]}}]}");
+    read_facts(nodes, "]}");
+    CHECK(poolscope_fact_reader_finish(nodes, NULL) == POOLSCOPE_OK);
+    poolscope_fact_reader_free(nodes);
+    read_body(cluster, NODEPOOLS,
+              "{\"kind\":\"NodePoolList\",\"apiVersion\":\"apps.openyurt.io/"
+              "v1beta2\",\"metadata\":{\"resourceVersion\":\"90\"},\"items\":["
+              "{\"metadata\":{\"name\":\"hangzhou\",\"resourceVersion\":\"30\"},\"status\":{"
+              "\"nodes\":[\"hz-1\",\"hz-2\"]}},"
+              "{\"metadata\":{\"name\":\"shanghai\",\"resourceVersion\":\"31\"},\"status\":{"
+              "\"nodes\":[\"sh-1\",\"sh-2\"]}}]}");
 }
 
 static void every_reader_holds_what_the_last_facts_say(void)
@@ -232,21 +269,24 @@ static void every_reader_holds_what_the_last_facts_say(void)
     CHECK(pthread_create(&changer, NULL, change_on, NULL) == 0);
     for (int at = 0; at < READERS; at++) {
         int handle = at % HANDLES;
-        readers[at] = (struct reader){.node = nodes[handle], .always = handle < 2 ? HANGZHOU : SHANGHAI};
+        readers[at] =
+            (struct reader){.node = nodes[handle], .always = handle < 2 ? HANGZHOU : SHANGHAI};
         CHECK(pthread_create(&readers[at].thread, NULL, read_on, &readers[at]) == 0);
     }
     pthread_join(changer, NULL);
     for (int at = 0; at < READERS; at++) {
         pthread_join(readers[at].thread, NULL);
         for (size_t slice = 0; slice < 3; slice++)
-            CHECK(readers[at].sees[slice] == (readers[at].always == HANGZHOU ? HANGZHOU | MOVER : SHANGHAI));
+            CHECK(readers[at].sees[slice] ==
+                  (readers[at].always == HANGZHOU ? HANGZHOU | MOVER : SHANGHAI));
     }
     for (int at = 0; at < HANDLES; at++)
         poolscope_node_free(nodes[at]);
     pthread_barrier_destroy(&facts_are_final);
     CHECK(refreshed > 0); /* or the facts stood still, and nothing was tested */
-    printf("threads: %d readers, %ld rounds each, %llu changes, %llu refreshes that said something\n", READERS, rounds,
-           (unsigned long long)flips, (unsigned long long)refreshed);
+    printf(
+        "threads: %d readers, %ld rounds each, %llu changes, %llu refreshes that said something\n",
+        READERS, rounds, (unsigned long long)flips, (unsigned long long)refreshed);
 }
 
 int main(int argc, char **argv)

@@ -31,7 +31,8 @@ var kinds = map[string]struct{ version, kind string }{
 
 type object = map[string]any
 
-// apiServer is as much of an API server as the load balancer needs: lists, watches and watch-lists of a few kinds, in JSON.
+// apiServer is as much of an API server as the load balancer needs: lists, watches and watch-lists
+// of a few kinds, in JSON.
 type apiServer struct {
 	*httptest.Server
 	mutex    sync.Mutex

@@ -21,11 +21,12 @@ import (
 	"github.com/poolscope/poolscope/bindings/go"
 )
 
-// Long enough for somebody to look at the agent's health.
+// Long enough for an operator to look at the agent's health.
 const forever = 365 * 24 * time.Hour
 
-// Cell puts poolscope under the agent's Kubernetes clients. The flags override what config says. It goes before the agent's own
-// cells: what is fetched is fetched as soon as there is a client, and not after everything else has started.
+// Cell puts poolscope under the agent's Kubernetes clients. The flags override config. Place it
+// before the agent's own cells: it then fetches facts as soon as there is a client, not after all
+// other cells have started.
 func Cell(config Config) cell.Cell {
 	return cell.Module(
 		"poolscope",
@@ -35,21 +36,22 @@ func Cell(config Config) cell.Cell {
 		cell.ProvidePrivate(newAgentView),
 		cell.DecorateAll(patientLoadBalancer),
 		cell.Provide(func(view *agentView) upstream.ScriptCmdsOut { return upstream.NewScriptCmds(view.commands()) }),
-		// Now, while the hive is built, and before the cells that come after it are: nobody has sent a request yet.
+		// Runs while the hive is built, before later cells: no request has been sent yet.
 		cell.Invoke((*agentView).register),
 	)
 }
 
-// agentView is the cluster as this agent's node sees it. nil: poolscope is off, or the agent has no Kubernetes.
+// agentView is the cluster as this agent's node sees it. It is nil if poolscope is off, or if the
+// agent has no Kubernetes.
 type agentView struct {
 	node *poolscope.Node
-	// Reaches the API server with the agent's credentials, and is shown everything.
+	// Reaches the API server with the agent's credentials, without filtering.
 	unfiltered *http.Client
 	server     *url.URL
 	log        *slog.Logger
-	// How often facts could not be fetched.
+	// Counts failed fetches of facts.
 	failures atomic.Uint64
-	// Which kinds cannot be fetched now.
+	// The kinds that cannot be fetched now.
 	failing failing
 }
 
@@ -57,7 +59,11 @@ func newAgentView(config Config, clientset client.Clientset, log *slog.Logger) (
 	if !config.PoolscopeEnable || !clientset.IsEnabled() {
 		return nil, nil
 	}
-	cluster, err := poolscope.New(config.PoolscopeConfig)
+	parsed, err := poolscope.ParseConfig(config.PoolscopeConfig)
+	if err != nil {
+		return nil, fmt.Errorf("--poolscope-config: %w", err)
+	}
+	cluster, err := poolscope.New(parsed)
 	if err != nil {
 		return nil, fmt.Errorf("--poolscope-config: %w", err)
 	}
@@ -79,9 +85,10 @@ func newAgentView(config Config, clientset client.Clientset, log *slog.Logger) (
 	return view, nil
 }
 
-// patientLoadBalancer has the load balancer wait for its first endpoints as long as they are held. Cilium waits for a minute,
-// and then takes the Services that it knows for ones without backends: after a restart without facts, the maps of the agent
-// before, which work, would be emptied. Another --lb-init-wait-timeout than Cilium's default is left as it is.
+// patientLoadBalancer makes the load balancer wait for its first endpoints as long as they are held
+// back. By default Cilium waits for a minute, and then treats Services without endpoints as
+// Services without backends: after a restart without facts it would empty the previous agent's
+// maps, which work. A --lb-init-wait-timeout other than Cilium's default is not changed.
 func patientLoadBalancer(config loadbalancer.Config, own Config) loadbalancer.Config {
 	if own.PoolscopeEnable && config.InitWaitTimeout == loadbalancer.DefaultConfig.InitWaitTimeout {
 		config.InitWaitTimeout = forever
@@ -89,7 +96,7 @@ func patientLoadBalancer(config loadbalancer.Config, own Config) loadbalancer.Co
 	return config
 }
 
-// register has the view's jobs run and its metrics served.
+// register starts the view's jobs and registers its metrics.
 func (v *agentView) register(jobs job.Group, health cell.Health, registry *metrics.Registry) error {
 	if v == nil {
 		return nil

@@ -64,7 +64,7 @@ func guide(t *testing.T) *apiServer {
 
 func TestTheLoadBalancerHasTheBackendsOfItsPoolAndFollowsEveryChange(t *testing.T) {
 	server := guide(t)
-	lb := start(t, server, `--poolscope-config={"inDoubt":{"unknownPool":"hide"}}`)
+	lb := start(t, server, `--poolscope-config={"onMissingFact":{"unknownPool":"empty"}}`)
 	lb.settles("at first", hangzhou)
 	server.put(t, servicesPath, fmt.Sprintf(plainService, ""))
 	lb.settles("without the annotation", hangzhou, beijing, cloud)
@@ -111,7 +111,7 @@ func TestWhatWaitsIsReportedAndComesWhenTheFactsDo(t *testing.T) {
 		return 0
 	}
 	lb := start(t, server)
-	lb.reports("Degraded", "no NodePool seen yet (GET /apis/apps.openyurt.io/v1beta2/nodepools)")
+	lb.reports("Degraded", "no NodePool was read yet (GET /apis/apps.openyurt.io/v1beta2/nodepools)")
 	lb.reports("Degraded", "403 Forbidden")
 	if found := lb.backends(); len(found) > 0 {
 		t.Fatalf("passed without pools: %v", found)
@@ -161,7 +161,8 @@ func TestAWaitThatTheOperatorChoseIsLeft(t *testing.T) {
 	}
 }
 
-// Services come by the agent's own watch. If that is not enough they are fetched, after some patience.
+// Services come by the agent's own watch. If that is not enough they are fetched, after some
+// patience.
 func TestServicesAreFetchedWhereTheAgentsOwnWatchIsNotEnough(t *testing.T) {
 	server := guide(t)
 	server.refuse = func(request *http.Request) int {
@@ -171,8 +172,9 @@ func TestServicesAreFetchedWhereTheAgentsOwnWatchIsNotEnough(t *testing.T) {
 		return 0
 	}
 	lb := start(t, server)
-	// Without its own watch the agent has no Services, so nothing is in its maps. But the slices no longer wait.
-	lb.reports("Degraded", "no Service seen yet")
+	// Without its own watch the agent has no Services, so nothing is in its maps. But the slices no
+	// longer wait.
+	lb.reports("Degraded", "no Service was read yet")
 	lb.reports("OK", "node hz-1 is in pool hangzhou")
 	server.mutex.Lock()
 	server.refuse = nil

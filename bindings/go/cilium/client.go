@@ -9,15 +9,16 @@ import (
 	"github.com/cilium/cilium/pkg/k8s/client"
 )
 
-// sharedClient is the one HTTP client that all of the agent's Kubernetes clients use. That there is one, and that client-go
-// shows it, is how Cilium is built and not what it promises: it is looked at, so that no version of it goes unfiltered.
+// sharedClient returns the one HTTP client that all of the agent's Kubernetes clients use. Cilium
+// does not promise that there is one, so that sharedClient checks it: no version of Cilium may go
+// unfiltered.
 func sharedClient(clientset client.Clientset) (*http.Client, error) {
 	var shared *http.Client
 	for _, each := range []struct {
 		name string
 		rest rest.Interface
 	}{
-		// The first is the one that endpoints come by; the others bring facts, Services first.
+		// The first one reads endpoints; the others read facts.
 		{"Slim().DiscoveryV1()", clientset.Slim().DiscoveryV1().RESTClient()},
 		{"Slim().CoreV1()", clientset.Slim().CoreV1().RESTClient()},
 		{"CoreV1()", clientset.CoreV1().RESTClient()},

@@ -1,8 +1,8 @@
 package poolscopecilium
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,15 +19,15 @@ import (
 	"github.com/poolscope/poolscope/bindings/go"
 )
 
-// How long the API server may take to answer a command's question.
-const answerWithin = 10 * time.Second
+// The deadline of a command's requests to the API server.
+const requestTimeout = 10 * time.Second
 
 var errOff = errors.New("poolscope is off: --poolscope-enable=false, or the agent has no Kubernetes")
 
 // commands are those of `cilium-dbg shell`.
 func (v *agentView) commands() map[string]script.Cmd {
 	return map[string]script.Cmd{
-		"poolscope/status": command("Where this node is, what is missing, and what was done and passed in doubt", "", 0,
+		"poolscope/status": command("This node's pool, waiting responses, and all counters", "", 0,
 			func(_ context.Context, out io.Writer, _ []string) error { return v.status(out) }),
 		"poolscope/explain": command("Every endpoint of a Service, whether this node may use it, and why", "namespace/name...", 1,
 			func(ctx context.Context, out io.Writer, services []string) error {
@@ -66,31 +66,19 @@ func (v *agentView) status(out io.Writer) error {
 	return table.Flush()
 }
 
-// explained is what is shown of a Service of the JSON that docs/cli.md describes.
-type explained struct {
-	Namespace, Name string
-	Topology        *string
-	Endpoints       []struct {
-		Address          string
-		Node             *string
-		Pools            []string
-		Kept             bool
-		State, Rule, Why string
-	}
-}
-
-// explain asks the API server for what there is: what this node may not use, the agent has never seen.
+// explain queries the API server, because the agent never receives endpoints that this node may not
+// use.
 func (v *agentView) explain(ctx context.Context, out io.Writer, services []string) error {
 	if v == nil {
 		return errOff
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	inventory := poolscope.NewInventory()
 	for _, service := range services {
 		namespace, name, ok := strings.Cut(service, "/")
 		if !ok || namespace == "" || name == "" {
-			return fmt.Errorf("%q is no Service: write namespace/name", service)
+			return fmt.Errorf("%q is not a Service: write namespace/name", service)
 		}
 		selector := url.Values{"labelSelector": {"kubernetes.io/service-name=" + name}}
 		for _, target := range []string{
@@ -106,26 +94,22 @@ func (v *agentView) explain(ctx context.Context, out io.Writer, services []strin
 			}
 		}
 	}
-	seen, err := inventory.View(v.node)
+	all, err := inventory.View(v.node)
 	if err != nil {
-		return err
-	}
-	var all []explained
-	if err := json.Unmarshal(seen, &all); err != nil {
 		return err
 	}
 	fmt.Fprintln(out, v.place())
 	for _, service := range all {
-		fmt.Fprintf(out, "\n%s/%s asks for: %s\n", service.Namespace, service.Name, or(service.Topology, "nobody knows"))
+		fmt.Fprintf(out, "\n%s/%s has topology: %s\n", service.Namespace, service.Name, cmp.Or(service.Topology, "not known"))
 		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "ADDRESS\tNODE\tPOOLS\tSTATE\t\tRULE\tWHY")
 		for _, each := range service.Endpoints {
-			verdict := "hidden"
+			verdict := "dropped"
 			if each.Kept {
-				verdict = "seen"
+				verdict = "kept"
 			}
 			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
-				each.Address, or(each.Node, "-"), strings.Join(each.Pools, ","), each.State, verdict, each.Rule, each.Why)
+				each.Address, cmp.Or(each.Node, "-"), strings.Join(each.Pools, ","), each.State, verdict, each.Rule, each.Why)
 		}
 		if err := table.Flush(); err != nil {
 			return err
@@ -134,14 +118,7 @@ func (v *agentView) explain(ctx context.Context, out io.Writer, services []strin
 	return nil
 }
 
-func or(text *string, otherwise string) string {
-	if text == nil {
-		return otherwise
-	}
-	return *text
-}
-
-// get is the API server's whole answer, unfiltered.
+// get returns the API server's whole response, unfiltered.
 func (v *agentView) get(ctx context.Context, target string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(v.server.String(), "/")+target, nil)
 	if err != nil {

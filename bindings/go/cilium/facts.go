@@ -14,23 +14,23 @@ import (
 	"github.com/poolscope/poolscope/bindings/go"
 )
 
-// fetch fetches what no agent reads: pools, or all Nodes if their labels are the pools. Services, its own Node and, with
-// most configurations, CiliumNodes pass on their way to the agent anyway.
+// fetch fetches the facts that no agent reads: pools, or all Nodes if their labels are the pools.
+// The agent reads Services, its own Node and, with most configurations, CiliumNodes anyway.
 func (v *agentView) fetch(ctx context.Context, _ cell.Health) error {
-	var kinds []string
+	var kinds []poolscope.FactKind
 	for _, missing := range v.node.Describe().Missing {
 		if !readByAgent(missing) {
 			kinds = append(kinds, missing.Kind)
 		}
 	}
-	v.learn(ctx, kinds)
+	v.sync(ctx, kinds)
 	return nil
 }
 
-func readByAgent(missing poolscope.Missing) bool {
+func readByAgent(missing poolscope.MissingFact) bool {
 	switch missing.Kind {
 	case poolscope.KindNode:
-		// A path with a name: only the own Node counts.
+		// A path with a name: only the own Node is needed.
 		return strings.Contains(missing.Path, "/nodes/")
 	case poolscope.KindService, poolscope.KindCiliumNode:
 		return true
@@ -39,27 +39,27 @@ func readByAgent(missing poolscope.Missing) bool {
 	}
 }
 
-// learn teaches these kinds until the context ends; none is nothing to do.
-func (v *agentView) learn(ctx context.Context, kinds []string) {
+// sync fetches these kinds until the context ends.
+func (v *agentView) sync(ctx context.Context, kinds []poolscope.FactKind) {
 	if len(kinds) == 0 {
 		return
 	}
-	v.log.Info("Fetching what poolscope has to know and the agent does not read", "kinds", kinds)
-	v.node.Learn(ctx, poolscope.Learner{
+	v.log.Info("Fetching facts that the agent does not read", "kinds", kinds)
+	v.node.Sync(ctx, poolscope.SyncOptions{
 		Client: v.unfiltered, Server: v.server, Kinds: kinds,
-		Failed: func(kind string, err error) {
+		Failed: func(kind poolscope.FactKind, err error) {
 			v.failures.Add(1)
 			v.failing.failed(kind, err)
-			v.log.Warn("Facts could not be fetched, trying again", "kind", kind, "error", err)
+			v.log.Warn("Failed to fetch facts, retrying", "kind", kind, "error", err)
 		},
 		Answered: v.failing.answered,
 	})
 }
 
-// failing knows of each kind since when it cannot be fetched.
+// failing has, for each kind, the time since which it cannot be fetched.
 type failing struct {
 	mutex sync.Mutex
-	kinds map[string]failure
+	kinds map[poolscope.FactKind]failure
 }
 
 type failure struct {
@@ -67,11 +67,11 @@ type failure struct {
 	err   error
 }
 
-func (f *failing) failed(kind string, err error) {
+func (f *failing) failed(kind poolscope.FactKind, err error) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
 	if f.kinds == nil {
-		f.kinds = map[string]failure{}
+		f.kinds = map[poolscope.FactKind]failure{}
 	}
 	since := time.Now()
 	if before, ok := f.kinds[kind]; ok {
@@ -80,13 +80,14 @@ func (f *failing) failed(kind string, err error) {
 	f.kinds[kind] = failure{since, err}
 }
 
-func (f *failing) answered(kind string) {
+func (f *failing) answered(kind poolscope.FactKind) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
 	delete(f.kinds, kind)
 }
 
-// longer says what could not be fetched for longer than that, and why; empty if nothing.
+// longer lists the kinds that failed for longer than that, with the errors; empty if there are
+// none.
 func (f *failing) longer(than time.Duration) string {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()

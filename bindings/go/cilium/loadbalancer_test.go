@@ -40,8 +40,9 @@ import (
 	"github.com/cilium/cilium/pkg/source"
 )
 
-// loadBalancer is the part of cilium-agent that this is about: its Kubernetes client, its load balancing from the reflectors
-// to the BPF maps, real ones where the test may make them, and the cell.
+// loadBalancer is the part of cilium-agent that this is about: its Kubernetes client, its load
+// balancing from the reflectors to the BPF maps, real ones where the test may make them, and the
+// cell.
 type loadBalancer struct {
 	t        *testing.T
 	maps     lbmaps.LBMaps

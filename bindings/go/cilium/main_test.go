@@ -10,8 +10,8 @@ import (
 
 const insideVariable = "POOLSCOPE_INSIDE"
 
-// TestMain runs the tests in a mount namespace with a bpffs of its own, where it may: there Cilium makes real BPF maps. Without
-// root they are Cilium's own imitation.
+// TestMain runs the tests in a mount namespace with a bpffs of its own, where it may: there Cilium
+// makes real BPF maps. Without root they are Cilium's own imitation.
 func TestMain(m *testing.M) {
 	switch {
 	case os.Getuid() != 0:

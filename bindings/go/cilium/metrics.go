@@ -11,7 +11,7 @@ import (
 	"github.com/cilium/cilium/pkg/metrics"
 )
 
-// collector serves the library's counters, and how it goes, as the agent's metrics.
+// collector serves the library's counters and the view's state as the agent's metrics.
 type collector struct {
 	view *agentView
 	// By the counters' names, which never change.
@@ -23,9 +23,9 @@ func newCollector(view *agentView) *collector {
 	c := &collector{
 		view:          view,
 		counters:      map[string]*prometheus.Desc{},
-		generation:    describe("generation", "Changes of facts that can change what this node sees"),
-		waiting:       describe("responses_waiting", "Responses with endpoints that wait until enough is known to filter them"),
-		fetchFailures: describe("fetch_failures_total", "Facts that could not be fetched from the API server"),
+		generation:    describe("generation", "Fact changes that can change a verdict for this node"),
+		waiting:       describe("responses_waiting", "Responses with endpoints that wait for missing facts"),
+		fetchFailures: describe("fetch_failures_total", "Failed fetches of facts from the API server"),
 		descriptor:    describe("node_info", "The node and its pool", "node", "pool"),
 	}
 	for name := range view.node.Cluster().Counters() {
@@ -38,7 +38,7 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(prometheus.BuildFQName(metrics.Namespace, "poolscope", name), help, labels, nil)
 }
 
-// snake makes eventsQuieted events_quieted.
+// snake turns eventsSuppressed into events_suppressed.
 func snake(name string) string {
 	var out strings.Builder
 	for _, letter := range name {

@@ -16,19 +16,19 @@ import (
 )
 
 const (
-	// How often it is looked whether responses wait.
+	// The interval at which the watcher looks for waiting responses.
 	watchInterval = 2 * time.Second
-	// How long a response may wait before that is worth a word.
+	// How long a response may wait before the health is degraded.
 	patience = 4 * time.Second
 )
 
-// watcher looks after responses that wait: it tells of them, and fetches what the agent reads too little of, such as Services
-// under other selectors than their slices.
+// watcher reports responses that wait, and fetches kinds of which the agent reads too little, such
+// as Services with another selector than that of their slices.
 type watcher struct {
 	view   *agentView
 	jobs   job.Group
 	health cell.Health
-	// The kinds that are fetched for that.
+	// The kinds that the watcher fetches.
 	fetched sync.Map
 }
 
@@ -36,9 +36,9 @@ func (w *watcher) tick(context.Context) error {
 	missing, failing := w.view.missing(patience), w.view.failing.longer(patience)
 	switch {
 	case len(missing) > 0:
-		w.health.Degraded("EndpointSlices wait: the load balancer keeps what it has", errors.New(strings.TrimSuffix(waitFor(missing)+"; "+failing, "; ")))
+		w.health.Degraded("EndpointSlices wait: the load balancer keeps its backends", errors.New(strings.TrimSuffix(waitFor(missing)+"; "+failing, "; ")))
 	case failing != "":
-		w.health.Degraded("What is known of pools may be out of date: "+w.view.place(), errors.New(failing))
+		w.health.Degraded("Facts about pools may be out of date: "+w.view.place(), errors.New(failing))
 	default:
 		w.health.OK(w.view.place())
 	}
@@ -47,10 +47,10 @@ func (w *watcher) tick(context.Context) error {
 			continue
 		}
 		if _, already := w.fetched.LoadOrStore(missing.Kind, true); !already {
-			w.jobs.Add(job.OneShot("fetch-"+strings.ToLower(missing.Kind), func(ctx context.Context, _ cell.Health) error {
-				// It returns at once if the kind is no longer missing, and may be needed again.
+			w.jobs.Add(job.OneShot("fetch-"+strings.ToLower(string(missing.Kind)), func(ctx context.Context, _ cell.Health) error {
+				// sync returns at once if the kind is no longer missing; it may be needed again.
 				defer w.fetched.Delete(missing.Kind)
-				w.view.learn(ctx, []string{missing.Kind})
+				w.view.sync(ctx, []poolscope.FactKind{missing.Kind})
 				return nil
 			}))
 		}
@@ -58,8 +58,8 @@ func (w *watcher) tick(context.Context) error {
 	return nil
 }
 
-// missing is what responses have waited for longer than that.
-func (v *agentView) missing(longer time.Duration) (all []poolscope.Missing) {
+// missing lists the facts for which responses have waited longer than that.
+func (v *agentView) missing(longer time.Duration) (all []poolscope.MissingFact) {
 	for _, waiting := range v.node.Waiting() {
 		if time.Since(waiting.Since) > longer {
 			for _, missing := range waiting.Missing {
@@ -72,24 +72,24 @@ func (v *agentView) missing(longer time.Duration) (all []poolscope.Missing) {
 	return all
 }
 
-func waitFor(missing []poolscope.Missing) string {
+func waitFor(missing []poolscope.MissingFact) string {
 	words := make([]string, len(missing))
 	for at, missing := range missing {
-		words[at] = fmt.Sprintf("no %s seen yet (GET %s)", missing.Kind, missing.Path)
+		words[at] = fmt.Sprintf("no %s was read yet (GET %s)", missing.Kind, missing.Path)
 		if missing.Known != "" {
-			words[at] = fmt.Sprintf("the %s list seen covers only %s (GET %s)", missing.Kind, missing.Known, missing.Path)
+			words[at] = fmt.Sprintf("the %s list that was read covers only %s (GET %s)", missing.Kind, missing.Known, missing.Path)
 		}
 	}
 	return strings.Join(words, "; ")
 }
 
-// place says where the node is.
+// place describes the node's pool.
 func (v *agentView) place() string {
 	switch node := v.node.Describe(); {
 	case !node.Known:
 		return fmt.Sprintf("node %s is not known yet", node.Name)
 	case node.Pool == "":
-		return fmt.Sprintf("node %s is in no pool: Services that keep to the pool keep to the node", node.Name)
+		return fmt.Sprintf("node %s is in no pool: Services with pool topology use endpoints on the node only", node.Name)
 	default:
 		return fmt.Sprintf("node %s is in pool %s", node.Name, node.Pool)
 	}

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use poolscope::explain::{Headline, Inventory};
-use poolscope::{Cluster, Error, Head, Request};
+use poolscope::{Cluster, Error, ErrorKind, RequestHead, ResponseHead};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -15,8 +15,8 @@ use crate::Failure;
 /// One response, with the request it answers.
 pub(crate) struct Recording {
     pub(crate) path: PathBuf,
-    pub(crate) request: Request,
-    pub(crate) head: Head,
+    pub(crate) request: RequestHead,
+    pub(crate) head: ResponseHead,
     pub(crate) body: Vec<u8>,
 }
 
@@ -34,15 +34,15 @@ struct Meta {
 }
 
 /// Reads a meta file.
-pub(crate) fn read_meta(path: &Path) -> Result<(Request, Head), Failure> {
+pub(crate) fn read_meta(path: &Path) -> Result<(RequestHead, ResponseHead), Failure> {
     let text = read(path)?;
     let meta: Meta = serde_json::from_slice(&text)
         .map_err(|error| Failure::at(path, format!("not a recording's meta file: {error}")))?;
-    let mut request = Request::new(meta.method, meta.path);
+    let mut request = RequestHead::new(meta.method, meta.path);
     for (name, value) in meta.request_headers {
         request = request.header(name, value);
     }
-    let mut head = Head::new(meta.status);
+    let mut head = ResponseHead::new(meta.status);
     for (name, values) in meta.response_headers {
         for value in values {
             head = head.header(name.clone(), value);
@@ -123,13 +123,13 @@ fn recordings_of(path: &Path) -> Result<Vec<Recording>, Failure> {
 }
 
 /// The response that a body without a meta file must have been.
-pub(crate) fn guess(path: &Path, body: &[u8]) -> Result<(Request, Head), Failure> {
+pub(crate) fn guess(path: &Path, body: &[u8]) -> Result<(RequestHead, ResponseHead), Failure> {
     let headline = headline(path, body)?;
     let target = target_of(&headline).ok_or_else(|| {
         let hint = "a body is one answer of the API server: use `kubectl get --raw PATH`, or give its request with --meta";
         Failure::at(path, format!("a {} is none of the kinds that poolscope reads; {hint}", headline.kind))
     })?;
-    Ok((Request::get(target), head_of(body)))
+    Ok((RequestHead::get(target), head_of(body)))
 }
 
 /// What a body without a meta file says about itself.
@@ -142,8 +142,8 @@ fn headline(path: &Path, body: &[u8]) -> Result<Headline, Failure> {
 }
 
 /// The head that a body without a meta file must have come with.
-fn head_of(body: &[u8]) -> Head {
-    Head::ok(if body.starts_with(b"k8s\0") {
+fn head_of(body: &[u8]) -> ResponseHead {
+    ResponseHead::ok(if body.starts_with(b"k8s\0") {
         "application/vnd.kubernetes.protobuf"
     } else {
         "application/json"
@@ -154,7 +154,7 @@ fn kubectl(path: &Path, body: Vec<u8>) -> Result<Vec<Recording>, Failure> {
     let headline = headline(path, &body)?;
     let recording = |target: String, body: Vec<u8>| Recording {
         path: path.to_owned(),
-        request: Request::get(target),
+        request: RequestHead::get(target),
         head: head_of(&body),
         body,
     };
@@ -393,16 +393,16 @@ fn use_recording(
     inventory: &mut Inventory,
     loaded: &mut Loaded,
 ) -> Result<(), Failure> {
-    let fail = |error: Error| Failure::of(&recording.path, &error);
+    let fail = |error: Error| Failure::of(&recording.path, &recording.head, &error);
     let name = recording.path.display().to_string();
     let mut used = false;
-    match cluster.feed(&recording.request, &recording.head) {
+    match cluster.read_facts(&recording.request, &recording.head) {
         Ok(mut feed) => {
             feed.push(&recording.body).map_err(fail)?;
             feed.finish().map_err(fail)?;
             used = true;
         }
-        Err(Error::NotAFact { .. }) => {}
+        Err(error) if error.kind() == ErrorKind::NotAFact => {}
         Err(error) => return Err(fail(error)),
     }
     // The inventory holds what there is, not what happened.

@@ -12,7 +12,10 @@ use std::process::ExitCode;
 use bytes::BytesMut;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use poolscope::explain::{EndpointView, Inventory, ServiceView};
-use poolscope::{Cluster, Components, Config, Error, Membership, Missing, NodeView, Opened};
+use poolscope::{
+    Action, Clients, Cluster, Config, Error, ErrorKind, Membership, MissingFact, NodeView,
+    ReplyCause, ResponseHead, Topology,
+};
 use serde_json::json;
 use table::Table;
 
@@ -164,23 +167,26 @@ const ENOUGH: &str = "broken pipe";
 
 impl Failure {
     /// The library's error, in the words of the command.
-    fn of(path: &Path, error: &Error) -> Failure {
+    fn of(path: &Path, head: &ResponseHead, error: &Error) -> Failure {
         let recorded =
             "record it over plain HTTP with Accept-Encoding: identity, as JSON or protobuf";
-        match error {
-            Error::ContentEncoding(encoding) => {
-                Failure::at(path, format!("the body is compressed ({encoding}); {recorded}"))
+        let header = |name: &str| {
+            let values = head.headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name));
+            values.map(|(_, value)| value.as_str()).next().unwrap_or_default()
+        };
+        let what = match error.kind() {
+            ErrorKind::ContentEncoding => {
+                format!("the body is compressed ({}): {recorded}", header("content-encoding"))
             }
-            Error::ContentType { content_type, .. } => Failure::at(
-                path,
-                format!("Content-Type {content_type:?} cannot be read; {recorded}"),
-            ),
-            Error::Status { status, .. } => Failure::at(
-                path,
-                format!("an answer with status {status} cannot be filtered; {recorded}"),
-            ),
-            error => Failure::at(path, error.to_string()),
-        }
+            ErrorKind::ContentType => {
+                format!("Content-Type {:?} cannot be read: {recorded}", header("content-type"))
+            }
+            ErrorKind::Status => {
+                format!("a response with status {} cannot be filtered: {recorded}", head.status)
+            }
+            _ => error.to_string(),
+        };
+        Failure::at(path, what)
     }
 
     fn at(path: &Path, what: impl Into<String>) -> Failure {
@@ -241,8 +247,8 @@ fn ready(cluster: &Cluster, node: &str, user_agent: Option<&str>) -> Result<Node
     let mut view = cluster.node(node);
     match user_agent {
         Some(agent) => view = view.client(agent),
-        None if cluster.config().components == Components::YurtHub => usage(
-            "the configuration says `components`: `yurtHub`; name the client: --user-agent cilium-agent",
+        None if cluster.config().clients() == Clients::YurtHub => usage(
+            "the configuration says `clients`: `yurtHub`; name the client: --user-agent cilium-agent",
         ),
         None => {}
     }
@@ -259,7 +265,7 @@ fn ready(cluster: &Cluster, node: &str, user_agent: Option<&str>) -> Result<Node
 fn warn_of_unknown(view: &NodeView) {
     if !view.is_known()
         && view.pool().is_none()
-        && view.cluster().config().membership != Membership::Off
+        && view.cluster().config().membership() != &Membership::Off
     {
         eprintln!(
             "warning: no Node {} in the facts; judged as a node in no pool; check --node",
@@ -268,8 +274,8 @@ fn warn_of_unknown(view: &NodeView) {
     }
 }
 
-fn not_ready(node: &str, missing: &[Missing]) -> Failure {
-    let missing: Vec<String> = missing.iter().map(Missing::to_string).collect();
+fn not_ready(node: &str, missing: &[MissingFact]) -> Failure {
+    let missing: Vec<String> = missing.iter().map(MissingFact::to_string).collect();
     let hint =
         "add them with --facts; of a kind without objects only `kubectl get --raw PATH` says so";
     Failure(format!("node {node}: the facts are incomplete: {}; {hint}", missing.join("; ")))
@@ -307,8 +313,11 @@ fn filter(mut args: Filter) -> Result<(), Failure> {
     }
     let mut stdout = io::stdout().lock();
     let before = cluster.counters();
-    match view.open_alone(&request, &head).map_err(|error| Failure::of(&body_path, &error))? {
-        Opened::Rewrite(mut stream) => {
+    match view
+        .open_stateless(&request, &head)
+        .map_err(|error| Failure::of(&body_path, &head, &error))?
+    {
+        Action::Rewrite(mut stream) => {
             warn_of_unknown(&view);
             let fail = |error: poolscope::Error, given: u64| {
                 Failure::at(
@@ -321,17 +330,17 @@ fn filter(mut args: Filter) -> Result<(), Failure> {
                 let result = stream.push(chunk, &mut out);
                 stdout.write_all(&out)?;
                 out.clear();
-                result.map_err(|error| fail(error, stream.given()))?;
+                result.map_err(|error| fail(error, stream.bytes_out()))?;
             }
             let result = stream.finish(&mut out);
             stdout.write_all(&out)?;
-            result.map_err(|error| fail(error, stream.given()))?;
+            result.map_err(|error| fail(error, stream.bytes_out()))?;
             stdout.flush()?;
             let judged = cluster.counters().objects > before.objects
                 || cluster.counters().services > before.services;
             let did = if judged { "filtered" } else { "passed unchanged" };
             let (name, pool, taken, given) =
-                (view.name(), pool_of(&view), stream.taken(), stream.given());
+                (view.name(), pool_of(&view), stream.bytes_in(), stream.bytes_out());
             let mut summary = format!("{did} for {name} ({pool}): {taken} bytes in, {given} out");
             for ((name, after), (_, before)) in cluster
                 .counters()
@@ -343,7 +352,7 @@ fn filter(mut args: Filter) -> Result<(), Failure> {
             }
             eprintln!("{summary}");
         }
-        Opened::PassThrough => {
+        Action::Forward => {
             stdout.write_all(&body)?;
             stdout.flush()?;
             let why = "what is rewritten is a GET with status 200 of a kind that a rewrite of the configuration is about";
@@ -355,19 +364,18 @@ fn filter(mut args: Filter) -> Result<(), Failure> {
                 head.status
             );
         }
-        Opened::NotReady(facts) => return Err(not_ready(&args.node, &facts.missing)),
-        _ => {
-            return Err(Failure::at(
-                &body_path,
-                "this version does not know what to do with the answer",
-            ));
+        Action::Reply(reply) => {
+            return Err(match reply.cause {
+                ReplyCause::MissingFacts(missing) => not_ready(&args.node, &missing),
+                cause => Failure::at(&body_path, format!("there is no response: {cause:?}")),
+            });
         }
     }
     Ok(())
 }
 
 fn pool_of(view: &NodeView) -> String {
-    if view.cluster().config().membership == Membership::NodeLabels {
+    if view.cluster().config().membership() == &Membership::NodeLabels {
         return "pools by its labels".to_owned();
     }
     view.pool().map_or("no pool".to_owned(), |pool| format!("pool {pool}"))
@@ -431,10 +439,10 @@ fn explain(mut args: Explain) -> Result<(), Failure> {
     for view in &views {
         let asks = match view.topology {
             None => "is not known",
-            Some("any") => "has no topology keys that are known",
-            Some("node") => "keeps to the node",
-            Some("labels") => "keeps to nodes that share a label",
-            Some("ladder") => "keeps to the first of its keys that has something usable",
+            Some(Topology::Any) => "has no topology keys that are known",
+            Some(Topology::Node) => "keeps to the node",
+            Some(Topology::Labels) => "keeps to nodes that share a label",
+            Some(Topology::Fallback) => "keeps to the first of its keys that has something usable",
             Some(_) => "keeps to the pool",
         };
         let (name, pool, kept, all) =
@@ -450,7 +458,7 @@ fn explain(mut args: Explain) -> Result<(), Failure> {
             writeln!(out, "{}", table::fit(&format!("    {}", view.why), table::WIDTH))?;
         }
         if let Some(rewrite) = view.endpoints.iter().find_map(|endpoint| endpoint.rewrite) {
-            let annotation = cluster.config().dialect.annotation();
+            let annotation = cluster.config().dialect().annotation();
             writeln!(
                 out,
                 "{}",
@@ -519,7 +527,7 @@ fn diff(mut args: Diff) -> Result<(), Failure> {
             alike += 1;
             continue;
         }
-        let topology = left.topology.unwrap_or("unknown").to_owned();
+        let topology = left.topology.map_or("unknown", Topology::name).to_owned();
         let count = |view: &ServiceView| match view.shown {
             true => format!("{} of {}", view.kept(), view.endpoints.len()),
             false => "hidden".to_owned(),

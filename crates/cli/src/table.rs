@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use poolscope::explain::{EndpointView, Port, ServiceView};
+use poolscope::{Rewrite, Topology};
 
 /// The columns that a table may take.
 pub(crate) const WIDTH: usize = 100;
@@ -79,7 +80,7 @@ pub(crate) fn services(views: &[ServiceView], out: &mut dyn Write) -> io::Result
                 "{}/{}: hidden by {} ({}):",
                 view.namespace,
                 view.name,
-                view.rewrite.unwrap_or_default(),
+                view.rewrite.map_or("", Rewrite::name),
                 view.rule
             ));
             table.title(format!("    {}", view.why));
@@ -88,7 +89,7 @@ pub(crate) fn services(views: &[ServiceView], out: &mut dyn Write) -> io::Result
         let hidden = view.endpoints.len() - view.kept();
         let hidden = if hidden > 0 { format!(", {hidden} hidden") } else { String::new() };
         let (topology, kept, all) =
-            (view.topology.unwrap_or("unknown"), view.kept(), view.endpoints.len());
+            (view.topology.map_or("unknown", Topology::name), view.kept(), view.endpoints.len());
         table.title(format!(
             "{}/{} ({topology}): {kept} of {all} endpoints seen{hidden}",
             view.namespace, view.name

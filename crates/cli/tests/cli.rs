@@ -324,7 +324,7 @@ fn failures_are_one_line_and_exit_1() {
         b"",
     );
     assert!(
-        error.contains("no Node seen yet (GET /api/v1/nodes/hz-edge-1)")
+        error.contains("no Node was read yet (GET /api/v1/nodes/hz-edge-1)")
             && error.contains("NodePool"),
         "{error}"
     );
@@ -478,7 +478,8 @@ fn the_guides_line_is_seen_before_and_after() {
             "{name}"
         );
     }
-    // Without the ConfigMap it is not known who gets what, and without a client it has to be said.
+    // Without the ConfigMap it is not known who gets what, and without a client it has to be
+    // emitted.
     let line = failed(&yurthub("view", &some[0], &rest), b"");
     assert!(line.contains("ConfigMap") && line.contains("yurt-hub-cfg"), "{line}");
     let output =
@@ -571,7 +572,7 @@ fn filter_hides_services_from_the_client_that_is_named() {
     };
     let ((all, _), (seen, summary)) = (filter("kubectl"), filter("cilium-agent"));
     assert_eq!(all - seen, 3, "iot/dash, iot/lb-cloud and the tunnel");
-    assert!(summary.contains("servicesHidden 3"), "{summary}");
+    assert!(summary.contains("servicesFilteredOut 3"), "{summary}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Random clusters and bodies, written to text and bytes by hand, so that nothing here is shared
 //! with the library.
 
-use poolscope::{Cluster, Config, Head, NodeView, ProtobufLists, Request};
+use poolscope::{Cluster, Config, NodeView, ProtobufLists, RequestHead, ResponseHead};
 use serde_json::{Value, json};
 
 use crate::Recording;
@@ -86,8 +86,8 @@ impl Kind {
         };
         Recording {
             name: format!("{form:?}.{suffix}"),
-            request: Request::get(target),
-            head: Head::ok(content_type),
+            request: RequestHead::get(target),
+            head: ResponseHead::ok(content_type),
             body,
         }
     }
@@ -214,7 +214,7 @@ impl World {
             }
             if draw.one_in(6) {
                 let pool = draw.of(&POOLS);
-                config.pool = Some(pool.to_owned());
+                config.set_pool(Some(pool.to_owned()));
                 state.labels.insert(node.to_owned(), pool.to_owned());
             }
         }
@@ -230,7 +230,7 @@ impl World {
             cluster.node(node)
         };
         let stream = view(config.clone());
-        config.protobuf_lists = ProtobufLists::Compact;
+        config.set_protobuf_lists(ProtobufLists::Compact);
         World { node, state, view: stream, compact: view(config) }
     }
 }
@@ -797,7 +797,7 @@ impl Draw<'_> {
         if any_order {
             out.extend(self.message(fields));
         } else {
-            // What the items are has to be said before them.
+            // What the items are has to be emitted before them.
             let rest = fields.split_off(1);
             out.extend(fields.remove(0));
             out.extend(self.message(rest));

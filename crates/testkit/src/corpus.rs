@@ -2,7 +2,7 @@
 //! allocations.
 
 use bytes::BytesMut;
-use poolscope::{Cluster, Config, Head, Opened, Request, Stream};
+use poolscope::{Action, BodyRewriter, Cluster, Config, RequestHead, ResponseHead};
 use prost::Message;
 use serde_json::{Value, json};
 
@@ -246,16 +246,18 @@ pub fn facts(members: &[String]) -> [(&'static str, String); 3] {
 /// Teaches a cluster these facts.
 pub fn teach(cluster: &Cluster, members: &[String]) {
     for (path, body) in facts(members) {
-        let mut feed = cluster.feed(&Request::get(path), &Head::ok("application/json")).unwrap();
+        let mut feed = cluster
+            .read_facts(&RequestHead::get(path), &ResponseHead::ok("application/json"))
+            .unwrap();
         feed.push(body.as_bytes()).unwrap();
         feed.finish().unwrap();
     }
 }
 
 /// The stream of a response for node 0, as its client's.
-pub fn follow(cluster: &Cluster, content_type: &str, target: &str) -> Stream {
-    match cluster.node(node(0)).open(&Request::get(target), &Head::ok(content_type)) {
-        Ok(Opened::Rewrite(stream)) => stream,
+pub fn follow(cluster: &Cluster, content_type: &str, target: &str) -> BodyRewriter {
+    match cluster.node(node(0)).open(&RequestHead::get(target), &ResponseHead::ok(content_type)) {
+        Ok(Action::Rewrite(stream)) => stream,
         other => panic!("{other:?}"),
     }
 }
@@ -279,9 +281,9 @@ fn cluster_with(members: usize, config: Config) -> Cluster {
 }
 
 /// A watch of its slices that keeps every original, and gives every event, new or not.
-pub fn remembering(members: usize, content_type: &str) -> Stream {
+pub fn remembering(members: usize, content_type: &str) -> BodyRewriter {
     let mut config = Config::openyurt();
-    config.quiet = false;
+    config.set_suppress_unchanged(false);
     follow(
         &cluster_with(members, config),
         content_type,
@@ -290,12 +292,12 @@ pub fn remembering(members: usize, content_type: &str) -> Stream {
 }
 
 /// A stream by itself, which remembers nothing.
-pub fn open(members: usize, content_type: &str, target: &str) -> Stream {
+pub fn open(members: usize, content_type: &str, target: &str) -> BodyRewriter {
     match cluster_with(members, Config::openyurt())
         .node(node(0))
-        .open_alone(&Request::get(target), &Head::ok(content_type))
+        .open_stateless(&RequestHead::get(target), &ResponseHead::ok(content_type))
     {
-        Ok(Opened::Rewrite(stream)) => stream,
+        Ok(Action::Rewrite(stream)) => stream,
         other => panic!("{other:?}"),
     }
 }

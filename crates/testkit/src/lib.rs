@@ -3,7 +3,10 @@
 //! the simulation of whole lives of streams.
 #![allow(missing_docs)]
 
+mod failed;
 pub mod small;
+
+pub use failed::Failed;
 
 #[cfg(feature = "oracle")]
 pub mod build;

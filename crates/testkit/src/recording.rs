@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::BytesMut;
-use poolscope::{Cluster, Config, Head, NodeView, Opened, Request, Stream};
+use poolscope::{Action, BodyRewriter, Cluster, Config, NodeView, RequestHead, ResponseHead};
 use serde::Deserialize;
 
 pub const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data");
@@ -33,8 +33,8 @@ pub const NODES: [&str; 15] = [
 #[derive(Debug, Clone)]
 pub struct Recording {
     pub name: String,
-    pub request: Request,
-    pub head: Head,
+    pub request: RequestHead,
+    pub head: ResponseHead,
     pub body: Vec<u8>,
 }
 
@@ -59,11 +59,11 @@ impl Recording {
         let stem = stem.rsplit_once('.').unwrap().0;
         let meta = fs::read_to_string(body.with_file_name(format!("{stem}.meta.json"))).unwrap();
         let meta: Meta = serde_json::from_str(&meta).unwrap();
-        let mut request = Request::new(meta.method, meta.path);
+        let mut request = RequestHead::new(meta.method, meta.path);
         for (key, value) in meta.request_headers {
             request = request.header(key, value);
         }
-        let mut head = Head::new(meta.status);
+        let mut head = ResponseHead::new(meta.status);
         for (key, values) in meta.response_headers {
             for value in values {
                 head = head.header(key.clone(), value);
@@ -115,19 +115,18 @@ impl Recording {
         self.request.target.contains("watch=true") || self.request.target.contains("watch=1")
     }
 
-    pub fn feed(&self, cluster: &Cluster) {
-        let mut feed = cluster.feed(&self.request, &self.head).unwrap();
+    pub fn read_facts(&self, cluster: &Cluster) {
+        let mut feed = cluster.read_facts(&self.request, &self.head).unwrap();
         feed.push(&self.body).unwrap();
         feed.finish().unwrap();
     }
 
     /// The stream for this response.
-    pub fn open(&self, node: &NodeView) -> Stream {
-        match node.open_alone(&self.request, &self.head) {
-            Ok(Opened::Rewrite(stream)) => stream,
-            Ok(Opened::PassThrough) => panic!("{}: passed through", self.name),
-            Ok(Opened::NotReady(missing)) => panic!("{}: not ready: {missing:?}", self.name),
-            Ok(_) => panic!("{}: opened otherwise", self.name),
+    pub fn open(&self, node: &NodeView) -> BodyRewriter {
+        match node.open_stateless(&self.request, &self.head) {
+            Ok(Action::Rewrite(stream)) => stream,
+            Ok(Action::Forward) => panic!("{}: passed through", self.name),
+            Ok(Action::Reply(reply)) => panic!("{}: {:?}", self.name, reply.cause),
             Err(error) => panic!("{}: {error}", self.name),
         }
     }
@@ -141,7 +140,7 @@ impl Recording {
 
 /// Pushes `body` in chunks of the given sizes.
 pub fn run(
-    mut stream: Stream,
+    mut stream: BodyRewriter,
     body: &[u8],
     mut chunks: impl Iterator<Item = usize>,
 ) -> poolscope::Result<Vec<u8>> {
@@ -153,7 +152,7 @@ pub fn run(
         rest = after;
     }
     stream.finish(&mut out)?;
-    assert_eq!((stream.taken(), stream.given()), (body.len() as u64, out.len() as u64));
+    assert_eq!((stream.bytes_in(), stream.bytes_out()), (body.len() as u64, out.len() as u64));
     Ok(out.to_vec())
 }
 
@@ -179,7 +178,7 @@ pub fn cluster(folder: &str) -> Cluster {
 pub fn cluster_with(folder: &str, config: Config) -> Cluster {
     let cluster = Cluster::new(config).unwrap();
     for kind in FACTS {
-        Recording::load(&format!("{folder}/{kind}-json.json")).feed(&cluster);
+        Recording::load(&format!("{folder}/{kind}-json.json")).read_facts(&cluster);
     }
     cluster
 }

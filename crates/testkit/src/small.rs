@@ -1,12 +1,13 @@
 //! A cluster of three nodes, one pool and three Services.
 
-use poolscope::{Cluster, Config, Head, Request};
+use poolscope::{Cluster, Config, RequestHead, ResponseHead};
 use serde_json::{Value, json};
 
 /// Teaches a cluster a whole list.
 pub fn feed(cluster: &Cluster, path: &str, kind: &str, items: &[Value]) {
     let list = json!({ "kind": format!("{kind}List"), "apiVersion": "v1", "metadata": { "resourceVersion": "100" }, "items": items });
-    let mut feed = cluster.feed(&Request::get(path), &Head::ok("application/json")).unwrap();
+    let mut feed =
+        cluster.read_facts(&RequestHead::get(path), &ResponseHead::ok("application/json")).unwrap();
     feed.push(list.to_string().as_bytes()).unwrap();
     feed.finish().unwrap();
 }

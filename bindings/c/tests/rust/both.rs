@@ -2,8 +2,8 @@
 //! that of the other.
 
 use bytes::BytesMut;
-use poolscope::{Answer, Config, Error, Head, Missing, Opened, Request};
-use poolscope_capi::{poolscope_opening, poolscope_status};
+use poolscope::{Action, Config, Error, ErrorKind, Reply, ReplyCause, RequestHead, ResponseHead};
+use poolscope_capi::{poolscope_action, poolscope_cause, poolscope_status};
 
 use super::c::{self, Failure};
 use poolscope_testkit::{FACTS, Recording};
@@ -14,19 +14,19 @@ pub type Result<T> = poolscope::Result<T>;
 /// What C has to say of an error. The statuses are the header's.
 fn failure(error: &Error) -> Failure {
     use poolscope_status::*;
-    let status = match error {
-        Error::Malformed { .. } => POOLSCOPE_MALFORMED,
-        Error::Truncated { .. } => POOLSCOPE_TRUNCATED,
-        Error::TooLarge { .. } => POOLSCOPE_TOO_LARGE,
-        Error::TooDeep { .. } => POOLSCOPE_TOO_DEEP,
-        Error::TooMany { .. } => POOLSCOPE_TOO_MANY,
-        Error::Undecodable { .. } => POOLSCOPE_UNDECODABLE,
-        Error::ContentEncoding(_) => POOLSCOPE_CONTENT_ENCODING,
-        Error::ContentType { .. } => POOLSCOPE_CONTENT_TYPE,
-        Error::Status { .. } => POOLSCOPE_HTTP_STATUS,
-        Error::NotAFact { .. } => POOLSCOPE_NOT_A_FACT,
-        Error::Config(_) => POOLSCOPE_CONFIG,
-        Error::Closed { .. } => POOLSCOPE_CLOSED,
+    let status = match error.kind() {
+        ErrorKind::Malformed => POOLSCOPE_ERR_MALFORMED,
+        ErrorKind::Truncated => POOLSCOPE_ERR_TRUNCATED,
+        ErrorKind::TooLarge => POOLSCOPE_ERR_TOO_LARGE,
+        ErrorKind::TooDeep => POOLSCOPE_ERR_TOO_DEEP,
+        ErrorKind::TooMany => POOLSCOPE_ERR_TOO_MANY,
+        ErrorKind::Undecodable => POOLSCOPE_ERR_UNDECODABLE,
+        ErrorKind::ContentEncoding => POOLSCOPE_ERR_CONTENT_ENCODING,
+        ErrorKind::ContentType => POOLSCOPE_ERR_CONTENT_TYPE,
+        ErrorKind::Status => POOLSCOPE_ERR_HTTP_STATUS,
+        ErrorKind::NotAFact => POOLSCOPE_ERR_NOT_A_FACT,
+        ErrorKind::Config => POOLSCOPE_ERR_CONFIG,
+        ErrorKind::Closed => POOLSCOPE_ERR_CLOSED,
         other => panic!("no status is known for {other:?}"),
     };
     // C reads to the first NUL.
@@ -72,16 +72,16 @@ impl Cluster {
         cluster
     }
 
-    pub fn feed(&self, request: &Request, head: &Head) -> Result<Feed> {
+    pub fn read_facts(&self, request: &RequestHead, head: &ResponseHead) -> Result<FactReader> {
         let feeds = same(
-            self.rust.feed(request, head),
-            self.c.feed(&c::Request::of(request), &c::Head::of(head)),
+            self.rust.read_facts(request, head),
+            self.c.read_facts(&c::RequestHead::of(request), &c::ResponseHead::of(head)),
         );
-        feeds.map(|(rust, c)| Feed { rust, c })
+        feeds.map(|(rust, c)| FactReader { rust, c })
     }
 
     pub fn learn(&self, recording: &Recording) {
-        let mut feed = self.feed(&recording.request, &recording.head).unwrap();
+        let mut feed = self.read_facts(&recording.request, &recording.head).unwrap();
         feed.push(&recording.body).unwrap();
         feed.finish().unwrap();
         self.check();
@@ -103,12 +103,12 @@ impl Cluster {
     }
 }
 
-pub struct Feed {
-    pub rust: poolscope::Feed,
-    pub c: c::Feed,
+pub struct FactReader {
+    pub rust: poolscope::FactReader,
+    pub c: c::FactReader,
 }
 
-impl Feed {
+impl FactReader {
     pub fn push(&mut self, data: &[u8]) -> Result<()> {
         same(self.rust.push(data), self.c.push(data)).map(drop)
     }
@@ -125,25 +125,24 @@ pub struct Node {
 
 /// What is to be done with a response.
 pub enum Decision {
-    PassThrough,
-    Rewrite(Stream),
-    NotReady(Vec<Missing>),
-    Expired(Answer),
+    Forward,
+    Rewrite(BodyRewriter),
+    Reply(Reply),
 }
 
 impl Node {
-    pub fn open(&self, request: &Request, head: &Head) -> Result<Decision> {
-        let c = self.c.open(&c::Request::of(request), &c::Head::of(head));
+    pub fn open(&self, request: &RequestHead, head: &ResponseHead) -> Result<Decision> {
+        let c = self.c.open(&c::RequestHead::of(request), &c::ResponseHead::of(head));
         decision(self.rust.open(request, head), c)
     }
 
-    pub fn open_alone(&self, request: &Request, head: &Head) -> Result<Decision> {
-        let c = self.c.open_alone(&c::Request::of(request), &c::Head::of(head));
-        decision(self.rust.open_alone(request, head), c)
+    pub fn open_stateless(&self, request: &RequestHead, head: &ResponseHead) -> Result<Decision> {
+        let c = self.c.open_stateless(&c::RequestHead::of(request), &c::ResponseHead::of(head));
+        decision(self.rust.open_stateless(request, head), c)
     }
 
     /// The stream of a response that is rewritten.
-    pub fn rewrite(&self, request: &Request, head: &Head) -> Stream {
+    pub fn rewrite(&self, request: &RequestHead, head: &ResponseHead) -> BodyRewriter {
         match self.open(request, head).unwrap() {
             Decision::Rewrite(stream) => stream,
             _ => panic!("{} is not rewritten", request.target),
@@ -151,59 +150,55 @@ impl Node {
     }
 }
 
-fn decision(rust: Result<Opened>, c: c::Result<c::Opened>) -> Result<Decision> {
-    let (rust, mut c) = same(rust, c)?;
-    let answer = |c: &c::Opened, answer: &Answer| {
-        let expected = (
-            answer.status,
-            answer.retry_after,
-            answer.content_type.to_owned(),
-            answer.body.clone(),
-        );
-        assert_eq!(c.answer(), Ok(expected.clone()));
-        assert_eq!(c.answer(), Ok(expected), "it is there as long as `opened` is");
-    };
-    let (what, missing) = (c.what(), c.missing());
-    let stream = c.take_stream();
-    assert_eq!(stream.is_some(), what == poolscope_opening::POOLSCOPE_REWRITE);
-    assert!(c.take_stream().is_none(), "it was the caller's already");
-    assert_eq!(c.what(), what, "taking the stream changes no decision");
-    if !matches!(rust, Opened::NotReady(_)) {
-        assert_eq!(missing, "[]");
-    }
-    if let Opened::PassThrough | Opened::Rewrite(_) = rust {
-        assert_eq!(c.answer().unwrap_err().status, poolscope_status::POOLSCOPE_INVALID_ARGUMENT);
-    }
+fn decision(rust: Result<Action>, c: c::Result<c::Action>) -> Result<Decision> {
+    let (rust, c) = same(rust, c)?;
+    let c::Action { what, stream, reply } = c;
     let (decided, expected) = match rust {
-        Opened::PassThrough => (Decision::PassThrough, poolscope_opening::POOLSCOPE_PASS_THROUGH),
-        Opened::Rewrite(rust) => {
-            let stream = Stream { rust, c: stream.expect("there is a stream") };
-            (Decision::Rewrite(stream), poolscope_opening::POOLSCOPE_REWRITE)
+        Action::Forward => {
+            assert!(stream.is_none() && reply.is_none());
+            (Decision::Forward, poolscope_action::POOLSCOPE_ACTION_FORWARD)
         }
-        Opened::NotReady(facts) => {
-            assert_eq!(missing, serde_json::to_string(&facts.missing).unwrap());
-            answer(&c, &facts.answer);
-            (Decision::NotReady(facts.missing), poolscope_opening::POOLSCOPE_NOT_READY)
+        Action::Rewrite(rust) => {
+            assert!(reply.is_none());
+            let stream = BodyRewriter { rust, c: stream.expect("there is a stream") };
+            (Decision::Rewrite(stream), poolscope_action::POOLSCOPE_ACTION_REWRITE)
         }
-        Opened::Expired(gone) => {
-            answer(&c, &gone);
-            (Decision::Expired(gone), poolscope_opening::POOLSCOPE_EXPIRED)
+        Action::Reply(rust) => {
+            assert!(stream.is_none());
+            let (cause, missing) = match &rust.cause {
+                ReplyCause::MissingFacts(missing) => {
+                    (poolscope_cause::POOLSCOPE_CAUSE_MISSING_FACTS, missing.clone())
+                }
+                ReplyCause::UnknownResourceVersion => {
+                    (poolscope_cause::POOLSCOPE_CAUSE_UNKNOWN_RESOURCE_VERSION, Vec::new())
+                }
+                other => panic!("no cause is known for {other:?}"),
+            };
+            let fields = c::Fields {
+                status: rust.status,
+                retry_after: rust.retry_after.unwrap_or_default(),
+                cause,
+                content_type: rust.content_type.to_owned(),
+                body: rust.body.to_vec(),
+                missing: serde_json::to_string(&missing).unwrap(),
+            };
+            assert_eq!(reply.expect("there is a reply").read(), fields);
+            (Decision::Reply(rust), poolscope_action::POOLSCOPE_ACTION_REPLY)
         }
-        other => panic!("no opening is known for {other:?}"),
     };
     assert_eq!(what, expected);
     Ok(decided)
 }
 
-pub struct Stream {
-    pub rust: poolscope::Stream,
-    pub c: c::Stream,
+pub struct BodyRewriter {
+    pub rust: poolscope::BodyRewriter,
+    pub c: c::BodyRewriter,
 }
 
 /// What a call gave out, and how it ended.
 pub type Given = (Result<()>, Vec<u8>);
 
-impl Stream {
+impl BodyRewriter {
     pub fn push(&mut self, chunk: &[u8]) -> Given {
         let c = self.c.push(chunk);
         self.compare(|rust, out| rust.push(chunk, out), c)
@@ -219,14 +214,14 @@ impl Stream {
         self.compare(|rust, out| rust.finish(out), c)
     }
 
-    pub fn supply(&mut self, head: &Head, body: &[u8]) -> Given {
-        let c = self.c.supply(&c::Head::of(head), body);
-        self.compare(|rust, out| rust.supply(head, body, out), c)
+    pub fn provide_list(&mut self, head: &ResponseHead, body: &[u8]) -> Given {
+        let c = self.c.provide_list(&c::ResponseHead::of(head), body);
+        self.compare(|rust, out| rust.provide_list(head, body, out), c)
     }
 
     fn compare(
         &mut self,
-        call: impl FnOnce(&mut poolscope::Stream, &mut BytesMut) -> Result<()>,
+        call: impl FnOnce(&mut poolscope::BodyRewriter, &mut BytesMut) -> Result<()>,
         (c, given): (c::Result<()>, Vec<u8>),
     ) -> Given {
         let mut out = BytesMut::new();
@@ -237,24 +232,27 @@ impl Stream {
             String::from_utf8_lossy(&given),
             String::from_utf8_lossy(&out)
         );
-        assert_eq!((self.c.taken(), self.c.given()), (self.rust.taken(), self.rust.given()));
         assert_eq!(
-            (self.c.is_behind(), self.c.is_over()),
-            (self.rust.is_behind(), self.rust.is_over())
+            (self.c.bytes_in(), self.c.bytes_out()),
+            (self.rust.bytes_in(), self.rust.bytes_out())
+        );
+        assert_eq!(
+            (self.c.state().needs_refresh, self.c.state().is_ended),
+            (self.rust.needs_refresh(), self.rust.is_ended())
         );
         (result, given)
     }
 
     /// The targets of what is wanted.
-    pub fn wanted(&self) -> Vec<String> {
-        let wanted = self.rust.wanted();
-        assert_eq!(self.c.wanted(), serde_json::to_string(&wanted).unwrap());
+    pub fn needed_lists(&self) -> Vec<String> {
+        let wanted = self.rust.needed_lists();
+        assert_eq!(self.c.needed_lists(), serde_json::to_string(&wanted).unwrap());
         wanted.into_iter().map(|wanted| wanted.target).collect()
     }
 
-    pub fn is_over(&self) -> bool {
-        assert_eq!(self.c.is_over(), self.rust.is_over());
-        self.rust.is_over()
+    pub fn is_ended(&self) -> bool {
+        assert_eq!(self.c.state().is_ended, self.rust.is_ended());
+        self.rust.is_ended()
     }
 
     /// Pushes a body in chunks and finishes; stops at an error, with what came until then.

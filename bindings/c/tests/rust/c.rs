@@ -24,14 +24,14 @@ pub type Result<T> = std::result::Result<T, Failure>;
 
 /// What a place for an answer holds before the call: nothing that a call may leave there, read or
 /// free.
-pub trait Answer: Copy {
+pub trait Place: Copy {
     const DIRT: Self;
 
     /// Whether it is what a failed call has to leave: NULL or 0.
     fn is_nothing(self) -> bool;
 }
 
-impl<T> Answer for *mut T {
+impl<T> Place for *mut T {
     const DIRT: *mut T = ptr::without_provenance_mut(0xd1);
 
     fn is_nothing(self) -> bool {
@@ -39,7 +39,7 @@ impl<T> Answer for *mut T {
     }
 }
 
-impl<T> Answer for *const T {
+impl<T> Place for *const T {
     const DIRT: *const T = ptr::without_provenance(0xd1);
 
     fn is_nothing(self) -> bool {
@@ -49,7 +49,7 @@ impl<T> Answer for *const T {
 
 macro_rules! number_answers {
     ($($number:ty)*) => {$(
-        impl Answer for $number {
+        impl Place for $number {
             // No length or status that a call could really give.
             const DIRT: $number = <$number>::MAX ^ 0x2e;
 
@@ -60,12 +60,12 @@ macro_rules! number_answers {
     )*};
 }
 
-number_answers!(u16 u32 usize);
+number_answers!(u16 u32 i32 usize);
 
 /// Reads and frees what a call has left at `*error`, and holds it against the status that the call
 /// returned.
 pub fn ended(status: poolscope_status, error: *mut poolscope_error) -> Result<()> {
-    assert_ne!(error, Answer::DIRT, "a call that can fail says whether it did");
+    assert_ne!(error, Place::DIRT, "a call that can fail says whether it did");
     if status == poolscope_status::POOLSCOPE_OK {
         assert!(error.is_null(), "an error where there is none");
         return Ok(());
@@ -94,13 +94,13 @@ pub fn ended(status: poolscope_status, error: *mut poolscope_error) -> Result<()
 /// nothing stands in the places.
 macro_rules! call {
     ($function:ident($($argument:expr),* $(; $($answer:ident),+)?)) => {{
-        $($(let mut $answer = Answer::DIRT;)+)?
-        let mut error = Answer::DIRT;
+        $($(let mut $answer = Place::DIRT;)+)?
+        let mut error = Place::DIRT;
         // SAFETY: this page's.
         let status = unsafe { $function($($argument,)* $($(&raw mut $answer,)+)? &raw mut error) };
         let result = ended(status, error);
         if result.is_err() {
-            $($(assert!(Answer::is_nothing($answer), concat!(stringify!($function), " failed and left ", stringify!($answer)));)+)?
+            $($(assert!(Place::is_nothing($answer), concat!(stringify!($function), " failed and left ", stringify!($answer)));)+)?
         }
         #[allow(unused_parens)]
         result.map(|()| ($($($answer),+)?))
@@ -135,12 +135,12 @@ macro_rules! handles {
 handles! {
     Cluster(poolscope_cluster) freed by poolscope_cluster_free;
     Node(poolscope_node) freed by poolscope_node_free;
-    Feed(poolscope_feed) freed by poolscope_feed_free;
-    Request(poolscope_request) freed by poolscope_request_free;
-    Head(poolscope_head) freed by poolscope_head_free;
-    Opened(poolscope_opened) freed by poolscope_opened_free;
-    Stream(poolscope_stream) freed by poolscope_stream_free;
+    FactReader(poolscope_fact_reader) freed by poolscope_fact_reader_free;
+    BodyRewriter(poolscope_stream) freed by poolscope_stream_free;
     Inventory(poolscope_inventory) freed by poolscope_inventory_free;
+    Listener(poolscope_listener) freed by poolscope_listener_free;
+    Headers(poolscope_headers) freed by poolscope_headers_free;
+    Reply(poolscope_reply) freed by poolscope_reply_free;
     Text(poolscope_text) freed by poolscope_text_free;
 }
 
@@ -156,7 +156,7 @@ fn parts(bytes: &[u8]) -> (*const c_char, usize) {
 
 /// A copy of bytes that the library gave.
 fn copied(data: *const u8, len: usize) -> Vec<u8> {
-    assert!(!data.is_null() && data != Answer::DIRT && len != usize::DIRT);
+    assert!(!data.is_null() && data != Place::DIRT && len != usize::DIRT);
     // SAFETY: the library says that so many bytes are there until the next call on their handle.
     unsafe { std::slice::from_raw_parts(data, len) }.to_vec()
 }
@@ -181,8 +181,14 @@ impl Cluster {
         call!(poolscope_cluster_new(config, len; cluster)).map(Cluster)
     }
 
-    pub fn feed(&self, request: &Request, head: &Head) -> Result<Feed> {
-        call!(poolscope_cluster_feed(self.0, request.0, head.0; feed)).map(Feed)
+    pub fn read_facts(&self, request: &RequestHead, head: &ResponseHead) -> Result<FactReader> {
+        request
+            .with(|request| {
+                head.with(|response| {
+                call!(poolscope_cluster_read_facts(self.0, request, response; reader))
+            })
+            })
+            .map(FactReader)
     }
 
     pub fn node(&self, name: impl AsRef<[u8]>) -> Result<Node> {
@@ -202,77 +208,138 @@ impl Cluster {
         call!(poolscope_cluster_counters(self.0; counters)).map(json).unwrap()
     }
 
-    pub fn forget_source(&self, kind: impl AsRef<[u8]>) -> Result<()> {
+    pub fn invalidate_source(&self, kind: impl AsRef<[u8]>) -> Result<()> {
         let (kind, len) = parts(kind.as_ref());
-        call!(poolscope_cluster_forget_source(self.0, kind, len))
+        call!(poolscope_cluster_invalidate_source(self.0, kind, len))
     }
 }
 
-impl Feed {
+impl FactReader {
     pub fn push(&mut self, data: &[u8]) -> Result<()> {
-        call!(poolscope_feed_push(self.0, data.as_ptr(), data.len()))
+        call!(poolscope_fact_reader_push(self.0, data.as_ptr(), data.len()))
     }
 
     pub fn finish(&mut self) -> Result<()> {
-        call!(poolscope_feed_finish(self.0))
+        call!(poolscope_fact_reader_finish(self.0))
     }
 }
 
-impl Request {
-    pub fn new(method: impl AsRef<[u8]>, target: impl AsRef<[u8]>) -> Result<Request> {
+/// Headers as C has them: an array that borrows names and values.
+fn header_array(headers: &[(Vec<u8>, Vec<u8>)]) -> Vec<poolscope_header> {
+    let header = |(name, value): &(Vec<u8>, Vec<u8>)| {
+        let ((name, name_len), (value, value_len)) = (parts(name), parts(value));
+        poolscope_header { name, name_len, value, value_len }
+    };
+    headers.iter().map(header).collect()
+}
+
+fn owned(headers: &[(String, String)]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    headers.iter().map(|(name, value)| (name.clone().into(), value.clone().into())).collect()
+}
+
+/// A request whose texts may be no text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestHead {
+    pub method: Vec<u8>,
+    pub target: Vec<u8>,
+    pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl RequestHead {
+    pub fn new(method: impl AsRef<[u8]>, target: impl AsRef<[u8]>) -> RequestHead {
+        let (method, target) = (method.as_ref().to_vec(), target.as_ref().to_vec());
+        RequestHead { method, target, headers: Vec::new() }
+    }
+
+    /// The same as Rust's.
+    pub fn of(rust: &poolscope::RequestHead) -> RequestHead {
+        let headers = owned(&rust.headers);
+        RequestHead { headers, ..RequestHead::new(&rust.method, &rust.target) }
+    }
+
+    pub fn add_header(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        self.headers.push((name.as_ref().to_vec(), value.as_ref().to_vec()));
+    }
+
+    /// Shows the request to a call as C would.
+    pub fn with<T>(&self, call: impl FnOnce(*const poolscope_request) -> T) -> T {
         let ((method, method_len), (target, target_len)) =
-            (parts(method.as_ref()), parts(target.as_ref()));
-        call!(poolscope_request_new(method, method_len, target, target_len; request)).map(Request)
-    }
-
-    /// What Rust's says.
-    pub fn of(rust: &poolscope::Request) -> Request {
-        let mut request = Request::new(&rust.method, &rust.target).unwrap();
-        rust.headers.iter().for_each(|(name, value)| request.add_header(name, value).unwrap());
-        request
-    }
-
-    pub fn add_header(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
-        let ((name, name_len), (value, value_len)) = (parts(name.as_ref()), parts(value.as_ref()));
-        call!(poolscope_request_add_header(self.0, name, name_len, value, value_len))
-    }
-
-    pub fn header_count(&self) -> usize {
-        get!(poolscope_request_header_count(self.0))
-    }
-
-    pub fn header(&self, index: usize) -> Result<(Vec<u8>, Vec<u8>)> {
-        let header =
-            call!(poolscope_request_header(self.0, index; name, name_len, value, value_len));
-        header.map(|(name, name_len, value, value_len)| {
-            (copied(name.cast(), name_len), copied(value.cast(), value_len))
+            (parts(&self.method), parts(&self.target));
+        let headers = header_array(&self.headers);
+        call(&poolscope_request {
+            method,
+            method_len,
+            target,
+            target_len,
+            headers: headers.as_ptr(),
+            header_count: headers.len(),
         })
     }
+}
 
-    pub fn headers(&self) -> Vec<(String, String)> {
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        let headers = (0..self.header_count()).map(|index| self.header(index).unwrap());
-        headers.map(|(name, value)| (text(name), text(value))).collect()
+/// The head of a response whose texts may be no text.
+#[derive(Debug, Clone)]
+pub struct ResponseHead {
+    pub status: u16,
+    pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl ResponseHead {
+    pub fn new(status: u16) -> ResponseHead {
+        ResponseHead { status, headers: Vec::new() }
+    }
+
+    /// The same as Rust's.
+    pub fn of(rust: &poolscope::ResponseHead) -> ResponseHead {
+        ResponseHead { status: rust.status, headers: owned(&rust.headers) }
+    }
+
+    pub fn add_header(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        self.headers.push((name.as_ref().to_vec(), value.as_ref().to_vec()));
+    }
+
+    /// Shows the head to a call as C would.
+    pub fn with<T>(&self, call: impl FnOnce(*const poolscope_response) -> T) -> T {
+        let headers = header_array(&self.headers);
+        call(&poolscope_response {
+            http_status: self.status,
+            headers: headers.as_ptr(),
+            header_count: headers.len(),
+        })
     }
 }
 
-impl Head {
-    pub fn new(status: u16) -> Head {
-        call!(poolscope_head_new(status; head)).map(Head).unwrap()
-    }
-
-    /// What Rust's says.
-    pub fn of(rust: &poolscope::Head) -> Head {
-        let mut head = Head::new(rust.status);
-        rust.headers.iter().for_each(|(name, value)| head.add_header(name, value).unwrap());
-        head
-    }
-
-    pub fn add_header(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
-        let ((name, name_len), (value, value_len)) = (parts(name.as_ref()), parts(value.as_ref()));
-        call!(poolscope_head_add_header(self.0, name, name_len, value, value_len))
+impl Headers {
+    /// Names and values, each followed by a NUL.
+    pub fn read(&self) -> Vec<(String, String)> {
+        // SAFETY: the handle is live, and its fields are what the header says.
+        let headers = unsafe {
+            let poolscope_headers { data, count } = *self.0;
+            if count == 0 { &[][..] } else { std::slice::from_raw_parts(data, count) }
+        };
+        let text = |data: *const c_char, len: usize| {
+            let bytes = copied(data.cast(), len + 1);
+            assert_eq!(bytes[len], 0, "a NUL follows");
+            String::from_utf8(bytes[..len].to_vec()).unwrap()
+        };
+        headers
+            .iter()
+            .map(|header| {
+                (text(header.name, header.name_len), text(header.value, header.value_len))
+            })
+            .collect()
     }
 }
+
+type Open = unsafe extern "C" fn(
+    *const poolscope_node,
+    *const poolscope_request,
+    *const poolscope_response,
+    *mut poolscope_action,
+    *mut *mut poolscope_stream,
+    *mut *mut poolscope_reply,
+    *mut *mut poolscope_error,
+) -> poolscope_status;
 
 impl Node {
     pub fn is_ready(&self) -> bool {
@@ -283,16 +350,58 @@ impl Node {
         call!(poolscope_node_describe(self.0; description)).map(json).unwrap()
     }
 
-    pub fn prepare(&self, request: &mut Request) {
-        call!(poolscope_node_prepare(self.0, request.0)).unwrap();
+    pub fn prepare(&self, request: &RequestHead) -> Result<Headers> {
+        request
+            .with(|request| call!(poolscope_node_prepare(self.0, request; prepared)))
+            .map(Headers)
     }
 
-    pub fn open(&self, request: &Request, head: &Head) -> Result<Opened> {
-        call!(poolscope_node_open(self.0, request.0, head.0; opened)).map(Opened)
+    pub fn open(&self, request: &RequestHead, head: &ResponseHead) -> Result<Action> {
+        self.opened(poolscope_node_open, request, head)
     }
 
-    pub fn open_alone(&self, request: &Request, head: &Head) -> Result<Opened> {
-        call!(poolscope_node_open_alone(self.0, request.0, head.0; opened)).map(Opened)
+    pub fn open_stateless(&self, request: &RequestHead, head: &ResponseHead) -> Result<Action> {
+        self.opened(poolscope_node_open_stateless, request, head)
+    }
+
+    fn opened(&self, open: Open, request: &RequestHead, head: &ResponseHead) -> Result<Action> {
+        let (mut action, mut stream, mut reply) = (i32::DIRT, Place::DIRT, Place::DIRT);
+        let mut error = Place::DIRT;
+        let status = request.with(|request| {
+            head.with(|response| {
+                // SAFETY: this page's; an action is an `i32`.
+                unsafe {
+                    open(
+                        self.0,
+                        request,
+                        response,
+                        (&raw mut action).cast(),
+                        &raw mut stream,
+                        &raw mut reply,
+                        &raw mut error,
+                    )
+                }
+            })
+        });
+        let result = ended(status, error);
+        if result.is_err() {
+            assert_eq!((action, stream.is_null(), reply.is_null()), (0, true, true));
+        }
+        result.map(|()| {
+            let what = [
+                poolscope_action::POOLSCOPE_ACTION_REPLY,
+                poolscope_action::POOLSCOPE_ACTION_FORWARD,
+                poolscope_action::POOLSCOPE_ACTION_REWRITE,
+            ]
+            .into_iter()
+            .find(|&known| known as i32 == action)
+            .unwrap();
+            Action {
+                what,
+                stream: (!stream.is_null()).then_some(BodyRewriter(stream)),
+                reply: (!reply.is_null()).then_some(Reply(reply)),
+            }
+        })
     }
 
     pub fn judge(
@@ -307,40 +416,52 @@ impl Node {
     }
 }
 
-impl Opened {
-    pub fn what(&self) -> poolscope_opening {
-        get!(poolscope_opened_what(self.0))
-    }
+/// How to handle a response. The stream and the reply are the caller's.
+pub struct Action {
+    pub what: poolscope_action,
+    pub stream: Option<BodyRewriter>,
+    pub reply: Option<Reply>,
+}
 
-    pub fn take_stream(&mut self) -> Option<Stream> {
-        let stream = get!(poolscope_opened_take_stream(self.0));
-        (!stream.is_null()).then_some(Stream(stream))
+impl Action {
+    pub fn take_stream(&mut self) -> Option<BodyRewriter> {
+        self.stream.take()
     }
+}
 
-    /// `None` for no Retry-After.
-    pub fn answer(&self) -> Result<(u16, Option<u32>, String, Vec<u8>)> {
-        let answer = call!(poolscope_opened_answer(self.0; http_status, retry_after, content_type, body, body_len));
-        answer.map(|(http_status, retry_after, content_type, body, body_len)| {
-            // SAFETY: it is NUL-terminated, and valid until `opened` is freed.
-            let content_type = unsafe { CStr::from_ptr(content_type) }.to_str().unwrap().to_owned();
-            (
-                http_status,
-                Some(retry_after).filter(|&seconds| seconds > 0),
-                content_type,
-                copied(body, body_len),
-            )
-        })
-    }
+/// The fields of a reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fields {
+    pub status: u16,
+    pub retry_after: u32,
+    pub cause: poolscope_cause,
+    pub content_type: String,
+    pub body: Vec<u8>,
+    pub missing: String,
+}
 
-    pub fn missing(&self) -> String {
-        call!(poolscope_opened_missing(self.0; missing)).map(json).unwrap()
+impl Reply {
+    pub fn read(&self) -> Fields {
+        // SAFETY: the handle is live, and its fields are what the header says.
+        unsafe {
+            let reply = &*self.0;
+            let text = |text| CStr::from_ptr(text).to_str().unwrap().to_owned();
+            Fields {
+                status: reply.http_status,
+                retry_after: reply.retry_after,
+                cause: reply.cause,
+                content_type: text(reply.content_type),
+                body: copied(reply.body, reply.body_len),
+                missing: text(reply.missing),
+            }
+        }
     }
 }
 
 /// Calls a function that gives bytes out, which are there after an error too.
 macro_rules! give {
     ($function:ident($($argument:expr),*)) => {{
-        let (mut out, mut out_len, mut error): (*const u8, usize, *mut poolscope_error) = (Answer::DIRT, Answer::DIRT, Answer::DIRT);
+        let (mut out, mut out_len, mut error): (*const u8, usize, *mut poolscope_error) = (Place::DIRT, Place::DIRT, Place::DIRT);
         // SAFETY: this page's.
         let status = unsafe { $function($($argument,)* &raw mut out, &raw mut out_len, &raw mut error) };
         let bytes = if out_len == 0 { Vec::new() } else { copied(out, out_len) };
@@ -348,7 +469,7 @@ macro_rules! give {
     }};
 }
 
-impl Stream {
+impl BodyRewriter {
     pub fn push(&mut self, data: &[u8]) -> (Result<()>, Vec<u8>) {
         give!(poolscope_stream_push(self.0, data.as_ptr(), data.len()))
     }
@@ -361,28 +482,26 @@ impl Stream {
         give!(poolscope_stream_finish(self.0))
     }
 
-    pub fn supply(&mut self, head: &Head, body: &[u8]) -> (Result<()>, Vec<u8>) {
-        give!(poolscope_stream_supply(self.0, head.0, body.as_ptr(), body.len()))
+    pub fn provide_list(&mut self, head: &ResponseHead, body: &[u8]) -> (Result<()>, Vec<u8>) {
+        head.with(|response| {
+            give!(poolscope_stream_provide_list(self.0, response, body.as_ptr(), body.len()))
+        })
     }
 
-    pub fn is_behind(&self) -> bool {
-        get!(poolscope_stream_is_behind(self.0))
+    pub fn state(&self) -> poolscope_stream_state {
+        get!(poolscope_stream_get_state(self.0))
     }
 
-    pub fn is_over(&self) -> bool {
-        get!(poolscope_stream_is_over(self.0))
+    pub fn needed_lists(&self) -> String {
+        call!(poolscope_stream_needed_lists(self.0; lists)).map(json).unwrap()
     }
 
-    pub fn wanted(&self) -> String {
-        call!(poolscope_stream_wanted(self.0; wanted)).map(json).unwrap()
+    pub fn bytes_in(&self) -> u64 {
+        self.state().bytes_in
     }
 
-    pub fn taken(&self) -> u64 {
-        get!(poolscope_stream_taken(self.0))
-    }
-
-    pub fn given(&self) -> u64 {
-        get!(poolscope_stream_given(self.0))
+    pub fn bytes_out(&self) -> u64 {
+        self.state().bytes_out
     }
 }
 

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use poolscope::{Cluster, Opened};
+use poolscope::{Action, Cluster};
 use poolscope_capi::poolscope_status::*;
 use poolscope_capi::*;
 
-use super::c::{self, Answer, ended};
+use super::c::{self, Place, ended};
 use poolscope_testkit::{self, Recording, run};
 
 /// A cluster behind C that knows the recorded lists.
@@ -24,17 +24,19 @@ fn known() -> c::Cluster {
 }
 
 fn learn(cluster: &c::Cluster, recording: &Recording) {
-    let mut feed =
-        cluster.feed(&c::Request::of(&recording.request), &c::Head::of(&recording.head)).unwrap();
+    let mut feed = cluster
+        .read_facts(&c::RequestHead::of(&recording.request), &c::ResponseHead::of(&recording.head))
+        .unwrap();
     feed.push(&recording.body).unwrap();
     feed.finish().unwrap();
 }
 
-fn open(node: &c::Node, recording: &Recording) -> c::Opened {
-    node.open(&c::Request::of(&recording.request), &c::Head::of(&recording.head)).unwrap()
+fn open(node: &c::Node, recording: &Recording) -> c::Action {
+    node.open(&c::RequestHead::of(&recording.request), &c::ResponseHead::of(&recording.head))
+        .unwrap()
 }
 
-fn pass(stream: &mut c::Stream, body: &[u8]) -> Vec<u8> {
+fn pass(stream: &mut c::BodyRewriter, body: &[u8]) -> Vec<u8> {
     let (result, mut given) = stream.push(body);
     assert_eq!(result, Ok(()));
     let (result, rest) = stream.finish();
@@ -46,7 +48,7 @@ fn pass(stream: &mut c::Stream, body: &[u8]) -> Vec<u8> {
 /// What Rust makes of a body for a node that knows the recorded lists.
 fn expected(recording: &Recording) -> Vec<u8> {
     let cluster: Cluster = poolscope_testkit::cluster("list");
-    let Ok(Opened::Rewrite(stream)) =
+    let Ok(Action::Rewrite(stream)) =
         cluster.node("hz-edge-1").open(&recording.request, &recording.head)
     else {
         panic!()
@@ -59,8 +61,9 @@ fn no_handle_needs_another_to_outlive_it() {
     let list = Recording::load("list/endpointslices-json.json");
     let services = Recording::load("watch/services-json.json");
     let cluster = known();
-    let feed =
-        cluster.feed(&c::Request::of(&services.request), &c::Head::of(&services.head)).unwrap();
+    let feed = cluster
+        .read_facts(&c::RequestHead::of(&services.request), &c::ResponseHead::of(&services.head))
+        .unwrap();
     let node = cluster.node("hz-edge-1").unwrap();
     let opened = open(&node, &list);
     drop(cluster);
@@ -76,94 +79,113 @@ fn no_handle_needs_another_to_outlive_it() {
     feed.push(&services.body).unwrap();
     drop(feed);
     stream.push(&list.body).0.unwrap();
-    // It is freed in the middle of a body, and `opened` after it.
+    // It is freed in the middle of a body.
     drop(stream);
-    assert!(opened.take_stream().is_none());
-    assert_eq!(opened.what(), poolscope_opening::POOLSCOPE_REWRITE);
 }
 
 #[test]
-fn a_stream_that_nobody_took_is_freed_with_what_has_it() {
-    let list = Recording::load("list/endpointslices-json.json");
-    let node = known().node("hz-edge-1").unwrap();
-    // A leak would be one of the address sanitizer's.
-    for take in [false, true] {
-        let mut opened = open(&node, &list);
-        let stream = take.then(|| opened.take_stream().unwrap());
-        drop(opened);
-        if let Some(mut stream) = stream {
-            assert!(pass(&mut stream, &list.body) == expected(&list));
-        }
-    }
-}
-
-#[test]
-fn an_answer_is_there_until_what_has_it_is_freed() {
+fn a_reply_outlives_its_node_and_cluster() {
     let list = Recording::load("list/endpointslices-proto.pb");
     let unknown = c::Cluster::new("{}").unwrap();
     let node = unknown.node("hz-edge-1").unwrap();
-    let opened = open(&node, &list);
-    let (mut http_status, mut retry_after, mut content_type) =
-        (Answer::DIRT, Answer::DIRT, Answer::DIRT);
-    let (mut body, mut body_len, mut error) = (Answer::DIRT, Answer::DIRT, Answer::DIRT);
-    // SAFETY: `opened` is live, and so are the places.
-    let status = unsafe {
-        let places = (
-            &raw mut http_status,
-            &raw mut retry_after,
-            &raw mut content_type,
-            &raw mut body,
-            &raw mut body_len,
-        );
-        poolscope_opened_answer(
-            opened.0,
-            places.0,
-            places.1,
-            places.2,
-            places.3,
-            places.4,
-            &raw mut error,
-        )
-    };
-    assert_eq!(ended(status, error), Ok(()));
+    let reply = open(&node, &list).reply.unwrap();
     drop(node);
     drop(unknown);
-    assert!(!opened.missing().is_empty());
-    // SAFETY: "valid until `opened` is freed".
-    let body = unsafe { std::slice::from_raw_parts(body, body_len) };
-    assert!(body.starts_with(b"k8s\0") && opened.answer().unwrap().3 == body);
-    assert_eq!((http_status, retry_after), (503, 1));
+    let fields = reply.read();
+    assert!(fields.body.starts_with(b"k8s\0") && fields.missing.contains("/api/v1/services"));
+    assert_eq!((fields.status, fields.retry_after), (503, 1));
+    assert_eq!(fields.cause, poolscope_cause::POOLSCOPE_CAUSE_MISSING_FACTS);
 }
 
 #[test]
-fn headers_are_read_by_numbers_below_their_count() {
-    let mut request = c::Request::new("GET", "/").unwrap();
-    for index in [0, 1, usize::MAX] {
-        let failed = request.header(index).unwrap_err();
-        assert!(
-            failed.status == POOLSCOPE_INVALID_ARGUMENT && failed.message.contains("`index`"),
-            "{failed:?}"
-        );
-    }
-    request.add_header("A", "").unwrap();
-    request.add_header("A", "b").unwrap();
+fn headers_are_read_in_their_order() {
+    let node = c::Cluster::new("{}").unwrap().node("me").unwrap();
+    let mut request = c::RequestHead::new("GET", "/");
+    assert_eq!(node.prepare(&request).unwrap().read(), []);
+    request.add_header("A", "");
+    request.add_header("A", "b");
     assert_eq!(
-        request.headers(),
+        node.prepare(&request).unwrap().read(),
         [("A", ""), ("A", "b")].map(|(name, value)| (name.to_owned(), value.to_owned()))
     );
-    assert!(request.header(2).is_err());
+}
+
+/// Counts calls, and asks the cluster something in each.
+struct Heard {
+    cluster: c::Cluster,
+    calls: AtomicUsize,
+    listener: std::sync::Mutex<Option<c::Listener>>,
+    frees_itself: bool,
+}
+
+unsafe extern "C" fn hear(context: *mut std::ffi::c_void) {
+    // SAFETY: the tests give a `Heard` that outlives the listener.
+    let heard = unsafe { &*context.cast::<Heard>() };
+    heard.calls.fetch_add(1, Relaxed);
+    assert!(heard.cluster.generation() > 0);
+    if heard.frees_itself {
+        drop(heard.listener.lock().unwrap().take());
+    }
+}
+
+fn listen(frees_itself: bool) -> Box<Heard> {
+    let cluster = c::Cluster::new("{}").unwrap();
+    let calls = AtomicUsize::new(0);
+    let heard = Box::new(Heard { cluster, calls, listener: None.into(), frees_itself });
+    let (mut listener, mut error) = (Place::DIRT, Place::DIRT);
+    // SAFETY: the box outlives the listener, which is in it, and is not moved out of.
+    let status = unsafe {
+        let context = (&raw const *heard).cast_mut().cast();
+        let cluster = heard.cluster.0;
+        poolscope_cluster_on_change(cluster, Some(hear), context, &raw mut listener, &raw mut error)
+    };
+    assert_eq!(ended(status, error), Ok(()));
+    *heard.listener.lock().unwrap() = Some(c::Listener(listener));
+    heard
+}
+
+#[test]
+fn a_listener_is_called_for_changes_until_it_is_freed() {
+    let heard = listen(false);
+    let services = Recording::load("list/services-json.json");
+    learn(&heard.cluster, &services);
+    assert_eq!(heard.calls.load(Relaxed), 1);
+    // The relist: no fact changed, but the list may have been missing.
+    learn(&heard.cluster, &services);
+    let calls = heard.calls.load(Relaxed);
+    // A change in each of several events, from several threads.
+    let watch = Recording::load("watch/services-json.json");
+    let before = heard.cluster.generation();
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| learn(&heard.cluster, &watch));
+        }
+    });
+    assert!(heard.cluster.generation() > before && heard.calls.load(Relaxed) > calls);
+    drop(heard.listener.lock().unwrap().take());
+    let calls = heard.calls.load(Relaxed);
+    learn(&heard.cluster, &Recording::load("list/nodes-json.json"));
+    assert_eq!(heard.calls.load(Relaxed), calls);
+}
+
+#[test]
+fn a_listener_may_be_freed_in_its_own_call() {
+    let heard = listen(true);
+    for kind in ["services", "nodes", "nodepools"] {
+        learn(&heard.cluster, &Recording::load(&format!("list/{kind}-json.json")));
+    }
+    assert_eq!(heard.calls.load(Relaxed), 1);
 }
 
 #[test]
 fn one_request_and_one_head_serve_many_calls() {
     let list = Recording::load("list/endpointslices-json.json");
-    let (request, head) = (c::Request::of(&list.request), c::Head::of(&list.head));
+    let (request, head) = (c::RequestHead::of(&list.request), c::ResponseHead::of(&list.head));
     let cluster = known();
     for _ in 0..3 {
         let mut opened = cluster.node("hz-edge-1").unwrap().open(&request, &head).unwrap();
         assert!(pass(&mut opened.take_stream().unwrap(), &list.body) == expected(&list));
     }
-    assert_eq!(request.headers(), list.request.headers);
 }
 
 #[test]
@@ -179,7 +201,7 @@ fn what_a_call_gave_out_is_gone_with_the_next() {
         calls += 1;
         // Calls that say nothing give nothing of an earlier call again.
         assert_eq!(stream.refresh(), (Ok(()), Vec::new()));
-        assert_eq!(stream.given(), given.len() as u64);
+        assert_eq!(stream.bytes_out(), given.len() as u64);
     }
     given.extend(stream.finish().1);
     assert!(calls > 50 && given == expected(&list));
@@ -191,19 +213,22 @@ fn after_its_end_a_stream_is_closed() {
     let node = known().node("hz-edge-1").unwrap();
     let mut stream = open(&node, &list).take_stream().unwrap();
     let given = pass(&mut stream, &list.body);
-    let head = c::Head::of(&list.head);
+    let head = c::ResponseHead::of(&list.head);
     for (result, out) in [
         stream.push(b""),
         stream.push(b"x"),
         stream.refresh(),
         stream.finish(),
-        stream.supply(&head, &list.body),
+        stream.provide_list(&head, &list.body),
     ] {
         let failed = result.unwrap_err();
-        assert_eq!((failed.status, failed.offset, failed.object), (POOLSCOPE_CLOSED, None, None));
+        assert_eq!(
+            (failed.status, failed.offset, failed.object),
+            (POOLSCOPE_ERR_CLOSED, None, None)
+        );
         assert!(
             failed.message.contains(&format!(
-                "it took {} bytes and gave {}",
+                "after {} bytes in and {} bytes out",
                 list.body.len(),
                 given.len()
             )),
@@ -213,31 +238,35 @@ fn after_its_end_a_stream_is_closed() {
         assert!(out.is_empty());
     }
     // Without a place for the error it fails the same.
-    let (mut out, mut out_len): (*const u8, usize) = (Answer::DIRT, Answer::DIRT);
+    let (mut out, mut out_len): (*const u8, usize) = (Place::DIRT, Place::DIRT);
     // SAFETY: the stream is live, and so are the places.
     let status = unsafe {
         poolscope_stream_refresh(stream.0, &raw mut out, &raw mut out_len, ptr::null_mut())
     };
-    assert_eq!((status, out_len), (POOLSCOPE_CLOSED, 0));
-    assert_eq!((stream.taken(), stream.given()), (list.body.len() as u64, given.len() as u64));
-    assert_eq!(stream.wanted(), "[]");
+    assert_eq!((status, out_len), (POOLSCOPE_ERR_CLOSED, 0));
+    assert_eq!(
+        (stream.bytes_in(), stream.bytes_out()),
+        (list.body.len() as u64, given.len() as u64)
+    );
+    assert_eq!(stream.needed_lists(), "[]");
 }
 
 #[test]
 fn after_its_end_a_feed_is_closed() {
     let services = Recording::load("list/services-json.json");
     let cluster = known();
-    let mut feed =
-        cluster.feed(&c::Request::of(&services.request), &c::Head::of(&services.head)).unwrap();
-    assert_eq!(feed.finish().unwrap_err().status, POOLSCOPE_TRUNCATED);
-    assert_eq!(feed.push(&services.body).unwrap_err().status, POOLSCOPE_CLOSED);
-    assert_eq!(feed.finish().unwrap_err().status, POOLSCOPE_CLOSED);
+    let mut feed = cluster
+        .read_facts(&c::RequestHead::of(&services.request), &c::ResponseHead::of(&services.head))
+        .unwrap();
+    assert_eq!(feed.finish().unwrap_err().status, POOLSCOPE_ERR_TRUNCATED);
+    assert_eq!(feed.push(&services.body).unwrap_err().status, POOLSCOPE_ERR_CLOSED);
+    assert_eq!(feed.finish().unwrap_err().status, POOLSCOPE_ERR_CLOSED);
 }
 
 /// A handle that threads use at the same time, against the contract's advice: they are refused.
 struct Raced<T>(*mut T);
 
-// SAFETY: "a call that comes while another is in the same handle is POOLSCOPE_BUSY and does
+// SAFETY: "a call that comes while another is in the same handle is POOLSCOPE_ERR_BUSY and does
 // nothing".
 unsafe impl<T> Sync for Raced<T> {}
 
@@ -262,7 +291,7 @@ fn race<T>(raced: &Raced<T>, call: impl Fn(*mut T) -> poolscope_status + Sync) -
                     for _ in 0..3 {
                         match call(raced.handle()) {
                             POOLSCOPE_OK => drop(served.fetch_add(1, Relaxed)),
-                            POOLSCOPE_BUSY => {
+                            POOLSCOPE_ERR_BUSY => {
                                 refused.fetch_add(1, Relaxed);
                                 met.store(true, Relaxed);
                             }
@@ -281,15 +310,15 @@ fn race<T>(raced: &Raced<T>, call: impl Fn(*mut T) -> poolscope_status + Sync) -
 fn a_push_that_meets_another_is_refused_and_does_nothing() {
     let watch = Recording::load("watch/endpointslices-json.json");
     let node = known().node("hz-edge-1").unwrap();
-    let (request, head) = (c::Request::of(&watch.request), c::Head::of(&watch.head));
-    let mut stream = node.open_alone(&request, &head).unwrap().take_stream().unwrap();
+    let (request, head) = (c::RequestHead::of(&watch.request), c::ResponseHead::of(&watch.head));
+    let mut stream = node.open_stateless(&request, &head).unwrap().take_stream().unwrap();
     // Alone, whole events give the same however often they come.
     let once = stream.push(&watch.body).1.len();
     assert!(once > 100_000 && once < watch.body.len());
     let given = AtomicU64::new(once as u64);
     let served = race(&Raced(stream.0), |stream| {
         let (mut out, mut out_len, mut error): (*const u8, usize, *mut poolscope_error) =
-            (Answer::DIRT, Answer::DIRT, Answer::DIRT);
+            (Place::DIRT, Place::DIRT, Place::DIRT);
         // SAFETY: the stream is live, the body is there, and the places are this thread's. What
         // came out is not read: it is valid until the next call, which may be another
         // thread's.
@@ -306,16 +335,19 @@ fn a_push_that_meets_another_is_refused_and_does_nothing() {
         match ended(status, error) {
             Ok(()) => assert_eq!(out_len, once),
             Err(busy) => {
-                assert!(busy.status == POOLSCOPE_BUSY && out.is_null() && out_len == 0, "{busy:?}");
+                assert!(
+                    busy.status == POOLSCOPE_ERR_BUSY && out.is_null() && out_len == 0,
+                    "{busy:?}"
+                );
                 assert!(busy.message.contains("in use"), "{}", busy.message);
             }
         }
         given.fetch_add(out_len as u64, Relaxed);
         status
     });
-    // What was served, and only that, was done; the stream goes on as if nobody had met.
-    assert_eq!(stream.given(), given.into_inner());
-    assert_eq!(stream.taken(), (1 + served) as u64 * watch.body.len() as u64);
+    // What was served, and only that, was done; the stream continues as if nobody had met.
+    assert_eq!(stream.bytes_out(), given.into_inner());
+    assert_eq!(stream.bytes_in(), (1 + served) as u64 * watch.body.len() as u64);
     let (result, out) = stream.push(&watch.body);
     assert_eq!((result, out.len()), (Ok(()), once));
     assert_eq!(stream.finish(), (Ok(()), Vec::new()));
@@ -325,12 +357,18 @@ fn a_push_that_meets_another_is_refused_and_does_nothing() {
 fn feeds_and_inventories_refuse_a_second_call_too() {
     let services = Recording::load("watch/services-json.json");
     let cluster = known();
-    let feed =
-        cluster.feed(&c::Request::of(&services.request), &c::Head::of(&services.head)).unwrap();
+    let feed = cluster
+        .read_facts(&c::RequestHead::of(&services.request), &c::ResponseHead::of(&services.head))
+        .unwrap();
     race(&Raced(feed.0), |feed| {
         // SAFETY: the feed is live, and the body is there.
         unsafe {
-            poolscope_feed_push(feed, services.body.as_ptr(), services.body.len(), ptr::null_mut())
+            poolscope_fact_reader_push(
+                feed,
+                services.body.as_ptr(),
+                services.body.len(),
+                ptr::null_mut(),
+            )
         }
     });
     let mut feed = feed;
@@ -342,11 +380,11 @@ fn feeds_and_inventories_refuse_a_second_call_too() {
     let node = cluster.node("hz-edge-1").unwrap();
     let before = inventory.view(&node);
     race(&Raced(inventory.0), |inventory| {
-        let (mut text, node) = (Answer::DIRT, &node);
+        let (mut text, node) = (Place::DIRT, &node);
         // SAFETY: inventory and node are live; the text is this thread's.
         let status =
             unsafe { poolscope_inventory_view(inventory, node.0, &raw mut text, ptr::null_mut()) };
-        assert_eq!(Answer::is_nothing(text), status == POOLSCOPE_BUSY);
+        assert_eq!(Place::is_nothing(text), status == POOLSCOPE_ERR_BUSY);
         drop(c::Text(text));
         status
     });

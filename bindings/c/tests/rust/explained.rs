@@ -3,8 +3,8 @@
 
 use std::ffi::CStr;
 
-use poolscope::{Error, FactKind, Head, Request, explain};
-use poolscope_capi::{poolscope_status, poolscope_version};
+use poolscope::{Error, ErrorKind, FactKind, RequestHead, ResponseHead, explain};
+use poolscope_capi::{poolscope_status, poolscope_version, poolscope_version_number};
 use serde_json::{Value, json};
 
 use super::both::{Cluster, Node, same};
@@ -20,45 +20,54 @@ fn the_version_is_the_crates() {
     // SAFETY: it is NUL-terminated and valid for ever.
     let version = unsafe { CStr::from_ptr(poolscope_version()) };
     assert_eq!(version.to_str(), Ok(env!("CARGO_PKG_VERSION")));
+    let numbers = env!("CARGO_PKG_VERSION").split('.').map(|number| number.parse::<u32>().unwrap());
+    let number = numbers.fold(0, |number, next| number << 8 | next);
+    assert_eq!(poolscope_version_number(), number);
 }
 
 #[test]
 fn the_numbers_of_statuses_and_decisions_never_change() {
-    use poolscope_capi::poolscope_opening::*;
+    use poolscope_capi::poolscope_action::*;
+    use poolscope_capi::poolscope_cause::*;
     use poolscope_status::*;
     let statuses = [
         POOLSCOPE_OK,
-        POOLSCOPE_INVALID_ARGUMENT,
-        POOLSCOPE_BUSY,
-        POOLSCOPE_PANIC,
-        POOLSCOPE_MALFORMED,
-        POOLSCOPE_TRUNCATED,
-        POOLSCOPE_TOO_LARGE,
-        POOLSCOPE_TOO_DEEP,
-        POOLSCOPE_TOO_MANY,
-        POOLSCOPE_UNDECODABLE,
-        POOLSCOPE_CONTENT_ENCODING,
-        POOLSCOPE_CONTENT_TYPE,
-        POOLSCOPE_HTTP_STATUS,
-        POOLSCOPE_NOT_A_FACT,
-        POOLSCOPE_CONFIG,
-        POOLSCOPE_CLOSED,
+        POOLSCOPE_ERR_INVALID_ARGUMENT,
+        POOLSCOPE_ERR_BUSY,
+        POOLSCOPE_ERR_PANIC,
+        POOLSCOPE_ERR_MALFORMED,
+        POOLSCOPE_ERR_TRUNCATED,
+        POOLSCOPE_ERR_TOO_LARGE,
+        POOLSCOPE_ERR_TOO_DEEP,
+        POOLSCOPE_ERR_TOO_MANY,
+        POOLSCOPE_ERR_UNDECODABLE,
+        POOLSCOPE_ERR_CONTENT_ENCODING,
+        POOLSCOPE_ERR_CONTENT_TYPE,
+        POOLSCOPE_ERR_HTTP_STATUS,
+        POOLSCOPE_ERR_NOT_A_FACT,
+        POOLSCOPE_ERR_CONFIG,
+        POOLSCOPE_ERR_CLOSED,
     ];
     assert_eq!(
         statuses.map(|status| status as i32),
         [0, 1, 2, 3, 10, 11, 12, 13, 14, 15, 20, 21, 22, 23, 30, 31]
     );
-    let openings =
-        [POOLSCOPE_PASS_THROUGH, POOLSCOPE_REWRITE, POOLSCOPE_NOT_READY, POOLSCOPE_EXPIRED];
-    assert_eq!(openings.map(|opening| opening as i32), [0, 1, 2, 3]);
+    let actions = [POOLSCOPE_ACTION_REPLY, POOLSCOPE_ACTION_FORWARD, POOLSCOPE_ACTION_REWRITE];
+    assert_eq!(actions.map(|action| action as i32), [0, 1, 2]);
+    let causes = [
+        POOLSCOPE_CAUSE_OTHER,
+        POOLSCOPE_CAUSE_MISSING_FACTS,
+        POOLSCOPE_CAUSE_UNKNOWN_RESOURCE_VERSION,
+    ];
+    assert_eq!(causes.map(|cause| cause as i32), [0, 1, 2]);
 }
 
 #[test]
 fn a_prepared_request_has_the_headers_that_rust_leaves() {
     let cluster = Cluster::new("{}").unwrap();
     let node = cluster.node("hz-edge-1");
-    let slices = || Request::get("/apis/discovery.k8s.io/v1/endpointslices?watch=true");
-    let mut requests: Vec<Request> =
+    let slices = || RequestHead::get("/apis/discovery.k8s.io/v1/endpointslices?watch=true");
+    let mut requests: Vec<RequestHead> =
         Recording::all().into_iter().map(|recording| recording.request).collect();
     requests.extend([
         slices(),
@@ -77,25 +86,24 @@ fn a_prepared_request_has_the_headers_that_rust_leaves() {
             .header("Upgrade", "websocket")
             .header("Connection", "Upgrade")
             .header("", "no name"),
-        Request::new("PUT", "/api/v1/namespaces/shop/endpoints/web")
+        RequestHead::new("PUT", "/api/v1/namespaces/shop/endpoints/web")
             .header("Accept-Encoding", "gzip"),
-        Request::get("/api/v1/pods").header("Accept", "application/yaml"),
+        RequestHead::get("/api/v1/pods").header("Accept", "application/yaml"),
     ]);
     let (mut changed, mut same) = (0, 0);
     for request in requests {
-        let mut c = c::Request::of(&request);
-        assert_eq!(c.headers(), request.headers);
-        node.c.prepare(&mut c);
         let prepared = node.rust.prepare(request.clone());
-        assert_eq!(c.headers(), prepared.headers);
-        assert_eq!(c.header_count(), prepared.headers.len());
+        let headers = node.c.prepare(&c::RequestHead::of(&request)).unwrap();
+        assert_eq!(headers.read(), prepared.headers);
         *(if prepared == request { &mut same } else { &mut changed }) += 1;
         // Twice is once.
-        node.c.prepare(&mut c);
-        assert_eq!(c.headers(), prepared.headers);
-        // It is still the request that it was.
-        let (rust, c) =
-            (cluster.rust.feed(&prepared, &Head::new(404)), cluster.c.feed(&c, &c::Head::new(404)));
+        let c = c::RequestHead::of(&prepared);
+        assert_eq!(node.c.prepare(&c).unwrap().read(), prepared.headers);
+        // It is still the same request.
+        let (rust, c) = (
+            cluster.rust.read_facts(&prepared, &ResponseHead::new(404)),
+            cluster.c.read_facts(&c, &c::ResponseHead::new(404)),
+        );
         assert!(super::both::same(rust, c).is_err());
     }
     assert!(changed > 100 && same > 2, "{changed}, {same}");
@@ -131,8 +139,9 @@ fn changes_are_told_since_every_generation() {
     assert!(all.contains(r#"{"member":{"node":"sh-edge-4","pool":"shanghai"}}"#), "{all}");
     assert_eq!(cluster.c.changes_since(last), "[]");
     let names = Recording::load("list/services-json.json");
-    let watch = Request::get(format!("{}?watch=true&resourceVersion=300", names.request.target));
-    let mut feed = cluster.feed(&watch, &names.head).unwrap();
+    let watch =
+        RequestHead::get(format!("{}?watch=true&resourceVersion=300", names.request.target));
+    let mut feed = cluster.read_facts(&watch, &names.head).unwrap();
     for (name, version) in [("first", 90_000), ("second", 90_001)] {
         let metadata =
             json!({"namespace": "shop", "name": name, "resourceVersion": version.to_string()});
@@ -159,8 +168,12 @@ fn changes_of_long_ago_are_null() {
         json!({"metadata": {"resourceVersion": count.to_string()}, "items": items}).to_string()
     };
     for count in [1, 5000] {
-        let mut feed =
-            cluster.feed(&Request::get("/api/v1/services"), &Head::ok("application/json")).unwrap();
+        let mut feed = cluster
+            .read_facts(
+                &RequestHead::get("/api/v1/services"),
+                &ResponseHead::ok("application/json"),
+            )
+            .unwrap();
         feed.push(services(count).as_bytes()).unwrap();
         feed.finish().unwrap();
     }
@@ -330,9 +343,9 @@ fn an_inventory_refuses_what_rusts_refuses() {
     let before = inventory.c.view(&node.c);
     let undecodable =
         br#"{"kind":"EndpointSlice","apiVersion":"discovery.k8s.io/v1","metadata":{"name":"a","namespace":"b"},"endpoints":5}"#;
-    assert!(matches!(inventory.load(undecodable), Err(Error::Undecodable { .. })));
+    assert!(inventory.load(undecodable).is_err_and(|error| error.kind() == ErrorKind::Undecodable));
     for malformed in [&b""[..], b"{}", b"{\n\"kind\": x", b"k8s\0\xff", &list.body[..100]] {
-        assert!(matches!(inventory.load(malformed), Err(Error::Malformed { .. })));
+        assert!(inventory.load(malformed).is_err_and(|error| error.kind() == ErrorKind::Malformed));
     }
     inventory.check(&node);
     assert_eq!(inventory.c.view(&node.c), before, "what is refused changes nothing");
@@ -354,8 +367,8 @@ fn a_forgotten_source_is_missing_until_the_next_list() {
         let cluster = Cluster::of(config, "list");
         let node = cluster.node("hz-edge-1");
         assert!(node.c.is_ready());
-        cluster.rust.forget_source(kind);
-        cluster.c.forget_source(kind.kind()).unwrap();
+        cluster.rust.invalidate_source(kind);
+        cluster.c.invalidate_source(kind.kind()).unwrap();
         assert!(!node.c.is_ready(), "{kind}");
         assert_eq!(value(&node.c.describe()), described(&node));
         assert_eq!(value(&node.c.describe())["missing"][0]["kind"], kind.kind());
@@ -364,8 +377,8 @@ fn a_forgotten_source_is_missing_until_the_next_list() {
     }
     let cluster = Cluster::of("{}", "list");
     for kind in ["", "service", "services", "Pod", "NodePool "] {
-        let failed = cluster.c.forget_source(kind).unwrap_err();
-        assert_eq!(failed.status, poolscope_status::POOLSCOPE_INVALID_ARGUMENT);
+        let failed = cluster.c.invalidate_source(kind).unwrap_err();
+        assert_eq!(failed.status, poolscope_status::POOLSCOPE_ERR_INVALID_ARGUMENT);
         assert!(failed.message.contains("`kind`"), "{failed:?}");
     }
     assert!(cluster.node("hz-edge-1").c.is_ready());

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use poolscope::{Error, Head, Request};
+use poolscope::{ErrorKind, RequestHead, ResponseHead};
 use serde_json::Value;
 
-use super::both::{Cluster, Decision, Feed, Node, Stream};
+use super::both::{BodyRewriter, Cluster, Decision, FactReader, Node};
 use poolscope_testkit::{DATA, Recording, random_chunks};
 
-/// The version of the recorded lists, where their watches go on.
+/// The version of the recorded lists, where their watches continue.
 const LISTED: &str = "resourceVersion=241";
 const TYPES: [&str; 2] = ["application/json", "application/vnd.kubernetes.protobuf"];
 
@@ -46,7 +46,7 @@ struct Life {
     protobuf: bool,
     /// The objects that the client asks for.
     plural: &'static str,
-    stream: Option<Stream>,
+    stream: Option<BodyRewriter>,
     refreshed_at: u64,
     /// How often, or of how many bytes.
     happened: BTreeMap<&'static str, usize>,
@@ -119,8 +119,8 @@ impl Life {
     /// is the client's.
     fn live(&mut self, lines: &[Recording]) {
         let (client, facts) = lines.split_last().unwrap();
-        let open = |line: &Recording| self.cluster.feed(&line.request, &line.head).unwrap();
-        let mut feeds: Vec<Feed> = facts.iter().map(open).collect();
+        let open = |line: &Recording| self.cluster.read_facts(&line.request, &line.head).unwrap();
+        let mut feeds: Vec<FactReader> = facts.iter().map(open).collect();
         let pieces = lines.iter().enumerate().flat_map(|(line, recording)| {
             chunks(recording).into_iter().map(move |piece| (line, piece))
         });
@@ -136,7 +136,7 @@ impl Life {
             if self.stream.is_none() && !waiting.is_empty() {
                 match self.node.open(&client.request, &client.head).unwrap() {
                     Decision::Rewrite(stream) => self.stream = Some(stream),
-                    Decision::NotReady(_) => self.note("waited", 1),
+                    Decision::Reply(reply) if reply.status == 503 => self.note("waited", 1),
                     _ => panic!("{}", client.name),
                 }
             }
@@ -151,7 +151,7 @@ impl Life {
         self.cluster.check();
     }
 
-    fn stream(&mut self) -> &mut Stream {
+    fn stream(&mut self) -> &mut BodyRewriter {
         self.stream.as_mut().unwrap()
     }
 
@@ -163,44 +163,48 @@ impl Life {
 
     /// Refreshes where the header says to, and fetches what is wanted then.
     fn refresh(&mut self) {
-        if self.cluster.generation() == self.refreshed_at && !self.stream().rust.is_behind() {
+        if self.cluster.generation() == self.refreshed_at && !self.stream().rust.needs_refresh() {
             return;
         }
         self.refreshed_at = self.cluster.generation();
-        self.note("was behind", usize::from(self.stream.as_ref().unwrap().rust.is_behind()));
-        let was_over = self.stream().is_over();
+        self.note("was behind", usize::from(self.stream.as_ref().unwrap().rust.needs_refresh()));
+        let was_over = self.stream().is_ended();
         let (result, given) = self.stream().refresh();
         assert_eq!(result, Ok(()));
         self.note("refreshed", given.len());
-        if self.stream().is_over() && !was_over {
+        if self.stream().is_ended() && !was_over {
             self.note("expired", 1);
         }
-        let wanted = self.stream().wanted();
+        let wanted = self.stream().needed_lists();
         if !wanted.is_empty() {
             self.note("wanted", wanted.len());
-            self.supply(&wanted);
+            self.provide_list(&wanted);
         }
     }
 
-    fn supply(&mut self, wanted: &[String]) {
+    fn provide_list(&mut self, wanted: &[String]) {
         let whole = load(&format!("list/{}", self.plural), self.protobuf);
-        let other = Head::ok(TYPES[usize::from(!self.protobuf)]);
+        let other = ResponseHead::ok(TYPES[usize::from(!self.protobuf)]);
         let cut = &whole.body[..whole.body.len() / 2];
         for (head, body) in [
             (&other, &*whole.body),
-            (&Head::new(404), b""),
-            (&Head::new(200), b""),
+            (&ResponseHead::new(404), b""),
+            (&ResponseHead::new(200), b""),
             (&whole.head, cut),
             (&whole.head, b"not found"),
         ] {
-            let (result, given) = self.stream().supply(head, body);
+            let (result, given) = self.stream().provide_list(head, body);
             assert!(result.is_err() && given.is_empty(), "{head:?}");
-            assert_eq!(self.stream().wanted(), wanted, "the stream goes on as if it had not come");
+            assert_eq!(
+                self.stream().needed_lists(),
+                wanted,
+                "the stream goes on as if it had not come"
+            );
         }
-        let (result, given) = self.stream().supply(&whole.head, &whole.body);
+        let (result, given) = self.stream().provide_list(&whole.head, &whole.body);
         assert_eq!(result, Ok(()));
         self.note("supplied", given.len());
-        assert!(self.stream().wanted().len() <= wanted.len());
+        assert!(self.stream().needed_lists().len() <= wanted.len());
     }
 
     /// The body ends, and nothing more is taken.
@@ -210,12 +214,12 @@ impl Life {
         for (result, given) in
             [self.stream().push(b"{"), self.stream().refresh(), self.stream().finish()]
         {
-            assert!(matches!(result, Err(Error::Closed { .. })) && given.is_empty());
+            assert!(
+                result.is_err_and(|error| error.kind() == ErrorKind::Closed) && given.is_empty()
+            );
         }
-        assert!(matches!(
-            self.stream().supply(&Head::new(200), b""),
-            (Err(Error::Closed { .. }), _)
-        ));
+        let (result, _) = self.stream().provide_list(&ResponseHead::new(200), b"");
+        assert!(result.is_err_and(|error| error.kind() == ErrorKind::Closed));
         self.cluster.check();
     }
 }
@@ -228,9 +232,9 @@ fn a_client_that_lists_and_watches_is_told_the_same() {
     for protobuf in [false, true] {
         for (node, config) in LIVES.into_iter().zip([
             r#"{}"#,
-            r#"{"quiet":false}"#,
+            r#"{"suppressUnchanged":false}"#,
             r#"{"retention":"full"}"#,
-            r#"{"ladders":true}"#,
+            r#"{"topologyFallback":true}"#,
         ]) {
             for plural in ["endpointslices", "endpoints"] {
                 let mut life = Life::new(config, node, plural, protobuf);
@@ -259,10 +263,7 @@ fn a_client_that_asks_for_initial_events_waits_and_is_told_the_same() {
             let mut life = Life::new("{}", "hz-edge-1", plural, protobuf);
             // The client's line is the fastest: nothing is known when its first chunk comes.
             let watch = load(&format!("watchlist/{plural}"), protobuf);
-            assert!(matches!(
-                life.node.open(&watch.request, &watch.head),
-                Ok(Decision::NotReady(_))
-            ));
+            assert!(matches!(life.node.open(&watch.request, &watch.head), Ok(Decision::Reply(_))));
             life.watch_list();
             life.end();
             assert!(
@@ -302,7 +303,7 @@ fn a_watch_without_originals_ends_itself_and_is_not_continued_the_same() {
             Life::new(r#"{"retention":"none"}"#, "hz-edge-1", "endpointslices", protobuf);
         life.list_and_watch();
         assert_eq!(life.times("expired"), 1);
-        assert!(life.stream().is_over());
+        assert!(life.stream().is_ended());
         assert_eq!(
             life.stream().push(b"whatever still comes"),
             (Ok(()), Vec::new()),
@@ -314,11 +315,11 @@ fn a_watch_without_originals_ends_itself_and_is_not_continued_the_same() {
             let watch = watch(from);
             life.node.open(&watch.request, &watch.head).unwrap()
         };
-        let Decision::Expired(answer) = open(&life, LISTED) else {
+        let Decision::Reply(answer) = open(&life, LISTED) else {
             panic!("it goes on from what is not known")
         };
         assert_eq!((answer.status, answer.content_type), (410, TYPES[usize::from(protobuf)]));
-        // It lists again, and goes on from there.
+        // It relists, and resumes there.
         life.list(&load("list/endpointslices", protobuf));
         assert!(matches!(open(&life, LISTED), Decision::Rewrite(_)));
     }
@@ -331,14 +332,14 @@ fn a_watch_with_an_unknown_past_is_answered_the_same() {
         life.learn_lists();
         for plural in ["endpointslices", "endpoints"] {
             let watch = load(&format!("watch/{plural}"), protobuf);
-            let Decision::Expired(answer) = life.node.open(&watch.request, &watch.head).unwrap()
+            let Decision::Reply(answer) = life.node.open(&watch.request, &watch.head).unwrap()
             else {
                 panic!("{plural}")
             };
             assert_eq!((answer.status, answer.retry_after), (410, None));
             assert!(
                 matches!(
-                    life.node.open_alone(&watch.request, &watch.head),
+                    life.node.open_stateless(&watch.request, &watch.head),
                     Ok(Decision::Rewrite(_))
                 ),
                 "alone it has no past"
@@ -404,6 +405,6 @@ fn facts_pass_through_the_streams_of_a_client_and_teach_the_same() {
         assert!(result.is_ok() && given == recording.body, "{name}");
         assert!(cluster.generation() > before, "{name}");
     }
-    let pods = Request::get("/api/v1/pods");
-    assert!(matches!(node.open(&pods, &Head::ok(TYPES[0])), Ok(Decision::PassThrough)));
+    let pods = RequestHead::get("/api/v1/pods");
+    assert!(matches!(node.open(&pods, &ResponseHead::ok(TYPES[0])), Ok(Decision::Forward)));
 }

@@ -2,16 +2,16 @@
 //! is made, used from many sides and freed at some time, also after those that it came from; every
 //! answer is compared with that of Rust.
 
-use poolscope::{Head, Request};
+use poolscope::{RequestHead, ResponseHead};
 
-use super::both::{Cluster, Decision, Feed, Node, Stream, same};
+use super::both::{BodyRewriter, Cluster, Decision, FactReader, Node, same};
 use super::c;
 
 const CONFIGS: [&str; 6] = [
     "{}",
-    r#"{"ladders":true,"retention":"topology"}"#,
-    r#"{"quiet":false,"protobufLists":"compact"}"#,
-    r#"{"retention":"none","inDoubt":{"unknownService":"hide","unknownPool":"hide"}}"#,
+    r#"{"topologyFallback":true,"retention":"topology"}"#,
+    r#"{"suppressUnchanged":false,"protobufLists":"compact"}"#,
+    r#"{"retention":"none","onMissingFact":{"unknownService":"empty","unknownPool":"empty"}}"#,
     r#"{"limits":{"frameBytes":600,"itemBytes":600,"endpoints":3,"depth":9}}"#,
     r#"{"membership":"#,
 ];
@@ -54,12 +54,12 @@ const MANY: usize = 4;
 struct Program<'a> {
     clusters: Vec<Cluster>,
     nodes: Vec<Node>,
-    feeds: Vec<Feed>,
-    streams: Vec<Stream>,
+    feeds: Vec<FactReader>,
+    streams: Vec<BodyRewriter>,
     /// Opened and not looked into yet.
-    opened: Vec<(poolscope::Opened, c::Opened)>,
-    requests: Vec<c::Request>,
-    heads: Vec<c::Head>,
+    opened: Vec<(poolscope::Action, c::Action)>,
+    requests: Vec<c::RequestHead>,
+    heads: Vec<c::ResponseHead>,
     inventories: Vec<c::Inventory>,
     texts: Vec<String>,
     bytes: std::slice::Iter<'a, u8>,
@@ -126,10 +126,10 @@ impl Program<'_> {
         }
     }
 
-    fn exchange(&mut self) -> (Request, Head) {
+    fn exchange(&mut self) -> (RequestHead, ResponseHead) {
         let how = self.byte();
-        let request = Request::get(TARGETS[how % 16 % TARGETS.len()]);
-        let head = Head::new([200, 200, 200, 200, 206, 410][how / 16 % 6])
+        let request = RequestHead::get(TARGETS[how % 16 % TARGETS.len()]);
+        let head = ResponseHead::new([200, 200, 200, 200, 206, 410][how / 16 % 6])
             .header("Content-Type", TYPES[[0, 0, 0, 0, 1, 2][how / 16 % 6]]);
         (request, head)
     }
@@ -149,7 +149,7 @@ impl Program<'_> {
             }
             2 | 3 => {
                 let (request, head) = self.exchange();
-                if let Ok(feed) = one!(self.clusters).feed(&request, &head) {
+                if let Ok(feed) = one!(self.clusters).read_facts(&request, &head) {
                     keep(&mut self.feeds, feed);
                 }
             }
@@ -162,8 +162,9 @@ impl Program<'_> {
                 // All at once: the facts of a small cluster.
                 for at in 0..3 {
                     let cluster = one!(self.clusters);
-                    let mut feed =
-                        cluster.feed(&Request::get(TARGETS[at]), &Head::ok(TYPES[0])).unwrap();
+                    let mut feed = cluster
+                        .read_facts(&RequestHead::get(TARGETS[at]), &ResponseHead::ok(TYPES[0]))
+                        .unwrap();
                     drop(feed.push(BODIES[at].as_bytes()).and_then(|()| feed.finish()));
                 }
             }
@@ -172,7 +173,7 @@ impl Program<'_> {
                 let alone = call % 32 == 10;
                 let node = one!(self.nodes);
                 let opened = if alone {
-                    node.open_alone(&request, &head)
+                    node.open_stateless(&request, &head)
                 } else {
                     node.open(&request, &head)
                 };
@@ -186,15 +187,15 @@ impl Program<'_> {
             }
             14 => drop(one!(self.streams).refresh()),
             15 => drop(one!(self.streams).finish()),
-            16 => drop(one!(self.streams).wanted()),
+            16 => drop(one!(self.streams).needed_lists()),
             17 => {
                 let (body, (_, head)) = (self.body(), self.exchange());
-                drop(one!(self.streams).supply(&head, &body));
+                drop(one!(self.streams).provide_list(&head, &body));
             }
             18 => {
                 let (request, head) = self.exchange();
                 let node = one!(self.nodes);
-                let (asked, said) = (c::Request::of(&request), c::Head::of(&head));
+                let (asked, said) = (c::RequestHead::of(&request), c::ResponseHead::of(&head));
                 if let Ok(opened) =
                     same(node.rust.open(&request, &head), node.c.open(&asked, &said))
                 {
@@ -206,23 +207,28 @@ impl Program<'_> {
             19 => {
                 let at = self.byte();
                 if !self.opened.is_empty() {
-                    let (rust, mut c) = self.opened.swap_remove(at % self.opened.len());
-                    drop((c.what(), c.answer(), c.missing()));
-                    let stream = c.take_stream();
-                    drop((rust, c, stream));
+                    let (rust, c) = self.opened.swap_remove(at % self.opened.len());
+                    drop(c.reply.as_ref().map(c::Reply::read));
+                    drop((rust, c));
                 }
             }
             20 => {
                 let name = NODES[self.byte() % 3];
                 let request = one!(self.requests);
-                request.add_header("Accept", name).unwrap();
-                drop((request.headers(), request.header(request.header_count())));
+                request.add_header("Accept", name);
             }
             21 => {
                 let request = self.byte();
                 let node = one!(self.nodes);
                 if let Some(request) = self.requests.get_mut(request) {
-                    node.c.prepare(request);
+                    request.headers = node
+                        .c
+                        .prepare(request)
+                        .unwrap()
+                        .read()
+                        .into_iter()
+                        .map(|(name, value)| (name.into_bytes(), value.into_bytes()))
+                        .collect();
                 }
             }
             22 => {
@@ -243,10 +249,10 @@ impl Program<'_> {
                 ];
                 match kinds.iter().find(|(name, _)| *name == kind) {
                     Some((_, fact)) => {
-                        cluster.rust.forget_source(*fact);
-                        cluster.c.forget_source(kind).unwrap();
+                        cluster.rust.invalidate_source(*fact);
+                        cluster.c.invalidate_source(kind).unwrap();
                     }
-                    None => assert!(cluster.c.forget_source(kind).is_err()),
+                    None => assert!(cluster.c.invalidate_source(kind).is_err()),
                 }
             }
             24 => {
@@ -287,7 +293,7 @@ mod tests {
         }
     }
 
-    /// A program that gets somewhere: a cluster taught, a list, its watch, a change of facts, the
+    /// A program that gets somewhere: a cluster taught, a list, its watch, a fact change, the
     /// refresh.
     #[test]
     fn a_whole_life_can_be_said_in_bytes() {

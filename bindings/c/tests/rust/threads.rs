@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use poolscope::{NodeView, Opened, Request};
+use poolscope::{Action, NodeView, RequestHead};
 use serde_json::json;
 
 use super::c;
@@ -79,7 +79,7 @@ impl Client {
 
     fn holds_by_rust(&self, node: &NodeView) -> BTreeMap<String, String> {
         let pass = |recording: &Recording| {
-            let Ok(Opened::Rewrite(stream)) = node.open(&recording.request, &recording.head) else {
+            let Ok(Action::Rewrite(stream)) = node.open(&recording.request, &recording.head) else {
                 panic!("{}", recording.name)
             };
             run(stream, &recording.body, std::iter::repeat(1 << 20)).unwrap()
@@ -120,9 +120,11 @@ impl Scene {
     fn change_facts(&self) {
         let lines = changes();
         let feed = |line: &Recording| {
-            self.cluster.feed(&c::Request::of(&line.request), &c::Head::of(&line.head)).unwrap()
+            self.cluster
+                .read_facts(&c::RequestHead::of(&line.request), &c::ResponseHead::of(&line.head))
+                .unwrap()
         };
-        let mut feeds: Vec<c::Feed> = lines.iter().map(|(line, _)| feed(line)).collect();
+        let mut feeds: Vec<c::FactReader> = lines.iter().map(|(line, _)| feed(line)).collect();
         let mut rest: Vec<&[u8]> = lines.iter().map(|(_, body)| &**body).collect();
         let mut chunks = random_chunks(17, 400);
         self.start.wait();
@@ -142,7 +144,10 @@ impl Scene {
     fn live(&self, client: &Client, node: &c::Node, seed: u64) -> BTreeMap<String, String> {
         let open = |recording: &Recording| {
             let mut opened = node
-                .open(&c::Request::of(&recording.request), &c::Head::of(&recording.head))
+                .open(
+                    &c::RequestHead::of(&recording.request),
+                    &c::ResponseHead::of(&recording.head),
+                )
                 .unwrap();
             opened.take_stream().expect("everything is known")
         };
@@ -160,7 +165,7 @@ impl Scene {
 
         let mut stream = open(&client.watch);
         let mut watch = Vec::new();
-        let refresh = |stream: &mut c::Stream, watch: &mut Vec<u8>| {
+        let refresh = |stream: &mut c::BodyRewriter, watch: &mut Vec<u8>| {
             let out = given(stream.refresh());
             self.refreshed.fetch_add(usize::from(!out.is_empty()), Ordering::Relaxed);
             watch.extend(out);
@@ -170,7 +175,7 @@ impl Scene {
         loop {
             let settled = self.settled.load(Ordering::Acquire);
             let now = self.cluster.generation();
-            if now != generation || stream.is_behind() {
+            if now != generation || stream.state().needs_refresh {
                 assert!(now >= generation);
                 generation = now;
                 refresh(&mut stream, &mut watch);
@@ -188,10 +193,10 @@ impl Scene {
             thread::yield_now();
         }
         refresh(&mut stream, &mut watch);
-        assert!(!stream.is_behind() && !stream.is_over());
+        assert!(!stream.state().needs_refresh && !stream.state().is_ended);
         watch.extend(given(stream.finish()));
         assert_eq!(
-            (stream.taken(), stream.given()),
+            (stream.bytes_in(), stream.bytes_out()),
             (client.watch.body.len() as u64, watch.len() as u64)
         );
         client.holds(&list, &watch)
@@ -202,7 +207,7 @@ impl Scene {
 fn every_thread_ends_where_a_quiet_cluster_does() {
     let rust = poolscope_testkit::cluster("list");
     for (line, body) in changes() {
-        let mut feed = rust.feed(&line.request, &line.head).unwrap();
+        let mut feed = rust.read_facts(&line.request, &line.head).unwrap();
         feed.push(&body).unwrap();
         feed.finish().unwrap();
     }
@@ -214,8 +219,10 @@ fn every_thread_ends_where_a_quiet_cluster_does() {
     };
     for kind in FACTS {
         let list = Recording::load(&format!("list/{kind}-json.json"));
-        let mut feed =
-            scene.cluster.feed(&c::Request::of(&list.request), &c::Head::of(&list.head)).unwrap();
+        let mut feed = scene
+            .cluster
+            .read_facts(&c::RequestHead::of(&list.request), &c::ResponseHead::of(&list.head))
+            .unwrap();
         feed.push(&list.body).unwrap();
         feed.finish().unwrap();
     }
@@ -256,8 +263,9 @@ fn handles_move_between_threads() {
     let list = Recording::load("list/endpointslices-json.json");
     let unlimited = c::Cluster::new(r#"{"membership":"off"}"#).unwrap();
     let services = Recording::load("list/services-json.json");
-    let mut feed =
-        unlimited.feed(&c::Request::of(&services.request), &c::Head::of(&services.head)).unwrap();
+    let mut feed = unlimited
+        .read_facts(&c::RequestHead::of(&services.request), &c::ResponseHead::of(&services.head))
+        .unwrap();
     // Each of them is made here, used there, and freed elsewhere.
     let mut feed = thread::spawn(move || {
         feed.push(&services.body).unwrap();
@@ -266,7 +274,7 @@ fn handles_move_between_threads() {
     .join()
     .unwrap();
     feed.finish().unwrap();
-    let (request, head) = (c::Request::of(&list.request), c::Head::of(&list.head));
+    let (request, head) = (c::RequestHead::of(&list.request), c::ResponseHead::of(&list.head));
     let node = unlimited.node("hz-edge-1").unwrap();
     let mut opened = thread::spawn(move || node.open(&request, &head).unwrap()).join().unwrap();
     let mut stream = opened.take_stream().unwrap();
@@ -288,9 +296,9 @@ fn handles_move_between_threads() {
     let rust =
         poolscope::Cluster::new(poolscope::Config::from_json(r#"{"membership":"off"}"#).unwrap())
             .unwrap();
-    Recording::load("list/services-json.json").feed(&rust);
-    let request: Request = list.request.clone();
-    let Ok(Opened::Rewrite(stream)) = rust.node("hz-edge-1").open(&request, &list.head) else {
+    Recording::load("list/services-json.json").read_facts(&rust);
+    let request: RequestHead = list.request.clone();
+    let Ok(Action::Rewrite(stream)) = rust.node("hz-edge-1").open(&request, &list.head) else {
         panic!()
     };
     assert!(out == run(stream, &list.body, std::iter::repeat(1 << 20)).unwrap()[..]);

@@ -1,4 +1,5 @@
-// informer prints what a node sees of EndpointSlices, and every change of it: a client-go program with one line more.
+// informer prints the EndpointSlices as a node sees them, and every change: a client-go program
+// with one more line.
 //
 //	informer -node hz-edge-1 -kubeconfig ~/.kube/config
 package main
@@ -28,7 +29,7 @@ func main() {
 	flag.Parse()
 	config, err := clientcmd.BuildConfigFromFlags("", *kubeconfig)
 	check(err)
-	cluster, err := poolscope.New(`{}`)
+	cluster, err := poolscope.New(poolscope.Config{})
 	check(err)
 	view := cluster.Node(*node)
 
@@ -39,7 +40,7 @@ func main() {
 	check(err)
 	server, _, err := rest.DefaultServerUrlFor(config)
 	check(err)
-	go learn(ctx, view, poolscope.Learner{Client: plain, Server: server})
+	go syncFacts(ctx, view, poolscope.SyncOptions{Client: plain, Server: server})
 
 	// The line.
 	config.Wrap(view.WrapTransport)
@@ -59,9 +60,11 @@ func main() {
 	fmt.Printf("%v\n", cluster.Counters())
 }
 
-func learn(ctx context.Context, view *poolscope.Node, learner poolscope.Learner) {
-	learner.Failed = func(kind string, err error) { log.Printf("learning %s: %v", kind, err) }
-	view.Learn(ctx, learner)
+func syncFacts(ctx context.Context, view *poolscope.Node, options poolscope.SyncOptions) {
+	options.Failed = func(kind poolscope.FactKind, err error) { log.Printf("fetching %s: %v", kind, err) }
+	if err := view.Sync(ctx, options); ctx.Err() == nil && err != nil {
+		log.Print(err)
+	}
 }
 
 func show(what string, object any) {

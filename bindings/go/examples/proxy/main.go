@@ -1,10 +1,12 @@
-// proxy stands between the proxy of one node and the API server, and shows it only the endpoints that its node may use:
+// proxy stands between the proxy of one node and the API server. It forwards only the endpoints
+// that the node may use:
 //
 //	kubectl proxy --port 8001 &
 //	proxy -node hz-edge-1 -server http://127.0.0.1:8001 -listen 127.0.0.1:10550 &
 //	cilium-agent --k8s-api-server-urls=http://127.0.0.1:10550 ...
 //
-// In a cluster give it -token /var/run/secrets/kubernetes.io/serviceaccount/token and the API server's own address.
+// In a cluster pass -token /var/run/secrets/kubernetes.io/serviceaccount/token and the API server's
+// own address.
 package main
 
 import (
@@ -29,14 +31,14 @@ func main() {
 	flag.Parse()
 	upstream, err := url.Parse(*server)
 	check(err)
-	cluster, err := poolscope.New(`{}`)
+	cluster, err := poolscope.New(poolscope.Config{})
 	check(err)
 	view := cluster.Node(*node)
 	base := authorized(*token)
 
-	// What the node's own client may not read: its Node, the pools, every Service.
-	failed := func(kind string, err error) { log.Printf("learning %s: %v", kind, err) }
-	go view.Learn(context.Background(), poolscope.Learner{Client: &http.Client{Transport: base}, Server: upstream, Failed: failed})
+	// The facts that the node's own client may not read: its Node, the pools, every Service.
+	failed := func(kind poolscope.FactKind, err error) { log.Printf("fetching %s: %v", kind, err) }
+	go view.Sync(context.Background(), poolscope.SyncOptions{Client: &http.Client{Transport: base}, Server: upstream, Failed: failed})
 
 	rewrite := func(request *httputil.ProxyRequest) { request.SetURL(upstream) }
 	http.Handle("/", &httputil.ReverseProxy{Rewrite: rewrite, Transport: view.WrapTransport(base)})
@@ -50,7 +52,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
 
-// authorized sends the token that is in a file at that moment: they are renewed.
+// authorized reads the token from its file for each request, because tokens are renewed.
 func authorized(file string) http.RoundTripper {
 	return roundTripper(func(request *http.Request) (*http.Response, error) {
 		if token, err := os.ReadFile(file); err == nil {

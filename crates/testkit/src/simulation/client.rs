@@ -56,7 +56,7 @@ pub struct Client {
     pub line: Option<Box<Line>>,
     /// Lines that this client has left and the proxy still serves.
     pub left: Vec<Line>,
-    /// How often in a row the library told it to list again.
+    /// How often in a row the library told it to relist.
     pub told_to_list: usize,
     /// Nothing in its next list tells the library that it has listed before, in another process.
     pub is_unheard_of: bool,

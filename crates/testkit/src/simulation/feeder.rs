@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use bytes::BytesMut;
-use poolscope::{Cluster, Feed, Head, Opened, Request, Stream};
+use poolscope::{Action, BodyRewriter, Cluster, FactReader, RequestHead, ResponseHead};
 
 use super::judge::Known;
 use super::object::{Encoding, Kind, Object};
@@ -15,9 +15,9 @@ use super::server::{Begin, List, Note, Scope, Server, Upstream};
 #[derive(Debug)]
 enum Sink {
     /// The embedder fetches them itself.
-    Feed(Feed),
+    FactReader(FactReader),
     /// A client asks for them, and they pass through a stream that must not touch them.
-    Stream { stream: Box<Stream>, taken: Vec<u8>, given: BytesMut },
+    BodyRewriter { stream: Box<BodyRewriter>, taken: Vec<u8>, given: BytesMut },
 }
 
 /// Lists a kind and watches it.
@@ -197,22 +197,22 @@ impl Feeder {
             }
         };
         if upstream.status != 200 {
-            // The first pages are too old to go on from.
+            // The first pages are too old to resume.
             (self.token, self.pages) = (None, Vec::new());
             return self.open(cluster, server, rng);
         }
-        let request = Request::get(target)
+        let request = RequestHead::get(target)
             .header("Accept", encoding.media_type())
             .header("User-Agent", "poolscope-simulation/1");
-        let head = Head::ok(encoding.content_type(self.rv.is_some()));
+        let head = ResponseHead::ok(encoding.content_type(self.rv.is_some()));
         let sink = match &self.via {
-            None => Sink::Feed(
+            None => Sink::FactReader(
                 cluster
-                    .feed(&request, &head)
+                    .read_facts(&request, &head)
                     .map_err(|error| format!("feed of {}: {error}", request.target))?,
             ),
             Some(node) => match cluster.node(node.as_str()).open(&request, &head) {
-                Ok(Opened::Rewrite(stream)) => Sink::Stream {
+                Ok(Action::Rewrite(stream)) => Sink::BodyRewriter {
                     stream: Box::new(stream),
                     taken: Vec::new(),
                     given: BytesMut::new(),
@@ -227,10 +227,10 @@ impl Feeder {
 impl Sink {
     fn push(&mut self, bytes: &[u8]) -> Result<(), String> {
         match self {
-            Sink::Feed(feed) => {
+            Sink::FactReader(feed) => {
                 feed.push(bytes).map_err(|error| format!("a feed refused its body: {error}"))
             }
-            Sink::Stream { stream, taken, given } => {
+            Sink::BodyRewriter { stream, taken, given } => {
                 taken.extend_from_slice(bytes);
                 stream
                     .push(bytes, given)
@@ -245,10 +245,10 @@ impl Sink {
 
     fn finish(self) -> Result<(), String> {
         match self {
-            Sink::Feed(mut feed) => feed
+            Sink::FactReader(mut feed) => feed
                 .finish()
                 .map_err(|error| format!("a feed refused the end of its body: {error}")),
-            Sink::Stream { mut stream, taken, mut given } => {
+            Sink::BodyRewriter { mut stream, taken, mut given } => {
                 stream.finish(&mut given).map_err(|error| {
                     format!("a stream that teaches refused the end of its body: {error}")
                 })?;

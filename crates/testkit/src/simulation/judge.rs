@@ -22,9 +22,9 @@ pub struct Known {
     streams: BTreeMap<(Kind, Scope), u64>,
 }
 
-/// A rung of a ladder.
+/// A step of a topology fallback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rung {
+enum Step {
     Node,
     Pool,
     Any,
@@ -149,8 +149,8 @@ impl Known {
         }
     }
 
-    /// The rungs that a Service asks for in order; `None` if it asks for one thing or for nothing.
-    fn ladder(&self, slice: &Slice) -> Option<Vec<Rung>> {
+    /// The steps that a Service asks for in order; `None` if it asks for one thing or for nothing.
+    fn ladder(&self, slice: &Slice) -> Option<Vec<Step>> {
         let service = slice.service().filter(|name| self.ladders && !name.is_empty())?;
         self.rungs(
             self.state
@@ -160,14 +160,14 @@ impl Known {
         )
     }
 
-    fn rungs(&self, keys: &str) -> Option<Vec<Rung>> {
+    fn rungs(&self, keys: &str) -> Option<Vec<Step>> {
         let rungs = keys.split(',').filter_map(|word| match word {
-            "kubernetes.io/hostname" => Some(Rung::Node),
-            "openyurt.io/nodepool" | "kubernetes.io/zone" => Some(Rung::Pool),
-            "*" => Some(Rung::Any),
+            "kubernetes.io/hostname" => Some(Step::Node),
+            "openyurt.io/nodepool" | "kubernetes.io/zone" => Some(Step::Pool),
+            "*" => Some(Step::Any),
             _ => None,
         });
-        let rungs: Vec<Rung> = rungs.collect();
+        let rungs: Vec<Step> = rungs.collect();
         (keys.contains(',') && !rungs.is_empty()).then_some(rungs)
     }
 
@@ -225,20 +225,20 @@ impl Known {
         seen
     }
 
-    /// Leaves of one slice's endpoints what the rungs of its Service leave to a node; `all` are
+    /// Leaves of one slice's endpoints what the steps of its Service leave to a node; `all` are
     /// those of all its slices.
-    fn climb(&self, node: &str, rungs: &[Rung], all: &[&Endpoint], endpoints: &mut Vec<Endpoint>) {
+    fn climb(&self, node: &str, rungs: &[Step], all: &[&Endpoint], endpoints: &mut Vec<Endpoint>) {
         let pool = self.state.labels.get(node);
         let members = pool.and_then(|pool| self.state.pools.get(pool));
         let is_unknown = !self.state.off && pool.is_some() && members.is_none();
-        let holds = |rung: Rung, endpoint: &Endpoint| match (rung, endpoint.node_name.as_deref()) {
-            (Rung::Any, _) => true,
-            (Rung::Node, on) => on == Some(node),
+        let holds = |rung: Step, endpoint: &Endpoint| match (rung, endpoint.node_name.as_deref()) {
+            (Step::Any, _) => true,
+            (Step::Node, on) => on == Some(node),
             // Everything counts as in the pool where there are no pools, or where doubts let pass.
-            (Rung::Pool, _) if self.state.off || is_unknown && !self.state.hides_unknown_pool => {
+            (Step::Pool, _) if self.state.off || is_unknown && !self.state.hides_unknown_pool => {
                 true
             }
-            (Rung::Pool, on) => {
+            (Step::Pool, on) => {
                 on == Some(node)
                     || members.is_some_and(|nodes| on.is_some_and(|on| nodes.contains(on)))
             }
@@ -253,8 +253,8 @@ impl Known {
         let last = *rungs.last().expect("a ladder has a rung");
         if is_unknown
             && self.state.hides_unknown_pool
-            && rungs.contains(&Rung::Pool)
-            && last != Rung::Any
+            && rungs.contains(&Step::Pool)
+            && last != Step::Any
         {
             return endpoints.clear();
         }

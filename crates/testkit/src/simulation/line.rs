@@ -1,11 +1,11 @@
 //! One response on its way through the proxy: from the server's bytes to the client's, and what may
-//! be said on the way.
+//! be emitted on the way.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use bytes::BytesMut;
-use poolscope::{Head, Opened, Request, Stream};
+use poolscope::{Action, BodyRewriter, Reply, ReplyCause, RequestHead, ResponseHead};
 
 use super::client::node_of;
 use super::decode::{self, Events, Page, Said};
@@ -23,7 +23,7 @@ pub struct Line {
     node: String,
     namespace: Option<String>,
     pub upstream: Upstream,
-    stream: Stream,
+    stream: BodyRewriter,
     /// Bytes on the way to the client.
     pub pipe: VecDeque<u8>,
     /// Nothing more will come out of the proxy.
@@ -84,7 +84,7 @@ impl Line {
         Line::ask(scene, asker, upstream, part, query)
     }
 
-    /// `held` is what the client has at the resourceVersion that the watch goes on from.
+    /// `held` is what the client has at the resourceVersion that the watch resumes.
     pub fn watch(
         scene: &mut Scene,
         asker: &Asker<'_>,
@@ -136,14 +136,14 @@ impl Line {
     ) -> Result<Asked, String> {
         let encoding = scene.setup.encoding;
         let target = format!("{}?{query}", scene.setup.subject.path(asker.namespace));
-        let request = Request::get(target)
+        let request = RequestHead::get(target)
             .header("Accept", encoding.media_type())
             .header("User-Agent", asker.agent);
         let view = scene.cluster.node(node_of(asker.name));
         let request = view.prepare(request);
         let is_watch = matches!(part, Part::Watch(_));
-        let head =
-            Head::new(upstream.status).header("Content-Type", encoding.content_type(is_watch));
+        let head = ResponseHead::new(upstream.status)
+            .header("Content-Type", encoding.content_type(is_watch));
         let opened =
             view.open(&request, &head).map_err(|error| format!("{}: {error}", request.target))?;
         scene.note(format!("{} asks {}", asker.name, request.target));
@@ -163,11 +163,11 @@ impl Line {
             }
         };
         match opened {
-            Opened::PassThrough if upstream.status == 410 => Ok(Asked::Expired),
-            Opened::Rewrite(_) if !is_ready => {
+            Action::Forward if upstream.status == 410 => Ok(Asked::Expired),
+            Action::Rewrite(_) if !is_ready => {
                 Err("a stream was opened before the facts were known".to_owned())
             }
-            Opened::Rewrite(stream) => Ok(Asked::Line(Box::new(Line {
+            Action::Rewrite(stream) => Ok(Asked::Line(Box::new(Line {
                 name: asker.name.to_owned(),
                 node: node_of(asker.name).to_owned(),
                 namespace: asker.namespace.map(str::to_owned),
@@ -181,11 +181,12 @@ impl Line {
                 answers: Vec::new(),
                 part,
             }))),
-            Opened::NotReady(_) if !is_ready => Ok(Asked::NotReady),
-            Opened::NotReady(facts) => {
-                Err(format!("not ready, and everything is known: {:?}", facts.missing))
-            }
-            Opened::Expired(answer) => {
+            Action::Reply(Reply { cause: ReplyCause::MissingFacts(missing), .. }) => match is_ready
+            {
+                false => Ok(Asked::NotReady),
+                true => Err(format!("not ready, and everything is known: {missing:?}")),
+            },
+            Action::Reply(answer) => {
                 let code = decode::status(&answer.body, encoding)?;
                 if (answer.status, code, answer.content_type) != (410, 410, encoding.media_type())
                     || !is_watch
@@ -224,7 +225,7 @@ impl Line {
         self.give(scene, &out, By::Push)?;
         if self.upstream.is_done() {
             self.finish(scene)?;
-        } else if !self.is_behind(scene) {
+        } else if !self.needs_refresh(scene) {
             self.compare(scene, "push")?;
         }
         Ok(!bytes.is_empty())
@@ -329,7 +330,7 @@ impl Line {
 
     /// The response ends if the stream said that it is over.
     pub fn end_if_over(&mut self) -> bool {
-        if !self.is_over && self.stream.is_over() {
+        if !self.is_over && self.stream.is_ended() {
             (self.is_over, self.is_clean) = (true, true);
             return true;
         }
@@ -337,10 +338,10 @@ impl Line {
     }
 
     /// Whether the stream should be refreshed.
-    pub fn is_behind(&self, scene: &Scene) -> bool {
+    pub fn needs_refresh(&self, scene: &Scene) -> bool {
         !self.is_over
             && self.is_watch()
-            && (self.generation != scene.cluster.generation() || self.stream.is_behind())
+            && (self.generation != scene.cluster.generation() || self.stream.needs_refresh())
     }
 
     pub fn refresh(&mut self, scene: &mut Scene) -> Result<bool, String> {
@@ -356,7 +357,7 @@ impl Line {
             out.clear();
         }
         self.give(scene, &out, By::Refresh)?;
-        if self.compare(scene, "refresh")? && self.stream.is_behind() {
+        if self.compare(scene, "refresh")? && self.stream.needs_refresh() {
             return Err("a stream is behind right after a refresh".to_owned());
         }
         Ok(!out.is_empty())
@@ -364,11 +365,11 @@ impl Line {
 
     /// Lists what the stream wants, as of `lag` resourceVersions ago. Whether there was anything.
     pub fn ask_wanted(&mut self, scene: &mut Scene, lag: u64, at: usize) -> Result<bool, String> {
-        let wanted = if self.is_over { Vec::new() } else { self.stream.wanted() };
+        let wanted = if self.is_over { Vec::new() } else { self.stream.needed_lists() };
         if wanted.is_empty() {
             return Ok(false);
         }
-        if self.stream.is_over() {
+        if self.stream.is_ended() {
             return Err(format!("a stream that is over wants {wanted:?}"));
         }
         let wanted = &wanted[at % wanted.len()];
@@ -390,33 +391,36 @@ impl Line {
     }
 
     /// Gives the stream an answer to what it wanted. Whether there was one.
-    pub fn supply(&mut self, scene: &mut Scene, at: usize) -> Result<bool, String> {
+    pub fn provide_list(&mut self, scene: &mut Scene, at: usize) -> Result<bool, String> {
         if self.is_over || self.answers.is_empty() {
             return Ok(false);
         }
         let (target, body) = self.answers.swap_remove(at % self.answers.len());
-        let head = Head::ok(scene.setup.encoding.content_type(false));
+        let head = ResponseHead::ok(scene.setup.encoding.content_type(false));
         let mut out = BytesMut::new();
         scene.note(format!("{} is supplied {target}", self.name));
         self.stream
-            .supply(&head, &body, &mut out)
+            .provide_list(&head, &body, &mut out)
             .map_err(|error| format!("supply of {target}: {error}"))?;
         self.give(scene, &out, By::Refresh)?;
-        if self.generation == scene.cluster.generation() && !self.stream.is_behind() {
+        if self.generation == scene.cluster.generation() && !self.stream.needs_refresh() {
             self.compare(scene, "supply")?;
         }
         Ok(true)
     }
 
-    /// Where nothing is owed, whoever got everything holds the filter of what the server has said.
-    /// Whether that could be asked.
+    /// Where nothing is pending, whoever got everything holds the filter of what the server has
+    /// said. Whether that could be asked.
     fn compare(&mut self, scene: &mut Scene, after: &str) -> Result<bool, String> {
         let Part::Watch(mirror) = &self.part else { return Ok(false) };
         let may_lack = mirror.is_initial
             || mirror.has_failed
             || mirror.high < mirror.repeats
             || !self.upstream.is_between();
-        if may_lack || self.is_forsaken || self.stream.is_over() || !self.stream.wanted().is_empty()
+        if may_lack
+            || self.is_forsaken
+            || self.stream.is_ended()
+            || !self.stream.needed_lists().is_empty()
         {
             return Ok(false);
         }
@@ -432,7 +436,7 @@ impl Line {
 
     /// Whether the library has ended the watch.
     pub fn has_ended_itself(&self) -> bool {
-        self.stream.is_over()
+        self.stream.is_ended()
     }
 
     /// Whether the stream cannot say what it owes before the server says that the initial events

@@ -118,7 +118,8 @@ impl Mirror {
         match said {
             Said::Object(change, slice) => {
                 let key = slice.key();
-                // Among initial events a sibling on a ladder that must follow is ADDED once more.
+                // Among initial events a sibling on a topology fallback that must follow is ADDED
+                // once more.
                 let must_be = if self.is_initial { Change::Added } else { Change::Modified };
                 if slice.is_service() {
                     self.check_service(by, change, &key)?;

@@ -265,14 +265,14 @@ fn keep_up(scene: &mut Scene, line: &mut Line, rng: &mut Rng) -> Result<(), Stri
             line.ask_wanted(scene, lag, rng.below(8))?;
         }
         1 => {
-            line.supply(scene, rng.below(8))?;
+            line.provide_list(scene, rng.below(8))?;
         }
         // Nothing is wrong with a refresh that is not due.
         2 => {
             line.refresh(scene)?;
         }
         _ => {
-            if line.is_behind(scene) {
+            if line.needs_refresh(scene) {
                 line.refresh(scene)?;
             }
         }
@@ -336,7 +336,7 @@ impl Run {
         check_clients(scene, &self.clients, false)?;
         self.move_on()?;
         // The same where nothing else happens than what is looked for: objects go, or facts change
-        // while every client is told by the API server to list again.
+        // while every client is told by the API server to relist.
         let (rng, scene) = (&mut Rng::new(self.rng.next()), &mut self.scene);
         if !scene.setup.facts_change {
             return Ok(());
@@ -369,8 +369,8 @@ impl Run {
         self.move_on()
     }
 
-    /// What was said under a version that the client had already is said again when the server
-    /// moves on.
+    /// What was emitted under a version that the client had already is emitted again when the
+    /// server moves on.
     fn move_on(&mut self) -> Result<(), String> {
         let (rng, scene) = (&mut Rng::new(self.rng.next()), &mut self.scene);
         for _ in 0..2 {
@@ -404,7 +404,7 @@ fn check_clients(scene: &mut Scene, clients: &[Client], moved: bool) -> Result<(
     Ok(())
 }
 
-/// How often a client may be told to list again while things come to rest: for a change that was on
+/// How often a client may be told to relist while things come to rest: for a change that was on
 /// its way, and because its past is in doubt then.
 const MAX_TOLD_TO_LIST: usize = 2;
 
@@ -416,7 +416,7 @@ fn settle(
 ) -> Result<(), String> {
     clients.iter_mut().for_each(|client| client.told_to_list = 0);
     for round in 0..100 {
-        // A client that is told to list again waits for its back-off first, and no API server
+        // A client that is told to relist waits for its back-off first, and no API server
         // stands still that long.
         if round >= 10 {
             scene.server.write_elsewhere();
@@ -450,7 +450,7 @@ fn settle_client(scene: &mut Scene, client: &mut Client, rng: &mut Rng) -> Resul
     };
     scene.server.pump(&mut line.upstream, usize::MAX);
     let mut moved = line.push(scene, usize::MAX)?;
-    if line.is_behind(scene) {
+    if line.needs_refresh(scene) {
         moved |= line.refresh(scene)?;
     }
     for _ in 0..20 {
@@ -459,7 +459,7 @@ fn settle_client(scene: &mut Scene, client: &mut Client, rng: &mut Rng) -> Resul
         }
         moved = true;
         // An answer that was on the way may be old; this one is not.
-        while line.supply(scene, 0)? {}
+        while line.provide_list(scene, 0)? {}
     }
     line.end_if_over();
     Ok(moved | client.read(scene, usize::MAX)?)

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use poolscope::{Cluster, Config, Doubt, Membership, ProtobufLists, Retention};
+use poolscope::{Cluster, Config, Membership, MissingFactPolicy, ProtobufLists, Retention};
 
 use super::judge::Known;
 use super::object::{Encoding, Kind};
@@ -47,8 +47,8 @@ pub struct Setup {
     /// Each Node is followed by its name, and no stream has all of them; or some are, beside the
     /// stream that has all.
     pub by_name: ByName,
-    /// Bytes of originals that a ledger may keep, if they are few.
-    pub ledger_bytes: Option<usize>,
+    /// Bytes of originals that a client state may keep, if they are few.
+    pub client_state_bytes: Option<usize>,
     /// Of so many steps, how many break a line: 1 to 40 of 1000.
     pub cuts: usize,
     pub steps: usize,
@@ -90,7 +90,7 @@ impl Setup {
             off: rng.one_in(10),
             narrow,
             by_name: *rng.of(&[ByName::None, ByName::Some, ByName::All]),
-            ledger_bytes: rng.one_in(10).then(|| rng.between(500, 8000)),
+            client_state_bytes: rng.one_in(10).then(|| rng.between(500, 8000)),
             cuts: *rng.of(&[1, 5, 15, 40]),
             steps: rng.between(300, 3000),
             window: *rng.of(&[10, 30, 100, 300]),
@@ -100,21 +100,26 @@ impl Setup {
 
     pub fn config(&self) -> Config {
         let mut config = Config::openyurt();
-        config.ladders = self.ladders;
-        let doubt = |hides: bool| if hides { Doubt::Hide } else { Doubt::Pass };
-        config.in_doubt.unknown_service = doubt(self.hides[0]);
-        config.in_doubt.no_service = doubt(self.hides[1]);
-        config.in_doubt.unknown_pool = doubt(self.hides[2]);
+        config.set_topology_fallback(self.ladders);
+        let doubt =
+            |hides: bool| if hides { MissingFactPolicy::Empty } else { MissingFactPolicy::Pass };
+        config.on_missing_fact_mut().unknown_service = doubt(self.hides[0]);
+        config.on_missing_fact_mut().no_service = doubt(self.hides[1]);
+        config.on_missing_fact_mut().unknown_pool = doubt(self.hides[2]);
         if self.off {
-            config.membership = Membership::Off;
+            config.set_membership(Membership::Off);
         }
-        (config.node_port_isolation, config.discard_cloud_service) =
-            (!self.services_pass, !self.services_pass);
-        config.retention = self.retention;
-        config.quiet = self.quiet;
-        config.limits.ledger_bytes = self.ledger_bytes.unwrap_or(config.limits.ledger_bytes);
-        config.protobuf_lists =
-            if self.compact { ProtobufLists::Compact } else { ProtobufLists::Stream };
+        config
+            .set_node_port_isolation(!self.services_pass)
+            .set_discard_cloud_service(!self.services_pass);
+        config.set_retention(self.retention);
+        config.set_suppress_unchanged(self.quiet);
+        if let Some(bytes) = self.client_state_bytes {
+            config.limits_mut().client_state_bytes = bytes;
+        }
+        if self.compact {
+            config.set_protobuf_lists(ProtobufLists::Compact);
+        }
         config
     }
 }
@@ -128,7 +133,7 @@ pub struct Stats {
     pub sent: u64,
     /// Of these, given out by `refresh` and `supply`.
     pub refreshed: u64,
-    /// Watches that were not continued, or ended, for want of what a change of facts needs.
+    /// Watches that were not continued, or ended, for want of what a fact change needs.
     pub expired: u64,
     pub reconnects: u64,
     pub relists: u64,

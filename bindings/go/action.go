@@ -1,0 +1,116 @@
+package poolscope
+
+/*
+#include <poolscope.h>
+*/
+import "C"
+
+import (
+	"encoding/json"
+	"net/http"
+	"unsafe"
+)
+
+// Action is how to handle a response.
+type Action int
+
+// How to handle a response. poolscope.h has the same numbers.
+const (
+	// ActionReply: send the reply in place of the response.
+	ActionReply Action = 0
+	// ActionForward: forward the response unchanged.
+	ActionForward Action = 1
+	// ActionRewrite: push the body through the stream.
+	ActionRewrite Action = 2
+)
+
+// Cause is the reason for a [Reply].
+type Cause int
+
+// The reasons for a reply. poolscope.h has the same numbers.
+const (
+	// CauseOther: a reason that a later version added.
+	CauseOther Cause = 0
+	// CauseMissingFacts: facts have to be read first (503).
+	CauseMissingFacts Cause = 1
+	// CauseUnknownResourceVersion: the watch asks to resume at a resourceVersion that is not known
+	// (410). The client relists.
+	CauseUnknownResourceVersion Cause = 2
+)
+
+// Opened is the decision on a response.
+type Opened struct {
+	Action Action
+	// Stream takes the body of [ActionRewrite]. Close it.
+	Stream *Stream
+	// Reply is set for [ActionReply].
+	Reply *Reply
+}
+
+// Reply is a response in place of the API server's.
+type Reply struct {
+	// Status is 503 or 410.
+	Status int
+	// RetryAfter is the value of the header Retry-After in seconds; 0: send no such header.
+	RetryAfter  int
+	ContentType string
+	// Body is a Kubernetes Status that gives the reason.
+	Body  []byte
+	Cause Cause
+	// Missing are the missing facts of [CauseMissingFacts].
+	Missing []MissingFact
+}
+
+// Open decides how to handle a response for this node's client; header is the response's. An error
+// means that the response cannot be read and must not be forwarded. Most programs use
+// [Node.WrapTransport], [Node.ModifyResponse] or [Node.NewReader].
+func (n *Node) Open(request *http.Request, status int, header http.Header) (*Opened, error) {
+	return n.opened(request, status, header, false)
+}
+
+// OpenStateless opens a response without client state, such as a recorded body. A watch needs no
+// state, each event is judged by the facts at the moment it passes, and unchanged events are not
+// suppressed.
+func (n *Node) OpenStateless(request *http.Request, status int, header http.Header) (*Opened, error) {
+	return n.opened(request, status, header, true)
+}
+
+func (n *Node) opened(request *http.Request, status int, header http.Header, stateless bool) (*Opened, error) {
+	x := lend(request, status, header)
+	defer x.release()
+	var action C.poolscope_action
+	var stream *C.poolscope_stream
+	var reply *C.poolscope_reply
+	err := use(n.handle, func(h *C.poolscope_node) error {
+		var e *C.poolscope_error
+		if stateless {
+			return failed(C.poolscope_node_open_stateless(h, &x.request, &x.response, &action, &stream, &reply, &e), e)
+		}
+		return failed(C.poolscope_node_open(h, &x.request, &x.response, &action, &stream, &reply, &e), e)
+	})
+	if err != nil {
+		return nil, err
+	}
+	opened := &Opened{Action: Action(action)}
+	if stream != nil {
+		opened.Stream = newStream(n.cluster, stream)
+	}
+	if reply != nil {
+		opened.Reply, err = newReply(reply)
+	}
+	return opened, err
+}
+
+// newReply copies a reply, and frees it.
+func newReply(from *C.poolscope_reply) (*Reply, error) {
+	defer C.poolscope_reply_free(from)
+	reply := &Reply{
+		Status:      int(from.http_status),
+		RetryAfter:  int(from.retry_after),
+		ContentType: C.GoString(from.content_type),
+		Body:        C.GoBytes(unsafe.Pointer(from.body), C.int(from.body_len)),
+		Cause:       Cause(from.cause),
+	}
+	err := json.Unmarshal([]byte(C.GoString(from.missing)), &reply.Missing)
+	return reply, err
+}

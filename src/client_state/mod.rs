@@ -1,0 +1,590 @@
+//! The state of one client: for each object its original, a digest of the form that was sent, and
+//! the resourceVersion under which the client has it. It lives across a list, its watch and
+//! reconnects.
+
+mod entry;
+mod groups;
+mod index;
+pub(crate) mod store;
+
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+pub(crate) use self::entry::{CopyState, EmittedForms, SentForm};
+use self::entry::{ObjectState, Place, bit};
+pub(crate) use self::groups::FAMILIES;
+use self::groups::Group;
+use self::index::Index;
+use crate::object::version::Version;
+use crate::topology::Names;
+use crate::topology::fallback::Condition;
+
+/// Seeded once in a process, so that digests of two client states can be compared.
+pub(crate) type Digests = foldhash::quality::RandomState;
+
+/// The state of one client.
+#[derive(Debug, Clone)]
+pub(crate) struct ClientState {
+    entries: Vec<ObjectState>,
+    vacant: Vec<u32>,
+    names: Names<u32>,
+    services: Index,
+    /// Only of objects whose Service asks for the pool, and with topology fallbacks of all: for no
+    /// other the node matters later.
+    nodes: Index,
+    /// With topology fallbacks: what the objects of each Service, by its number, have usable in
+    /// each family.
+    groups: HashMap<(u32, u8), Group>,
+    topology_fallback: bool,
+    /// A buffer.
+    places: Vec<Place>,
+    /// Bytes of originals.
+    retained: usize,
+    digests: Digests,
+    /// The client's past is known from here on: no watch that begins before can be continued.
+    pub(crate) floor: Version,
+    /// Everything up to here was sent to the client or suppressed: W of wire
+    /// 4.5. Unknown until the initial phase is over.
+    pub(crate) high: Version,
+    /// It knows of several clients that were told to relist, whose versions may leave gaps.
+    pub(crate) is_merged: bool,
+    /// The list that it begins with was given to a client of which nothing may be known.
+    pub(crate) began_in_doubt: bool,
+    /// Changes of facts up to this generation were looked at.
+    pub(crate) generation: u64,
+    /// Objects of which the client may hold another form than it should.
+    pub(crate) pending: BTreeSet<u32>,
+    /// Objects that were emitted under the version at which the client had them. Some clients treat
+    /// such an event as a resync, so that the object is emitted again when `high` moves (R3).
+    pub(crate) repeat: BTreeSet<u32>,
+    /// Pending objects whose originals have to be requested.
+    pub(crate) missing: BTreeSet<u32>,
+    /// Objects that were emitted by a refresh at `recent_at`, whose originals are kept until `high`
+    /// moves: the connection may break before they arrive, and the watch that resumes
+    /// there owes them again.
+    recent: BTreeSet<u32>,
+    recent_at: Version,
+    /// Objects of a kind that may be hidden which are gone and were given: a client that continues
+    /// from before may have them, and is sent their events again.
+    gone: HashSet<Box<[u8]>>,
+}
+
+/// How many names of objects that are gone are remembered.
+const MAX_GONE: usize = 4096;
+
+/// An object as the API server sent it.
+pub(crate) struct Observed<'a, I> {
+    /// `namespace/name`.
+    pub(crate) name: &'a [u8],
+    /// The key of its Service, empty for none.
+    pub(crate) service: &'a [u8],
+    pub(crate) family: u8,
+    pub(crate) version: Version,
+    /// Its endpoints; empty if where they are does not matter.
+    pub(crate) endpoints: I,
+}
+
+impl ClientState {
+    pub(crate) fn new(digests: Digests, generation: u64, topology_fallback: bool) -> ClientState {
+        ClientState {
+            entries: Vec::new(),
+            vacant: Vec::new(),
+            names: Names::default(),
+            services: Index::default(),
+            nodes: Index::default(),
+            groups: HashMap::new(),
+            topology_fallback,
+            places: Vec::new(),
+            retained: 0,
+            digests,
+            floor: Version::default(),
+            high: Version::default(),
+            is_merged: false,
+            began_in_doubt: false,
+            generation,
+            pending: BTreeSet::new(),
+            repeat: BTreeSet::new(),
+            missing: BTreeSet::new(),
+            recent: BTreeSet::new(),
+            recent_at: Version::default(),
+            gone: HashSet::new(),
+        }
+    }
+
+    pub(crate) fn find(&self, name: &[u8]) -> Option<u32> {
+        self.names.get(name).copied()
+    }
+
+    pub(crate) fn entry(&self, id: u32) -> &ObjectState {
+        &self.entries[id as usize]
+    }
+
+    pub(crate) fn entry_mut(&mut self, id: u32) -> &mut ObjectState {
+        &mut self.entries[id as usize]
+    }
+
+    /// The objects of a Service.
+    pub(crate) fn of_service(&mut self, key: &[u8]) -> &[u32] {
+        self.services.find(key)
+    }
+
+    /// The objects with endpoints on a node, as far as that matters.
+    pub(crate) fn on_node(&mut self, node: &[u8]) -> &[u32] {
+        self.nodes.find(node)
+    }
+
+    /// The key of the Service that an object belongs to; empty for none.
+    pub(crate) fn service_of(&self, id: u32) -> &[u8] {
+        self.entry(id).service.map_or(&[], |service| self.services.name(service))
+    }
+
+    /// The objects of which facts may decide.
+    pub(crate) fn depending(&self) -> impl Iterator<Item = u32> {
+        self.names.values().copied().filter(|&id| self.entry(id).view_kind.is_of_pool())
+    }
+
+    /// Returns whether the client has an object of that name. It cannot have one that was never
+    /// sent.
+    pub(crate) fn has(&self, name: &[u8]) -> CopyState {
+        match self.find(name) {
+            Some(id) => self.entry(id).has(),
+            None if self.gone.contains(name) => CopyState::Unknown,
+            None => CopyState::Absent,
+        }
+    }
+
+    /// Every Service that an object belongs to.
+    pub(crate) fn services(&self) -> impl Iterator<Item = &[u8]> {
+        self.services.names()
+    }
+
+    /// In which forms its client may have the object of that name under `version`.
+    pub(crate) fn forms_under(&self, name: &[u8], version: Version) -> EmittedForms {
+        match self.find(name) {
+            Some(id) => self.entry(id).forms_under(version),
+            // It knew of everything that there was up to `high`, so that this object was there and
+            // went, and the list that has it is older.
+            None if version.is_covered_by(self.high) => EmittedForms::Any,
+            None => EmittedForms::None,
+        }
+    }
+
+    /// The form in which the object of that name was given last, if it certainly arrived before a
+    /// watch that resumes here.
+    pub(crate) fn last_form_of(&self, name: &[u8]) -> EmittedForms {
+        match self.find(name).map(|id| self.entry(id)) {
+            None if self.gone.contains(name) => EmittedForms::Any,
+            None => EmittedForms::None,
+            Some(ObjectState {
+                sent: Some(SentForm::Present(digest)), synthetic: false, ..
+            }) => EmittedForms::One(*digest),
+            Some(_) => EmittedForms::Any,
+        }
+    }
+
+    /// Up to which version its client may have come.
+    pub(crate) fn reach(&self) -> Version {
+        let versions = self.names.values().map(|&id| self.entry(id).version);
+        if self.high == Version::default() {
+            versions.fold(self.high, Version::later)
+        } else {
+            self.high
+        }
+    }
+
+    /// Records an object as the API server sent it, without its original. Returns its number.
+    pub(crate) fn observe<'a>(
+        &mut self,
+        seen: Observed<'a, impl Iterator<Item = (Option<Cow<'a, [u8]>>, Condition)>>,
+    ) -> u32 {
+        let id = match self.find(seen.name) {
+            Some(id) => id,
+            None => self.add(seen.name),
+        };
+        self.uncount(id);
+        let service = (!seen.service.is_empty()).then(|| self.services.intern(seen.service));
+        let before = std::mem::replace(&mut self.entry_mut(id).service, service);
+        if before != service {
+            // In before out, so that a name that stays mentioned keeps its number.
+            if let Some(service) = service {
+                self.services.link(service, id);
+            }
+            if let Some(before) = before {
+                self.unlink_service(before, id);
+            }
+        }
+        let (mut places, mut conditions) = (std::mem::take(&mut self.places), 0);
+        places.clear();
+        let (before, mut at) = (&self.entries[id as usize].places, 0);
+        for (node, condition) in seen.endpoints {
+            let bit = bit(condition);
+            conditions |= bit;
+            if let Some(node) = node {
+                // Most endpoints stand where they stood, or one place on where another was: looking
+                // there is cheaper than by name.
+                let stood = (at..before.len().min(at + 2))
+                    .find(|&at| self.nodes.name(before[at].node()) == &*node);
+                let number = stood.map_or_else(|| self.nodes.intern(&node), |at| before[at].node());
+                at = stood.map_or(at, |stood| stood + 1);
+                places.push(Place::new(number, bit));
+            }
+        }
+        self.place(id, &places);
+        self.places = places;
+        let entry = self.entry_mut(id);
+        entry.conditions = conditions;
+        entry.family = seen.family;
+        entry.seen_at(seen.version);
+        if self.topology_fallback {
+            self.count_later(id);
+        }
+        id
+    }
+
+    /// Keeps the original of an object, `head` and `tail` together, or none.
+    pub(crate) fn keep(&mut self, id: u32, original: Option<(&[u8], &[u8])>) {
+        let kept = &mut self.entries[id as usize].original;
+        self.retained -= kept.as_ref().map_or(0, |kept| kept.len());
+        let Some((head, tail)) = original else {
+            *kept = None;
+            return;
+        };
+        let len = head.len() + tail.len();
+        self.retained += len;
+        match kept.as_mut().filter(|kept| kept.len() == len).and_then(Arc::get_mut) {
+            Some(bytes) => {
+                bytes[..head.len()].copy_from_slice(head);
+                bytes[head.len()..].copy_from_slice(tail);
+            }
+            None if head.is_empty() => *kept = Some(tail.into()),
+            None => *kept = Some([head, tail].concat().into()),
+        }
+    }
+
+    /// Lets the originals go that nothing is to be emitted from when its client comes back. Returns
+    /// the bytes of the others.
+    pub(crate) fn keep_what_is_due(&mut self) -> usize {
+        let due: BTreeSet<u32> = self.pending.union(&self.repeat).copied().collect();
+        let kept =
+            |id: &u32| self.entries[*id as usize].original.take().map(|original| (*id, original));
+        let originals: Vec<_> = due.iter().filter_map(kept).collect();
+        self.keep_no_originals();
+        for (id, original) in originals {
+            self.retained += original.len();
+            self.entries[id as usize].original = Some(original);
+        }
+        self.retained
+    }
+
+    /// Lets all originals go.
+    pub(crate) fn keep_no_originals(&mut self) {
+        self.entries.iter_mut().for_each(|entry| entry.original = None);
+        self.retained = 0;
+    }
+
+    /// Bytes of originals kept.
+    pub(crate) fn retained(&self) -> usize {
+        self.retained
+    }
+
+    /// Forgets an object, which is gone. `notes`: but not that it was given.
+    pub(crate) fn remove(&mut self, name: &[u8], notes: bool) {
+        let Some(id) = self.names.remove(name) else { return };
+        if notes && self.entry(id).given {
+            self.gone.insert(name.into());
+            self.bound_gone();
+        }
+        self.keep(id, None);
+        self.uncount(id);
+        self.place(id, &[]);
+        if let Some(service) = self.entry_mut(id).service.take() {
+            self.unlink_service(service, id);
+        }
+        self.settled(id);
+        self.missing.remove(&id);
+        self.vacant.push(id);
+    }
+
+    /// Puts what the client of an older client state may hold beside what this one's may. Nothing
+    /// continues from either. Returns whether something had to be forgotten, so that nothing is
+    /// known of clients up to [`ClientState::reach`].
+    pub(crate) fn merge(&mut self, older: &ClientState) -> bool {
+        self.agree(older, self.high);
+        self.is_merged = true;
+        self.floor = if older.floor.is_before(self.floor) { older.floor } else { self.floor };
+        let forgets = self.gone.len() > MAX_GONE;
+        if forgets {
+            self.gone.clear();
+        }
+        forgets
+    }
+
+    /// How many objects it knows of.
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Forgets what is gone if it has become too much: of a client from before it is not known any
+    /// more what it has.
+    fn bound_gone(&mut self) {
+        if self.gone.len() > MAX_GONE {
+            self.gone.clear();
+            self.floor = self.high;
+        }
+    }
+
+    /// The client has the object as the API server sent it: nothing is pending.
+    pub(crate) fn settled(&mut self, id: u32) {
+        self.pending.remove(&id);
+        self.repeat.remove(&id);
+    }
+
+    /// A digest of a form of an object.
+    pub(crate) fn digest(&self, form: &[u8]) -> u64 {
+        self.digests.hash_one(form)
+    }
+
+    /// The object was emitted by a refresh: its original stays until `high` moves.
+    pub(crate) fn keep_recent(&mut self, id: u32) {
+        self.drop_recent();
+        self.recent_at = self.high;
+        self.recent.insert(id);
+    }
+
+    /// Drops the originals that [`ClientState::keep_recent`] kept, if `high` has moved.
+    pub(crate) fn drop_recent(&mut self) {
+        if self.recent_at == self.high {
+            return;
+        }
+        for id in std::mem::take(&mut self.recent) {
+            // An object that passed since then was kept, or not, at that moment.
+            if self.entry(id).synthetic && !self.pending.contains(&id) && !self.repeat.contains(&id)
+            {
+                self.keep(id, None);
+            }
+        }
+    }
+
+    /// Resumes at `start`: marks copies that may not have arrived as unknown. An object is pending
+    /// if the API server will not send it again.
+    pub(crate) fn resume_at(&mut self, start: Version) {
+        for id in self.names.values() {
+            let entry = &mut self.entries[*id as usize];
+            if !entry.version.is_covered_by(start) {
+                entry.invalidate_copy();
+                self.pending.remove(id);
+            } else if entry.known_at(start).is_none() {
+                entry.invalidate_copy();
+                self.pending.insert(*id);
+            }
+        }
+        self.forget_lenses();
+        self.floor = start;
+        self.high = start;
+    }
+
+    /// The client's copy of every object is unknown, so that every object is pending.
+    pub(crate) fn invalidate_copy(&mut self) {
+        self.forget_lenses();
+        for id in self.names.values() {
+            self.entries[*id as usize].invalidate_copy();
+            self.pending.insert(*id);
+        }
+    }
+
+    /// The client of a watch that begins at `start` may be that of `other`. On what the two do not
+    /// agree is not known, and owed unless upstream is going to bring it.
+    pub(crate) fn agree(&mut self, other: &ClientState, start: Version) {
+        self.forget_lenses();
+        self.gone.extend(other.gone.iter().cloned());
+        for (name, &id) in &self.names {
+            let entry = &mut self.entries[id as usize];
+            let their_id = other.find(name);
+            let theirs = their_id.map(|id| other.entry(id));
+            entry.under_own_version =
+                entry.under_own_version.and(other.forms_under(name, entry.version));
+            if their_id.is_some_and(|id| other.repeat.contains(&id)) {
+                self.repeat.insert(id);
+            }
+            entry.given |= theirs.map_or(other.gone.contains(name), |theirs| theirs.given);
+            match theirs {
+                Some(theirs) if theirs.version.is_covered_by(start) => {
+                    if entry.sent != theirs.known_at(start) {
+                        entry.invalidate_copy();
+                        self.pending.insert(id);
+                    } else if entry.stamp != theirs.stamp {
+                        entry.stamp = Version::default();
+                    }
+                }
+                // It changed since, or went.
+                _ => entry.invalidate_copy(),
+            }
+        }
+    }
+
+    fn add(&mut self, name: &[u8]) -> u32 {
+        // An earlier object of that name may still be at the client.
+        let entry = ObjectState::new(self.gone.remove(name));
+        let id = match self.vacant.pop() {
+            Some(id) => {
+                self.entries[id as usize] = entry;
+                id
+            }
+            None => {
+                self.entries.push(entry);
+                self.entries.len() as u32 - 1
+            }
+        };
+        self.names.insert(name.into(), id);
+        id
+    }
+
+    /// The object's endpoints are on these nodes.
+    fn place(&mut self, id: u32, places: &[Place]) {
+        if *self.entry(id).places == *places {
+            return;
+        }
+        let before = std::mem::replace(&mut self.entry_mut(id).places, places.into());
+        if before.iter().map(|place| place.node()).eq(places.iter().map(|place| place.node())) {
+            return;
+        }
+        let (before, now) = (nodes(&before), nodes(places));
+        for node in now.iter().filter(|node| before.binary_search(node).is_err()) {
+            self.nodes.link(*node, id);
+        }
+        for node in before.iter().filter(|node| now.binary_search(node).is_err()) {
+            self.nodes.unlink(*node, id);
+        }
+    }
+}
+
+/// Every node once, sorted.
+fn nodes(places: &[Place]) -> Vec<u32> {
+    let mut nodes: Vec<u32> = places.iter().map(|place| place.node()).collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    nodes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology::fallback::UsableSteps;
+    use crate::wire::random::random;
+
+    fn at(version: u64) -> Version {
+        Version(Some(version))
+    }
+
+    fn observe(
+        client_state: &mut ClientState,
+        version: u64,
+        endpoints: &[(Option<&str>, Condition)],
+    ) -> u32 {
+        let endpoints = endpoints
+            .iter()
+            .map(|(node, condition)| (node.map(|node| Cow::Borrowed(node.as_bytes())), *condition));
+        client_state.observe(Observed {
+            name: b"shop/cart-1",
+            service: b"shop/cart",
+            family: 4,
+            version: at(version),
+            endpoints,
+        })
+    }
+
+    #[test]
+    fn an_endpoint_that_names_no_node_is_usable_too() {
+        let mut client_state = ClientState::new(Digests::default(), 0, true);
+        observe(
+            &mut client_state,
+            1,
+            &[(None, Condition::Ready), (Some("hz-1"), Condition::Terminating)],
+        );
+        let of = |condition, node: Option<&str>| {
+            UsableSteps::of(condition, node.map(str::as_bytes), b"hz-1", None)
+        };
+        let expected = of(Condition::Ready, None) | of(Condition::Terminating, Some("hz-1"));
+        assert_eq!(client_state.usable_steps_of(b"shop/cart", 4, None, b"hz-1", None), expected);
+    }
+
+    #[test]
+    fn what_changed_since_for_another_client_is_not_owed_to_this_one() {
+        let (mut ours, mut theirs) = (
+            ClientState::new(Digests::default(), 0, true),
+            ClientState::new(Digests::default(), 0, true),
+        );
+        for (client_state, version) in [(&mut ours, 5), (&mut theirs, 8)] {
+            let id = observe(client_state, version, &[]);
+            client_state.entry_mut(id).emitted(SentForm::Present(17), at(version), false);
+        }
+        ours.agree(&theirs, at(6));
+        let id = ours.find(b"shop/cart-1").unwrap();
+        assert_eq!((ours.entry(id).sent, ours.pending.is_empty()), (None, true));
+    }
+
+    #[test]
+    fn objects_are_found_by_their_nodes_whatever_comes_goes_and_moves() {
+        let mut client_state = ClientState::new(Digests::default(), 0, true);
+        let mut random = random();
+        let mut on: Vec<usize> = Vec::new();
+        for version in 1..500 {
+            match (random(4), on.len()) {
+                (0 | 1, len) => on.insert(random(len + 1), random(12)),
+                (2, len) if len > 0 => drop(on.remove(random(len))),
+                (_, len) if len > 0 => on[random(len)] = random(12),
+                _ => {}
+            }
+            let names: Vec<String> = on.iter().map(|node| format!("node-{node}")).collect();
+            let endpoints: Vec<_> =
+                names.iter().map(|name| (Some(name.as_str()), Condition::Ready)).collect();
+            let id = observe(&mut client_state, version, &endpoints);
+            for node in 0..12 {
+                let expected: &[u32] = if on.contains(&node) { &[id] } else { &[] };
+                assert_eq!(
+                    client_state.on_node(format!("node-{node}").as_bytes()),
+                    expected,
+                    "{on:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_gone_is_bounded_even_where_two_pasts_came_together() {
+        let gone = |from: usize| {
+            let mut client_state = ClientState::new(Digests::default(), 0, true);
+            client_state.gone.extend(
+                (from..from + MAX_GONE).map(|number| format!("shop/{number}").into_bytes().into()),
+            );
+            client_state
+        };
+        let mut client_state = gone(0);
+        client_state.agree(&gone(MAX_GONE), at(5));
+        client_state.high = at(9);
+        let id = observe(&mut client_state, 9, &[]);
+        client_state.entry_mut(id).emitted(SentForm::Present(17), at(9), false);
+        client_state.remove(b"shop/cart-1", true);
+        assert_eq!((client_state.gone.len(), client_state.floor), (0, at(9)));
+        client_state.remove(b"shop/cart-1", true);
+        assert_eq!(client_state.has(b"shop/0"), CopyState::Absent);
+    }
+
+    #[test]
+    fn originals_that_are_let_go_leave_nothing() {
+        let mut client_state = ClientState::new(Digests::default(), 0, true);
+        let id = observe(&mut client_state, 1, &[]);
+        client_state.keep(id, Some((b"he", b"ad")));
+        assert_eq!(
+            (client_state.retained(), client_state.entry(id).original.as_deref()),
+            (4, Some(&b"head"[..]))
+        );
+        client_state.keep_no_originals();
+        assert_eq!(
+            (client_state.retained(), client_state.entry(id).original.as_deref()),
+            (0, None)
+        );
+    }
+}
