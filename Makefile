@@ -1,15 +1,20 @@
-# The two commands a newcomer needs, and what they are made of.
+# The commands of the README and CONTRIBUTING.
+
+# Programs that .ci/tools.sh installs.
+export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 
 CARGO ?= cargo
 GO ?= go
 RECORDED = tests/data/recorded/list
 SHOWN = shop/cart iot/collector
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
-# Every nightly toolchain has the sanitizers' runtimes, not every stable one.
+# Every nightly toolchain has the sanitizers' runtimes, but not every stable one.
 NIGHTLY = $(shell $(CARGO) +nightly --version >/dev/null 2>&1 && echo +nightly)
+# Every feature of the core.
+FEATURES = --features poolscope/k8s-openapi,poolscope/http,poolscope/tracing
 POOLSCOPE = $(CARGO) run --quiet --release -p poolscope-cli --
 
-.PHONY: demo demo-yurthub test check test-asan test-go e2e e2e-quick long mutants shuttle
+.PHONY: demo demo-yurthub test tools check published msrv advisories test-asan test-go e2e e2e-quick long mutants shuttle
 
 # The recorded cluster: an edge node before and after, a cloud node in no pool, and why.
 demo:
@@ -30,7 +35,7 @@ demo:
 	@echo "== the bytes themselves: the API server's list of EndpointSlices, as hz-edge-1's proxy gets it =="
 	@$(POOLSCOPE) filter --node hz-edge-1 --facts $(RECORDED) $(RECORDED)/endpointslices-json.json >/dev/null
 
-# The line that OpenYurt's guide adds to its ConfigMap for Cilium: what the agent sees before and after.
+# The line that OpenYurt's guide adds to its ConfigMap for Cilium, before and after.
 demo-yurthub: YURTHUB = view --node hz-edge-1 --user-agent cilium-agent --config examples/yurthub/config.json --facts $(RECORDED)
 demo-yurthub:
 	@$(CARGO) build --release -p poolscope-cli
@@ -41,30 +46,52 @@ demo-yurthub:
 	@echo "== after: servicetopology: cilium,cilium-agent =="
 	@$(POOLSCOPE) $(YURTHUB) shop/cart iot/dash 2>/dev/null
 
-# Everything that has to hold.
-test: check
-	$(CARGO) test --workspace --features poolscope/k8s-openapi
-	$(MAKE) test-c test-asan test-go test-cilium
+# Rust, C and Go. Installs what a Debian machine lacks.
+test: tools
+	$(MAKE) check
+	$(CARGO) test --workspace $(FEATURES)
+	$(MAKE) test-c test-asan test-go
+
+tools:
+	@.ci/tools.sh test
 
 check:
 	for crate in . fuzz tests/shuttle benches/table; do $(CARGO) fmt --all --check --manifest-path $$crate/Cargo.toml || exit; done
-	$(CARGO) clippy --workspace --all-targets --features poolscope/k8s-openapi -- -D warnings
+	$(CARGO) clippy --workspace --all-targets $(FEATURES) -- -D warnings
 	$(CARGO) clippy -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --features poolscope/k8s-openapi
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items $(FEATURES)
 
-# The Rust tests of the C ABI, and of what it lends, under AddressSanitizer; in a folder of its own, for everything is
-# built anew.
+# The published interfaces: the listing of the public API and of the files in each package against docs/api, semver
+# against the last release, licences and sources of dependencies, and a build with the oldest supported Rust.
+published: msrv
+	@.ci/tools.sh published
+	.ci/published.sh $(if $(WRITE),write,check)
+	cargo deny --all-features check licenses bans sources
+	cd bindings/c && cargo deny --all-features check licenses bans sources
+	cd crates/cli && cargo deny --all-features check licenses bans sources
+
+# Needs the advisory database, which is not in a package registry.
+advisories:
+	@.ci/tools.sh published
+	cargo deny --all-features check advisories
+
+MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+msrv:
+	rustup toolchain list | grep -q '^$(MSRV)' || rustup toolchain install $(MSRV).0 --profile minimal
+	$(CARGO) +$(MSRV).0 check --target-dir $(BUILT)/msrv -p poolscope -p poolscope-capi -p poolscope-cli
+
+# The Rust tests of the C ABI under AddressSanitizer, in a folder of their own, because everything is built anew.
 test-asan:
 	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=$(BUILT)/asan \
 		$(CARGO) $(NIGHTLY) test --profile sanitized --target $(HOST) -p poolscope-capi --lib --test rust
 
-# The Go module, and its examples. Go does not notice that the library was built anew: -count=1.
+# The Go module and its examples. Go does not notice that the library was rebuilt: -count=1.
 test-go: lib
 	cd bindings/go && $(GO) vet ./... && $(GO) test -count=1 -race ./...
 	cd bindings/go/examples/informer && $(GO) vet ./...
 
-# A real kube-apiserver, built from its Go module (the first time that takes minutes), and client-go informers; OpenYurt's
-# own filter beside poolscope. `e2e-quick` leaves out what differs least.
+# A real kube-apiserver, built from its Go module (which takes minutes the first time), with client-go informers; and
+# OpenYurt's own filter beside poolscope. `e2e-quick` runs fewer variants.
 e2e: lib
 	cd e2e && $(GO) vet . ./apiserver && $(GO) test -count=1 $(SHORT) -timeout 30m . ./apiserver
 	cd e2e/yurthub && $(GO) vet ./... && $(GO) test -count=1 $(SHORT) -timeout 30m ./...
@@ -72,17 +99,17 @@ e2e: lib
 e2e-quick:
 	$(MAKE) e2e SHORT=-short
 
-# The same properties on forty times as many random objects, and lives of streams of a million events.
+# The properties on forty times as many random objects, and lives of streams of a million events.
 long:
 	POOLSCOPE_CASES=20000 $(CARGO) test --release --test properties
 	POOLSCOPE_EVENTS=1000000 $(CARGO) test --release --test simulation -- --nocapture
 
-# Changes the code in a thousand small ways and says which of them no test notices. An hour or two; needs cargo-mutants.
+# Changes the code in a thousand small ways and lists the changes that no test notices. An hour or two; needs cargo-mutants.
 mutants:
 	POOLSCOPE_SEEDS=40 $(CARGO) mutants -C=--test=streams -C=--test=simulation -C=--lib --profile mutants --timeout 60 \
-		-f 'src/topology/*.rs' -f 'src/rewrite/*.rs' -f 'src/stream/*.rs' -f 'src/ledger/*.rs' -- -- --skip found_out
+		-f 'src/topology/*.rs' -f 'src/rewrite/*.rs' -f 'src/stream/*.rs' -f 'src/client_state/*.rs' -- -- --skip found_out
 
-# Threads that share a Cluster, in every order that shuttle thinks of.
+# Threads that share a Cluster, in every order that shuttle finds.
 shuttle:
 	cd tests/shuttle && RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=$(abspath $(BUILT))/shuttle $(CARGO) test --locked
 

@@ -50,7 +50,7 @@ type observer struct {
 	slices   discoverylisters.EndpointSliceLister
 	services corelisters.ServiceLister
 	line     *line
-	// What the slices' informer tells its handlers.
+	// The objects that the slices' informer passes to its handlers.
 	handlers []*handler
 }
 
@@ -143,7 +143,7 @@ func observe(t *testing.T, config *rest.Config, node, contentType string, throug
 		o.line.base = base
 		return o.line
 	})
-	// What the client does not read itself.
+	// The facts that the client does not read itself.
 	ctx, cancel := context.WithCancel(context.Background())
 	client, err := rest.HTTPClientFor(config)
 	if err != nil {
@@ -307,7 +307,7 @@ func TestClientsThatHaveToListAgainHoldTheSame(t *testing.T) {
 		settle(t, fmt.Sprintf("after 10 changes, round %d", round), w, observers)
 	}
 	for _, o := range observers {
-		// What a new list says otherwise under an old version is refreshed; a fact change is not.
+		// A new form under an old version is a resync to handlers; a fact change is not.
 		if counters := o.cluster.Counters(); counters["streamsExpired"] == 0 {
 			t.Errorf("%s: %v", o.what, counters)
 		}

@@ -75,7 +75,7 @@ func newWorld(t *testing.T, config *rest.Config, seed int64) *world {
 	return w
 }
 
-// must ends the test where a write failed. What it wrote is of no interest.
+// must ends the test if a write failed.
 func (w *world) must(_ any, err error) {
 	w.t.Helper()
 	if err != nil {

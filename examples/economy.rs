@@ -1,11 +1,11 @@
-//! What a node is spared: the events and bytes that reach its proxy, against those that the API
+//! Counts the events and bytes that reach a node's proxy, against those that the API
 //! server sends.
 //!
 //!     cargo run --release --example economy
 //!
 //! A thousand nodes in fifty pools. Two hundred Services ask for `openyurt.io/nodepool`, each with
 //! five slices of a hundred endpoints all over the cluster. Ten thousand times an endpoint becomes
-//! ready or unready, moves, goes or comes, which the API server tells every client as one MODIFIED
+//! ready or unready, moves, goes or comes, which the API server sends to every client as one MODIFIED
 //! of the whole slice. One node's client lists, then watches: once as it is, once with the other
 //! pools' endpoints cut out, and once, as is the default, without the events that then say nothing
 //! new.
@@ -58,7 +58,7 @@ impl World {
         world
     }
 
-    /// The same numbers every time (xorshift).
+    /// Repeatable random numbers (xorshift).
     fn below(&mut self, end: usize) -> usize {
         self.dice ^= self.dice << 13;
         self.dice ^= self.dice >> 7;
@@ -103,7 +103,7 @@ impl World {
         &self.slices[slice]
     }
 
-    /// What the endpoint slice controller writes each time; for every other Service with
+    /// The slice that the endpoint slice controller writes; for every other Service with
     /// managedFields.
     fn write(&mut self, slice: usize, version: usize) {
         let metadata = &mut self.slices[slice]["metadata"];
@@ -144,7 +144,7 @@ fn service(number: usize) -> String {
     format!("checkout-{number:03}")
 }
 
-/// The same slice in protobuf: what the builder for benches leaves out is put in.
+/// The slice in protobuf, with the fields that the builder for benches omits.
 fn protobuf(slice: &Value) -> schema::EndpointSlice {
     let frame = schema::WatchEvent::decode(&corpus::protobuf_event(slice)[4..]).unwrap();
     let unknown = schema::Unknown::decode(&frame.object.unwrap().raw[4..]).unwrap();
@@ -188,7 +188,7 @@ fn event(slice: &Value, in_protobuf: bool) -> Vec<u8> {
     [(event.encoded_len() as u32).to_be_bytes().to_vec(), event.encode_to_vec()].concat()
 }
 
-/// What the naive filter knows of the Services, the own Node and the pools.
+/// The naive filter's facts: the Services, the own Node and the pools.
 fn facts() -> State {
     let pool = |at: usize| format!("pool-{at:02}");
     let members = |pool: usize| (pool..NODES).step_by(POOLS).map(corpus::node).collect();

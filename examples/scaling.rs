@@ -1,4 +1,4 @@
-//! Time against size, for what must not cost more than its size: `cargo run --release --example
+//! Prints time against size for steps that must be linear: `cargo run --release --example
 //! scaling`.
 //!
 //! Each row is one size; the last column is the time for each slice or stream, which stays about
@@ -103,7 +103,7 @@ fn list(view: &NodeView, count: usize, service: impl Fn(usize) -> usize) -> Dura
     began.elapsed()
 }
 
-/// The same in pages.
+/// The list in pages.
 fn pages(view: &NodeView, count: usize) -> Duration {
     let (mut out, mut took) = (BytesMut::new(), Duration::ZERO);
     for from in (0..count).step_by(500) {

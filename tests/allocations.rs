@@ -1,4 +1,4 @@
-//! What is allocated: nothing per event, and no more for a long list than for a short one.
+//! Allocations: none per event, and no more for a long list than for a short one.
 
 use bytes::BytesMut;
 use poolscope::{BodyRewriter, Cluster, Config};
@@ -74,7 +74,7 @@ fn an_event_that_is_remembered_allocates_nothing_either() {
     }
 }
 
-/// What a client state takes, of the bytes of the originals that it keeps: keys, indexes and all.
+/// The size of a client state in proportion to its originals: keys, indexes and all.
 #[test]
 fn a_ledger_takes_little_more_than_the_originals() {
     for (content_type, list_of) in

@@ -1,4 +1,4 @@
-//! What teaches, what does not, and what is held.
+//! Which responses are sources of facts, and how long facts are kept.
 
 use poolscope::{
     Action, Change, Cluster, Config, Error, ErrorKind, FactKind, MissingFactPolicy, NodeView,
@@ -378,7 +378,7 @@ fn a_narrower_source_still_brings_news() {
     let cluster = learned();
     let view = cluster.node("a");
     assert_eq!(sees(&view, "web"), "abc");
-    // What cilium-agent does after somebody listed everything once: a selected watch is all that
+    // cilium-agent's requests after a full list: a selected watch is all that
     // comes.
     feed(
         &cluster,
@@ -422,7 +422,7 @@ fn a_narrower_list_brings_news_too() {
         ]),
     );
     assert_eq!(sees(&view, "web"), "a");
-    // What the wider one has told is no news, and what the narrower one leaves out may be there.
+    // Facts of the wider one are known, and objects that the narrower one omits may exist.
     feed(&cluster, &lists, &list("Service", 90, &[service("cart", 5, HOST)]));
     assert_eq!((sees(&view, "cart").as_str(), sees(&view, "web").as_str()), ("ab", "a"));
     assert_eq!(cluster.counters().held_deleted_service, 0);
@@ -486,7 +486,7 @@ fn lists_of_which_none_is_wider_count_beside_each_other() {
     );
     assert!(!keys("web"));
     assert_eq!(cluster.counters().held_deleted_service, 0);
-    // Of all namespaces there is no wider one.
+    // No source is wider than all namespaces.
     feed(&cluster, SERVICES, &list("Service", 50, &[service("cart", 5, POOL)]));
     assert_eq!((view.missing().len(), keys("web")), (0, false));
 }
@@ -532,7 +532,7 @@ fn a_watch_from_nothing_tells_what_went_while_nobody_watched() {
     feed(&cluster, &format!("{POOLS}?watch=1&resourceVersion=0"), &events(&again));
     assert_eq!(sees(&view, "cart"), "a");
     assert!(view.pools_of("c").is_empty());
-    // What came to be after the latest of them may not have been there yet.
+    // Objects after the latest of them may not have existed yet.
     feed(
         &cluster,
         &format!("{POOLS}?watch=1&resourceVersion=530"),
@@ -729,7 +729,7 @@ fn deleted_services_do_not_fill_the_memory() {
     });
     feed(&cluster, watch, &events(&flaps.collect::<Vec<_>>()));
     assert_eq!((sees(&view, "s1").as_str(), sees(&view, "s2").as_str()), ("abc", "ab"));
-    // What is older than the deletion of one that was forgotten does not bring it back.
+    // An event older than a forgotten deletion does not bring the Service back.
     feed(
         &cluster,
         "/api/v1/services?watch=1&resourceVersion=10",
@@ -804,7 +804,7 @@ fn an_older_event_does_not_undo_a_deletion() {
         &events(&[("MODIFIED", pool("p", 15, &["a", "b", "c"]))]),
     );
     assert_eq!(view.pools_of("c"), ["q"]);
-    // What is newer does.
+    // A newer event does.
     feed(
         &cluster,
         &format!("{NODES}?watch=1&resourceVersion=10"),
@@ -843,7 +843,7 @@ fn a_list_of_one_name_without_the_object_is_its_deletion() {
     let never = cluster.node("never");
     assert_eq!((never.missing().len(), sees(&never, "cart")), by_name);
     assert_eq!(by_name, (0, String::new()));
-    // What may have left the list for another reason is not gone. Otherwise the later state counts,
+    // An object that may have left the list for another reason is not deleted. Otherwise the later state counts,
     // whoever says it.
     let in_pool = |cluster: &Cluster| sees(&cluster.node("a"), "cart") == "ab";
     feed(
@@ -866,7 +866,7 @@ fn a_list_of_one_name_without_the_object_is_its_deletion() {
     assert!(!in_pool(&cluster));
     feed(&cluster, NODES, &list("Node", 50, &[node("a", 45, "p"), node("b", 1, "p")]));
     assert!(in_pool(&cluster));
-    // The same of a Service: its keys are held.
+    // The keys of a deleted Service are kept.
     let cart = "/api/v1/namespaces/shop/services?fieldSelector=metadata.name%3Dcart";
     let cluster = Cluster::new(Config::openyurt()).unwrap();
     feed(&cluster, cart, &list("Service", 10, &[service("cart", 5, HOST)]));
@@ -947,7 +947,7 @@ fn the_facts_of_a_cluster_behind_this_one_are_not_learned() {
         Ok(Action::Forward)
     ));
     assert_eq!(sees(&view, "cart"), "ab");
-    // Who feeds them says that they are of this cluster.
+    // A caller of `read_facts` declares them as facts of this cluster.
     feed(&cluster, target, &body);
     assert_eq!(sees(&view, "cart"), "abc");
 }
@@ -1092,7 +1092,7 @@ fn a_list_that_is_held_back_is_bounded() {
         run(open("/apis/discovery.k8s.io/v1/endpointslices"), &long[..20], std::iter::repeat(5))
             .unwrap_err();
     assert_eq!(Failed::from(error), Failed::too_large("a list", 4, 100, "listBytes"));
-    // What only teaches is never held back.
+    // A stream that is only a source of facts is never held back.
     assert_eq!(run(open(SERVICES), &long, std::iter::repeat(5)).unwrap(), long);
 }
 

@@ -7,7 +7,7 @@ use poolscope_testkit::oracle::{Body, Object, State};
 use poolscope_testkit::{Failed, NODES, Recording, cluster, cluster_with, random_chunks, run};
 use serde::Deserialize;
 
-/// What is done with each recording of a subject that cannot be filtered.
+/// Tests recordings of subjects that cannot be filtered.
 fn is_subject(recording: &Recording) -> bool {
     recording.request.target.contains("endpoint")
 }

@@ -2,7 +2,7 @@
 
 use poolscope_testkit::found;
 use poolscope_testkit::simulation::object::Kind;
-use poolscope_testkit::simulation::run::{Outcome, run, run_bytes};
+use poolscope_testkit::simulation::run::{Outcome, check_bytes, run};
 use poolscope_testkit::simulation::scene::{ENCODINGS, Fault, RETENTIONS, Setup, Stats};
 
 fn number(name: &str) -> Option<u64> {
@@ -103,18 +103,13 @@ fn found_out(setups: impl Iterator<Item = Setup>, fault: Fault) -> (usize, usize
     found.fold((0, 0), |(found, all), one| (found + usize::from(one), all + 1))
 }
 
-/// A life that is led by the fuzzer's bytes.
-pub fn lead(input: &[u8]) {
-    expect_good(&run_bytes(input));
-}
-
 #[test]
 fn what_once_failed_holds() {
     for (file, input) in found("life") {
         println!("{file}");
-        lead(&input);
+        check_bytes(&input);
     }
-    lead(&[7; 400]);
+    check_bytes(&[7; 400]);
 }
 
 #[test]
@@ -141,7 +136,7 @@ fn lost_refreshes_are_found_out() {
                 ..setup
             }
         };
-        // Of Services only a node that changes pools is a reason to refresh.
+        // For Services only a node that changes pools is a reason to refresh.
         let (every, tenths) = if subject == Kind::Slice { (3, 8) } else { (1, 6) };
         let (found, all) = found_out(seeds.clone().map(long), Fault::LostRefresh(every));
         assert!(all > 0 && found * 10 >= all * tenths, "{subject:?}: {found} of {all}");

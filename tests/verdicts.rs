@@ -86,7 +86,7 @@ impl Scenario {
         run(stream, body, std::iter::repeat(97)).unwrap()
     }
 
-    /// What OpenYurt keeps.
+    /// The endpoints that OpenYurt keeps.
     fn kept(&self, at: usize) -> Option<Vec<String>> {
         self.expect[at].kept.clone().filter(|_| self.expect[at].verdict == "filtered")
     }

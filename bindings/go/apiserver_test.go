@@ -21,7 +21,7 @@ type apiServer struct {
 	lists map[string]string
 	// Watches that are open now, by path.
 	watches map[string]chan string
-	// What was asked for, as METHOD target Accept-Encoding.
+	// The requests, as METHOD target Accept-Encoding.
 	asked []string
 	// Compress what is asked for compressed; or everything.
 	gzip, gzipAlways bool
@@ -30,7 +30,7 @@ type apiServer struct {
 const (
 	slicesPath = "/apis/discovery.k8s.io/v1/endpointslices"
 	poolsPath  = "/apis/apps.openyurt.io/v1beta2/nodepools"
-	// What a stream asks for when a Service of this namespace gained keys.
+	// The request for a needed list of a Service of this namespace.
 	shopSlicesPath = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices"
 )
 

@@ -107,7 +107,7 @@ type Limits struct {
 	DeletedServices  uint64 `json:"deletedServices,omitempty"`
 }
 
-// Membership selects the kind of object that puts nodes into pools. Of Kind and Label, one is set.
+// Membership selects the kind of object that puts nodes into pools. Exactly one field is set.
 type Membership struct {
 	// Kind is nodePool, nodeBucket, nodeLabels or off.
 	Kind string

@@ -1,6 +1,7 @@
 package poolscope_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -105,7 +106,8 @@ func ExampleParseConfig() {
 	config, err := poolscope.ParseConfig(`{"membership": {"nodeLabel": "topology.kubernetes.io/zone"}}`)
 	fmt.Println(config.Membership.NodeLabel, err)
 	_, err = poolscope.ParseConfig(`{"retention": "some"}`)
-	fmt.Println(err)
-	// Output: topology.kubernetes.io/zone <nil> poolscope: configuration: unknown variant `some`,
-	// expected one of `full`, `topology`, `none` at line 1 column 20
+	fmt.Println(errors.Is(err, poolscope.ErrConfig))
+	// Output:
+	// topology.kubernetes.io/zone <nil>
+	// true
 }

@@ -59,7 +59,7 @@ func TestStreamsThatWereClosedLeaveNothingBehind(t *testing.T) {
 		runtime.GC()
 		return cheap.InUse(), runtime.NumGoroutine()
 	}
-	// What clients were told is kept for their next request, up to a bound, and the heap has holes:
+	// Client states are kept for the next request, up to a bound, and the heap has holes:
 	// fill both first.
 	round(10_000)
 	round(10_000)

@@ -127,7 +127,7 @@ func (c *crowd) backends(filtered bool) (number int) {
 	return number
 }
 
-// What an agent takes of a cluster with and without the filter.
+// Measures an agent in a large cluster with and without the filter.
 func TestWhatAnAgentIsSparedOfAThousandNodes(t *testing.T) {
 	server := apiserver.Start(t)
 	world := newWorld(t, server.Config())

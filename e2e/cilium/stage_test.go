@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// What this very binary is to be when it is started: the test itself, in its namespaces, or one of its actors.
+	// The role of this binary: the test itself, in its namespaces, or one of its actors.
 	roleVariable = "POOLSCOPE_ROLE"
 	// The cgroup that the agent's programs are attached to.
 	cgroupVariable = "POOLSCOPE_CGROUP"
@@ -62,7 +62,7 @@ func outside() (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	// What was left by a run that was killed.
+	// The remains of a killed run.
 	left, _ := filepath.Glob(filepath.Join(root, cgroupPrefix+"*"))
 	for _, group := range left {
 		if _, err := os.Stat("/proc/" + strings.TrimPrefix(filepath.Base(group), cgroupPrefix)); err != nil {

@@ -14,7 +14,7 @@ import (
 // change is something that was written, and from when on it held.
 type change struct {
 	what string
-	// Who may answer from then on.
+	// The pods that may answer from then on.
 	allowed []pod
 	// When the write began, when a watch beside the agent's was told of it, and when the agent's maps were as they should be.
 	begun, known, mapped time.Time

@@ -26,7 +26,7 @@ const (
 // if nothing else is said.
 func BenchmarkEvent(b *testing.B) {
 	for _, contentType := range []string{jsonType, protoType} {
-		// The same events come again and again: every one is to be given, as if it were new.
+		// Events are repeated, and each one is to be emitted.
 		quiet := false
 		how := setup{Membership: "nodePool", Quiet: &quiet}
 		all, kept, facts := benchWorld()

@@ -22,7 +22,7 @@ const (
 	protoType = "application/vnd.kubernetes.protobuf"
 )
 
-// body is a response's, with what was asked. What reads and writes bodies here is client-go's own.
+// body is a response's body with its request. client-go's own code reads and writes bodies here.
 type body struct {
 	target      string
 	contentType string

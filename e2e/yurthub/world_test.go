@@ -16,7 +16,7 @@ import (
 type setup struct {
 	Membership string `json:"membership"`
 	Pool       string `json:"pool,omitempty"`
-	// Of no interest to OpenYurt, nor to verdicts.
+	// Neither OpenYurt nor verdicts depend on it.
 	Retention string `json:"retention,omitempty"`
 	Quiet     *bool  `json:"suppressUnchanged,omitempty"`
 }
@@ -26,7 +26,7 @@ type facts struct {
 	services, nodes, nodePools, nodeBuckets []byte
 }
 
-// world is a random cluster. Who is in which pool is said by labels, NodePools and NodeBuckets, which need not agree.
+// world is a random cluster. Labels, NodePools and NodeBuckets define the pools, and need not agree.
 type world struct {
 	*rand.Rand
 	setup    setup

@@ -1,5 +1,5 @@
 // Package yurthub runs OpenYurt's own filter, v1.7.0, side by side with poolscope: the same facts, the same bytes, and what
-// comes out has to be the same to a client, object by object. What differs on purpose is in docs/openyurt.md.
+// comes out has to be the same to a client, object by object. docs/openyurt.md has the deliberate differences.
 //
 // v1.7.0 has no verdict on core/v1 Endpoints, which it no longer filters: they are left out. Nor on v1 endpoints that name no
 // node, on which it panics: those are judged as O5 says, and counted. Verdicts of other versions on both are in

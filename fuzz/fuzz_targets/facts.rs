@@ -1,6 +1,6 @@
 #![no_main]
 
-use poolscope_fuzz::fuzz::facts;
+use poolscope_testkit::fuzzing::facts;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     facts::check(data);

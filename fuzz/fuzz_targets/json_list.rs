@@ -1,6 +1,6 @@
 #![no_main]
 
-use poolscope_fuzz::fuzz::{json, world::Form};
+use poolscope_testkit::fuzzing::{json, world::Form};
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     json::check(Form::List, data);

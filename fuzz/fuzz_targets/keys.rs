@@ -1,6 +1,6 @@
 #![no_main]
 
-use poolscope_fuzz::fuzz::keys;
+use poolscope_testkit::fuzzing::keys;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     keys::check(data);

@@ -1,5 +1,5 @@
 #![no_main]
 
-use poolscope_fuzz::simulation::lead;
+use poolscope_testkit::simulation::run::check_bytes;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| lead(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| check_bytes(data));

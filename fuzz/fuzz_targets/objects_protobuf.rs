@@ -1,5 +1,5 @@
 #![no_main]
 
-use poolscope_fuzz::properties::look;
+use poolscope_testkit::fuzzing::objects::check;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| look(data, true));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| check(data, true));

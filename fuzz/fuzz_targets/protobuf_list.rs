@@ -1,6 +1,6 @@
 #![no_main]
 
-use poolscope_fuzz::fuzz::{protobuf, world::Form};
+use poolscope_testkit::fuzzing::{protobuf, world::Form};
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     protobuf::check(Form::List, data);

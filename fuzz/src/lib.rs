@@ -1,11 +1,7 @@
-//! The bodies of the fuzz targets. They are the library's own tests, given the fuzzer's bytes.
+//! The fuzz target of the C ABI. All other targets are in `poolscope_testkit::fuzzing`.
 #![allow(unused, missing_docs)]
 
+// The wrappers around the C functions need `unsafe`, which no crate but `poolscope-capi` and its
+// tests may have.
 #[path = "../../bindings/c/tests/rust/main.rs"]
-pub mod ffi;
-#[path = "../../tests/fuzz/main.rs"]
-pub mod fuzz;
-#[path = "../../tests/properties.rs"]
-pub mod properties;
-#[path = "../../tests/simulation.rs"]
-pub mod simulation;
+pub mod abi;

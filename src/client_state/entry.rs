@@ -56,7 +56,7 @@ pub(crate) struct ObjectState {
 
 /// The forms in which an object was emitted under one resourceVersion. An informer that has the
 /// object under that version already does not tell all of its handlers when another form of it
-/// comes under the same version (wire 4.3).
+/// comes under the same version (B4.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EmittedForms {
     /// It was not emitted under that version.

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes of one watch event; 16 MiB, as client-go has it (wire 6).
+    /// Bytes of one watch event; 16 MiB, as client-go has it (B6).
     pub frame_bytes: usize,
     /// Bytes of one list item or single object; 16 MiB.
     pub item_bytes: usize,

@@ -1,6 +1,6 @@
 //! The ConfigMap in which OpenYurt keeps which client gets which filter.
 //!
-//! Protobuf numbers (wire 2): ConfigMap 2 data, repeated entries {1 key, 2 value}.
+//! Protobuf numbers (B2): ConfigMap 2 data, repeated entries {1 key, 2 value}.
 
 use std::collections::HashMap;
 

@@ -1,6 +1,6 @@
 //! EndpointSlice, `discovery.k8s.io` v1 and v1beta1.
 //!
-//! Protobuf numbers (wire 2): EndpointSlice 1 metadata, 2 endpoints, 4 addressType; Endpoint v1: 2
+//! Protobuf numbers (B2): EndpointSlice 1 metadata, 2 endpoints, 4 addressType; Endpoint v1: 2
 //! conditions {1 ready, 2 serving, 3 terminating}, 6 nodeName, 7 zone; v1beta1: 5 topology, 7
 //! hints. The meaning of 7 and the place of the node depend on the version, never on the bytes.
 

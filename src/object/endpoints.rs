@@ -1,6 +1,6 @@
 //! core/v1 Endpoints.
 //!
-//! Protobuf numbers (wire 2): Endpoints 1 metadata, 2 subsets; EndpointSubset 1 addresses, 2
+//! Protobuf numbers (B2): Endpoints 1 metadata, 2 subsets; EndpointSubset 1 addresses, 2
 //! notReadyAddresses, 3 ports; EndpointAddress 4 nodeName.
 
 use super::metadata::outline_metadata;

@@ -1,5 +1,5 @@
 //! The envelope of a protobuf object: `k8s\0` and runtime.Unknown, and in a watch the event around
-//! them (wire 1.2, 2).
+//! them (B1.2, B2).
 
 use crate::error::Fault;
 use crate::wire::Span;

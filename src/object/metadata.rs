@@ -1,6 +1,6 @@
 //! ObjectMeta: as spans for what is rewritten, as values for facts.
 //!
-//! Protobuf numbers (wire 2): 1 name, 3 namespace, 6 resourceVersion, 7 generation, 11 labels, 12
+//! Protobuf numbers (B2): 1 name, 3 namespace, 6 resourceVersion, 7 generation, 11 labels, 12
 //! annotations, 17 managedFields. Maps are repeated entries {1 key, 2 value}.
 
 use std::collections::HashMap;

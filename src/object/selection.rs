@@ -30,7 +30,7 @@ impl Selection {
     /// that is not known, and counted as such.
     pub(crate) fn covers_services_of(&self, slices: &Selection) -> bool {
         // kube-proxy leaves headless Services out by this field; their slices carry a label instead
-        // (wire 5).
+        // (B5).
         let headless_left_out = slices.labels.contains(NOT_HEADLESS);
         let alike = |label: &String| {
             slices.labels.contains(label) && (label == NOT_HEADLESS || !is_of_slices(label))

@@ -1,6 +1,6 @@
 //! core/v1 Service: the fields that decide whether a node may see it.
 //!
-//! Protobuf numbers (wire 2): Service 1 metadata, 2 spec; ServiceSpec 4 type.
+//! Protobuf numbers (B2): Service 1 metadata, 2 spec; ServiceSpec 4 type.
 
 use super::metadata::{is_map_entry_for, outline_metadata};
 use super::outline::{API_VERSION, KIND, Outline, expect, id, is_null, string};

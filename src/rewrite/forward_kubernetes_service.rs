@@ -1,6 +1,6 @@
 //! The slice default/kubernetes leads to an address on the node (F1).
 //!
-//! Protobuf numbers (wire 2): EndpointSlice 2 endpoints, 3 ports, 4 addressType; Endpoint 1
+//! Protobuf numbers (B2): EndpointSlice 2 endpoints, 3 ports, 4 addressType; Endpoint 1
 //! addresses, 2 conditions {1 ready}.
 
 use std::net::IpAddr;

@@ -1,5 +1,5 @@
 //! The port named `https` of a Service or of a slice: both number its fields alike, {1 name, 3
-//! port} (wire 2).
+//! port} (B2).
 
 use crate::error::Fault;
 use crate::wire::Span;

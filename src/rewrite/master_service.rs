@@ -1,6 +1,6 @@
 //! The Service default/kubernetes leads to an address on the node (M1, M2).
 //!
-//! Protobuf numbers (wire 2): Service 2 spec; ServiceSpec 1 ports, 3 clusterIP, 18 clusterIPs.
+//! Protobuf numbers (B2): Service 2 spec; ServiceSpec 1 ports, 3 clusterIP, 18 clusterIPs.
 
 use super::https_port::{FREE, JsonPorts, PORTS_SHAPE, edit_protobuf, is_torn, put_record};
 use crate::config::{Hub, Limits};

@@ -27,7 +27,7 @@ impl Rules {
         let namespace = outline.optional_text(buf, outline.namespace);
         let name = match self.kind {
             // Not by owner and not by its own name: the label is what ties a slice to its Service
-            // (wire 5).
+            // (B5).
             SubjectKind::EndpointSlice | SubjectKind::EndpointSliceBeta => {
                 outline.optional_text(buf, outline.service_name)
             }

@@ -551,7 +551,7 @@ impl ClientSession {
     }
 }
 
-/// An object as it stands in a watch event: items of lists leave out what they are (wire 3), so it
+/// An object as it stands in a watch event: items of lists leave out what they are (B3), so it
 /// is put before.
 pub(super) struct WatchForm<'a> {
     head: Cow<'static, [u8]>,

@@ -1,5 +1,5 @@
 //! Events that poolscope emits itself: MODIFIED for an object that a client needs again, a
-//! BOOKMARK, and the ERROR that ends a watch (wire 1.1, 1.2, 1.7).
+//! BOOKMARK, and the ERROR that ends a watch (B1.1, B1.2, B1.7).
 
 use bytes::BytesMut;
 
@@ -49,7 +49,7 @@ pub(super) fn write_object(
                 out.put(part.as_bytes());
             }
             if object.of(buf).contains(&b'\n') {
-                // It is from a list that was written for people. An event is a line (wire 1.1), and
+                // It is from a list that was written for people. An event is a line (B1.1), and
                 // inside strings newlines are escaped.
                 let mut lines = BytesMut::new();
                 edit.write(buf, object, &mut Output::to(&mut lines));
@@ -95,7 +95,7 @@ pub(super) fn write_bookmark(
             out.put(format!("{{\"type\":\"BOOKMARK\",\"object\":{object}}}\n").as_bytes());
         }
         Encoding::Protobuf => {
-            // ObjectMeta with every field that is always written (wire 2).
+            // ObjectMeta with every field that is always written (B2).
             let mut metadata = b"\x0a\x00\x12\x00\x1a\x00\x22\x00\x2a\x00".to_vec();
             put_record(&mut metadata, 6, version.as_bytes());
             metadata.extend_from_slice(b"\x38\x00\x42\x00");
@@ -131,7 +131,7 @@ pub(super) fn write_expired(encoding: Encoding, message: &str, out: &mut Output<
     }
 }
 
-/// A ServiceSpec with every field that is always written (wire 2).
+/// A ServiceSpec with every field that is always written (B2).
 const EMPTY_SPEC: &[u8] = b"\x1a\x00\x22\x00\x3a\x00\x42\x00\x52\x00\x5a\x00\x60\x00\x68\x00";
 
 /// A watch frame around an object of `size` bytes: length, metav1.WatchEvent, RawExtension,

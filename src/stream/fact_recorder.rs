@@ -82,8 +82,7 @@ impl FactRecorder {
 
     fn learn(&mut self, fact: Fact, event: Event) {
         if matches!(self.phase, ReadPhase::Initial { announced: false }) && event != Event::Added {
-            // A legacy watch ends its initial events by the first event of another type (wire 4.5,
-            // rule 5).
+            // A legacy watch ends its initial events by the first event of another type (R5).
             let seen = self.listing.facts.values();
             let version =
                 seen.fold(Version::default(), |version, fact| version.later(fact.version));

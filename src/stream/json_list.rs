@@ -1,7 +1,7 @@
 //! A JSON list, item by item: at most one item is held back.
 //!
 //! Built-in lists have their kind first. Lists of custom resources have their keys sorted, so that
-//! the items precede the kind and metadata of the list (wire 3). The kind of an item is therefore
+//! the items precede the kind and metadata of the list (B3). The kind of an item is therefore
 //! taken from the request.
 
 use super::framer::{Context, Cursor, Framer, PIECE};

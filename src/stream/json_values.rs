@@ -1,7 +1,7 @@
 //! JSON values one after the other: the events of a watch, or one single object.
 //!
 //! A server writes one event a line, but nothing here depends on lines: an event ends with its
-//! closing brace, and white space between events passes as it is (wire 1.1).
+//! closing brace, and white space between events passes as it is (B1.1).
 
 use super::framer::{Context, Cursor, Framer, PIECE};
 use super::item::Item;

@@ -302,7 +302,7 @@ impl BodyRewriter {
         }
     }
 
-    /// Emits pending events where an event may stand (wire 4.5, rule 6): a client that reads lines
+    /// Emits pending events where an event may stand (R6): a client that reads lines
     /// must not find two events on one line.
     fn emit_due(&mut self, out: &mut Output<'_>) {
         if !self.mid_line && self.processor.is_due(None) {

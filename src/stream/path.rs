@@ -1,4 +1,4 @@
-//! From the path of a request to the collection that it asks for (wire 0.1).
+//! From the path of a request to the collection that it asks for (B0.1).
 
 use crate::object::{FactKind, SubjectKind};
 

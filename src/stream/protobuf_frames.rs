@@ -1,4 +1,4 @@
-//! A protobuf watch: frames of four length bytes and one event (wire 1.2). A frame is held until it
+//! A protobuf watch: frames of four length bytes and one event (B1.2). A frame is held until it
 //! is whole, since the lengths of everything in it come first.
 
 use super::framer::{Context, Cursor, Framer};

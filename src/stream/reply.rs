@@ -1,4 +1,4 @@
-//! Replies in place of a body: a Status that gives the reason (wire 1.7).
+//! Replies in place of a body: a Status that gives the reason (B1.7).
 
 use bytes::{Bytes, BytesMut};
 

@@ -95,7 +95,7 @@ pub(crate) enum Verb {
     },
 }
 
-/// How a watch begins (wire 4.1).
+/// How a watch begins (B4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Initial {
     /// At a resourceVersion: live events from the first byte.

@@ -73,7 +73,7 @@ pub(crate) enum Condition {
 
 impl Condition {
     /// From the conditions as the API has them: nil ready and nil serving mean true, nil
-    /// terminating means false (wire 5).
+    /// terminating means false (B5).
     pub(crate) fn of(
         ready: Option<bool>,
         serving: Option<bool>,

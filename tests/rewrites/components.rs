@@ -193,7 +193,7 @@ fn before_the_config_map_is_known_only_its_defaults_are_served() {
             .view
             .open(&RequestHead::get(path), &ResponseHead::ok("application/json"))
     };
-    // What kube-proxy gets by default it gets whatever the ConfigMap says.
+    // kube-proxy gets its default rewrites whatever the ConfigMap names.
     assert!(matches!(open("kube-proxy/v1.34.0", SLICES), Ok(Action::Rewrite(_))));
     let Ok(Action::Reply(reply)) = open("cilium-agent/1.17", SLICES) else { panic!() };
     let ReplyCause::MissingFacts(missing) = &reply.cause else { panic!("{reply:?}") };
@@ -202,13 +202,13 @@ fn before_the_config_map_is_known_only_its_defaults_are_served() {
         (1, FactKind::ConfigMap, BY_NAME)
     );
     assert_eq!(reply.status, 503);
-    // Of a Service kube-proxy may yet get one more: masterService.
+    // For Services kube-proxy may get one more rewrite: masterService.
     assert!(matches!(open("kube-proxy/v1.34.0", SERVICES), Ok(Action::Reply(_))));
     // A list that has none says so.
     config_maps(&cluster, 10, json!([]));
     assert!(matches!(open("cilium-agent/1.17", SLICES), Ok(Action::Rewrite(_))));
     assert_eq!(cluster.missing("me"), []);
-    // Who gets nothing waits for nothing else.
+    // A client without rewrites waits for no other fact.
     let other = Cluster::new(yurt_hub()).unwrap();
     config_maps(&other, 10, json!([]));
     let request = |agent: &str| RequestHead::get(SLICES).header("User-Agent", agent);
@@ -366,7 +366,7 @@ fn two_clients_of_one_node_that_get_different_things_are_told_apart() {
         );
         let (mut cilium, mut kubectl) = (cilium.watch(10), kubectl.watch(10));
         assert_eq!((cilium.refresh(), kubectl.refresh()), (vec![], vec![]));
-        // What has nothing new is left out for the one, and the other, who gets no rewrite, gets
+        // Unchanged events are suppressed for the one; the other, which gets no rewrite, gets
         // every event.
         assert_eq!(
             (cilium.says("MODIFIED", &cart(12)).len(), kubectl.says("MODIFIED", &cart(12)).len()),
@@ -391,7 +391,7 @@ fn other_config_maps_pass_untouched() {
             "{path}"
         );
     }
-    // What passes through the client's own stream teaches as a feed does.
+    // The client's own stream is a source of facts, too.
     let Ok(Action::Rewrite(mut stream)) =
         view.open(&RequestHead::get(BY_NAME), &ResponseHead::ok("application/json"))
     else {

@@ -283,7 +283,7 @@ fn s15_the_address_on_the_node_comes_from_the_configuration() {
 
 #[test]
 fn s16_to_s20_no_health_but_the_api_servers_own_is_asked_for() {
-    // Whatever a neighbour may say of it, an endpoint is judged by where it is; whether it is
+    // Whatever its neighbours report, an endpoint is judged by its node; whether it is
     // ready, its proxy looks at.
     assert_eq!(superedge(Some(r#"["zone"]"#), "h"), ["h", "z"], "S16, S17");
     assert_eq!(superedge(None, "h"), ALL, "S18, S19, S20");

@@ -8,7 +8,7 @@ use super::told;
 use super::world::{DISCARD, Encoding, LISTEN, everything};
 use poolscope_testkit::{NODES, Recording, cluster_with, random_chunks, run};
 
-/// What a naive reader makes of the rules.
+/// The rules as a naive reader applies them.
 fn hides(service: &Value, pool: Option<&str>) -> bool {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let (metadata, r#type) =
@@ -112,7 +112,7 @@ fn objects(recording: &Recording) -> Vec<(String, Value)> {
     }
 }
 
-/// What a client is to read, from what it reads without poolscope.
+/// The expected objects of a client, from those without poolscope.
 fn expected(recording: &Recording, node: &str) -> Vec<String> {
     // The protobuf twin of a recording carries the same objects.
     let twin = match recording.name.strip_suffix("-proto.pb") {

@@ -103,7 +103,7 @@ fn everything_else_of_the_service_keeps_its_bytes() {
         ),
         r#"{ "ports" : [ {"name":"https","port": 10268 ,"x":[1]} ], "clusterIP" : "169.254.2.1", "clusterIPs":["169.254.2.1"], "z":null}"#
     );
-    // What is missing is put in.
+    // Missing fields are inserted.
     assert_eq!(get("{}"), r#"{"clusterIP":"169.254.2.1","clusterIPs":["169.254.2.1"]}"#);
     assert_eq!(
         get(r#"{ "clusterIP":"1" }"#),
@@ -113,7 +113,7 @@ fn everything_else_of_the_service_keeps_its_bytes() {
         get(r#"{"clusterIP":null,"clusterIPs":null,"ports":[{"name":"https"}]}"#),
         r#"{"clusterIP":"169.254.2.1","clusterIPs":["169.254.2.1"],"ports":[{"port":10268,"name":"https"}]}"#
     );
-    // Of what is given twice every one counts for some decoder.
+    // Some decoder reads each of two duplicates.
     assert_eq!(
         get(
             r#"{"clusterIP":"1","clusterIP":"2","clusterIPs":[],"ports":[{"name":"https","port":1}],"ports":[{"name":"h\u0074tps","port":2},{"name":"https","port":3}]}"#
@@ -215,7 +215,7 @@ fn a_streamed_list_is_held_back_only_until_the_one_has_come() {
         open.stream.push(&body[behind..], &mut out).unwrap();
         open.stream.finish(&mut out).unwrap();
         assert_eq!(told::list(Encoding::Protobuf, &out).len(), 52);
-        // Of another family it does not lead there, and there is no other of that name.
+        // A slice of another family is not redirected, and no other has that name.
         if path == SLICES {
             items[1] = slice(KUBERNETES, 2, "kubernetes", "IPv6", &["-"]);
             let body = list(&items, 100, Encoding::Protobuf);

@@ -203,7 +203,7 @@ fn initial_events_are_without_what_is_hidden() {
         );
         assert_eq!(watch.bookmark(10, true), ["BOOKMARK 10"]);
         assert_eq!(watch.says("DELETED", &listening("shop/db", 11, "shanghai")), [""; 0]);
-        // The same without an announcement.
+        // Without an announcement.
         let mut watch = client.open("?watch=true&resourceVersion=0");
         assert_eq!(watch.says("ADDED", &listening("shop/db", 6, "shanghai")), [""; 0]);
         assert_eq!(

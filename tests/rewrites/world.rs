@@ -286,7 +286,7 @@ impl Client {
         self.watch(version)
     }
 
-    /// What is given for a single object.
+    /// The response for a single object.
     pub fn get(&self, object: &Object) -> String {
         let name = object.json["metadata"]["name"].as_str().unwrap();
         let (mut get, mut out) =

@@ -62,7 +62,7 @@ fn open(cluster: &Cluster, target: &str) -> Option<BodyRewriter> {
     }
 }
 
-/// What a client holds: slice -> nodes of its endpoints.
+/// The objects of a client: slice -> nodes of its endpoints.
 type Held = BTreeMap<String, BTreeSet<String>>;
 
 fn note(held: &mut Held, object: &Value) {
@@ -95,7 +95,7 @@ fn read_events(held: &mut Held, out: &mut BytesMut) -> bool {
     true
 }
 
-/// What the node should hold by what the cluster knows now.
+/// The objects that the node should have by the present facts.
 fn wanted(cluster: &Cluster) -> Held {
     let node = view(cluster);
     let kept = |service: &str| {
@@ -215,7 +215,7 @@ fn no_change_of_facts_is_lost_to_a_stream() {
         };
         teachers.into_iter().for_each(|teacher| teacher.join().unwrap());
         let held = client.join().unwrap();
-        // What came after the client had looked is pending to its next watch.
+        // Changes after the client's refresh are pending for its next watch.
         let generation = cluster.generation();
         let stream = open(&cluster, &format!("{LIST}?watch=true&resourceVersion=203"))
             .expect("its past is known");

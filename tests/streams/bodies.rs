@@ -1,4 +1,4 @@
-//! What a body may look like, and what is said of one that does not.
+//! Valid bodies, and the errors of invalid ones.
 
 use poolscope::{BytesMut, Cluster, Config, FactKind, ProtobufLists, RequestHead};
 
@@ -8,7 +8,7 @@ use super::object::{ENCODINGS, Encoding, object};
 use poolscope_testkit::Failed;
 use poolscope_testkit::build::{Kind, envelope, record};
 
-/// What comes of a body in pieces of one size.
+/// The output of a body in pieces of one size.
 fn pushed(list: &mut Watch, body: &[u8], size: usize) -> Result<Vec<u8>, Failed> {
     let mut out = BytesMut::new();
     for piece in body.chunks(size) {

@@ -269,13 +269,13 @@ impl Watch {
         self.push(&self.client.error())
     }
 
-    /// What comes of bytes from upstream.
+    /// The output of bytes from upstream.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<String> {
         let out = self.pass(bytes);
         self.read(&out)
     }
 
-    /// The same as it stands.
+    /// The output as bytes.
     pub fn pass(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut out = BytesMut::new();
         self.stream.push(bytes, &mut out).unwrap();
@@ -287,7 +287,7 @@ impl Watch {
         self.read(&out)
     }
 
-    /// The same as it stands.
+    /// The output as bytes.
     pub fn refreshed(&mut self) -> Vec<u8> {
         let mut out = BytesMut::new();
         self.stream.refresh(&mut out).unwrap();
@@ -300,7 +300,7 @@ impl Watch {
         out.to_vec()
     }
 
-    /// What is to be listed.
+    /// The needed lists.
     pub fn needed_lists(&self) -> Vec<String> {
         self.stream.needed_lists().into_iter().map(|wanted| wanted.target).collect()
     }

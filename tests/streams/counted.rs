@@ -1,4 +1,4 @@
-//! What is counted of what is given.
+//! The counters of emitted objects.
 
 use super::facts::{POOL, scene};
 use super::object::{ENCODINGS, Object, object};

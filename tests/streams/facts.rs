@@ -59,7 +59,7 @@ impl Facts {
         self.tell_services();
     }
 
-    /// The same of many Services at once.
+    /// Annotates many Services at once.
     pub fn annotate_all(&mut self, services: impl Iterator<Item = String>, keys: &str) {
         self.services.extend(services.map(|service| (service, keys.to_owned())));
         self.tell_services();

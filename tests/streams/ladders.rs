@@ -26,7 +26,7 @@ fn asking(encoding: Encoding, keys: &str) -> (Facts, Client) {
     (facts, client)
 }
 
-/// What node `me` is given of the slices `web-1`, `web-2`, ... with these endpoints.
+/// The objects that node `me` receives of the slices `web-1`, `web-2`, ... with these endpoints.
 fn given(client: &Client, slices: &[&str]) -> Vec<String> {
     let slices =
         slices.iter().zip(1..).map(|(on, number)| object(&format!("web-{number}"), 70, on));
@@ -276,7 +276,7 @@ fn whatever_is_held_back_a_list_is_well_formed() {
     }
 }
 
-/// The same of a list with blanks wherever there may be some, byte for byte.
+/// The output of a list with blanks wherever they are allowed, byte for byte.
 fn given_of_blanks(client: &Client, items: &[Object]) -> Vec<String> {
     let items: Vec<String> = items
         .iter()
@@ -546,7 +546,7 @@ fn siblings_follow_an_event_that_is_left_out() {
         // Seen through the pool it shows the same, but what it shows decides now.
         let told = watch.modified(&object("web-2", 95, "other me"));
         assert_eq!(told, ["MODIFIED web-2@95 me", "MODIFIED web-1@95", "BOOKMARK @95"]);
-        // What is not seen from the near step says nothing, and decides nothing.
+        // An endpoint outside the near step is not emitted and decides nothing.
         assert_eq!(watch.modified(&object("web-1", 96, "friend friend")), NOTHING);
     }
 }

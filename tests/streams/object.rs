@@ -17,7 +17,7 @@ pub enum Encoding {
 
 pub const ENCODINGS: [Encoding; 2] = [Encoding::Json, Encoding::Protobuf];
 
-/// What tells a proxy nothing.
+/// Fields that proxies ignore.
 pub const LAST_CHANGE: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 
 /// A slice, or the Endpoints of a Service.

@@ -1,4 +1,4 @@
-//! What becomes of a response before its first byte.
+//! Decisions on a response before its first byte.
 
 use poolscope::{Action, Config, NodeView, RequestHead, ResponseHead};
 

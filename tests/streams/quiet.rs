@@ -7,7 +7,7 @@ use super::facts::{POOL, scene, scene_with};
 use super::object::{ENCODINGS, LAST_CHANGE, Object, object};
 use poolscope_testkit::build::KINDS;
 
-/// What tells a proxy nothing.
+/// Fields that proxies ignore.
 fn silent() -> [Object; 5] {
     let slice = || object("web", 95, "me other");
     let mut last_change = slice();
@@ -23,7 +23,7 @@ fn silent() -> [Object; 5] {
     ]
 }
 
-/// What tells it something, or may.
+/// Fields that proxies read, or may read.
 fn telling() -> Vec<Object> {
     let slice = || object("web", 95, "me other");
     let mut changed = vec![

@@ -1,4 +1,4 @@
-//! What a fact change owes a client: which events, of which version, and when.
+//! The events after a fact change: their types, versions and order (R1 to R11).
 
 use poolscope::{Action, RequestHead};
 
@@ -393,7 +393,7 @@ fn a_watch_that_began_with_everything_waits_for_its_first_refresh() {
         let mut watch = client.watch_list();
         watch.added(&object("web-1", 70, "me other"));
         facts.annotate("web", POOL);
-        // Whoever embeds it chooses when.
+        // The embedder chooses when.
         assert_eq!(watch.end_of_initial_events(90), ["BOOKMARK @90 ends the initial events"]);
         assert!(watch.stream.needs_refresh());
         assert_eq!(watch.refresh(), ["MODIFIED web-1@90 me", "BOOKMARK @90"]);

@@ -137,7 +137,7 @@ fn who_comes_from_another_process_may_hold_anything_that_is_as_old() {
                 "{by}"
             );
         }
-        // Who has seen nothing yet asks for anything there is.
+        // A client without a version requests any state.
         for query in ["resourceVersion=0", "resourceVersion=", ""] {
             let (_facts, client) = scene(encoding);
             finish(client.open(query), &client, 96, &slices());

@@ -21,7 +21,7 @@ fn another_program_has_another_past() {
         // before this process.
         client.list(90, &[object("web-1", 70, "me")]);
         assert!(agent.expires(90));
-        // What the agent holds under the same version was given by that process, and may be
+        // The agent's copy under the same version was sent by that process, and may be
         // something else.
         agent.list(90, &[object("web-1", 70, "me")]);
         assert_eq!(agent.watch(90).refresh(), AGAIN);

@@ -1,4 +1,4 @@
-//! What is done where the original of an object is not kept: it is asked for, or the client lists
+//! Objects without an original: they are requested, or the client lists
 //! again.
 
 use std::slice::from_ref;
@@ -338,7 +338,7 @@ fn without_originals_a_change_ends_the_watch() {
             assert_eq!(watch.refresh(), ERROR);
             assert!(watch.stream.is_ended() && !watch.stream.needs_refresh());
             assert_eq!(facts.count("streamsExpired"), 1);
-            // Whatever still comes is swallowed.
+            // Later bytes are ignored.
             assert_eq!(watch.modified(&object("web", 95, "me")), NOTHING);
             assert_eq!(watch.push(b"anything"), NOTHING);
             facts.annotate("web", "");

@@ -1,4 +1,4 @@
-//! What a client reads from bytes, in one short line an object: `MODIFIED web-1@90 me friend`.
+//! The events as a client reads them, one short line per object: `MODIFIED web-1@90 me friend`.
 
 use prost::Message;
 use serde_json::Value;

@@ -115,7 +115,7 @@ fn criterion(folder: &Path) -> Measured {
     measured
 }
 
-/// What Go's benchmark has said, of each the fastest run: name -> MB/s, ns an event, allocations an
+/// The fastest run of each of Go's benchmarks: name -> MB/s, ns an event, allocations an
 /// event.
 fn go(text: &str) -> Vec<(String, f64, f64, f64)> {
     let mut rows: Vec<(String, f64, f64, f64)> = Vec::new();
@@ -181,7 +181,7 @@ fn conditions() -> String {
             .map(|name| format!("{name} {}", version(name)))
             .collect();
     format!(
-        "{model}, {processors} processors, one used; {}; {}; {}; {}. Built for plain x86-64, as what is distributed has to be.\n\n",
+        "{model}, {processors} processors, one used; {}; {}; {}; {}. Built for plain x86-64, like distributed binaries.\n\n",
         first(Command::new("date").arg("+%F")),
         first(Command::new("rustc").arg("--version")),
         first(Command::new("go").arg("version")),
@@ -250,7 +250,7 @@ fn goals(
         own.zip(typed(go, &name)).map_or(f64::NAN, |(own, typed)| own / typed)
     };
     text.push_str(
-        "### What is aimed at\n\nIn chunks of 16 KiB where nothing else is said.\n\n| | aim | measured | reached |\n|---|---|---|---|\n",
+        "### Goals\n\nIn chunks of 16 KiB unless stated otherwise.\n\n| | aim | measured | reached |\n|---|---|---|---|\n",
     );
     let mut row = |goal: &str, found: f64, wanted: f64| {
         let met = if found.is_nan() {

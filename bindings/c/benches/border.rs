@@ -1,4 +1,4 @@
-//! What it costs to push through the C ABI rather than through Rust: same events, same run.
+//! Compares pushing through the C ABI with pushing through Rust: same events, same run.
 //!
 //! The C functions are called by pointers that the compiler cannot see through, as a C program
 //! calls them.

@@ -1,7 +1,7 @@
 /*
- * What the tests share: a check, a small cluster, and a client that collects what it is given.
+ * Shared by the tests: a check, a small cluster, and a client that collects its bytes.
  *
- * The cluster: nodes hz-1 and hz-2 in pool hangzhou, sh-1 in pool shanghai. Of namespace shop,
+ * The cluster: nodes hz-1 and hz-2 in pool hangzhou, sh-1 in pool shanghai. In namespace shop,
  * Service `cart` asks for the pool and `web` asks for nothing; each has one slice with an endpoint
  * on every node. Everything is at resourceVersion 90.
  */

@@ -3,7 +3,7 @@
  *
  * Readers list and watch again and again, each for itself, two of them on each node and node
  * handle. Node `mover` goes from pool to pool meanwhile. At the end each reader refreshes the watch
- * that it has open, and must hold what the last facts say.
+ * that it has open, and must have the form of the last facts.
  */
 #define _POSIX_C_SOURCE 200809L /* barriers, sched_yield */
 

@@ -20,7 +20,7 @@ const (
 	podsPath     = "/api/v1/pods"
 )
 
-// What each collection holds.
+// The objects of each collection.
 var kinds = map[string]struct{ version, kind string }{
 	servicesPath: {"v1", "Service"},
 	nodesPath:    {"v1", "Node"},
@@ -193,7 +193,7 @@ func (s *apiServer) serveWatch(w http.ResponseWriter, request *http.Request, col
 			},
 		})
 	}
-	// What was written since a list.
+	// The events since a list.
 	if since, err := strconv.Atoi(request.URL.Query().Get("resourceVersion")); err == nil && since > 0 {
 		for _, each := range s.objects[collection] {
 			if version, _ := strconv.Atoi(each["metadata"].(object)["resourceVersion"].(string)); version > since {

@@ -101,7 +101,7 @@ func TestANodeInNoPoolKeepsToItself(t *testing.T) {
 	start(t, server).settles("no pool", hangzhou)
 }
 
-// What is not served cannot be known: nothing may pass, and somebody has to be told.
+// A kind that is not served stays missing: no slice may pass, and the health must be degraded.
 func TestWhatWaitsIsReportedAndComesWhenTheFactsDo(t *testing.T) {
 	server := guide(t)
 	server.refuse = func(request *http.Request) int {
@@ -129,7 +129,7 @@ func TestWhatWaitsIsReportedAndComesWhenTheFactsDo(t *testing.T) {
 	}
 }
 
-// What is known holds, but somebody has to be told that it may be old.
+// The last known facts apply, and the health must be degraded.
 func TestFactsThatCanNoLongerBeFetchedAreReported(t *testing.T) {
 	server := guide(t)
 	lb := start(t, server)
@@ -201,10 +201,10 @@ func TestExplainNamesEveryEndpointAndWhy(t *testing.T) {
 	said := lb.must("poolscope/explain", "default/busy-box-svc")
 	for _, line := range []string{
 		"node hz-1 is in pool hangzhou",
-		"default/busy-box-svc asks for: pool",
-		"10.250.1.10 hz-1 hangzhou active seen O3",
-		"10.250.2.10 bj-1 beijing active hidden O7",
-		"10.250.3.10 cloud-1 active hidden O7",
+		"default/busy-box-svc has topology: pool",
+		"10.250.1.10 hz-1 hangzhou active kept O3",
+		"10.250.2.10 bj-1 beijing active dropped O7",
+		"10.250.3.10 cloud-1 active dropped O7",
 	} {
 		if !strings.Contains(strings.Join(strings.Fields(said), " "), line) {
 			t.Errorf("%q is not in\n%s", line, said)

@@ -64,7 +64,7 @@ pub(crate) fn meta_beside(body: &Path) -> Option<PathBuf> {
     meta.is_file().then_some(meta)
 }
 
-/// What was read of the facts, and what was left.
+/// The files that were read as facts, and those that were skipped.
 #[derive(Default)]
 pub(crate) struct Loaded {
     used: BTreeSet<String>,
@@ -132,7 +132,7 @@ pub(crate) fn guess(path: &Path, body: &[u8]) -> Result<(RequestHead, ResponseHe
     Ok((RequestHead::get(target), head_of(body)))
 }
 
-/// What a body without a meta file says about itself.
+/// The kind and version of a body without a meta file.
 fn headline(path: &Path, body: &[u8]) -> Result<Headline, Failure> {
     if body.is_empty() {
         return Err(Failure::at(path, "the file is empty"));
@@ -219,7 +219,7 @@ fn plural(kind: &str) -> Option<&'static str> {
     })
 }
 
-/// What a target asks for, as far as choosing among recordings needs it.
+/// The resource of a target, as far as the choice among recordings needs it.
 struct Asked {
     plural: &'static str,
     namespaced: bool,
@@ -259,7 +259,7 @@ impl Asked {
             key == "watch" && value != "0" && !value.eq_ignore_ascii_case("false")
         });
         // The watch cache ignores a limit at resourceVersion 0, but a reader of the request cannot
-        // know that it did. Of ConfigMaps one is wanted, by its name.
+        // know that it did. Only one ConfigMap is needed, by its name.
         let part = ["limit", "continue", "labelSelector", "fieldSelector"].into_iter().any(has)
             && plural != "configmaps";
         Asked { plural, namespaced, list: rest.len() == 1, watch, part }

@@ -162,7 +162,7 @@ fn usage(why: &str) -> ! {
 /// Why the work failed: one line that says what, where and what to do.
 struct Failure(String);
 
-/// Who read the output has enough of it.
+/// The reader of the output has closed it.
 const ENOUGH: &str = "broken pipe";
 
 impl Failure {
@@ -517,7 +517,7 @@ fn diff(mut args: Diff) -> Result<(), Failure> {
     let mut table = Table::new(["SERVICE", "TOPOLOGY", "ENDPOINT", "ON NODE", "LEFT", "RIGHT"]);
     let mut alike = 0;
     for (left, right) in &pairs {
-        // Who does not see a Service sees no endpoint of it.
+        // A node that does not see a Service sees none of its endpoints.
         let sees = |view: &ServiceView, endpoint: &EndpointView| view.shown && endpoint.kept;
         let differ = |(first, second): &(&EndpointView, &EndpointView)| {
             sees(left, first) != sees(right, second)

@@ -195,12 +195,12 @@ pub fn json_list_of(slices: impl Iterator<Item = Value>) -> Vec<u8> {
     format!("{head}{}]}}\n", items.join(",")).into_bytes()
 }
 
-/// The same in protobuf.
+/// The slice in protobuf.
 pub fn protobuf_list(slices: usize) -> Vec<u8> {
     protobuf_list_of((0..slices).map(slice))
 }
 
-/// The same in protobuf.
+/// The slice in protobuf.
 pub fn protobuf_list_of(slices: impl Iterator<Item = Value>) -> Vec<u8> {
     let mut list = Vec::new();
     record(&mut list, 1, b"\x0a\x00\x12\x06999999\x1a\x00");
@@ -262,7 +262,7 @@ pub fn follow(cluster: &Cluster, content_type: &str, target: &str) -> BodyRewrit
     }
 }
 
-/// The same of a list, read to its end.
+/// The stream of a list, read to its end.
 pub fn list(cluster: &Cluster, content_type: &str, target: &str, body: &[u8]) {
     let (mut stream, mut out) = (follow(cluster, content_type, target), BytesMut::new());
     for chunk in body.chunks(16_384) {

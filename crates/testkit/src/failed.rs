@@ -1,4 +1,4 @@
-//! What a caller can read of an error, to be compared with what a test expects.
+//! Everything that a caller can read of an error, to be compared with expectations.
 
 use poolscope::{Error, ErrorKind};
 

@@ -1,4 +1,4 @@
-//! What the tests, benches, examples and fuzz targets of the workspace share: recordings of a real
+//! Shared by the tests, benches, examples and fuzz targets of the workspace: recordings of a real
 //! API server, a filter by decoded types that shares no code with the library, random bodies, and
 //! the simulation of whole lives of streams.
 #![allow(missing_docs)]
@@ -14,6 +14,8 @@ pub mod build;
 pub mod corpus;
 #[cfg(feature = "oracle")]
 pub mod counting;
+#[cfg(feature = "oracle")]
+pub mod fuzzing;
 #[cfg(feature = "oracle")]
 pub mod oracle;
 #[cfg(feature = "oracle")]

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{Recording, schema};
 
-/// What the naive filter knows.
+/// The facts of the naive filter.
 #[derive(Debug, Clone, Default)]
 pub struct State {
     /// `namespace/name` -> the annotation.
@@ -39,7 +39,7 @@ impl State {
         )
     }
 
-    /// What lists of Services, Nodes and NodePools say.
+    /// Reads lists of Services, Nodes and NodePools.
     pub fn of([services, nodes, pools]: [impl AsRef<[u8]>; 3]) -> State {
         let items = |body: &[u8]| {
             let body: Value = serde_json::from_slice(body).unwrap();
@@ -286,7 +286,7 @@ fn text(value: &Value) -> &str {
 }
 
 impl Body {
-    /// The same filtered naively.
+    /// Filters naively.
     pub fn filtered(mut self, state: &State, node: &str) -> Body {
         for (event, object) in &mut self.objects {
             if !matches!(event.as_str(), "BOOKMARK" | "ERROR") {

@@ -183,7 +183,7 @@ pub fn cluster_with(folder: &str, config: Config) -> Cluster {
     cluster
 }
 
-/// What the fuzzer has found of one of its targets: the inputs that once failed, by the names of
+/// The inputs of one fuzz target that once failed, by the names of
 /// their files.
 pub fn found(target: &str) -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/found").join(target);

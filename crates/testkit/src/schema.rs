@@ -82,7 +82,7 @@ pub struct ObjectMeta {
     pub managed_fields: Vec<Vec<u8>>,
 }
 
-/// Of its spec only the type is read here.
+/// Only the type of its spec is read here.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Service {
     #[prost(message, optional, tag = "1")]

@@ -1,4 +1,4 @@
-//! Writes the seeds of the corpus from the recordings: small pieces of what a real API server said.
+//! Writes the seeds of the corpus from the recordings: small pieces of a real API server's responses.
 //! `seeds FOLDER`.
 //!
 //! A fuzz target in form, because poolscope is built with calls into libFuzzer here; it has ended
@@ -10,7 +10,7 @@ use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 
-use poolscope_fuzz::fuzz::go::Json;
+use poolscope_testkit::fuzzing::go::Json;
 use poolscope_testkit::schema::{List, Unknown};
 use prost::Message;
 use serde_json::Value;
@@ -215,7 +215,7 @@ fn pieces(body: &[u8], form: usize, protobuf: bool) -> Vec<Vec<u8>> {
     }
 }
 
-/// The same with at most three endpoints, and without what says who wrote it.
+/// The object with at most three endpoints, and without managedFields.
 fn small(value: Json) -> Json {
     match value {
         Json::Object(members) => {

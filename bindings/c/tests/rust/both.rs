@@ -11,7 +11,7 @@ use poolscope_testkit::{FACTS, Recording};
 /// A call that can fail, and what Rust says that went wrong.
 pub type Result<T> = poolscope::Result<T>;
 
-/// What C has to say of an error. The statuses are the header's.
+/// Converts an error into what C must report. The statuses are the header's.
 fn failure(error: &Error) -> Failure {
     use poolscope_status::*;
     let status = match error.kind() {
@@ -39,7 +39,7 @@ fn failure(error: &Error) -> Failure {
     }
 }
 
-/// The same went wrong, or nothing on either side.
+/// Asserts that both sides failed alike, or that neither did.
 pub fn same<T, U>(rust: Result<T>, c: c::Result<U>) -> Result<(T, U)> {
     match (rust, c) {
         (Ok(rust), Ok(c)) => Ok((rust, c)),
@@ -96,7 +96,7 @@ impl Cluster {
         self.rust.generation()
     }
 
-    /// What both sides say of themselves.
+    /// Compares generation and counters of both sides.
     pub fn check(&self) {
         self.generation();
         assert_eq!(self.c.counters(), serde_json::to_string(&self.rust.counters()).unwrap());
@@ -123,7 +123,7 @@ pub struct Node {
     pub c: c::Node,
 }
 
-/// What is to be done with a response.
+/// How to handle a response.
 pub enum Decision {
     Forward,
     Rewrite(BodyRewriter),
@@ -195,7 +195,7 @@ pub struct BodyRewriter {
     pub c: c::BodyRewriter,
 }
 
-/// What a call gave out, and how it ended.
+/// The result of a call and the bytes that it returned.
 pub type Given = (Result<()>, Vec<u8>);
 
 impl BodyRewriter {

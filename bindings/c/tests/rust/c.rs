@@ -2,7 +2,7 @@
 //! every answer begins as dirt, and after every call it is looked at whether the header's contract
 //! was kept.
 //!
-//! What makes every call in here safe: handles are live and of their kind, text and bytes are
+//! Every call in here is safe because handles are live and of their kind, text and bytes are
 //! pointer and length of a slice that outlives the call, and places for answers are the caller's
 //! own.
 
@@ -22,7 +22,7 @@ pub struct Failure {
 
 pub type Result<T> = std::result::Result<T, Failure>;
 
-/// What a place for an answer holds before the call: nothing that a call may leave there, read or
+/// The value of an output before the call: nothing that a call may leave there, read or
 /// free.
 pub trait Place: Copy {
     const DIRT: Self;
@@ -162,7 +162,7 @@ fn copied(data: *const u8, len: usize) -> Vec<u8> {
 }
 
 impl Text {
-    /// What is before the NUL, which is where the text says that it ends.
+    /// Returns the text before the NUL, which must be at its length.
     pub fn read(self) -> String {
         // SAFETY: the text is live until the end of this function.
         let text = unsafe { CStr::from_ptr(poolscope_text_data(self.0)) }.to_str().unwrap();
@@ -251,7 +251,7 @@ impl RequestHead {
         RequestHead { method, target, headers: Vec::new() }
     }
 
-    /// The same as Rust's.
+    /// Copies Rust's head.
     pub fn of(rust: &poolscope::RequestHead) -> RequestHead {
         let headers = owned(&rust.headers);
         RequestHead { headers, ..RequestHead::new(&rust.method, &rust.target) }
@@ -289,7 +289,7 @@ impl ResponseHead {
         ResponseHead { status, headers: Vec::new() }
     }
 
-    /// The same as Rust's.
+    /// Copies Rust's head.
     pub fn of(rust: &poolscope::ResponseHead) -> ResponseHead {
         ResponseHead { status: rust.status, headers: owned(&rust.headers) }
     }

@@ -45,7 +45,7 @@ fn pass(stream: &mut c::BodyRewriter, body: &[u8]) -> Vec<u8> {
     given
 }
 
-/// What Rust makes of a body for a node that knows the recorded lists.
+/// Returns Rust's output of a body for a node with the recorded lists as facts.
 fn expected(recording: &Recording) -> Vec<u8> {
     let cluster: Cluster = poolscope_testkit::cluster("list");
     let Ok(Action::Rewrite(stream)) =
@@ -319,8 +319,8 @@ fn a_push_that_meets_another_is_refused_and_does_nothing() {
     let served = race(&Raced(stream.0), |stream| {
         let (mut out, mut out_len, mut error): (*const u8, usize, *mut poolscope_error) =
             (Place::DIRT, Place::DIRT, Place::DIRT);
-        // SAFETY: the stream is live, the body is there, and the places are this thread's. What
-        // came out is not read: it is valid until the next call, which may be another
+        // SAFETY: the stream is live, the body is there, and the places are this thread's. The
+        // output is not read: it is valid until the next call, which may be another
         // thread's.
         let status = unsafe {
             poolscope_stream_push(
@@ -345,7 +345,7 @@ fn a_push_that_meets_another_is_refused_and_does_nothing() {
         given.fetch_add(out_len as u64, Relaxed);
         status
     });
-    // What was served, and only that, was done; the stream continues as if nobody had met.
+    // Only the served calls had an effect; the stream continues as if no calls had met.
     assert_eq!(stream.bytes_out(), given.into_inner());
     assert_eq!(stream.bytes_in(), (1 + served) as u64 * watch.body.len() as u64);
     let (result, out) = stream.push(&watch.body);

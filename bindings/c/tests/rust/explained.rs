@@ -1,4 +1,4 @@
-//! What C can ask of a cluster, a node and an inventory: the JSON is what serde makes of the Rust
+//! Explanations of a cluster, a node and an inventory through C: the JSON is what serde makes of the Rust
 //! values.
 
 use std::ffi::CStr;
@@ -127,7 +127,7 @@ fn changes_are_told_since_every_generation() {
     for generation in (0..=last + 1).chain([u64::MAX]) {
         let expected =
             serde_json::to_string(&cluster.rust.changes_since(generation).unwrap()).unwrap();
-        // What happened together is in no order.
+        // Changes of one generation have no order.
         assert_eq!(sorted(&cluster.c.changes_since(generation)), sorted(&expected));
     }
     let all = cluster.c.changes_since(0);
@@ -197,7 +197,7 @@ fn counters_have_the_names_of_rust_in_its_order() {
     assert_eq!(value(&cluster.c.counters())["objects"], 43);
 }
 
-/// What is known of a node, by the Rust API.
+/// Describes a node by the Rust API.
 fn described(node: &Node) -> Value {
     let rust = &node.rust;
     json!({ "name": rust.name(), "known": rust.is_known(), "pool": rust.pool(), "rewrites": rust.rewrites(), "missing": rust.missing() })

@@ -10,7 +10,7 @@ use poolscope_capi::*;
 use super::c::{self, Place, ended};
 use poolscope_testkit::Recording;
 
-/// What a function takes: a pointer, or a number.
+/// An argument of a function: a pointer, or a number.
 trait Argument: Copy {
     const IS_POINTER: bool;
 
@@ -47,7 +47,7 @@ macro_rules! numbers {
 
 numbers!(u64 usize);
 
-/// What a call that fails before it decides leaves.
+/// The action that a failed call leaves.
 impl Place for poolscope_action {
     const DIRT: poolscope_action = poolscope_action::POOLSCOPE_ACTION_REWRITE;
 

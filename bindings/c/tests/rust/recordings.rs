@@ -162,7 +162,7 @@ fn broken_bodies_fail_the_same_and_what_came_before_comes_out() {
                         "{result:?}"
                     );
                 }
-                // The same in chunks: the error comes later than bytes do.
+                // In chunks, bytes precede the error.
                 if turn % 4 == 0 {
                     let (result, in_chunks) = open().run(&body, random_chunks(seed as u64, 700));
                     assert!(

@@ -72,7 +72,7 @@ pub fn run(input: &[u8]) {
         program.call(*call);
         program.clusters.iter().for_each(Cluster::check);
     }
-    // What is left is freed in an order that the last byte has a say in.
+    // The remaining handles are freed in an order that depends on the last byte.
     match input.last().unwrap_or(&0) % 3 {
         0 => program.clusters.clear(),
         1 => program.streams.clear(),
@@ -242,7 +242,7 @@ impl Program<'_> {
             23 => {
                 let kind = ["Service", "NodePool", "Pod"][self.byte() % 3];
                 let cluster = one!(self.clusters);
-                // Of both, or they would say different things afterwards.
+                // On both sides, or they would differ afterwards.
                 let kinds = [
                     ("Service", poolscope::FactKind::Service),
                     ("NodePool", poolscope::FactKind::NodePool),

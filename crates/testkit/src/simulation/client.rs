@@ -22,7 +22,7 @@ pub enum Mode {
 
 pub const MODES: [Mode; 4] = [Mode::List, Mode::Pages, Mode::WatchList, Mode::Legacy];
 
-/// What a client does next.
+/// The next action of a client.
 enum Task {
     /// Everything anew.
     Relist,
@@ -32,7 +32,7 @@ enum Task {
     Watch,
 }
 
-/// What a client does now.
+/// The current state of a client.
 enum Busy {
     No,
     List { body: Vec<u8>, items: BTreeMap<String, Slice> },
@@ -47,8 +47,8 @@ pub struct Client {
     bookmarks: bool,
     agent: String,
     pub store: BTreeMap<String, Slice>,
-    /// What its handlers were told: some are not told of an object under a version that they had
-    /// it at (wire 4.3, 4.4).
+    /// The objects that its handlers received: some do not receive an object under a version that they had
+    /// it at (B4.3, B4.4).
     pub told: BTreeMap<String, Slice>,
     rv: Option<u64>,
     task: Task,
@@ -240,7 +240,7 @@ impl Client {
                     }
                 }
             }
-            // The same request again.
+            // Repeats the request.
             Busy::List { .. } => {}
             Busy::Watch { events, .. } if !events.is_whole() => {
                 return Err("a watch ends inside an event".to_owned());
@@ -329,7 +329,7 @@ impl Client {
                     }
                     return Ok(());
                 }
-                // Where the server's cache lagged. What we said ourselves would be of a version
+                // Where the server's cache lagged. An event of poolscope would have a version
                 // that the client has.
                 (Said::Object(change, slice), Mode::WatchList) => {
                     let version = |slice: &Slice| {

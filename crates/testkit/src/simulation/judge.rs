@@ -1,4 +1,4 @@
-//! What the cluster must know by now, and what a node's client must therefore hold: plain loops
+//! The facts that the cluster must know, and the objects that a node's client must have: plain loops
 //! over decoded objects, sharing nothing with the library.
 
 use std::collections::BTreeMap;
@@ -82,7 +82,7 @@ impl Known {
         }
     }
 
-    /// A watch event was delivered whole. What was known before it came says nothing.
+    /// A watch event was delivered whole. The facts before it do not matter.
     pub fn event(&mut self, kind: Kind, scope: &Scope, event: &Event) {
         let Event { change, object } = event;
         let held = self.versions[kind as usize].get(&object.key).copied();
@@ -261,7 +261,7 @@ impl Known {
         endpoints.retain(|endpoint| holds(last, endpoint));
     }
 
-    /// What `node` must hold of these slices.
+    /// The slices as `node` must have them.
     pub fn view(
         &self,
         node: &str,
@@ -293,7 +293,7 @@ fn is_leaving(endpoint: &Endpoint) -> bool {
         && conditions.terminating == Some(true)
 }
 
-/// What two sets of slices differ in, for messages; `None` if in nothing that a proxy looks at.
+/// The difference of two sets of slices, for messages; `None` if proxies see none.
 pub fn difference<'a>(
     held: impl Iterator<Item = (&'a String, &'a Slice)>,
     wanted: &BTreeMap<String, Slice>,

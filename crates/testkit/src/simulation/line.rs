@@ -40,7 +40,7 @@ pub struct Line {
 
 enum Part {
     List {
-        /// What was known when the response began: place in [`Scene::past`].
+        /// The facts when the response began: place in [`Scene::past`].
         since: usize,
         body: Vec<u8>,
         listed: Option<Vec<Rc<Object>>>,
@@ -50,7 +50,7 @@ enum Part {
     Watch(Box<Mirror>),
 }
 
-/// What came of asking.
+/// The result of a request.
 pub enum Asked {
     Line(Box<Line>),
     NotReady,
@@ -58,7 +58,7 @@ pub enum Asked {
     Expired,
 }
 
-/// Who asks.
+/// The client of a request.
 pub struct Asker<'a> {
     /// The client's.
     pub name: &'a str,
@@ -151,7 +151,7 @@ impl Line {
         let has_node = known.has(Kind::Node, None)
             || known.has(Kind::Node, Scope::Name(node_of(asker.name).to_owned()));
         let is_ready = match scene.setup.subject {
-            // A Service says all of itself but the own pool.
+            // All facts of a Service are in it, except the own pool.
             Kind::Service => has_node,
             _ => {
                 let has_services = known.has(Kind::Service, None)
@@ -278,7 +278,7 @@ impl Line {
         }
     }
 
-    /// What the server's bytes said.
+    /// The content of the server's bytes.
     fn note(&mut self, scene: &mut Scene, note: Note) {
         let high = match (&mut self.part, note) {
             (Part::List { listed, .. }, Note::Page { rv, items, .. }) => {
@@ -328,7 +328,7 @@ impl Line {
         Ok(())
     }
 
-    /// The response ends if the stream said that it is over.
+    /// The response ends if the stream has ended.
     pub fn end_if_over(&mut self) -> bool {
         if !self.is_over && self.stream.is_ended() {
             (self.is_over, self.is_clean) = (true, true);
@@ -439,7 +439,7 @@ impl Line {
         self.stream.is_ended()
     }
 
-    /// Whether the stream cannot say what it owes before the server says that the initial events
+    /// Returns `true` if pending events must wait until the server announces that the initial events
     /// are over.
     pub fn is_initial(&self) -> bool {
         matches!(&self.part, Part::Watch(mirror) if mirror.is_initial)

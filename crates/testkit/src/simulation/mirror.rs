@@ -1,4 +1,4 @@
-//! What a stream gives out, judged event by event and list by list.
+//! Checks the output of a stream, event by event and list by list.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -10,11 +10,11 @@ use super::scene::Scene;
 use super::server::Note;
 use super::wire::Change;
 
-/// What a client would hold that gets everything that the stream gives out.
+/// The objects of a client that receives all output of the stream.
 pub struct Mirror {
     pub events: Events,
     pub held: BTreeMap<String, Slice>,
-    /// What the API server has said on this stream, and before it if the client went on from
+    /// The objects that the API server sent on this stream, and before it if the client resumed
     /// there.
     pub said: BTreeMap<String, Rc<Object>>,
     /// The highest resourceVersion that the server has come to.
@@ -27,7 +27,7 @@ pub struct Mirror {
     pub is_announced: bool,
     pub bookmarks: bool,
     pub has_failed: bool,
-    /// What this client was ever given, where it went on from something: it may have it, though it
+    /// Objects that this client ever received, if it resumed: it may have them, though it
     /// seems not to.
     pub given: BTreeSet<String>,
 }
@@ -158,7 +158,7 @@ impl Mirror {
 }
 
 impl Mirror {
-    /// A Service that is said must be held or not, as the type of the event has it. What was given
+    /// The client must have an emitted Service or not, by the type of the event. What was sent
     /// before the client went on from somewhere may or may not have arrived.
     fn check_service(&self, by: By, change: Change, key: &str) -> Result<(), String> {
         let (has, may_have) = (self.held.contains_key(key), self.given.contains(key));
@@ -178,7 +178,7 @@ impl Mirror {
     }
 }
 
-/// What is said of an object is the filter of what the server once said of it, by what is known
+/// An emitted object is the filter of an object that the server once sent, by the facts that are known
 /// now.
 fn check_content(scene: &Scene, node: &str, change: Change, slice: &Slice) -> Result<(), String> {
     let known = &scene.known;

@@ -18,7 +18,7 @@ pub const LISTEN: &str = "nodeport.openyurt.io/listen";
 pub const DISCARD: &str = "svc.openyurt.io/discard";
 pub const TRIGGER: &str = "endpoints.kubernetes.io/last-change-trigger-time";
 const CREATED: &str = "2026-11-23T08:00:00Z";
-/// The same as a protobuf Time: seconds, and nanos of 0.
+/// The time as a protobuf Time: seconds, and nanos of 0.
 const CREATED_SECONDS: i64 = 1_795_420_800;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,7 +83,7 @@ pub struct Object {
 pub enum Body {
     /// A Service in the shape of a slice: its type is the addressType, and it has no endpoints.
     Service(Rc<Slice>),
-    /// What the pool label says.
+    /// The value of the pool label.
     Node(Option<String>),
     /// The nodes in the status; `None`: it has no status yet.
     Pool(Option<Vec<String>>),
@@ -364,7 +364,7 @@ impl Slice {
         })
     }
 
-    /// The same from protobuf.
+    /// Reads protobuf.
     pub fn of_message(kind: Kind, bytes: &[u8]) -> Result<Slice, String> {
         if kind == Kind::Slice {
             return Slice::of_protobuf(bytes);
@@ -393,7 +393,7 @@ impl Slice {
         self.metadata.labels.get(SERVICE_LABEL).map(String::as_str)
     }
 
-    /// The same without what says nothing to a proxy: the version, and who wrote it when.
+    /// The object without the fields that proxies ignore: the version, and who wrote it when.
     pub fn plain(&self) -> Slice {
         let mut plain = self.clone();
         plain.metadata.resource_version.clear();

@@ -13,10 +13,10 @@ use super::scene::{ByName, Scene, Setup, Stats};
 use super::server::Scope;
 use super::world;
 
-/// What came of a run.
+/// The result of a run.
 pub struct Outcome {
     pub stats: Stats,
-    /// What went wrong, with the last things that happened.
+    /// The failure, with the last steps before it.
     pub violation: Option<String>,
 }
 
@@ -32,11 +32,18 @@ pub fn run(setup: &Setup) -> Outcome {
     run_by(setup, Rng::new(setup.seed))
 }
 
-/// The same where each choice is one of the fuzzer's bytes, and the steps end with them.
+/// A run where each choice is one of the fuzzer's bytes, and the steps end with them.
 pub fn run_bytes(input: &[u8]) -> Outcome {
     let (head, choices) = input.split_at(input.len().min(2));
     let seed = head.iter().fold(0, |seed, &byte| seed << 8 | u64::from(byte));
     run_by(&Setup { steps: 0, ..Setup::of(seed) }, Rng::given(choices, seed))
+}
+
+/// Panics if a run that the fuzzer's bytes lead violates a law.
+pub fn check_bytes(input: &[u8]) {
+    if let Some(violation) = run_bytes(input).violation {
+        panic!("{violation}");
+    }
 }
 
 fn run_by(setup: &Setup, rng: Rng) -> Outcome {
@@ -320,7 +327,7 @@ impl Run {
         // By chance: bytes could keep a client at one version for good.
         let rng = &mut Rng::new(self.rng.next());
         settle(scene, &mut self.feeders, &mut self.clients, rng)?;
-        // Nothing but an event tells the end of initial events without bookmarks.
+        // Without bookmarks only an event ends the initial events.
         let stuck: Vec<_> = self
             .clients
             .iter()
@@ -335,7 +342,7 @@ impl Run {
         check_known(scene)?;
         check_clients(scene, &self.clients, false)?;
         self.move_on()?;
-        // The same where nothing else happens than what is looked for: objects go, or facts change
+        // A run with only the steps under test: objects go, or facts change
         // while every client is told by the API server to relist.
         let (rng, scene) = (&mut Rng::new(self.rng.next()), &mut self.scene);
         if !scene.setup.facts_change {
@@ -369,7 +376,7 @@ impl Run {
         self.move_on()
     }
 
-    /// What was emitted under a version that the client had already is emitted again when the
+    /// An event under a version that the client had already is emitted again when the
     /// server moves on.
     fn move_on(&mut self) -> Result<(), String> {
         let (rng, scene) = (&mut Rng::new(self.rng.next()), &mut self.scene);
@@ -465,7 +472,7 @@ fn settle_client(scene: &mut Scene, client: &mut Client, rng: &mut Rng) -> Resul
     Ok(moved | client.read(scene, usize::MAX)?)
 }
 
-/// What the model says is known is what the server has: the model's own check.
+/// Checks the model itself: its facts are those of the server.
 fn check_known(scene: &Scene) -> Result<(), String> {
     let Scene { server, known, .. } = scene;
     for (key, object) in server.objects(Kind::Service) {

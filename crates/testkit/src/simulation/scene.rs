@@ -1,4 +1,4 @@
-//! What all clients share: the server, the cluster, what it must know by now, and the book of what
+//! Shared by all clients: the server, the cluster, the facts that it must know, and the record of what
 //! was done.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -17,11 +17,11 @@ pub enum Fault {
     None,
     /// Bytes pass as they came.
     Untouched,
-    /// Of the refreshes that say something, what every nth says is lost.
+    /// The events of every nth refresh are lost.
     LostRefresh(u64),
 }
 
-/// What differs from run to run.
+/// The parameters of a run.
 #[derive(Debug, Clone)]
 pub struct Setup {
     pub seed: u64,
@@ -33,7 +33,7 @@ pub struct Setup {
     pub ladders: bool,
     /// Facts change after the start.
     pub facts_change: bool,
-    /// What the clients ask for: slices, or Services, some of which they must not see.
+    /// The kind that the clients read: slices, or Services, some of which they must not see.
     pub subject: Kind,
     /// Services pass through a client's stream instead of a feed.
     pub services_pass: bool,
@@ -49,7 +49,7 @@ pub struct Setup {
     pub by_name: ByName,
     /// Bytes of originals that a client state may keep, if they are few.
     pub client_state_bytes: Option<usize>,
-    /// Of so many steps, how many break a line: 1 to 40 of 1000.
+    /// How many of 1000 steps break a connection: 1 to 40.
     pub cuts: usize,
     pub steps: usize,
     pub window: usize,
@@ -84,7 +84,7 @@ impl Setup {
             facts_change: !rng.one_in(10),
             // Where Services are hidden from the one who asks, they do not pass as they came.
             services_pass: rng.one_in(4) && subject == Kind::Slice,
-            // What a slow stream brings back of a deleted Service matters where unknown ones are
+            // A deleted Service that a slow stream repeats matters if unknown ones are
             // hidden.
             hides: [rng.one_in(if narrow { 2 } else { 4 }), rng.one_in(4), rng.one_in(4)],
             off: rng.one_in(10),
@@ -131,7 +131,7 @@ pub struct Stats {
     pub pushed: u64,
     /// Events of watches that streams gave out.
     pub sent: u64,
-    /// Of these, given out by `refresh` and `supply`.
+    /// Those emitted by `refresh` and `provide_list`.
     pub refreshed: u64,
     /// Watches that were not continued, or ended, for want of what a fact change needs.
     pub expired: u64,
@@ -202,11 +202,11 @@ pub struct Scene {
     pub server: Server,
     pub cluster: Cluster,
     pub known: Known,
-    /// What was known from time to time, the present included.
+    /// The known facts over time, the present included.
     pub past: Vec<Rc<Known>>,
     /// Per node and namespace: how far the API server's word has come into this process.
     pub progress: BTreeMap<(String, Option<String>), u64>,
-    /// The same: the objects that were ever given to its clients.
+    /// The objects that its clients ever received.
     pub given: BTreeMap<(String, Option<String>), BTreeSet<String>>,
     pub stats: Stats,
     pub trace: Trace,

@@ -19,7 +19,7 @@ pub struct Event {
 struct Log {
     objects: BTreeMap<String, Rc<Object>>,
     events: Vec<Event>,
-    /// What happened up to here is no longer in the watch cache.
+    /// Events up to here are no longer in the watch cache.
     forgotten: u64,
 }
 
@@ -36,7 +36,7 @@ pub struct Server {
     made: u64,
 }
 
-/// What part of a response's bytes says, for who forwards them.
+/// The content of a part of a response's bytes.
 #[derive(Debug, Clone)]
 pub enum Note {
     Event(Event),
@@ -56,7 +56,7 @@ pub struct Upstream {
     pub status: u16,
     pub encoding: Encoding,
     line: VecDeque<u8>,
-    /// What the bytes up to an offset of the body say.
+    /// The content of the bytes up to an offset of the body.
     notes: VecDeque<(u64, Note)>,
     written: u64,
     read: u64,
@@ -110,7 +110,7 @@ impl From<Option<&str>> for Scope {
     }
 }
 
-/// What a list asks for.
+/// The parameters of a list.
 #[derive(Debug, Clone, Default)]
 pub struct List {
     pub scope: Scope,
@@ -411,7 +411,7 @@ fn unhex(text: &str) -> String {
 }
 
 impl List {
-    /// What the path and query of a request for slices ask for; refuses what the model does not
+    /// Reads path and query of a request for slices; refuses what the model does not
     /// know.
     pub fn of_target(kind: Kind, target: &str) -> Result<List, String> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
@@ -459,7 +459,7 @@ impl Upstream {
     fn write(&mut self, bytes: &[u8], note: Note) {
         self.line.extend(bytes);
         self.written += bytes.len() as u64;
-        // What is said in JSON is said before the newline.
+        // A JSON event is complete before the newline.
         self.notes.push_back((self.written - self.newline(), note));
     }
 

@@ -1,4 +1,4 @@
-//! What happens in the cluster: Services are annotated, slices written, nodes moved. Everything is
+//! Changes in the cluster: Services are annotated, slices written, nodes moved. Everything is
 //! small, so that things meet often.
 
 use std::rc::Rc;

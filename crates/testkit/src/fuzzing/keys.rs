@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::world::Looked;
 
-/// What a value asks for, by the rules of a dialect.
+/// The topology of a value by the rules of a dialect.
 type Asks = fn(&str) -> &'static str;
 
 /// Configurations, and the annotation that each reads.
@@ -35,7 +35,7 @@ pub fn check(input: &[u8]) -> Looked {
     let in_protobuf =
         asked(&config, "application/vnd.kubernetes.protobuf", &protobuf_list(annotation, &value));
     assert_eq!(in_json, in_protobuf, "one says it in JSON, and the other in protobuf");
-    // Of an annotation of another dialect nothing is read.
+    // An annotation of another dialect is not read.
     assert_eq!(
         in_json,
         if annotation == own { asks(&value) } else { "any" },
@@ -44,7 +44,7 @@ pub fn check(input: &[u8]) -> Looked {
     Looked::Compared
 }
 
-/// What a Service asks for by OpenYurt's rules (O2 to O7).
+/// The topology of a Service by OpenYurt's rules (O2 to O7).
 fn openyurt(value: &str) -> &'static str {
     match value {
         "kubernetes.io/hostname" => "node",
@@ -53,7 +53,7 @@ fn openyurt(value: &str) -> &'static str {
     }
 }
 
-/// The same where topology fallbacks are on.
+/// The topology with topology fallback.
 pub fn word(value: &str) -> &'static str {
     ladder(value, openyurt)
 }

@@ -11,8 +11,8 @@ use serde_json::json;
 use super::go::{Header, Json, Read, Refused};
 use super::protobuf::{events, unknown};
 use super::world::{FORMS, Form, Looked, filtered, is_limit, show};
-use poolscope_testkit::schema::{self, TypeMeta};
-use poolscope_testkit::small::feed;
+use crate::schema::{self, TypeMeta};
+use crate::small::feed;
 
 const REWRITES: &str = r#"{"protobufLists":"compact","rewrites":{"nodePortIsolation":true,"discardCloudService":true,"masterService":{"host":"169.254.2.1","port":10268}}}"#;
 const NODES: [(&str, Option<&str>); 3] =
@@ -31,7 +31,7 @@ pub fn check(input: &[u8]) -> Looked {
     };
     let content_type =
         if protobuf { "application/vnd.kubernetes.protobuf" } else { "application/json" };
-    // A new cluster each time: Services teach, too.
+    // A new cluster each time, because Services are facts, too.
     let left = filtered(body, seed, || {
         let cluster = Cluster::new(Config::from_json(REWRITES).unwrap()).unwrap();
         let nodes = NODES.map(|(name, pool)| json!({"metadata": {"name": name, "labels": {"apps.openyurt.io/nodepool": pool}}}));
@@ -71,7 +71,7 @@ enum Part {
     /// An event of a type that matters.
     Modified,
     Deleted,
-    /// Of no Service.
+    /// Without a Service.
     Other,
     /// Any other event.
     Event,
@@ -203,7 +203,7 @@ fn protobuf_units(form: Form, body: &[u8]) -> Read<Vec<(Part, Vec<u8>)>> {
     }
 }
 
-/// What the rules look at.
+/// The fields that the rules read.
 struct Service {
     namespace: String,
     name: String,

@@ -6,7 +6,7 @@ use poolscope::{Action, Cluster, Config, Error, RequestHead, ResponseHead};
 
 use super::go::{Header, Json, Read, Refused};
 use super::world::{FORMS, Form, Looked, run};
-use poolscope_testkit::random_chunks;
+use crate::random_chunks;
 
 /// Kind, path of its lists, name of its objects, and a configuration under which it matters.
 const KINDS: [(&str, &str, &str); 5] = [
@@ -90,7 +90,7 @@ fn feed(
     feed.finish()
 }
 
-/// What a cluster says of itself.
+/// Describes a cluster.
 fn said(cluster: &Cluster) -> (u64, BTreeSet<String>, String, String) {
     let changes = cluster.changes_since(0).unwrap_or_default();
     let changes = changes.iter().map(|change| format!("{change:?}")).collect();
@@ -120,7 +120,7 @@ fn passes(
     assert!(result.is_err() || out.len() == body.len(), "what teaches is cut");
 }
 
-/// What is known after a list is what its items say, each by its last one.
+/// After a list each fact is that of the last item of its name.
 fn compare(cluster: &Cluster, kind: &str, body: &[u8]) -> Read<()> {
     let [list] = &*Json::values(body)? else { return Err(Refused) };
     let mut items: &[Json] = &[];

@@ -9,11 +9,11 @@ use poolscope::{
 
 use serde_json::json;
 
-use poolscope_testkit::build::KINDS;
-pub use poolscope_testkit::build::{Form, Kind};
-use poolscope_testkit::oracle::State;
-use poolscope_testkit::random_chunks;
-use poolscope_testkit::small::feed;
+use crate::build::KINDS;
+pub use crate::build::{Form, Kind};
+use crate::oracle::State;
+use crate::random_chunks;
+use crate::small::feed;
 
 /// In the order in which an input counts them.
 pub const FORMS: [Form; 3] = [Form::Get, Form::List, Form::Watch];
@@ -35,11 +35,11 @@ const CONFIGS: [&str; 4] = [
 
 macro_rules! recorded {
     ($name:literal) => {
-        include_bytes!(concat!("../data/recorded/list/", $name, "-json.json"))
+        include_bytes!(concat!("../../../../tests/data/recorded/list/", $name, "-json.json"))
     };
 }
 
-/// What the recorded cluster knows, as the library and as the naive filter.
+/// The facts of the recorded cluster, for the library and for the naive filter.
 struct World {
     state: State,
     views: Vec<NodeView>,
@@ -128,13 +128,13 @@ impl<'a> Case<'a> {
         WORLD.state.keeps(self.node, namespace, service, on)
     }
 
-    /// What comes of the body, however it is cut.
+    /// The output of the body, however it is split.
     pub fn filtered(&self) -> Result<Vec<u8>, Error> {
         filtered(self.body, self.seed, || self.view.open_stateless(&self.request, &self.head))
     }
 }
 
-/// What comes of a body, however it is cut; and of that nothing else comes.
+/// The output of a body, however it is split; filtering the output again changes nothing.
 pub fn filtered(
     body: &[u8],
     seed: u8,
@@ -165,7 +165,7 @@ pub fn filtered(
     Ok(whole.0)
 }
 
-/// What a stream makes of a body in chunks of these sizes, until an error.
+/// The output of a body in chunks of these sizes, until an error.
 pub fn run(
     mut stream: BodyRewriter,
     body: &[u8],

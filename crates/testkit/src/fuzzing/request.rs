@@ -5,7 +5,7 @@ use poolscope::{Action, Cluster, Config, ErrorKind, ReplyCause, RequestHead, Res
 
 use super::world::Looked;
 
-/// What is done with the response to a request.
+/// How the response to a request is handled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Answered {
     Passes,
@@ -23,7 +23,7 @@ thread_local! {
     static CLUSTER: Cluster = {
         let cluster = Cluster::new(Config::openyurt()).unwrap();
         for (path, kind) in [("/api/v1/services", "Service"), ("/api/v1/nodes", "Node"), ("/apis/apps.openyurt.io/v1beta2/nodepools", "NodePool")] {
-            poolscope_testkit::small::feed(&cluster, path, kind, &[]);
+            crate::small::feed(&cluster, path, kind, &[]);
         }
         cluster
     };
@@ -64,7 +64,7 @@ pub fn check(input: &[u8]) -> Looked {
         assert!(
             !prepared.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("accept-encoding"))
         );
-        // The same path, written in another way.
+        // The path, written in another way.
         let (path, query) =
             target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
         if path.starts_with('/') {
@@ -99,7 +99,7 @@ pub fn check(input: &[u8]) -> Looked {
     Looked::Compared
 }
 
-/// What the library does.
+/// How the library handles the response.
 fn answered(request: &RequestHead) -> Answered {
     let (form, kind) = CLUSTER.with(|cluster| {
         let head = ResponseHead::ok("application/json");
@@ -111,7 +111,7 @@ fn answered(request: &RequestHead) -> Answered {
         let stream = match cluster.node("node").open_stateless(request, &head).unwrap() {
             Action::Forward => None,
             Action::Rewrite(stream) => Some(format!("{stream:?}")),
-            // Of Services that are not all known: what a selector leaves out may be among them.
+            // Not all Services are known: those that a selector omits may be among them.
             Action::Reply(reply) => {
                 assert!(matches!(reply.cause, ReplyCause::MissingFacts(_)), "{reply:?}");
                 return (None, None);
@@ -138,7 +138,7 @@ fn answered(request: &RequestHead) -> Answered {
     }
 }
 
-/// What should be done, read from the path in another way.
+/// How the response should be handled, by another reading of the path.
 fn plain(request: &RequestHead) -> Answered {
     if request.method != "GET" {
         return Answered::Passes;
@@ -161,14 +161,14 @@ fn plain(request: &RequestHead) -> Answered {
         }
     }
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    // What stands before the root may be anything, also another root: the end of the path decides.
+    // Any path may precede the root, also another root: the end of the path decides.
     (0..segments.len())
         .map(|at| plain_from(&segments[at..], query))
         .find(|answered| *answered != Answered::Passes)
         .unwrap_or(Answered::Passes)
 }
 
-/// The same of a path that begins with the API root.
+/// Reads a path that begins with the API root.
 fn plain_from(segments: &[&str], query: &str) -> Answered {
     let (group, version, rest) = match segments {
         ["api", version, rest @ ..] => ("", *version, rest),
@@ -189,7 +189,7 @@ fn plain_from(segments: &[&str], query: &str) -> Answered {
         [plural, name] if *plural != "namespaces" => (None, *plural, Some(*name)),
         _ => return Answered::Passes,
     };
-    // Of ConfigMaps one matters.
+    // Only one ConfigMap matters.
     if plural == "configmaps"
         && (namespace.is_some_and(|own| own != "kube-system")
             || name.is_some_and(|own| own != "yurt-hub-cfg"))

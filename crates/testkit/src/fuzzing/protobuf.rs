@@ -3,7 +3,7 @@
 use prost::Message;
 
 use super::world::{Case, Form, Kind, Looked, show};
-use poolscope_testkit::schema::{self, TypeMeta, Unknown};
+use crate::schema::{self, TypeMeta, Unknown};
 
 /// Filters a body; if it passes, what prost reads from it is what the naive filter leaves of what
 /// it read before.
@@ -121,7 +121,7 @@ pub fn events(body: &[u8]) -> Option<Vec<(String, Vec<u8>)>> {
     Some(events)
 }
 
-/// What is in an envelope.
+/// The content of an envelope.
 pub fn unknown(body: &[u8]) -> Option<Unknown> {
     // An envelope without anything in it is written as nothing at all.
     Unknown::decode(body.strip_prefix(b"k8s\0").or(body.is_empty().then_some(b""))?).ok()

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// A value as it is written. Of an object every member is there, in the order they stand.
+/// A value as it is written. An object has every member, in their order.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum Json {
     #[default]
@@ -139,7 +139,7 @@ impl Json {
     }
 }
 
-/// What an object says of itself.
+/// The header of an object.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Header {
     pub kind: String,
