@@ -2,6 +2,7 @@
 
 use super::clients::ListedClients;
 use crate::config::{Clients, Config, Membership};
+use crate::object::key::ObjectKey;
 use crate::object::metadata::{Metadata, PARTIAL_OBJECT_METADATA};
 use crate::object::pool;
 use crate::object::version::Version;
@@ -137,31 +138,12 @@ impl Fact {
         let Some(lesson) = lesson else { return Read::Undecodable };
         let key = match kind {
             FactKind::Service | FactKind::ConfigMap => {
-                service_key(metadata.namespace.as_bytes(), metadata.name.as_bytes())
+                ObjectKey::new(metadata.namespace.as_bytes(), metadata.name.as_bytes()).into()
             }
-            _ => metadata.name.into_bytes(),
+            _ => metadata.name.into_bytes().into(),
         };
-        Read::Fact(Fact {
-            key: key.into(),
-            version: Version::parse(&metadata.resource_version),
-            lesson,
-        })
+        Read::Fact(Fact { key, version: Version::parse(&metadata.resource_version), lesson })
     }
-}
-
-/// `namespace/name`. Neither part can hold a slash.
-pub(crate) fn service_key(namespace: &[u8], name: &[u8]) -> Vec<u8> {
-    let mut key = Vec::with_capacity(namespace.len() + 1 + name.len());
-    write_service_key(&mut key, namespace, name);
-    key
-}
-
-/// Writes `namespace/name` into a buffer that is kept from call to call.
-pub(crate) fn write_service_key(key: &mut Vec<u8>, namespace: &[u8], name: &[u8]) {
-    key.clear();
-    key.extend_from_slice(namespace);
-    key.push(b'/');
-    key.extend_from_slice(name);
 }
 
 /// Whether facts of a kind matter under a configuration.

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::clients::{ListedClients, defaults};
-use super::fact::{Description, Fact, FactUpdate, Node, label_pool, service_key};
+use super::fact::{Description, Fact, FactUpdate, Node, label_pool};
 use super::log::{Change, Log};
 use super::pool_members::PoolMembers;
 use super::source::{ListScope, Sources};
 use super::table::Table;
 use crate::config::rewrites::Rewrites;
 use crate::config::{Clients, Config, Membership};
+use crate::object::key::ObjectKey;
 use crate::object::selection::Selection;
 use crate::object::version::Version;
 use crate::object::{FactKind, config_map};
@@ -87,8 +88,8 @@ impl Facts {
         }
     }
 
-    /// Returns the topology keys of a Service, and whether it was deleted. `key` is from
-    /// [`write_service_key`](super::fact::write_service_key).
+    /// Returns the topology keys of a Service, and whether it was deleted. `key` is an
+    /// [`ObjectKey`].
     pub(crate) fn service(&self, key: &[u8]) -> (Service, bool) {
         match self.services.get(key) {
             Some(Asked { keys, deleted }) => (Service::Known(keys.clone()), deleted.is_some()),
@@ -100,7 +101,7 @@ impl Facts {
     pub(crate) fn service_named(&self, namespace: &str, name: Option<&str>) -> (Service, bool) {
         match name {
             None | Some("") => (Service::None, false),
-            Some(name) => self.service(&service_key(namespace.as_bytes(), name.as_bytes())),
+            Some(name) => self.service(&ObjectKey::new(namespace.as_bytes(), name.as_bytes())),
         }
     }
 
@@ -126,7 +127,7 @@ impl Facts {
     /// Returns the components that the ConfigMap names, if it exists.
     pub(crate) fn clients(&self) -> Option<&ListedClients> {
         self.clients
-            .get(&service_key(config_map::NAMESPACE.as_bytes(), config_map::NAME.as_bytes()))
+            .get(&ObjectKey::new(config_map::NAMESPACE.as_bytes(), config_map::NAME.as_bytes()))
     }
 
     /// Returns the rewrites that a client gets among those that are on.

@@ -6,6 +6,7 @@ use prost::Message;
 use serde_json::Value;
 
 use super::kinds::{Object, Service, Slice};
+use super::schema;
 use crate::error::{Error, Result};
 
 /// Services, EndpointSlices and Endpoints, loaded from whole bodies.
@@ -59,8 +60,10 @@ impl Content {
                 (text("namespace"), text("name"))
             }
             Content::Protobuf(bytes) => {
-                let metadata =
-                    PbObject::decode(&**bytes).unwrap_or_default().metadata.unwrap_or_default();
+                let metadata = schema::Object::decode(&**bytes)
+                    .unwrap_or_default()
+                    .metadata
+                    .unwrap_or_default();
                 (metadata.namespace, metadata.name)
             }
         };
@@ -246,8 +249,10 @@ impl Body {
                 list.items.into_iter().map(object).collect()
             }
             None => {
-                let metadata =
-                    PbObject::decode(&*unknown.raw).map_err(refuse)?.metadata.unwrap_or_default();
+                let metadata = schema::Object::decode(&*unknown.raw)
+                    .map_err(refuse)?
+                    .metadata
+                    .unwrap_or_default();
                 headline.namespace = metadata.namespace;
                 headline.name = metadata.name;
                 headline.resource_version = metadata.resource_version;
@@ -299,21 +304,5 @@ struct PbList {
 #[derive(prost::Message)]
 struct PbListMeta {
     #[prost(string, tag = "2")]
-    resource_version: String,
-}
-
-#[derive(prost::Message)]
-struct PbObject {
-    #[prost(message, optional, tag = "1")]
-    metadata: Option<PbObjectMeta>,
-}
-
-#[derive(prost::Message)]
-struct PbObjectMeta {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(string, tag = "3")]
-    namespace: String,
-    #[prost(string, tag = "6")]
     resource_version: String,
 }

@@ -5,6 +5,7 @@
 
 mod inventory;
 mod kinds;
+mod schema;
 
 use std::net::IpAddr;
 

@@ -5,6 +5,7 @@ pub(crate) mod endpoint_slice;
 pub(crate) mod endpoints;
 pub(crate) mod envelope;
 mod go;
+pub(crate) mod key;
 pub(crate) mod metadata;
 pub(crate) mod outline;
 pub(crate) mod pool;

@@ -5,13 +5,13 @@
 
 use std::net::IpAddr;
 
-use super::https_port::{FREE, JsonPorts, PORTS_SHAPE, edit_protobuf, put_record};
+use super::https_port::{FREE, JsonPorts, PORTS_SHAPE, edit_protobuf};
 use crate::config::{Hub, Limits};
 use crate::error::Fault;
 use crate::wire::Span;
 use crate::wire::encoding::Encoding;
 use crate::wire::json::{Scanner, Shape};
-use crate::wire::protobuf::Fields;
+use crate::wire::protobuf::{Fields, put_record};
 use crate::wire::splice::Edit;
 use crate::wire::text::string;
 

@@ -4,7 +4,7 @@
 use crate::error::Fault;
 use crate::wire::Span;
 use crate::wire::json::{Mark, Shape};
-use crate::wire::protobuf::{Field, Fields, LEN, MAX_VARINT, VARINT, encode_varint, last_string};
+use crate::wire::protobuf::{Field, Fields, last_string, put_number};
 use crate::wire::splice::Edit;
 use crate::wire::text::string;
 
@@ -104,22 +104,9 @@ pub(super) fn edit_protobuf(
             edit.replace(member.record(), b"");
         }
     }
-    let mut number = vec![3 << 3 | VARINT];
-    put_varint(&mut number, usize::from(port));
+    let mut number = Vec::new();
+    put_number(&mut number, 3, u64::from(port));
     edit.replace(Span::new(content.end, content.end), &number);
     edit.set_length(reserved, content.len().saturating_add_signed(edit.grown() - before));
     Ok(true)
-}
-
-/// Appends a record of bytes.
-pub(super) fn put_record(out: &mut Vec<u8>, number: u32, content: &[u8]) {
-    put_varint(out, (number << 3 | u32::from(LEN)) as usize);
-    put_varint(out, content.len());
-    out.extend_from_slice(content);
-}
-
-fn put_varint(out: &mut Vec<u8>, value: usize) {
-    let mut varint = [0; MAX_VARINT];
-    let width = encode_varint(value as u64, &mut varint);
-    out.extend_from_slice(&varint[..width]);
 }

@@ -2,13 +2,13 @@
 //!
 //! Protobuf numbers (B2): Service 2 spec; ServiceSpec 1 ports, 3 clusterIP, 18 clusterIPs.
 
-use super::https_port::{FREE, JsonPorts, PORTS_SHAPE, edit_protobuf, is_torn, put_record};
+use super::https_port::{FREE, JsonPorts, PORTS_SHAPE, edit_protobuf, is_torn};
 use crate::config::{Hub, Limits};
 use crate::error::Fault;
 use crate::wire::Span;
 use crate::wire::encoding::Encoding;
 use crate::wire::json::{Scanner, Shape};
-use crate::wire::protobuf::Fields;
+use crate::wire::protobuf::{Fields, put_record};
 use crate::wire::splice::Edit;
 
 const CLUSTER_IP: u8 = FREE;

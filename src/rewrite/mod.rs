@@ -18,12 +18,12 @@ mod node_port_isolation;
 pub(crate) mod service_topology;
 
 use crate::cluster::counters::count;
-use crate::cluster::fact::write_service_key;
 use crate::cluster::{Cluster, Facts};
 use crate::config::Clients;
 use crate::config::rewrites::{Rewrite, Rewrites};
 use crate::error::Fault;
 use crate::object::SubjectKind;
+use crate::object::key::ObjectKey;
 use crate::object::outline::Outline;
 use crate::topology::Members;
 use crate::topology::fallback::UsableSteps;
@@ -50,7 +50,7 @@ pub(crate) const fn rewrites_of(kind: SubjectKind) -> Rewrites {
     }
 }
 
-/// The key of the Service that stands for the API server, as [`write_service_key`] writes it; its
+/// The key of the Service that stands for the API server, as an [`ObjectKey`]; its
 /// slice is named likewise.
 pub(crate) const KUBERNETES: &[u8] = b"default/kubernetes";
 
@@ -182,7 +182,7 @@ pub(crate) struct Rules {
     generation: Option<u64>,
     /// The one object that may lead elsewhere may yet come.
     may_redirect: bool,
-    service_key: Vec<u8>,
+    service_key: ObjectKey,
     keep: Vec<bool>,
 }
 
@@ -204,7 +204,7 @@ impl Rules {
             rewrites,
             generation,
             may_redirect: namespace.is_none_or(|namespace| namespace == "default"),
-            service_key: Vec::new(),
+            service_key: ObjectKey::default(),
             keep: Vec::new(),
         };
         rules.choose();
@@ -225,7 +225,7 @@ impl Rules {
     }
 
     /// The key of the Service that the object judged last belongs to or is, as
-    /// [`write_service_key`] writes it; empty if it names none.
+    /// [`ObjectKey`]; empty if it names none.
     pub(crate) fn service_key(&self) -> &[u8] {
         &self.service_key
     }
@@ -323,7 +323,7 @@ impl Rules {
             listen: listen.as_deref(),
             discard: discard.as_deref(),
         };
-        write_service_key(&mut self.service_key, &namespace, &name);
+        self.service_key.set(&namespace, &name);
         let config = self.cluster.config();
         let on = config.rewrites().and(rewrites_of(self.kind));
         // Facts may change the own pool, and which client gets which rewrite.
@@ -386,11 +386,7 @@ impl Rules {
         )? {
             return Ok(None);
         }
-        write_service_key(
-            &mut self.service_key,
-            &text(outline.namespace),
-            &text(outline.service_name),
-        );
+        self.service_key.set(&text(outline.namespace), &text(outline.service_name));
         if outline.service_name.is_none() {
             self.service_key.clear();
         }

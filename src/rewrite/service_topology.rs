@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use super::cut::cut;
 use super::{Counts, Judged, Rules};
 use crate::cluster::counters::{AtomicCounters, count};
-use crate::cluster::fact::write_service_key;
 use crate::object::SubjectKind;
 use crate::object::outline::Outline;
 use crate::sync::atomic::AtomicU64;
@@ -41,7 +40,7 @@ impl Rules {
             self.service_key.clear();
             (Service::None, false)
         } else {
-            write_service_key(&mut self.service_key, &namespace, &name);
+            self.service_key.set(&namespace, &name);
             facts.service(&self.service_key)
         };
         let keys = if let Service::Known(keys) = &service { keys.clone() } else { Keys::Unset };

@@ -16,9 +16,9 @@ use crate::client_state::store::{
 use crate::client_state::{ClientState, CopyState, EmittedForms, Observed, SentForm};
 use crate::cluster::Cluster;
 use crate::cluster::counters::count;
-use crate::cluster::fact::write_service_key;
 use crate::config::Retention;
 use crate::error::Fault;
+use crate::object::key::ObjectKey;
 use crate::object::outline::Outline;
 use crate::object::version::Version;
 use crate::object::{SubjectKind, outline_object};
@@ -64,7 +64,7 @@ pub(super) struct ClientSession {
     max_held: usize,
     /// Reads single objects.
     pub(super) scanner: Scanner,
-    pub(super) name: Vec<u8>,
+    pub(super) name: ObjectKey,
     pub(super) form: Vec<u8>,
 }
 
@@ -208,7 +208,7 @@ impl ClientSession {
                 config.limits.depth,
                 config.limits.endpoints,
             ),
-            name: Vec::new(),
+            name: ObjectKey::default(),
             form: Vec::new(),
         }))
     }
@@ -224,11 +224,7 @@ impl ClientSession {
         let version = version_of(outline, item.buf);
         self.passed(item.event, version, rule.cluster());
         let name = outline.optional_text(item.buf, outline.name);
-        write_service_key(
-            &mut self.name,
-            &outline.optional_text(item.buf, outline.namespace),
-            &name,
-        );
+        self.name.set(&outline.optional_text(item.buf, outline.namespace), &name);
         // Locked by themselves, before the own client state is.
         let earlier = self.earlier.look(&self.name, version);
         let mut client_state = lock(self.lease.client_state());

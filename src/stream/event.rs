@@ -9,7 +9,7 @@ use crate::object::envelope::MAGIC;
 use crate::object::version::Version;
 use crate::wire::Span;
 use crate::wire::encoding::Encoding;
-use crate::wire::protobuf::{MAX_VARINT, encode_varint, varint_width};
+use crate::wire::protobuf::{put_head, put_record, varint_width};
 use crate::wire::splice::{Edit, Output};
 
 const ADDED: &str = "ADDED";
@@ -192,22 +192,6 @@ fn type_meta(api_version: &str, kind: &str) -> Vec<u8> {
 /// Bytes of a field with so much content. Every number here takes one byte.
 fn record_size(content: usize) -> usize {
     1 + varint_width(content as u64) + content
-}
-
-pub(super) fn put_record(out: &mut Vec<u8>, number: u8, content: &[u8]) {
-    put_head(out, number, content.len());
-    out.extend_from_slice(content);
-}
-
-fn put_head(out: &mut Vec<u8>, number: u8, len: usize) {
-    out.push(number << 3 | 2);
-    put_varint(out, len as u64);
-}
-
-pub(super) fn put_varint(out: &mut Vec<u8>, value: u64) {
-    let mut varint = [0; MAX_VARINT];
-    let width = encode_varint(value, &mut varint);
-    out.extend_from_slice(&varint[..width]);
 }
 
 #[cfg(test)]

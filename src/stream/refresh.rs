@@ -12,7 +12,6 @@ use crate::client_state::store::lock;
 use crate::client_state::{ClientState, CopyState, SentForm};
 use crate::cluster::Cluster;
 use crate::cluster::counters::count;
-use crate::cluster::fact::write_service_key;
 use crate::config::Retention;
 use crate::object::outline::{Outline, VersionPlace};
 use crate::object::outline_object;
@@ -185,8 +184,7 @@ impl ClientSession {
         let judged =
             judge(rule, outline, edit, &original, item.object, client_state, Some(id), family)
                 .map_err(|_| OriginalMissing)?;
-        write_service_key(
-            &mut self.name,
+        self.name.set(
             &outline.optional_text(&original, outline.namespace),
             &outline.optional_text(&original, outline.name),
         );
@@ -260,8 +258,7 @@ impl ClientSession {
         if outline_object(self.kind, &mut self.scanner, object, self.encoding, outline).is_err() {
             return;
         }
-        write_service_key(
-            &mut self.name,
+        self.name.set(
             &outline.optional_text(object, outline.namespace),
             &outline.optional_text(object, outline.name),
         );

@@ -2,10 +2,11 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::event::{put_record, put_varint, write_envelope};
+use super::event::write_envelope;
 use crate::cluster::MissingFact;
 use crate::object::SubjectKind;
 use crate::wire::encoding::Encoding;
+use crate::wire::protobuf::{put_number, put_record};
 use crate::wire::splice::Output;
 
 /// A whole response to send to a client in place of the API server's.
@@ -82,8 +83,7 @@ impl Status<'_> {
                 put_record(&mut status, 2, FAILURE.as_bytes());
                 put_record(&mut status, 3, message.as_bytes());
                 put_record(&mut status, 4, reason.as_bytes());
-                status.push(6 << 3);
-                put_varint(&mut status, u64::from(*code));
+                put_number(&mut status, 6, u64::from(*code));
                 status
             }
         }

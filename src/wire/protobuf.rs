@@ -262,6 +262,31 @@ pub(crate) fn encode_varint(value: u64, out: &mut [u8; MAX_VARINT]) -> usize {
     width
 }
 
+/// Appends the shortest varint for `value`.
+pub(crate) fn put_varint(out: &mut Vec<u8>, value: u64) {
+    let mut varint = [0; MAX_VARINT];
+    let width = encode_varint(value, &mut varint);
+    out.extend_from_slice(&varint[..width]);
+}
+
+/// Appends tag and value of a field that is a varint.
+pub(crate) fn put_number(out: &mut Vec<u8>, number: u32, value: u64) {
+    put_varint(out, u64::from(number << 3 | u32::from(VARINT)));
+    put_varint(out, value);
+}
+
+/// Appends tag and length of a field of `len` bytes, which are to follow.
+pub(crate) fn put_head(out: &mut Vec<u8>, number: u32, len: usize) {
+    put_varint(out, u64::from(number << 3 | u32::from(LEN)));
+    put_varint(out, len as u64);
+}
+
+/// Appends a field of bytes.
+pub(crate) fn put_record(out: &mut Vec<u8>, number: u32, content: &[u8]) {
+    put_head(out, number, content.len());
+    out.extend_from_slice(content);
+}
+
 /// Writes `value` as a varint of exactly `width` bytes, at least the shortest. Decoders do not ask
 /// for the shortest.
 pub(crate) fn encode_varint_wide(value: u64, width: usize, out: &mut [u8; MAX_VARINT]) {
