@@ -50,6 +50,8 @@ demo-yurthub:
 test: tools
 	$(MAKE) check
 	$(CARGO) test --workspace $(FEATURES)
+	$(CARGO) run -q --example watch >/dev/null
+	$(CARGO) run -q --example filter_list hz-edge-1 tests/data/recorded/list >/dev/null
 	$(MAKE) test-c test-asan test-go
 
 tools:
@@ -66,14 +68,14 @@ check:
 published: msrv
 	@.ci/tools.sh published
 	.ci/published.sh $(if $(WRITE),write,check)
-	cargo deny --all-features check licenses bans sources
-	cd bindings/c && cargo deny --all-features check licenses bans sources
-	cd crates/cli && cargo deny --all-features check licenses bans sources
+	cargo deny -L error --all-features check licenses bans sources
+	cd bindings/c && cargo deny -L error --all-features check licenses bans sources
+	cd crates/cli && cargo deny -L error --all-features check licenses bans sources
 
 # Needs the advisory database, which is not in a package registry.
 advisories:
 	@.ci/tools.sh published
-	cargo deny --all-features check advisories
+	cargo deny -L error --all-features check advisories
 
 MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 msrv:

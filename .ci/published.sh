@@ -24,9 +24,14 @@ for package in poolscope poolscope-capi poolscope-cli; do
 done
 cargo public-api -p poolscope --features k8s-openapi,k8s-openapi/v1_33,http,tracing -sss | listing poolscope.txt
 
+cargo tree -p poolscope -e normal --prefix none --no-dedupe --format '{p} {f}' | sed 's/ (.*)//' | sort -u |
+    listing poolscope.packages.txt
+(cd bindings/go && go doc -all .) | listing poolscope.go.txt
+
 # The last release, if there is one.
 release=$(git describe --tags --match 'v*' --abbrev=0 2>/dev/null || true)
 if [ -n "$release" ]; then
+    .ci/tools.sh semver
     cargo semver-checks -p poolscope --baseline-rev "$release"
 else
     echo "published: no release yet, so that semver has no baseline" >&2

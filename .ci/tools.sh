@@ -2,11 +2,12 @@
 # Installs the programs that a make target needs and a Debian machine lacks.
 #
 #     tools.sh test          C compilers, binutils, valgrind, pkg-config, Go, rustfmt, clippy
-#     tools.sh published     nightly rustdoc, cargo-public-api, cargo-semver-checks, cargo-deny
+#     tools.sh published     nightly rustdoc, cargo-public-api, cargo-deny
+#     tools.sh semver        cargo-semver-checks, which takes minutes to build
 #
 # Rust itself comes from rustup. Programs go to the folder of --prefix (default: target/tools).
 set -eu
-need=${1:?which tools: test or published}
+need=${1:?which tools: test, published or semver}
 prefix=${2:-target/tools}
 here=$(cd "$(dirname "$0")/.." && pwd)
 
@@ -69,8 +70,10 @@ test)
 published)
     has rustup && { rustup toolchain list | grep -q nightly || rustup toolchain install nightly --profile minimal; }
     program cargo-public-api 0.52.0
-    program cargo-semver-checks 0.51.0
     program cargo-deny 0.20.2
+    ;;
+semver)
+    program cargo-semver-checks 0.51.0
     ;;
 *)
     say "unknown: $need"

@@ -43,9 +43,9 @@
 //! }
 //!
 //! // A request of the node's proxy, and the API server's response.
-//! let node = cluster.node("hz-1"); let request =
-//! node.prepare(RequestHead::get("/apis/discovery.k8s.io/v1/endpointslices")); let body =
-//! br#"{"kind":"EndpointSliceList","apiVersion":"discovery.k8s.io/v1","metadata":{},"items":[
+//! let node = cluster.node("hz-1");
+//! let request = node.prepare(RequestHead::get("/apis/discovery.k8s.io/v1/endpointslices"));
+//! let body = br#"{"kind":"EndpointSliceList","apiVersion":"discovery.k8s.io/v1","metadata":{},"items":[
 //!   {"metadata":{"name":"cart-1","namespace":"shop","labels":{"kubernetes.io/service-name":"cart"}},
 //!    "endpoints":[{"addresses":["10.0.0.1"],"nodeName":"hz-1"},
 //!                 {"addresses":["10.9.0.1"],"nodeName":"sh-1"}]}]}"#;
@@ -83,7 +83,8 @@
 //! | other kinds, subresources | passes |
 //!
 //! Endpoints are judged by the annotation `openyurt.io/topologyKeys` of their Service, with the
-//! verdicts of OpenYurt's own filter; [`Reason`] has every rule, `docs/openyurt.md` the table.
+//! verdicts of OpenYurt's own filter; [`Reason`] has every rule, the page
+//! [openyurt](documentation::openyurt) the table.
 //! Other annotations are a matter of [`Config::dialect`], other rewrites ([`Rewrite`],
 //! [`ServiceReason`]) of the configuration. When a fact is missing, [`Config::on_missing_fact`]
 //! decides. Every object that is forwarded because a fact is missing increments one of
@@ -93,8 +94,8 @@
 //!
 //! poolscope keeps the state of each client from its list to its watch and over reconnects. It uses
 //! the state to emit events after facts changed and to suppress unchanged events. A watch at an
-//! unknown resourceVersion gets a [`Reply`] with status 410. `docs/streams.md` has the rules with
-//! their reasons.
+//! unknown resourceVersion gets a [`Reply`] with status 410. The rules and their
+//! reasons are on the page [streams](documentation::streams).
 //!
 //! # Errors
 //!
@@ -111,6 +112,7 @@ mod trace;
 mod client_state;
 mod cluster;
 mod config;
+pub mod documentation;
 mod error;
 pub mod explain;
 #[cfg(feature = "http")]
@@ -124,11 +126,6 @@ mod topology;
 #[cfg(feature = "k8s-openapi")]
 mod typed;
 mod wire;
-
-/// The examples of the page are tested.
-#[cfg(doctest)]
-#[doc = include_str!("../docs/streams.md")]
-struct Streams;
 
 pub use bytes::{Bytes, BytesMut};
 

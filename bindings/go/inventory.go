@@ -18,8 +18,8 @@ type ServiceView struct {
 	Type string `json:"type"`
 	// Topology is any, node, pool, labels or fallback; empty if the Service is not known.
 	Topology string `json:"topology"`
-	// Shown: the Service is visible to the node's client.
-	Shown bool `json:"shown"`
+	// Visible: the Service is visible to the node's client.
+	Visible bool `json:"visible"`
 	// Rewrite is the rewrite that decided; empty if none did.
 	Rewrite string `json:"rewrite"`
 	Reason  string `json:"reason"`

@@ -6,6 +6,17 @@ macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident = $json:literal,)*) => {
         /// Counters since the [`Cluster`](crate::Cluster) was created. An object counts each time
         /// it passes.
+        ///
+        /// ```
+        /// use poolscope::{Cluster, Config};
+        ///
+        /// let counters = Cluster::new(Config::openyurt())?.counters();
+        /// assert_eq!(counters.passed_unknown_service, 0);
+        /// for (name, count) in counters.iter() {
+        ///     println!("poolscope_{name} {count}");
+        /// }
+        /// # Ok::<(), poolscope::Error>(())
+        /// ```
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
         #[non_exhaustive]
         pub struct Counters {

@@ -3,6 +3,18 @@
 use std::collections::VecDeque;
 
 /// Something that a verdict may depend on has changed.
+///
+/// ```
+/// use poolscope::{Change, Cluster, Config, RequestHead, ResponseHead};
+///
+/// let cluster = Cluster::new(Config::openyurt())?;
+/// let json = ResponseHead::ok("application/json");
+/// let mut reader = cluster.read_facts(&RequestHead::get("/api/v1/nodes/hz-1"), &json)?;
+/// reader.push(br#"{"metadata":{"name":"hz-1","labels":{"apps.openyurt.io/nodepool":"hangzhou"}}}"#)?;
+/// reader.finish()?;
+/// assert_eq!(cluster.changes_since(0), Some(vec![Change::Node("hz-1".into())]));
+/// # Ok::<(), poolscope::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]

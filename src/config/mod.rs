@@ -18,7 +18,8 @@ pub use crate::topology::verdict::{MissingFactPolicy, OnMissingFact};
 /// The configuration of a [`Cluster`](crate::Cluster).
 ///
 /// Start from a dialect, such as [`Config::openyurt`], and change settings, or read a JSON
-/// document. `docs/config.md` describes the document; each setting has the same name there.
+/// document, which the page [config](crate::documentation::config) describes; each setting has the
+/// same name there. Rule ids are those of the page [openyurt](crate::documentation::openyurt).
 ///
 /// ```
 /// use poolscope::{Config, Membership};
@@ -165,6 +166,14 @@ impl<'de> serde::Deserialize<'de> for Config {
 }
 
 /// Which clients get the rewrites.
+///
+/// ```
+/// use poolscope::{Clients, Config};
+///
+/// let config: Config = r#"{"clients":"yurtHub"}"#.parse()?;
+/// assert_eq!(config.clients(), Clients::YurtHub);
+/// # Ok::<(), poolscope::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Clients {
@@ -177,6 +186,14 @@ pub enum Clients {
 }
 
 /// An address on the node that stands for the API server.
+///
+/// ```
+/// use poolscope::{Config, Hub};
+///
+/// let mut config = Config::openyurt();
+/// config.set_master_service(Some(Hub { host: "169.254.2.1".parse()?, port: 10268 }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Hub {
     /// Its IP address. A loopback address leads nowhere for pods, which have a network of their
@@ -187,6 +204,15 @@ pub struct Hub {
 }
 
 /// The kind of object that puts nodes into pools.
+///
+/// ```
+/// use poolscope::{Config, Membership};
+///
+/// let mut config = Config::openyurt();
+/// config.set_membership(Membership::NodeLabel("topology.kubernetes.io/zone".to_owned()));
+/// assert_eq!(config, Config::node_label("topology.kubernetes.io/zone"));
+/// # Ok::<(), poolscope::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Membership {
@@ -224,6 +250,14 @@ impl Membership {
 
 /// Which original objects are kept for each client stream. After a fact change they are needed to
 /// emit the client's events.
+///
+/// ```
+/// use poolscope::{Config, Retention};
+///
+/// let config: Config = r#"{"retention":"topology"}"#.parse()?;
+/// assert_eq!(config.retention(), Retention::Topology);
+/// # Ok::<(), poolscope::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Retention {
     /// All originals: the events after every fact change come from memory.
@@ -240,6 +274,14 @@ pub enum Retention {
 }
 
 /// How protobuf lists are cut. The length of a protobuf list is written before its items.
+///
+/// ```
+/// use poolscope::{Config, ProtobufLists};
+///
+/// let config: Config = r#"{"protobufLists":"compact"}"#.parse()?;
+/// assert_eq!(config.protobuf_lists(), ProtobufLists::Compact);
+/// # Ok::<(), poolscope::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ProtobufLists {
     /// In one pass and bounded memory: what is cut from an item is made up for by an unknown field

@@ -1,15 +1,24 @@
 //! The rewrites by name, and which client gets which.
 
 /// A rule that changes objects.
+///
+/// ```
+/// use poolscope::{Cluster, Config, Rewrite};
+///
+/// let config: Config = r#"{"rewrites":{"nodePortIsolation":true}}"#.parse()?;
+/// let node = Cluster::new(config)?.node("hz-1");
+/// assert_eq!(node.rewrites(), [Rewrite::ServiceTopology, Rewrite::NodePortIsolation]);
+/// # Ok::<(), poolscope::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum Rewrite {
     /// Endpoints outside what their Service asks for are cut out.
     ServiceTopology,
-    /// Services with node ports are hidden from pools that their annotation does not name.
+    /// Services with node ports are filtered out from pools that their annotation does not name.
     NodePortIsolation,
-    /// Services that are for the cloud alone are hidden.
+    /// Services that are for the cloud alone are filtered out.
     DiscardCloudService,
     /// The Service default/kubernetes leads to an address on the node.
     MasterService,

@@ -10,6 +10,19 @@ use super::schema;
 use crate::error::{Error, Result};
 
 /// Services, EndpointSlices and Endpoints, loaded from whole bodies.
+///
+/// ```
+/// use poolscope::explain::Inventory;
+/// use poolscope::{Cluster, Config};
+///
+/// let mut inventory = Inventory::new();
+/// inventory.load(br#"{"kind":"ServiceList","apiVersion":"v1","metadata":{},"items":[
+///     {"metadata":{"name":"cart","namespace":"shop"},"spec":{"clusterIP":"10.96.0.1"}}]}"#)?;
+/// let node = Cluster::new(Config::openyurt())?.node("hz-1");
+/// let views = inventory.view(&node);
+/// assert_eq!((views.len(), &*views[0].name, views[0].visible), (1, "cart", true));
+/// # Ok::<(), poolscope::Error>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct Inventory {
     services: BTreeMap<(String, String), Service>,
@@ -22,6 +35,14 @@ pub struct Inventory {
 }
 
 /// The kind, version and items of a body.
+///
+/// ```
+/// use poolscope::explain::Headline;
+///
+/// let headline = Headline::of(br#"{"kind":"NodeList","apiVersion":"v1","items":[{}]}"#)?;
+/// assert_eq!((&*headline.kind, headline.items), ("NodeList", Some(1)));
+/// # Ok::<(), poolscope::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Headline {

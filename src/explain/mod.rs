@@ -36,7 +36,7 @@ pub struct ServiceView {
     pub topology: Option<Topology>,
     /// `true` if the Service is visible to this node's proxy. Also `true` if the Service is not
     /// known, because the reasons to filter it out are in the Service.
-    pub shown: bool,
+    pub visible: bool,
     /// The rewrite that decided, or that changes the Service; `None` if no rewrite applies.
     pub rewrite: Option<Rewrite>,
     /// The name of the reason: see [`ServiceReason::name`].
@@ -141,7 +141,7 @@ impl ServiceView {
         let any_family = matches!(frontend.r#type, "NodePort" | "Headless");
         let seen = self.endpoints.iter().filter(|endpoint| {
             let family = endpoint.address.parse().map(|address: IpAddr| address.is_ipv6());
-            self.shown
+            self.visible
                 && endpoint.kept
                 && family.is_ok_and(|ipv6| any_family || ipv6 == frontend.ipv6)
         });
@@ -250,7 +250,7 @@ impl Inventory {
             name: name.to_owned(),
             r#type: service.map(|service| service.r#type.clone()).unwrap_or_default(),
             topology: node.topology_of(namespace, name),
-            shown: !judged.hides(),
+            visible: !judged.filters_out(),
             rewrite: judged.rewrite(),
             reason: judged.name(),
             rule: judged.rule(),
@@ -299,7 +299,7 @@ fn is_of_label(pool: &str, label: &str) -> bool {
     pool.split_once('=').is_some_and(|(key, _)| key == label)
 }
 
-/// Why a Service is shown, hidden or changed.
+/// Why a Service is visible, filtered out or changed.
 fn service_sentence(reason: ServiceReason, view: &NodeView, listen: Option<&str>) -> String {
     let own_pool = view.pool();
     let own = own_pool.as_deref().unwrap_or("no pool");
@@ -359,9 +359,9 @@ fn sentence(reason: Reason, view: &NodeView, on: Option<&str>, pools: &[String])
         Reason::EmptiedNoService => {
             "the slice names no Service, and inDoubt.noService is `hide`".to_owned()
         }
-        Reason::EmptiedUnknownService => "hidden in doubt: the Service is not known".to_owned(),
+        Reason::EmptiedUnknownService => "emptied: the Service is not known".to_owned(),
         Reason::EmptiedUnknownPool => {
-            format!("hidden in doubt: no list of the nodes in pool {own}")
+            format!("emptied: no list of the nodes in pool {own}")
         }
     }
 }

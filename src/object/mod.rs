@@ -30,7 +30,7 @@ pub(crate) enum SubjectKind {
     EndpointSliceBeta,
     /// core `v1`: the node is `nodeName` of each address.
     Endpoints,
-    /// core `v1`: it has no endpoints, and may be hidden.
+    /// core `v1`: it has no endpoints, and may be filtered out.
     Service,
 }
 
@@ -155,6 +155,12 @@ pub(crate) fn outline_protobuf(
 }
 
 /// The kinds of facts.
+///
+/// ```
+/// use poolscope::FactKind;
+///
+/// assert_eq!(FactKind::Node.list_path(), "/api/v1/nodes");
+/// ```
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]

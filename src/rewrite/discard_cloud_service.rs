@@ -1,4 +1,4 @@
-//! Services that are for the cloud alone are hidden (D1, D2).
+//! Services that are for the cloud alone are filtered out (D1, D2).
 
 use super::ServiceReason;
 

@@ -2,7 +2,7 @@
 //!
 //! | kind | order |
 //! |---|---|
-//! | Service | [`discard_cloud_service`], [`node_port_isolation`]: the first that hides it decides; then [`master_service`] |
+//! | Service | [`discard_cloud_service`], [`node_port_isolation`]: the first that filters it out decides; then [`master_service`] |
 //! | EndpointSlice v1 | [`forward_kubernetes_service`]; a slice that it changes has no endpoints left to judge. Then [`service_topology`] |
 //! | EndpointSlice v1beta1, Endpoints | [`service_topology`] |
 //!
@@ -54,35 +54,44 @@ pub(crate) const fn rewrites_of(kind: SubjectKind) -> Rewrites {
 /// slice is named likewise.
 pub(crate) const KUBERNETES: &[u8] = b"default/kubernetes";
 
-/// Why a Service is shown or hidden.
+/// Why a Service is visible or filtered out. Rule ids are those of the page
+/// [openyurt](crate::documentation::openyurt).
+///
+/// ```
+/// use poolscope::{Rewrite, ServiceReason};
+///
+/// let reason = ServiceReason::PoolNotNamed;
+/// assert!(reason.filters_out());
+/// assert_eq!((reason.rewrite(), reason.rule()), (Some(Rewrite::NodePortIsolation), "N6"));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ServiceReason {
     /// Visible: no rewrite applies (N1).
     NoRule,
-    /// Shown: its node ports are for some pools, and the node is in no pool (N2).
+    /// Visible: its node ports are for some pools, and the node is in no pool (N2).
     NodeInNoPool,
-    /// Shown: its node ports are for the node's pool (N3).
+    /// Visible: its node ports are for the node's pool (N3).
     PoolNamed,
-    /// Shown: its node ports are for every pool (N5).
+    /// Visible: its node ports are for every pool (N5).
     AnyPool,
-    /// Shown, and leads to an address on the node (M1).
+    /// Visible, and leads to an address on the node (M1).
     Redirected,
-    /// Hidden: its node ports are not for the node's pool (N4).
+    /// Filtered out: its node ports are not for the node's pool (N4).
     PoolExcluded,
-    /// Hidden: its node ports are for other pools (N6).
+    /// Filtered out: its node ports are for other pools (N6).
     PoolNotNamed,
-    /// Hidden: its node ports are for no pool (N7).
+    /// Filtered out: its node ports are for no pool (N7).
     NoPoolNamed,
-    /// Hidden: it is a load balancer that is marked as one for the cloud alone (D1).
+    /// Filtered out: it is a load balancer that is marked as one for the cloud alone (D1).
     Discarded,
-    /// Hidden: it is OpenYurt's tunnel, which is for the cloud alone (D2).
+    /// Filtered out: it is OpenYurt's tunnel, which is for the cloud alone (D2).
     CloudTunnel,
 }
 
 impl ServiceReason {
-    /// Whether the Service is hidden.
-    pub const fn hides(self) -> bool {
+    /// Whether the Service is filtered out.
+    pub const fn filters_out(self) -> bool {
         use ServiceReason::*;
         matches!(self, PoolExcluded | PoolNotNamed | NoPoolNamed | Discarded | CloudTunnel)
     }
@@ -155,7 +164,7 @@ pub(crate) fn judge_service(
     let discarded = rewrites
         .has(Rewrite::DiscardCloudService)
         .then(|| discard_cloud_service::judge(namespace, name, r#type, discard))
-        .filter(|reason| reason.hides());
+        .filter(|reason| reason.filters_out());
     let isolated = || {
         rewrites
             .has(Rewrite::NodePortIsolation)
@@ -163,7 +172,7 @@ pub(crate) fn judge_service(
     };
     let reason = discarded.or_else(isolated).unwrap_or(ServiceReason::NoRule);
     let redirects = rewrites.has(Rewrite::MasterService) && is_kubernetes(namespace, name);
-    if redirects && !reason.hides() { ServiceReason::Redirected } else { reason }
+    if redirects && !reason.filters_out() { ServiceReason::Redirected } else { reason }
 }
 
 fn is_kubernetes(namespace: &[u8], name: &[u8]) -> bool {
@@ -348,7 +357,7 @@ impl Rules {
         self.may_redirect &= !is_kubernetes(&namespace, &name);
         Ok(Judged {
             changes: edit.changes(),
-            hidden: reason.hides(),
+            filtered_out: reason.filters_out(),
             view_kind: if depends { ViewKind::Pool } else { ViewKind::Whole },
             keys: if depends { Keys::Pool } else { Keys::Unset },
             counts: Counts::Service { redirected: reason == ServiceReason::Redirected },
@@ -396,14 +405,14 @@ impl Rules {
         };
         Ok(Some(Judged {
             changes: true,
-            hidden: false,
+            filtered_out: false,
             view_kind: ViewKind::Forwarded,
             keys,
             counts: Counts::Forwarded,
         }))
     }
 
-    /// Counts an object that was judged and is given, or would be if it were not hidden.
+    /// Counts an object that was judged and is given, or would be if it were not filtered out.
     pub(crate) fn count(&self, judged: &Judged) {
         let counters = self.cluster.live_counters();
         match judged.counts {
@@ -417,7 +426,7 @@ impl Rules {
             }
             Counts::Service { redirected } => {
                 count(&counters.services, 1);
-                count(&counters.services_filtered_out, u64::from(judged.hidden));
+                count(&counters.services_filtered_out, u64::from(judged.filtered_out));
                 count(&counters.objects_redirected, u64::from(redirected));
             }
         }
@@ -434,7 +443,7 @@ pub(crate) struct Judged {
     /// Its bytes change as the edit has it.
     pub(crate) changes: bool,
     /// The client may not have it at all.
-    pub(crate) hidden: bool,
+    pub(crate) filtered_out: bool,
     /// How this node sees the object. For a Service: [`ViewKind::Pool`] if facts may change it.
     pub(crate) view_kind: ViewKind,
     /// The topology keys of its Service.
@@ -482,7 +491,7 @@ mod tests {
         assert_eq!(all.map(ServiceReason::name).join(" "), names);
         assert_eq!(all.map(ServiceReason::rule).join(" "), "N1 N2 N3 N5 M1 N4 N6 N7 D1 D2");
         assert_eq!(
-            all.map(ServiceReason::hides),
+            all.map(ServiceReason::filters_out),
             [false, false, false, false, false, true, true, true, true, true]
         );
     }
@@ -514,7 +523,7 @@ mod tests {
         assert_eq!(
             of("default", "kubernetes", None, all),
             Discarded,
-            "hidden objects are not changed"
+            "filtered-out objects are not changed"
         );
         let kept = without(Rewrite::DiscardCloudService);
         for listen in ["hangzhou", "*", "-shanghai,*"] {

@@ -70,7 +70,8 @@ impl Rules {
             cut(outline, &keep, edit);
         }
         let counts = Counts::Endpoints { reason: view.whole_reason(), kept, dropped, deleted };
-        let judged = Judged { changes, hidden: false, view_kind: view.view_kind(), keys, counts };
+        let judged =
+            Judged { changes, filtered_out: false, view_kind: view.view_kind(), keys, counts };
         self.keep = keep;
         judged
     }

@@ -233,7 +233,7 @@ impl ClientSession {
         let judged =
             judge(rule, outline, edit, item.buf, item.object, &mut client_state, known, family)?;
         let told = match judged.changes {
-            _ if judged.hidden => Decision::Drop,
+            _ if judged.filtered_out => Decision::Drop,
             true => Decision::Edit,
             false => Decision::Keep,
         };
@@ -242,7 +242,7 @@ impl ClientSession {
             rule.count(&judged);
             return Ok(told);
         }
-        // Only Services can be hidden, so that nothing else asks.
+        // Only Services can be filtered out, so that nothing else asks.
         let may_filter_out = self.kind == SubjectKind::Service;
         let has = match client_state.has(&self.name) {
             _ if !may_filter_out => CopyState::Unknown,
@@ -285,10 +285,10 @@ impl ClientSession {
         let digest = digest(&client_state, &mut self.form, &object, item, outline, edit);
         // If the client may have another form under the same version, the watch emits the object
         // again: some informers treat the list item as a resync.
-        let repeats = !judged.hidden && earlier.under_version.may_differ(digest);
+        let repeats = !judged.filtered_out && earlier.under_version.may_differ(digest);
         // The watch that resumes the list may be that of a client with another form, which then
         // needs this one.
-        let checks = if judged.hidden {
+        let checks = if judged.filtered_out {
             earlier.last != EmittedForms::None
         } else {
             earlier.last.may_differ(digest)
@@ -313,7 +313,7 @@ impl ClientSession {
         let live = self.phase == ResponsePhase::Live;
         client_state.set_view_kind(id, judged.view_kind);
         let entry = client_state.entry_mut(id);
-        if judged.hidden {
+        if judged.filtered_out {
             entry.emitted(SentForm::Absent, version, false);
             client_state.settled(id);
             if checks {

@@ -75,6 +75,23 @@ pub enum Action {
 
 /// A list that a stream needs before it can emit the events of one Service
 /// ([`Retention::Topology`](crate::Retention)).
+///
+/// ```
+/// use poolscope::{BodyRewriter, BytesMut, ResponseHead};
+///
+/// /// Requests every list that an open watch needs; `get` sends a request to the API server.
+/// fn provide(
+///     watch: &mut BodyRewriter,
+///     get: impl Fn(&str) -> (ResponseHead, Vec<u8>),
+///     out: &mut BytesMut,
+/// ) -> poolscope::Result<()> {
+///     for list in watch.needed_lists() {
+///         let (response, body) = get(&list.target);
+///         watch.provide_list(&response, &body, out)?;
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
 #[non_exhaustive]
 pub struct NeededList {

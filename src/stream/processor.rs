@@ -272,15 +272,15 @@ impl Rewriter {
                 match item.event {
                     // The client's copies are unknown here, except that it had nothing of an object
                     // that is new.
-                    Event::Modified if judged.hidden => Decision::Emit(EventType::Deleted),
-                    Event::Deleted if judged.hidden => Decision::Keep,
-                    Event::None if judged.hidden && *single => {
+                    Event::Modified if judged.filtered_out => Decision::Emit(EventType::Deleted),
+                    Event::Deleted if judged.filtered_out => Decision::Keep,
+                    Event::None if judged.filtered_out && *single => {
                         let name = outline.optional_text(item.buf, outline.name);
                         let answer =
                             not_found(*kind, &String::from_utf8_lossy(&name), item.encoding);
                         return Ok(Disposition::Substitute(answer));
                     }
-                    _ if judged.hidden => Decision::Drop,
+                    _ if judged.filtered_out => Decision::Drop,
                     _ if judged.changes => Decision::Edit,
                     _ => Decision::Keep,
                 }

@@ -200,7 +200,7 @@ impl ClientSession {
             self.topology_fallback,
         );
         let normal = WatchForm::of(self.kind, self.encoding, &original, outline);
-        let form = match judged.hidden {
+        let form = match judged.filtered_out {
             true => SentForm::Absent,
             false => SentForm::Present(digest(
                 client_state,
@@ -215,7 +215,7 @@ impl ClientSession {
         client_state.set_view_kind(id, judged.view_kind);
         let entry = client_state.entry_mut(id);
         let (has, live) = (entry.has(), self.phase == ResponsePhase::Live);
-        // No event is needed for a hidden object that the client does not have.
+        // No event is needed for a filtered-out object that the client does not have.
         let emits = entry.sent != Some(form) || again && form != SentForm::Absent;
         if emits {
             // Above W the client would miss what it has not seen; without a W only the object's own

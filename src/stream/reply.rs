@@ -10,6 +10,19 @@ use crate::wire::protobuf::{put_number, put_record};
 use crate::wire::splice::Output;
 
 /// A whole response to send to a client in place of the API server's.
+///
+/// ```
+/// use poolscope::{Action, Cluster, Config, RequestHead, ResponseHead};
+///
+/// // A watch that resumes at a version of which this process knows nothing.
+/// let node = Cluster::new(Config::openyurt())?.node("hz-1");
+/// let request = RequestHead::get("/api/v1/services?watch=true&resourceVersion=90");
+/// let response = ResponseHead::ok("application/json");
+/// if let Action::Reply(reply) = node.open(&request, &response)? {
+///     println!("{} {}", reply.status, String::from_utf8_lossy(&reply.body));
+/// }
+/// # Ok::<(), poolscope::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reply {
@@ -26,6 +39,19 @@ pub struct Reply {
 }
 
 /// The reason for a [`Reply`].
+///
+/// ```
+/// use poolscope::{Action, Cluster, Config, ReplyCause, RequestHead, ResponseHead};
+///
+/// let node = Cluster::new(Config::openyurt())?.node("hz-1");
+/// let request = RequestHead::get("/apis/discovery.k8s.io/v1/endpointslices");
+/// let action = node.open(&request, &ResponseHead::ok("application/json"))?;
+/// let Action::Reply(reply) = action else { panic!("{action:?}") };
+/// let ReplyCause::MissingFacts(missing) = reply.cause else { panic!("{:?}", reply.cause) };
+/// // The list of Services, the Node hz-1 and the NodePools.
+/// assert_eq!(missing.len(), 3);
+/// # Ok::<(), poolscope::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReplyCause {

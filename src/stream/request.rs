@@ -8,6 +8,13 @@ use crate::object::version::Version;
 use crate::object::{FactKind, config_map};
 
 /// An HTTP request to the API server, as far as poolscope looks at it.
+///
+/// ```
+/// use poolscope::RequestHead;
+///
+/// let request = RequestHead::get("/api/v1/endpoints?watch=true").header("User-Agent", "agent/1.0");
+/// assert_eq!(request.method, "GET");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct RequestHead {
@@ -47,6 +54,13 @@ impl RequestHead {
 }
 
 /// Status and headers of the API server's response.
+///
+/// ```
+/// use poolscope::ResponseHead;
+///
+/// let response = ResponseHead::ok("application/json;stream=watch");
+/// assert_eq!(response, ResponseHead::new(200).header("Content-Type", "application/json;stream=watch"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct ResponseHead {

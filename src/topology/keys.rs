@@ -5,6 +5,13 @@ use std::sync::Arc;
 use super::fallback::{Fallback, Step};
 
 /// Whose annotations are read; `docs/dialects.md` has every rule of each.
+///
+/// ```
+/// use poolscope::{Config, Dialect};
+///
+/// assert_eq!(Config::kubeedge().dialect(), Dialect::KubeEdge);
+/// assert_eq!(Dialect::KubeEdge.annotation(), "apps.kubeedge.io/service-topology");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Dialect {

@@ -4,7 +4,8 @@ use super::Members;
 use super::fallback::{Fallback, Step, UsableSteps};
 use super::keys::Keys;
 
-/// The reason why an endpoint is kept or dropped.
+/// The reason why an endpoint is kept or dropped. Rule ids are those of the page
+/// [openyurt](crate::documentation::openyurt).
 ///
 /// ```
 /// use poolscope::Reason;
@@ -129,7 +130,15 @@ pub enum MissingFactPolicy {
     Empty,
 }
 
-/// How to treat objects while a fact is missing.
+/// How to treat objects while a fact is missing. Rule ids are those of the page
+/// [openyurt](crate::documentation::openyurt).
+///
+/// ```
+/// use poolscope::{Config, MissingFactPolicy, OnMissingFact};
+///
+/// assert_eq!(Config::openyurt().on_missing_fact(), OnMissingFact::default());
+/// assert_eq!(OnMissingFact::default().unknown_service, MissingFactPolicy::Pass);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct OnMissingFact {

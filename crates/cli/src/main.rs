@@ -453,7 +453,7 @@ fn explain(mut args: Explain) -> Result<(), Failure> {
         );
         writeln!(out, "{}", table::fit(&title, table::WIDTH))?;
         if let Some(rewrite) = view.rewrite {
-            let verdict = if view.shown { "shown" } else { "hidden" };
+            let verdict = if view.visible { "visible" } else { "filtered out" };
             writeln!(out, "The Service is {verdict} by {rewrite} ({}):", view.rule)?;
             writeln!(out, "{}", table::fit(&format!("    {}", view.why), table::WIDTH))?;
         }
@@ -518,19 +518,19 @@ fn diff(mut args: Diff) -> Result<(), Failure> {
     let mut alike = 0;
     for (left, right) in &pairs {
         // A node that does not see a Service sees none of its endpoints.
-        let sees = |view: &ServiceView, endpoint: &EndpointView| view.shown && endpoint.kept;
+        let sees = |view: &ServiceView, endpoint: &EndpointView| view.visible && endpoint.kept;
         let differ = |(first, second): &(&EndpointView, &EndpointView)| {
             sees(left, first) != sees(right, second)
         };
         let differing: Vec<_> = endpoints(left, right).filter(differ).collect();
-        if differing.is_empty() && left.shown == right.shown {
+        if differing.is_empty() && left.visible == right.visible {
             alike += 1;
             continue;
         }
         let topology = left.topology.map_or("unknown", Topology::name).to_owned();
-        let count = |view: &ServiceView| match view.shown {
+        let count = |view: &ServiceView| match view.visible {
             true => format!("{} of {}", view.kept(), view.endpoints.len()),
-            false => "hidden".to_owned(),
+            false => "filtered out".to_owned(),
         };
         table.row([
             format!("{}/{}", left.namespace, left.name),
@@ -573,15 +573,16 @@ fn endpoints<'a>(
 
 fn json_difference(left: &ServiceView, right: &ServiceView) -> serde_json::Value {
     let pick = |keep: fn(bool, bool) -> bool| -> Vec<_> {
-        let picked = endpoints(left, right)
-            .filter(|(first, second)| keep(left.shown && first.kept, right.shown && second.kept));
+        let picked = endpoints(left, right).filter(|(first, second)| {
+            keep(left.visible && first.kept, right.visible && second.kept)
+        });
         picked.map(|(endpoint, _)| json!({"address": endpoint.address, "node": endpoint.node, "object": endpoint.object})).collect()
     };
     json!({
         "namespace": left.namespace,
         "name": left.name,
         "topology": left.topology,
-        "shown": {"left": left.shown, "right": right.shown},
+        "visible": {"left": left.visible, "right": right.visible},
         "both": pick(|left, right| left && right),
         "onlyLeft": pick(|left, right| left && !right),
         "onlyRight": pick(|left, right| !left && right),

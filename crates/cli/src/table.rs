@@ -75,9 +75,9 @@ pub(crate) fn services(views: &[ServiceView], out: &mut dyn Write) -> io::Result
     let mut table = Table::new(["ID", "FRONTEND", "TYPE", "BACKEND"]);
     let mut id = 0;
     for view in views {
-        if !view.shown {
+        if !view.visible {
             table.title(format!(
-                "{}/{}: hidden by {} ({}):",
+                "{}/{}: filtered out by {} ({}):",
                 view.namespace,
                 view.name,
                 view.rewrite.map_or("", Rewrite::name),
@@ -86,12 +86,12 @@ pub(crate) fn services(views: &[ServiceView], out: &mut dyn Write) -> io::Result
             table.title(format!("    {}", view.why));
             continue;
         }
-        let hidden = view.endpoints.len() - view.kept();
-        let hidden = if hidden > 0 { format!(", {hidden} hidden") } else { String::new() };
+        let dropped = view.endpoints.len() - view.kept();
+        let dropped = if dropped > 0 { format!(", {dropped} filtered out") } else { String::new() };
         let (topology, kept, all) =
             (view.topology.map_or("unknown", Topology::name), view.kept(), view.endpoints.len());
         table.title(format!(
-            "{}/{} ({topology}): {kept} of {all} endpoints seen{hidden}",
+            "{}/{} ({topology}): {kept} of {all} endpoints visible{dropped}",
             view.namespace, view.name
         ));
         for frontend in &view.frontends {

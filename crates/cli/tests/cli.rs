@@ -163,7 +163,7 @@ fn tables_fit_a_hundred_columns_and_name_what_matters() {
     let view =
         done(&["view", "--node", "hz-edge-1", "--facts", &facts, "shop/cart", "iot/collector"]);
     assert!(view.starts_with("What node hz-edge-1 sees (pool hangzhou):\n"), "{view}");
-    assert!(view.contains("13 of 31 endpoints seen, 18 hidden"), "{view}");
+    assert!(view.contains("13 of 31 endpoints visible, 18 filtered out"), "{view}");
     assert!(view.contains("1 => 10.244.0.5:8080/TCP (active) hz-edge-1"), "{view}");
     assert!(view.contains("[fd00:10:96::e594]:80/TCP"), "{view}");
     let explain = done(&["explain", "--node", "hz-edge-1", "--facts", &facts, "shop/cart"]);
@@ -461,10 +461,13 @@ fn the_guides_line_is_seen_before_and_after() {
             && before.contains("iot/dash (any): "),
         "{before}"
     );
-    assert!(after.contains("shop/cart (pool): 13 of 31 endpoints seen, 18 hidden"), "{after}");
+    assert!(
+        after.contains("shop/cart (pool): 13 of 31 endpoints visible, 18 filtered out"),
+        "{after}"
+    );
     let why = "nodeport.openyurt.io/listen: \"-hangzhou\" excludes pool hangzhou";
     assert!(
-        after.contains(&format!("iot/dash: hidden by nodePortIsolation (N4):\n    {why}\n")),
+        after.contains(&format!("iot/dash: filtered out by nodePortIsolation (N4):\n    {why}\n")),
         "{after}"
     );
     // As it was read by itself, in both encodings.
@@ -496,7 +499,9 @@ fn explain_names_the_rewrite_the_rule_and_the_fact() {
     let text = explain("bj-edge-1", "iot/mqtt");
     let why = "nodeport.openyurt.io/listen: \"hangzhou, shanghai\" does not name pool beijing";
     assert!(
-        text.contains(&format!("The Service is hidden by nodePortIsolation (N6):\n    {why}\n")),
+        text.contains(&format!(
+            "The Service is filtered out by nodePortIsolation (N6):\n    {why}\n"
+        )),
         "{text}"
     );
     assert!(
@@ -506,13 +511,13 @@ fn explain_names_the_rewrite_the_rule_and_the_fact() {
         "{text}"
     );
     let text = explain("hz-edge-1", "iot/lb-cloud");
-    assert!(text.contains("hidden by discardCloudService (D1):\n    type LoadBalancer, and svc.openyurt.io/discard: \"true\"\n"), "{text}");
+    assert!(text.contains("filtered out by discardCloudService (D1):\n    type LoadBalancer, and svc.openyurt.io/discard: \"true\"\n"), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
     let json =
         done(&yurthub("explain", &facts, &["--node", "bj-edge-1", "-o", "json", "iot/mqtt"]));
     let json: Value = serde_json::from_str(&json).unwrap();
     let service = &json["services"][0];
-    let told = ["shown", "rewrite", "reason", "rule", "why"].map(|key| service[key].clone());
+    let told = ["visible", "rewrite", "reason", "rule", "why"].map(|key| service[key].clone());
     assert_eq!(
         told,
         [json!(false), json!("nodePortIsolation"), json!("poolNotNamed"), json!("N6"), json!(why)]
@@ -529,7 +534,7 @@ fn diff_tells_services_that_only_one_node_sees() {
         text.lines().find(|line| line.starts_with("iot/mqtt")).unwrap_or_else(|| panic!("{text}"));
     assert!(
         line.contains("2 of 6")
-            && line.contains("hidden")
+            && line.contains("filtered out")
             && text.ends_with("1 Services differ, 0 are alike.\n"),
         "{text}"
     );
@@ -539,7 +544,7 @@ fn diff_tells_services_that_only_one_node_sees() {
         &["--node", "hz-edge-1", "--node", "bj-edge-1", "-o", "json", "iot/mqtt"],
     ));
     let json: Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(json["services"][0]["shown"], json!({"left": true, "right": false}));
+    assert_eq!(json["services"][0]["visible"], json!({"left": true, "right": false}));
     assert_eq!(json["services"][0]["onlyLeft"].as_array().unwrap().len(), 2);
 }
 
@@ -607,5 +612,5 @@ fn the_kubernetes_service_is_shown_where_it_leads() {
         &facts,
         "default/kubernetes",
     ]);
-    assert!(text.contains("shown by masterService (M1):") && text.contains("F1"), "{text}");
+    assert!(text.contains("visible by masterService (M1):") && text.contains("F1"), "{text}");
 }
