@@ -5,7 +5,6 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, ThreadId};
 
 use super::boundary::{borrow, boundary, free, slot};
 use super::cluster::poolscope_cluster;
@@ -26,15 +25,23 @@ struct Callback {
     /// Wakes that no call of the function has followed yet.
     wakes: AtomicUsize,
     closed: AtomicBool,
-    /// The thread that is in the function. Held while it is.
+    /// Held while a thread is in the function.
     calling: Mutex<()>,
-    caller: Mutex<Option<ThreadId>>,
+    /// [`this_thread`] of the thread that is in the function; 0: none.
+    caller: AtomicUsize,
 }
 
 // SAFETY: by the header's contract the function may be called with its context on any thread.
 unsafe impl Send for Callback {}
 // SAFETY: the same; `calling` keeps two threads from being in the function at the same time.
 unsafe impl Sync for Callback {}
+
+/// Returns a number that no other living thread has. Unlike `std::thread::current` it allocates
+/// nothing for threads that Rust did not start.
+fn this_thread() -> usize {
+    thread_local!(static MARK: u8 = const { 0 });
+    MARK.with(|mark| ptr::from_ref(mark).addr())
+}
 
 impl Callback {
     /// Registers for the next change.
@@ -46,27 +53,22 @@ impl Callback {
         }
     }
 
-    fn set_caller(&self, caller: Option<ThreadId>) {
-        *self.caller.lock().unwrap_or_else(PoisonError::into_inner) = caller;
-    }
-
     fn call(&self) {
         let _calling = self.calling.lock().unwrap_or_else(PoisonError::into_inner);
         if self.closed.load(Ordering::SeqCst) {
             return;
         }
-        self.set_caller(Some(thread::current().id()));
+        self.caller.store(this_thread(), Ordering::SeqCst);
         // SAFETY: the header's contract; `closed` was not set, so that the listener is not freed.
         unsafe { (self.function)(self.context) };
-        self.set_caller(None);
+        self.caller.store(0, Ordering::SeqCst);
     }
 
     fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         drop(self.listener.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let caller = *self.caller.lock().unwrap_or_else(PoisonError::into_inner);
         // Waits for a call on another thread. A call on this thread is further up the stack.
-        if caller != Some(thread::current().id()) {
+        if self.caller.load(Ordering::SeqCst) != this_thread() {
             drop(self.calling.lock().unwrap_or_else(PoisonError::into_inner));
         }
     }
@@ -126,7 +128,7 @@ pub unsafe extern "C" fn poolscope_cluster_on_change(
                 wakes: AtomicUsize::new(0),
                 closed: AtomicBool::new(false),
                 calling: Mutex::new(()),
-                caller: Mutex::new(None),
+                caller: AtomicUsize::new(0),
             });
             callback.arm();
             listener.put(poolscope_listener(callback));

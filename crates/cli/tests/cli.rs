@@ -308,7 +308,7 @@ fn the_configuration_is_read() {
     let off = config(r#"{"rewrites":{"serviceTopology":false}}"#);
     let view =
         done(&["view", "--node", "hz-edge-1", "--facts", &facts, "--config", &off, "shop/cart"]);
-    assert!(view.contains("31 of 31 endpoints seen"), "{view}");
+    assert!(view.contains("31 of 31 endpoints visible"), "{view}");
     let wrong = config(r#"{"membership":"nodePools"}"#);
     let error =
         failed(&["view", "--node", "hz-edge-1", "--facts", &facts, "--config", &wrong], b"");
@@ -457,7 +457,7 @@ fn the_guides_line_is_seen_before_and_after() {
     };
     let (before, after) = (view(&[YURTHUB[1]]), view(&[]));
     assert!(
-        before.contains("shop/cart (pool): 31 of 31 endpoints seen\n")
+        before.contains("shop/cart (pool): 31 of 31 endpoints visible\n")
             && before.contains("iot/dash (any): "),
         "{before}"
     );
