@@ -4,8 +4,8 @@
 //! network link to the next site is slow, metered or down. A proxy that reads its endpoints from
 //! the API server, such as cilium-agent, sees all of them. poolscope rewrites the API server's
 //! responses to that proxy: it cuts the endpoints that the proxy's node may not use out of lists,
-//! watches and single objects, in JSON and in Kubernetes protobuf. All other bytes are forwarded
-//! unchanged.
+//! watches and single objects, in JSON and in Kubernetes protobuf. Within an object only the
+//! endpoints and the protobuf lengths around them change.
 //!
 //! It does no I/O, starts no thread and reads no clock: bytes in, bytes out.
 //!
@@ -78,12 +78,12 @@
 //! | Services | read as facts; passes, except that a rewrite of Services may filter some out |
 //! | Nodes, CiliumNodes, NodePools, NodeBuckets, ConfigMap `kube-system/yurt-hub-cfg` | read as facts; passes |
 //! | responses to writes | passes: a client that wrote back a filtered object would delete endpoints |
-//! | any of these behind a path prefix | the same; facts behind a prefix with an API root of its own pass unread |
-//! | a path that ends as one of these and is not read | passes, counted |
+//! | any of these behind a path prefix (`/proxy/api/v1/services`) | the same; facts behind a prefix with an API root of its own (`/apis/x/v1/clusters/c/proxy/api/v1/nodes`) pass and are not read, because they are those of another cluster |
+//! | an unknown version (`/apis/discovery.k8s.io/v2/endpointslices`), or no API root where one is expected | passes, counted |
 //! | other kinds, subresources | passes |
 //!
-//! Endpoints are judged by the annotation `openyurt.io/topologyKeys` of their Service, with the
-//! verdicts of OpenYurt's own filter; [`Reason`] has every rule, the page
+//! The annotation `openyurt.io/topologyKeys` of a Service selects its endpoints, with the verdicts
+//! of OpenYurt's own filter; [`Reason`] has every rule, the page
 //! [openyurt](documentation::openyurt) the table.
 //! Other annotations are a matter of [`Config::dialect`], other rewrites ([`Rewrite`],
 //! [`ServiceReason`]) of the configuration. When a fact is missing, [`Config::on_missing_fact`]
@@ -102,7 +102,7 @@
 //! An [`Error`] names what failed, where in the body, and what to do. It closes the rewriter, whose
 //! output then ends before the item at fault. The scanner finds endpoints and does not validate.
 //! JSON that only a strict parser refuses (invalid UTF-8, a malformed number in an unused field)
-//! passes unchanged, for the client to judge.
+//! passes unchanged, and the client has to validate it.
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
 

@@ -87,11 +87,11 @@ pub(crate) fn services(views: &[ServiceView], out: &mut dyn Write) -> io::Result
             continue;
         }
         let dropped = view.endpoints.len() - view.kept();
-        let dropped = if dropped > 0 { format!(", {dropped} filtered out") } else { String::new() };
+        let dropped = if dropped > 0 { format!(", {dropped} dropped") } else { String::new() };
         let (topology, kept, all) =
             (view.topology.map_or("unknown", Topology::name), view.kept(), view.endpoints.len());
         table.title(format!(
-            "{}/{} ({topology}): {kept} of {all} endpoints visible{dropped}",
+            "{}/{} ({topology}): {kept} of {all} endpoints kept{dropped}",
             view.namespace, view.name
         ));
         for frontend in &view.frontends {

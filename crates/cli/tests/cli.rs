@@ -163,7 +163,7 @@ fn tables_fit_a_hundred_columns_and_name_what_matters() {
     let view =
         done(&["view", "--node", "hz-edge-1", "--facts", &facts, "shop/cart", "iot/collector"]);
     assert!(view.starts_with("What node hz-edge-1 sees (pool hangzhou):\n"), "{view}");
-    assert!(view.contains("13 of 31 endpoints visible, 18 filtered out"), "{view}");
+    assert!(view.contains("13 of 31 endpoints kept, 18 dropped"), "{view}");
     assert!(view.contains("1 => 10.244.0.5:8080/TCP (active) hz-edge-1"), "{view}");
     assert!(view.contains("[fd00:10:96::e594]:80/TCP"), "{view}");
     let explain = done(&["explain", "--node", "hz-edge-1", "--facts", &facts, "shop/cart"]);
@@ -308,7 +308,7 @@ fn the_configuration_is_read() {
     let off = config(r#"{"rewrites":{"serviceTopology":false}}"#);
     let view =
         done(&["view", "--node", "hz-edge-1", "--facts", &facts, "--config", &off, "shop/cart"]);
-    assert!(view.contains("31 of 31 endpoints visible"), "{view}");
+    assert!(view.contains("31 of 31 endpoints kept"), "{view}");
     let wrong = config(r#"{"membership":"nodePools"}"#);
     let error =
         failed(&["view", "--node", "hz-edge-1", "--facts", &facts, "--config", &wrong], b"");
@@ -457,12 +457,12 @@ fn the_guides_line_is_seen_before_and_after() {
     };
     let (before, after) = (view(&[YURTHUB[1]]), view(&[]));
     assert!(
-        before.contains("shop/cart (pool): 31 of 31 endpoints visible\n")
+        before.contains("shop/cart (pool): 31 of 31 endpoints kept\n")
             && before.contains("iot/dash (any): "),
         "{before}"
     );
     assert!(
-        after.contains("shop/cart (pool): 13 of 31 endpoints visible, 18 filtered out"),
+        after.contains("shop/cart (pool): 13 of 31 endpoints kept, 18 dropped"),
         "{after}"
     );
     let why = "nodeport.openyurt.io/listen: \"-hangzhou\" excludes pool hangzhou";
