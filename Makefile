@@ -63,8 +63,9 @@ check:
 	$(CARGO) clippy -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items $(FEATURES)
 
-# The published interfaces: the listing of the public API and of the files in each package against docs/api, semver
-# against the last release, licences and sources of dependencies, and a build with the oldest supported Rust.
+# The published interfaces: the listing of the public API and of the files in each package against
+# docs/api, semver against the last release, licences and sources of dependencies, and a build with
+# the oldest supported Rust.
 published: msrv
 	@.ci/tools.sh published
 	.ci/published.sh $(if $(WRITE),write,check)
@@ -82,7 +83,8 @@ msrv:
 	rustup toolchain list | grep -q '^$(MSRV)' || rustup toolchain install $(MSRV).0 --profile minimal
 	$(CARGO) +$(MSRV).0 check --target-dir $(BUILT)/msrv -p poolscope -p poolscope-capi -p poolscope-cli
 
-# The Rust tests of the C ABI under AddressSanitizer, in a folder of their own, because everything is built anew.
+# The Rust tests of the C ABI under AddressSanitizer, in a folder of their own, because everything
+# is built anew.
 test-asan:
 	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=$(BUILT)/asan \
 		$(CARGO) $(NIGHTLY) test --profile sanitized --target $(HOST) -p poolscope-capi --lib --test rust
@@ -92,8 +94,8 @@ test-go: lib
 	cd bindings/go && $(GO) vet ./... && $(GO) test -count=1 -race ./...
 	cd bindings/go/examples/informer && $(GO) vet ./...
 
-# A real kube-apiserver, built from its Go module (which takes minutes the first time), with client-go informers; and
-# OpenYurt's own filter beside poolscope. `e2e-quick` runs fewer variants.
+# A real kube-apiserver, built from its Go module (which takes minutes the first time), with
+# client-go informers; and OpenYurt's own filter beside poolscope. `e2e-quick` runs fewer variants.
 e2e: lib
 	cd e2e && $(GO) vet . ./apiserver && $(GO) test -count=1 $(SHORT) -timeout 30m . ./apiserver
 	cd e2e/yurthub && $(GO) vet ./... && $(GO) test -count=1 $(SHORT) -timeout 30m ./...
@@ -106,7 +108,8 @@ long:
 	POOLSCOPE_CASES=20000 $(CARGO) test --release --test properties
 	POOLSCOPE_EVENTS=1000000 $(CARGO) test --release --test simulation -- --nocapture
 
-# Changes the code in a thousand small ways and lists the changes that no test notices. An hour or two; needs cargo-mutants.
+# Changes the code in a thousand small ways and lists the changes that no test notices. An hour or
+# two; needs cargo-mutants.
 mutants:
 	POOLSCOPE_SEEDS=40 $(CARGO) mutants -C=--test=streams -C=--test=simulation -C=--lib --profile mutants --timeout 60 \
 		-f 'src/topology/*.rs' -f 'src/rewrite/*.rs' -f 'src/stream/*.rs' -f 'src/client_state/*.rs' -- -- --skip found_out

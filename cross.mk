@@ -1,8 +1,9 @@
-# Other machines: a big-endian one and aarch64 under qemu, and the core for wasm. `make cross` takes an hour or so on two cores, for
-# the standard library is built for each.
+# Other machines: a big-endian one and aarch64 under qemu, and the core for wasm. `make cross` takes
+# an hour or so on two cores, for the standard library is built for each.
 #
-# Debian's Rust comes with the standard library's source, so that no target has to be added to a toolchain: `make cross-tools`
-# installs it, the linkers and qemu. They are used for these targets alone.
+# Debian's Rust comes with the standard library's source, so that no target has to be added to a
+# toolchain: `make cross-tools` installs it, the linkers and qemu. They are used for these targets
+# alone.
 
 DEBIAN_CARGO = RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$(BUILT)/cross /usr/bin/cargo
 CROSS_TOOLS = rustc-web cargo-web rust-web-src qemu-user-static gcc-s390x-linux-gnu libc6-dev-s390x-cross gcc-aarch64-linux-gnu \

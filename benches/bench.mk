@@ -1,5 +1,6 @@
-# `make bench` measures everything and writes docs/performance.md: a table of poolscope against other ways in Rust
-# (benches/table), and against client-go's types and OpenYurt's own filter in Go (e2e/yurthub). A quarter of an hour on an idle machine.
+# `make bench` measures everything and writes docs/performance.md: a table of poolscope against
+# other ways in Rust (benches/table), and against client-go's types and OpenYurt's own filter in Go
+# (e2e/yurthub). A quarter of an hour on an idle machine.
 
 .PHONY: bench bench-rust bench-go
 

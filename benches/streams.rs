@@ -1,5 +1,5 @@
-//! Streams that remember: what a client state takes, what a refresh takes, and what following costs an
-//! event.
+//! Streams that remember: what a client state takes, what a refresh takes, and what following costs
+//! an event.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -21,7 +21,8 @@ static ALLOCATOR: Counting = Counting;
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 const LIST: &str = "/apis/discovery.k8s.io/v1/endpointslices";
-const WATCH: &str = "/apis/discovery.k8s.io/v1/endpointslices?watch=true&resourceVersion=999999&allowWatchBookmarks=true";
+const WATCH: &str = "/apis/discovery.k8s.io/v1/endpointslices?watch=true&resourceVersion=999999&\
+                     allowWatchBookmarks=true";
 /// Endpoints a slice, and the slices that each node is in.
 const HUNDRED: usize = 100;
 

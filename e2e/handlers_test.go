@@ -17,8 +17,8 @@ import (
 	"github.com/poolscope/poolscope/e2e/apiserver"
 )
 
-// resync is the period of every factory here. A handler with another one, zero, is not told of an object that comes again
-// under the resourceVersion at which the informer has it.
+// resync is the period of every factory here. A handler with another one, zero, is not told of an
+// object that comes again under the resourceVersion at which the informer has it.
 const resync = 3 * time.Second
 
 // handler holds what an informer has told it.
@@ -49,7 +49,10 @@ func (h *handler) OnDelete(object any) {
 // handle adds a handler that is resynced, and one that is not.
 func (o *observer) handle(t *testing.T, informer cache.SharedIndexInformer) {
 	for _, period := range []time.Duration{0, resync} {
-		h := &handler{what: fmt.Sprintf("the handler with resync %v", period), held: map[string][]discoveryv1.Endpoint{}}
+		h := &handler{
+			what: fmt.Sprintf("the handler with resync %v", period),
+			held: map[string][]discoveryv1.Endpoint{},
+		}
 		if _, err := informer.AddEventHandlerWithResyncPeriod(h, period); err != nil {
 			t.Fatal(err)
 		}
@@ -66,8 +69,17 @@ func (o *observer) behind(held []*discoveryv1.EndpointSlice) error {
 			return fmt.Errorf("%s: %s holds %d slices, not %d", o.what, h.what, len(h.held), len(held))
 		}
 		for _, slice := range held {
-			if has, known := h.held[slice.Name]; !known || !apiequality.Semantic.DeepEqual(has, slice.Endpoints) {
-				return fmt.Errorf("%s: %s holds of %s@%s %s, not %s", o.what, h.what, slice.Name, slice.ResourceVersion, shown(has), shown(slice.Endpoints))
+			if has, known := h.held[slice.Name]; !known ||
+				!apiequality.Semantic.DeepEqual(has, slice.Endpoints) {
+				return fmt.Errorf(
+					"%s: %s holds of %s@%s %s, not %s",
+					o.what,
+					h.what,
+					slice.Name,
+					slice.ResourceVersion,
+					shown(has),
+					shown(slice.Endpoints),
+				)
 			}
 		}
 	}
@@ -93,12 +105,21 @@ func (l *line) wait(path string) {
 	}
 }
 
-// Facts change while the clients are cut off, and their watches are answered by 410, by the API server or by poolscope: the
-// slices have not changed, so that the new list says them otherwise under the same resourceVersion.
+// Facts change while the clients are cut off, and their watches are answered by 410, by the API
+// server or by poolscope: the slices have not changed, so that the new list says them otherwise
+// under the same resourceVersion.
 func TestEveryHandlerIsToldWhatAListSaysOtherwise(t *testing.T) {
 	server := apiserver.Start(t)
 	w := newWorld(t, server.Config(), 3)
-	allSettings, allKeys := []string{"{}", `{"retention":"topology"}`, `{"retention":"none"}`}, []string{byNode, byPool, ""}
+	allSettings, allKeys := []string{
+		"{}",
+		`{"retention":"topology"}`,
+		`{"retention":"none"}`,
+	}, []string{
+		byNode,
+		byPool,
+		"",
+	}
 	if testing.Short() {
 		allSettings, allKeys = []string{"{}", `{"retention":"none"}`}, allKeys[:1]
 	}
@@ -111,7 +132,10 @@ func TestEveryHandlerIsToldWhatAListSaysOtherwise(t *testing.T) {
 			var observers []*observer
 			for _, settings := range allSettings {
 				for _, contentType := range []string{protobuf, json} {
-					observers = append(observers, observe(t, server.Config(), "hz-0", contentType, false, settings))
+					observers = append(
+						observers,
+						observe(t, server.Config(), "hz-0", contentType, false, settings),
+					)
 				}
 			}
 			settle(t, "at first", w, observers)

@@ -120,7 +120,13 @@ func (l *line) cut() {
 }
 
 // observe starts a client; throughProxy: it asks a reverse proxy that serves its node's view.
-func observe(t *testing.T, config *rest.Config, node, contentType string, throughProxy bool, settings string) *observer {
+func observe(
+	t *testing.T,
+	config *rest.Config,
+	node, contentType string,
+	throughProxy bool,
+	settings string,
+) *observer {
 	parsed, err := poolscope.ParseConfig(settings)
 	if err != nil {
 		t.Fatal(err)
@@ -131,7 +137,13 @@ func observe(t *testing.T, config *rest.Config, node, contentType string, throug
 	}
 	view := cluster.Node(node)
 	o := &observer{
-		what: fmt.Sprintf("%s, %s, through a proxy: %v, %s", node, contentType, throughProxy, settings), node: node, cluster: cluster, view: view,
+		what: fmt.Sprintf(
+			"%s, %s, through a proxy: %v, %s",
+			node,
+			contentType,
+			throughProxy,
+			settings,
+		), node: node, cluster: cluster, view: view,
 		line: &line{bodies: map[*body]bool{}, random: rand.New(rand.NewSource(int64(len(node))))},
 	}
 	config = rest.CopyConfig(config)
@@ -153,7 +165,14 @@ func observe(t *testing.T, config *rest.Config, node, contentType string, throug
 	learning.Add(1)
 	go func() {
 		defer learning.Done()
-		view.Sync(ctx, poolscope.SyncOptions{Client: client, Server: upstream, Kinds: []poolscope.FactKind{poolscope.KindNode, poolscope.KindNodePool}})
+		view.Sync(
+			ctx,
+			poolscope.SyncOptions{
+				Client: client,
+				Server: upstream,
+				Kinds:  []poolscope.FactKind{poolscope.KindNode, poolscope.KindNodePool},
+			},
+		)
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -208,8 +227,16 @@ func (o *observer) wrong(expected map[string][]discoveryv1.Endpoint) error {
 		return err
 	}
 	for _, slice := range held {
-		if want, known := expected[slice.Name]; !known || !apiequality.Semantic.DeepEqual(want, slice.Endpoints) && len(want)+len(slice.Endpoints) > 0 {
-			return fmt.Errorf("%s holds of %s %s, not %s; it knows %+v", o.what, slice.Name, shown(slice.Endpoints), shown(want), o.view.Describe())
+		if want, known := expected[slice.Name]; !known ||
+			!apiequality.Semantic.DeepEqual(want, slice.Endpoints) && len(want)+len(slice.Endpoints) > 0 {
+			return fmt.Errorf(
+				"%s holds of %s %s, not %s; it knows %+v",
+				o.what,
+				slice.Name,
+				shown(slice.Endpoints),
+				shown(want),
+				o.view.Describe(),
+			)
 		}
 	}
 	return nil
@@ -217,7 +244,10 @@ func (o *observer) wrong(expected map[string][]discoveryv1.Endpoint) error {
 
 func shown(endpoints []discoveryv1.Endpoint) (list []string) {
 	for _, endpoint := range endpoints {
-		list = append(list, fmt.Sprintf("%v on %s", endpoint.Addresses, ptr.Deref(endpoint.NodeName, "no node")))
+		list = append(
+			list,
+			fmt.Sprintf("%v on %s", endpoint.Addresses, ptr.Deref(endpoint.NodeName, "no node")),
+		)
 	}
 	return list
 }
@@ -240,7 +270,12 @@ func settle(t *testing.T, when string, w *world, observers []*observer) {
 			view = w.view()
 		}
 	}
-	t.Logf("%s: %d clients hold what they should after %v", when, len(observers), time.Since(began).Round(time.Millisecond))
+	t.Logf(
+		"%s: %d clients hold what they should after %v",
+		when,
+		len(observers),
+		time.Since(began).Round(time.Millisecond),
+	)
 }
 
 // A server that restarts makes a lot of noise.
@@ -267,7 +302,10 @@ func TestInformersHoldWhatTheirNodeMayUse(t *testing.T) {
 						if node == "bj-0" && !throughProxy {
 							settings = `{"retention":"topology"}`
 						}
-						observers = append(observers, observe(t, server.Config(), node, contentType, throughProxy, settings))
+						observers = append(
+							observers,
+							observe(t, server.Config(), node, contentType, throughProxy, settings),
+						)
 					}
 				}
 			}
@@ -292,14 +330,18 @@ func TestInformersHoldWhatTheirNodeMayUse(t *testing.T) {
 	}
 }
 
-// A client whose watch is ended by 410 for each change waits longer each time: few changes are enough.
+// A client whose watch is ended by 410 for each change waits longer each time: few changes are
+// enough.
 func TestClientsThatHaveToListAgainHoldTheSame(t *testing.T) {
 	server := apiserver.Start(t)
 	w := newWorld(t, server.Config(), 2)
 	var observers []*observer
 	for _, contentType := range []string{protobuf, json} {
 		for _, throughProxy := range []bool{false, true} {
-			observers = append(observers, observe(t, server.Config(), "bj-0", contentType, throughProxy, `{"retention":"none"}`))
+			observers = append(
+				observers,
+				observe(t, server.Config(), "bj-0", contentType, throughProxy, `{"retention":"none"}`),
+			)
 		}
 	}
 	for round := range 3 {
@@ -315,7 +357,8 @@ func TestClientsThatHaveToListAgainHoldTheSame(t *testing.T) {
 	report(t, observers)
 }
 
-// forget ends all watches while the API server is away, and has it know nothing of what the clients have seen.
+// forget ends all watches while the API server is away, and has it know nothing of what the clients
+// have seen.
 func forget(t *testing.T, server *apiserver.Server, w *world, observers []*observer) {
 	server.Stop(t)
 	for _, o := range observers {
@@ -332,8 +375,15 @@ func report(t *testing.T, observers []*observer) {
 		if counters["objects"] == 0 || counters["endpointsDropped"] == 0 {
 			t.Errorf("%s: nothing was filtered: %v", o.what, counters)
 		}
-		t.Logf("%s: %d objects, %d endpoints hidden, %d events refreshed, %d left out, %d streams expired", o.what,
-			counters["objects"], counters["endpointsDropped"], counters["eventsRefreshed"], counters["eventsSuppressed"], counters["streamsExpired"])
+		t.Logf(
+			"%s: %d objects, %d endpoints hidden, %d events refreshed, %d left out, %d streams expired",
+			o.what,
+			counters["objects"],
+			counters["endpointsDropped"],
+			counters["eventsRefreshed"],
+			counters["eventsSuppressed"],
+			counters["streamsExpired"],
+		)
 	}
 }
 

@@ -32,7 +32,14 @@ const (
 
 var (
 	// As they are labelled; a node of each is a client.
-	pools = map[string]string{"hz-0": "hangzhou", "hz-1": "hangzhou", "hz-2": "hangzhou", "bj-0": "beijing", "bj-1": "beijing", "cloud-0": ""}
+	pools = map[string]string{
+		"hz-0":    "hangzhou",
+		"hz-1":    "hangzhou",
+		"hz-2":    "hangzhou",
+		"bj-0":    "beijing",
+		"bj-1":    "beijing",
+		"cloud-0": "",
+	}
 )
 
 // world is a cluster's state, which the test writes in the place of controllers.
@@ -60,7 +67,11 @@ func newWorld(t *testing.T, config *rest.Config, seed int64) *world {
 			labels[poolLabel] = pool
 			members[pool] = append(members[pool], node)
 		}
-		w.must(w.typed.CoreV1().Nodes().Create(w.ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node, Labels: labels}}, metav1.CreateOptions{}))
+		w.must(
+			w.typed.CoreV1().
+				Nodes().
+				Create(w.ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node, Labels: labels}}, metav1.CreateOptions{}),
+		)
 	}
 	for pool, nodes := range members {
 		object := &unstructured.Unstructured{Object: map[string]any{
@@ -179,21 +190,31 @@ func (w *world) change() {
 	default:
 		endpoints := w.endpoints()
 		w.retried(func() error {
-			object, err := w.typed.DiscoveryV1().EndpointSlices("default").Get(w.ctx, service+"-0", metav1.GetOptions{})
+			object, err := w.typed.DiscoveryV1().
+				EndpointSlices("default").
+				Get(w.ctx, service+"-0", metav1.GetOptions{})
 			if err != nil {
 				return err
 			}
 			object.Endpoints = endpoints
-			_, err = w.typed.DiscoveryV1().EndpointSlices("default").Update(w.ctx, object, metav1.UpdateOptions{})
+			_, err = w.typed.DiscoveryV1().
+				EndpointSlices("default").
+				Update(w.ctx, object, metav1.UpdateOptions{})
 			return err
 		})
 	}
 }
 
-// deleteService deletes its slices first: of slices that stand without their Service, the last keys hold.
+// deleteService deletes its slices first: of slices that stand without their Service, the last keys
+// hold.
 func (w *world) deleteService(name string) {
 	selector := metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + name}
-	w.must(nil, w.typed.DiscoveryV1().EndpointSlices("default").DeleteCollection(w.ctx, metav1.DeleteOptions{}, selector))
+	w.must(
+		nil,
+		w.typed.DiscoveryV1().
+			EndpointSlices("default").
+			DeleteCollection(w.ctx, metav1.DeleteOptions{}, selector),
+	)
 	w.must(nil, w.typed.CoreV1().Services("default").Delete(w.ctx, name, metav1.DeleteOptions{}))
 	w.services = slices.DeleteFunc(w.services, func(each string) bool { return each == name })
 }
@@ -228,7 +249,8 @@ func (w *world) relabel() {
 	})
 }
 
-// view is what a node may see, computed from the whole state in the simplest way: endpoints by slice.
+// view is what a node may see, computed from the whole state in the simplest way: endpoints by
+// slice.
 func (w *world) view() func(node string) map[string][]discoveryv1.Endpoint {
 	services, err := w.typed.CoreV1().Services("").List(w.ctx, metav1.ListOptions{})
 	w.must(nil, err)
@@ -256,7 +278,8 @@ func (w *world) view() func(node string) map[string][]discoveryv1.Endpoint {
 			for _, endpoint := range slice.Endpoints {
 				on := ptr.Deref(endpoint.NodeName, "")
 				own := on == self
-				// A node in no pool keeps to itself. One that its pool does not name is outside of it (docs/openyurt.md, O7, O8).
+				// A node in no pool keeps to itself. One that its pool does not name is outside of it
+				// (docs/openyurt.md, O7, O8).
 				inPool := slices.Contains(members[labels[self]], on)
 				if labels[self] == "" {
 					inPool = own

@@ -5,10 +5,10 @@
 //!
 //! A thousand nodes in fifty pools. Two hundred Services ask for `openyurt.io/nodepool`, each with
 //! five slices of a hundred endpoints all over the cluster. Ten thousand times an endpoint becomes
-//! ready or unready, moves, goes or comes, which the API server sends to every client as one MODIFIED
-//! of the whole slice. One node's client lists, then watches: once as it is, once with the other
-//! pools' endpoints cut out, and once, as is the default, without the events that then say nothing
-//! new.
+//! ready or unready, moves, goes or comes, which the API server sends to every client as one
+//! MODIFIED of the whole slice. One node's client lists, then watches: once as it is, once with the
+//! other pools' endpoints cut out, and once, as is the default, without the events that then say
+//! nothing new.
 //!
 //! In the end what each client holds is compared with a naive filter, so that nothing is spared
 //! that was needed. Protobuf lists keep their size unless `ProtobufLists::Compact` is configured.

@@ -1,14 +1,16 @@
-# Fuzzing. libFuzzer comes as the crate libfuzzer-sys, and rustc is told by flags to watch branches (fuzz/rustc),
-# so nothing has to be installed: cargo-fuzz, which works here too, would cost a clean machine a minute to
-# build and do the same.
+# Fuzzing. libFuzzer comes as the crate libfuzzer-sys, and rustc is told by flags to watch branches
+# (fuzz/rustc), so nothing has to be installed: cargo-fuzz, which works here too, would cost a clean
+# machine a minute to build and do the same.
 #
 #     make fuzz-smoke                          every target for 20 seconds, under AddressSanitizer
 #     make fuzz TARGET=json_list TIME=1200     one target, with what was found of it before
-#     make fuzz TARGET=json_list SANITIZER=none RUNS=10000000     without AddressSanitizer, which halves the speed
-#     make fuzz TARGET=json_list SANITIZER=none COMPARES=no       twice as fast again, blind to what is compared with what
+#     make fuzz TARGET=json_list SANITIZER=none RUNS=10000000     without AddressSanitizer, which
+# halves the speed
+#     make fuzz TARGET=json_list SANITIZER=none COMPARES=no       twice as fast again, blind to what
+# is compared with what
 #
-# What a target finds lies in fuzz/artifacts; when it is fixed, its file goes to fuzz/found/TARGET, from where `cargo test`
-# runs it again.
+# What a target finds lies in fuzz/artifacts; when it is fixed, its file goes to fuzz/found/TARGET,
+# from where `cargo test` runs it again.
 
 FUZZ_TARGETS = json_get json_list json_watch protobuf_get protobuf_list protobuf_watch objects_json objects_protobuf facts request \
 	services keys abi life

@@ -363,7 +363,8 @@ fn what_goes_before_the_initial_events_are_over_is_gone() {
 fn a_watch_from_now_on_lists_nothing() {
     let cluster = learned();
     let watch = format!(
-        "{POOLS}?watch=1&sendInitialEvents=false&resourceVersionMatch=NotOlderThan&resourceVersion=0"
+        "{POOLS}?watch=1&sendInitialEvents=false&resourceVersionMatch=NotOlderThan&\
+         resourceVersion=0"
     );
     feed(
         &cluster,
@@ -410,7 +411,8 @@ fn a_narrower_list_brings_news_too() {
     );
     assert_eq!((sees(&view, "web").as_str(), sees(&view, "late").as_str()), ("ab", "a"));
     let watch = format!(
-        "{SERVICES}?watch=1&sendInitialEvents=true&allowWatchBookmarks=true&labelSelector=!service.kubernetes.io/headless"
+        "{SERVICES}?watch=1&sendInitialEvents=true&allowWatchBookmarks=true&labelSelector=!\
+         service.kubernetes.io/headless"
     );
     feed(
         &cluster,
@@ -843,8 +845,8 @@ fn a_list_of_one_name_without_the_object_is_its_deletion() {
     let never = cluster.node("never");
     assert_eq!((never.missing().len(), sees(&never, "cart")), by_name);
     assert_eq!(by_name, (0, String::new()));
-    // An object that may have left the list for another reason is not deleted. Otherwise the later state counts,
-    // whoever says it.
+    // An object that may have left the list for another reason is not deleted. Otherwise the later
+    // state counts, whoever says it.
     let in_pool = |cluster: &Cluster| sees(&cluster.node("a"), "cart") == "ab";
     feed(
         &cluster,

@@ -1,5 +1,5 @@
-//! Runs the bodies of the fuzz targets on the inputs that once failed, and on the recordings, so that
-//! a body that compares nothing is noticed.
+//! Runs the bodies of the fuzz targets on the inputs that once failed, and on the recordings, so
+//! that a body that compares nothing is noticed.
 
 use poolscope_testkit::fuzzing::world::{FORMS, Looked};
 use poolscope_testkit::fuzzing::{facts, json, keys, protobuf, request, services};

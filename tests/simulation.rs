@@ -85,7 +85,8 @@ fn long(events: u64) {
             pushed, sent, refreshed, expired, reconnects, relists, compared, settled, ..
         } = stats;
         println!(
-            "{:<9} {:<8} {seeds:>7} {pushed:>10} {sent:>10} {refreshed:>9} {expired:>8} {reconnects:>10} {relists:>8} {compared:>9} {settled:>8} {violations:>10}",
+            "{:<9} {:<8} {seeds:>7} {pushed:>10} {sent:>10} {refreshed:>9} {expired:>8} \
+             {reconnects:>10} {relists:>8} {compared:>9} {settled:>8} {violations:>10}",
             format!("{retention:?}"),
             format!("{encoding:?}"),
         );

@@ -13,8 +13,9 @@ SONAME := libpoolscope.so.$(basename $(VERSION))
 
 lib: $(C)/libpoolscope.a
 
-# One object in which only the functions of the header are visible, so that it can be linked beside other libraries that
-# have Rust's standard library in them; without what no function reaches, and without the compiler's bitcode.
+# One object in which only the functions of the header are visible, so that it can be linked beside
+# other libraries that have Rust's standard library in them; without what no function reaches, and
+# without the compiler's bitcode.
 $(C)/libpoolscope.a: FORCE
 	$(CARGO) rustc --release -p poolscope-capi --lib --crate-type staticlib,cdylib -- -C link-arg=-Wl,-soname,$(SONAME)
 	@mkdir -p $(C)
@@ -37,7 +38,8 @@ install: lib
 	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/libpoolscope.so
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' bindings/c/poolscope.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/poolscope.pc
 
-# The C tests under sanitizers and valgrind; the example over every recording; and linked outside the tree.
+# The C tests under sanitizers and valgrind; the example over every recording; and linked outside
+# the tree.
 test-c: lib
 	$(CARGO) rustc -p poolscope-capi --lib --crate-type staticlib
 	$(MAKE) -C bindings/c headers all test memcheck helgrind OUT=$(abspath $(C)) LIBPOOLSCOPE_UNOPTIMISED=$(abspath $(BUILT))/debug/libpoolscope_capi.a

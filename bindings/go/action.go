@@ -71,11 +71,20 @@ func (n *Node) Open(request *http.Request, status int, header http.Header) (*Ope
 // OpenStateless opens a response without client state, such as a recorded body. A watch needs no
 // state, each event is judged by the facts at the moment it passes, and unchanged events are not
 // suppressed.
-func (n *Node) OpenStateless(request *http.Request, status int, header http.Header) (*Opened, error) {
+func (n *Node) OpenStateless(
+	request *http.Request,
+	status int,
+	header http.Header,
+) (*Opened, error) {
 	return n.opened(request, status, header, true)
 }
 
-func (n *Node) opened(request *http.Request, status int, header http.Header, stateless bool) (*Opened, error) {
+func (n *Node) opened(
+	request *http.Request,
+	status int,
+	header http.Header,
+	stateless bool,
+) (*Opened, error) {
 	x := lend(request, status, header)
 	defer x.release()
 	var action C.poolscope_action
@@ -84,7 +93,10 @@ func (n *Node) opened(request *http.Request, status int, header http.Header, sta
 	err := use(n.handle, func(h *C.poolscope_node) error {
 		var e *C.poolscope_error
 		if stateless {
-			return failed(C.poolscope_node_open_stateless(h, &x.request, &x.response, &action, &stream, &reply, &e), e)
+			return failed(
+				C.poolscope_node_open_stateless(h, &x.request, &x.response, &action, &stream, &reply, &e),
+				e,
+			)
 		}
 		return failed(C.poolscope_node_open(h, &x.request, &x.response, &action, &stream, &reply, &e), e)
 	})

@@ -41,7 +41,12 @@ const (
 )
 
 func list(kind, version string, items ...string) string {
-	return fmt.Sprintf(`{"kind":"%sList","apiVersion":"v1","metadata":{"resourceVersion":"%s"},"items":[%s]}`, kind, version, strings.Join(items, ","))
+	return fmt.Sprintf(
+		`{"kind":"%sList","apiVersion":"v1","metadata":{"resourceVersion":"%s"},"items":[%s]}`,
+		kind,
+		version,
+		strings.Join(items, ","),
+	)
 }
 
 func event(kind, object string) string {
@@ -52,10 +57,18 @@ func event(kind, object string) string {
 func newAPIServer(t testing.TB) *apiServer {
 	s := &apiServer{watches: map[string]chan string{}, lists: map[string]string{
 		"/api/v1/services": list("Service", "10", plainService),
-		"/api/v1/nodes":    list("Node", "10", `{"metadata":{"name":"hz-1","labels":{"apps.openyurt.io/nodepool":"hangzhou"}}}`),
-		poolsPath:          list("NodePool", "10", `{"metadata":{"name":"hangzhou"},"status":{"nodes":["hz-1"]}}`),
-		slicesPath:         list("EndpointSlice", "10", fmt.Sprintf(cartSlice, 7)),
-		shopSlicesPath:     list("EndpointSlice", "10", fmt.Sprintf(cartSlice, 7)),
+		"/api/v1/nodes": list(
+			"Node",
+			"10",
+			`{"metadata":{"name":"hz-1","labels":{"apps.openyurt.io/nodepool":"hangzhou"}}}`,
+		),
+		poolsPath: list(
+			"NodePool",
+			"10",
+			`{"metadata":{"name":"hangzhou"},"status":{"nodes":["hz-1"]}}`,
+		),
+		slicesPath:     list("EndpointSlice", "10", fmt.Sprintf(cartSlice, 7)),
+		shopSlicesPath: list("EndpointSlice", "10", fmt.Sprintf(cartSlice, 7)),
 	}}
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(s.Close)
@@ -75,7 +88,10 @@ func (s *apiServer) Close() {
 
 func (s *apiServer) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	s.mutex.Lock()
-	s.asked = append(s.asked, request.Method+" "+request.URL.RequestURI()+" "+request.Header.Get("Accept-Encoding"))
+	s.asked = append(
+		s.asked,
+		request.Method+" "+request.URL.RequestURI()+" "+request.Header.Get("Accept-Encoding"),
+	)
 	body, known := s.lists[request.URL.Path]
 	watching := request.URL.Query().Get("watch") == "true"
 	var events chan string
@@ -83,7 +99,8 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		events = make(chan string)
 		s.watches[request.URL.Path] = events
 	}
-	compress := s.gzipAlways || s.gzip && strings.Contains(request.Header.Get("Accept-Encoding"), "gzip")
+	compress := s.gzipAlways ||
+		s.gzip && strings.Contains(request.Header.Get("Accept-Encoding"), "gzip")
 	s.mutex.Unlock()
 	if !known {
 		http.NotFound(w, request)

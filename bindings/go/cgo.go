@@ -25,7 +25,10 @@ func data(b []byte) (*C.uint8_t, C.size_t) {
 func take[T any](from *C.poolscope_text) (T, error) {
 	defer C.poolscope_text_free(from)
 	var value T
-	bytes := unsafe.Slice((*byte)(unsafe.Pointer(C.poolscope_text_data(from))), int(C.poolscope_text_len(from)))
+	bytes := unsafe.Slice(
+		(*byte)(unsafe.Pointer(C.poolscope_text_data(from))),
+		int(C.poolscope_text_len(from)),
+	)
 	err := json.Unmarshal(bytes, &value)
 	return value, err
 }

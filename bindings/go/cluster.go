@@ -56,7 +56,10 @@ func checkConfig(config string) error {
 
 // Generation returns a number that every fact change that can change a verdict raises.
 func (c *Cluster) Generation() uint64 {
-	return use(c.handle, func(h *C.poolscope_cluster) uint64 { return uint64(C.poolscope_cluster_generation(h)) })
+	return use(
+		c.handle,
+		func(h *C.poolscope_cluster) uint64 { return uint64(C.poolscope_cluster_generation(h)) },
+	)
 }
 
 // Changed returns a channel that is closed at the next fact change that can change a verdict.

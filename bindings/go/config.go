@@ -152,7 +152,11 @@ func ParseConfig(text string) (Config, error) {
 		return config, nil
 	}
 	if err := strictly([]byte(text), &config); err != nil {
-		return Config{}, &Error{Kind: ErrConfig, Message: fmt.Sprintf("configuration: %v", err), Offset: NoOffset}
+		return Config{}, &Error{
+			Kind:    ErrConfig,
+			Message: fmt.Sprintf("configuration: %v", err),
+			Offset:  NoOffset,
+		}
 	}
 	// The library checks the values.
 	if err := checkConfig(text); err != nil {

@@ -90,7 +90,11 @@ func (e *Error) Error() string { return "poolscope: " + e.Message }
 // Unwrap returns the kind of the error.
 func (e *Error) Unwrap() error { return e.Kind }
 
-var errClosed = &Error{Kind: ErrClosed, Message: "the stream or reader was closed", Offset: NoOffset}
+var errClosed = &Error{
+	Kind:    ErrClosed,
+	Message: "the stream or reader was closed",
+	Offset:  NoOffset,
+}
 
 // failed converts the error of a call into a Go error, and frees it.
 func failed(status C.poolscope_status, from *C.poolscope_error) error {
@@ -116,5 +120,9 @@ type ReplyError struct {
 }
 
 func (e *ReplyError) Error() string {
-	return fmt.Sprintf("poolscope: reply %d in place of the response: %s", e.Reply.Status, e.Reply.Body)
+	return fmt.Sprintf(
+		"poolscope: reply %d in place of the response: %s",
+		e.Reply.Status,
+		e.Reply.Body,
+	)
 }

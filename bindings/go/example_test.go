@@ -103,7 +103,9 @@ func ExampleCluster_ReadFacts() {
 
 // A configuration document and a typed configuration are the same.
 func ExampleParseConfig() {
-	config, err := poolscope.ParseConfig(`{"membership": {"nodeLabel": "topology.kubernetes.io/zone"}}`)
+	config, err := poolscope.ParseConfig(
+		`{"membership": {"nodeLabel": "topology.kubernetes.io/zone"}}`,
+	)
 	fmt.Println(config.Membership.NodeLabel, err)
 	_, err = poolscope.ParseConfig(`{"retention": "some"}`)
 	fmt.Println(errors.Is(err, poolscope.ErrConfig))

@@ -23,7 +23,11 @@ type FactReader struct {
 // ReadFacts opens a response that the caller fetched: a list, a watch or an object of Services,
 // Nodes, CiliumNodes, NodePools, NodeBuckets or the ConfigMap kube-system/yurt-hub-cfg. header is
 // the response's. It fails with [ErrNotAFact] for other requests and for a status other than 200.
-func (c *Cluster) ReadFacts(request *http.Request, status int, header http.Header) (*FactReader, error) {
+func (c *Cluster) ReadFacts(
+	request *http.Request,
+	status int,
+	header http.Header,
+) (*FactReader, error) {
 	x := lend(request, status, header)
 	defer x.release()
 	var made *C.poolscope_fact_reader
@@ -35,7 +39,11 @@ func (c *Cluster) ReadFacts(request *http.Request, status int, header http.Heade
 		return nil, err
 	}
 	f := &FactReader{cluster: c, handle: made}
-	f.cleanup = runtime.AddCleanup(f, func(h *C.poolscope_fact_reader) { C.poolscope_fact_reader_free(h) }, made)
+	f.cleanup = runtime.AddCleanup(
+		f,
+		func(h *C.poolscope_fact_reader) { C.poolscope_fact_reader_free(h) },
+		made,
+	)
 	return f, nil
 }
 
@@ -59,7 +67,9 @@ func (f *FactReader) Finish() error {
 	})
 }
 
-func (f *FactReader) call(call func(*C.poolscope_fact_reader, **C.poolscope_error) C.poolscope_status) error {
+func (f *FactReader) call(
+	call func(*C.poolscope_fact_reader, **C.poolscope_error) C.poolscope_status,
+) error {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
 	if f.handle == nil {

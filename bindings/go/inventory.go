@@ -69,7 +69,9 @@ type EndpointPort struct {
 func NewInventory() *Inventory {
 	var made *C.poolscope_inventory
 	C.poolscope_inventory_new(&made, nil)
-	return &Inventory{newHandle(made, func(i *C.poolscope_inventory) { C.poolscope_inventory_free(i) })}
+	return &Inventory{
+		newHandle(made, func(i *C.poolscope_inventory) { C.poolscope_inventory_free(i) }),
+	}
 }
 
 // Load adds the objects of a whole body: a list or an object of Services, EndpointSlices or
@@ -106,7 +108,10 @@ func (i *Inventory) Find(node *Node, namespace, service string) (*ServiceView, e
 			var e *C.poolscope_error
 			namespaceAt, namespaceLen := text(namespace)
 			serviceAt, serviceLen := text(service)
-			return failed(C.poolscope_inventory_find(h, n, namespaceAt, namespaceLen, serviceAt, serviceLen, &made, &e), e)
+			return failed(
+				C.poolscope_inventory_find(h, n, namespaceAt, namespaceLen, serviceAt, serviceLen, &made, &e),
+				e,
+			)
 		})
 	})
 	if err != nil {

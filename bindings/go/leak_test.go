@@ -36,12 +36,19 @@ func TestStreamsThatWereClosedLeaveNothingBehind(t *testing.T) {
 	json := http.Header{"Content-Type": {"application/json"}}
 	body := list("EndpointSlice", "10", fmt.Sprintf(cartSlice, 7))
 	lists, _ := http.NewRequest(http.MethodGet, slicesPath, nil)
-	watches, _ := http.NewRequest(http.MethodGet, slicesPath+"?watch=true&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan", nil)
+	watches, _ := http.NewRequest(
+		http.MethodGet,
+		slicesPath+"?watch=true&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan",
+		nil,
+	)
 	round := func(streams int) (int, int) {
 		for number := range streams {
 			request, upstream := lists, io.ReadCloser(io.NopCloser(strings.NewReader(body)))
 			if number%2 == 1 {
-				request, upstream = watches, &quietUpstream{strings.NewReader(event("ADDED", fmt.Sprintf(cartSlice, 7))), make(chan struct{})}
+				request, upstream = watches, &quietUpstream{
+					strings.NewReader(event("ADDED", fmt.Sprintf(cartSlice, 7))),
+					make(chan struct{}),
+				}
 			}
 			reader, err := node.NewReader(request, json.Clone(), upstream)
 			if err != nil {
@@ -55,7 +62,11 @@ func TestStreamsThatWereClosedLeaveNothingBehind(t *testing.T) {
 			}
 			reader.Close()
 		}
-		eventually(t, "only this goroutine and those of the tests' runner", func() bool { return runtime.NumGoroutine() < 10 })
+		eventually(
+			t,
+			"only this goroutine and those of the tests' runner",
+			func() bool { return runtime.NumGoroutine() < 10 },
+		)
 		runtime.GC()
 		return cheap.InUse(), runtime.NumGoroutine()
 	}
@@ -65,7 +76,13 @@ func TestStreamsThatWereClosedLeaveNothingBehind(t *testing.T) {
 	round(10_000)
 	before, goroutinesBefore := round(10_000)
 	after, goroutinesAfter := round(10_000)
-	t.Logf("C heap %d bytes before 10,000 streams, %d after; goroutines %d, %d", before, after, goroutinesBefore, goroutinesAfter)
+	t.Logf(
+		"C heap %d bytes before 10,000 streams, %d after; goroutines %d, %d",
+		before,
+		after,
+		goroutinesBefore,
+		goroutinesAfter,
+	)
 	if grown := after - before; grown > 64<<10 {
 		t.Fatalf("the C heap grew by %d bytes in 10,000 streams", grown)
 	}

@@ -87,7 +87,10 @@ func (n *Node) Client(userAgent string) *Node {
 }
 
 func newNode(cluster *Cluster, made *C.poolscope_node) *Node {
-	return &Node{cluster: cluster, handle: newHandle(made, func(n *C.poolscope_node) { C.poolscope_node_free(n) })}
+	return &Node{
+		cluster: cluster,
+		handle:  newHandle(made, func(n *C.poolscope_node) { C.poolscope_node_free(n) }),
+	}
 }
 
 // Cluster returns the cluster of the view.
@@ -121,7 +124,20 @@ func (n *Node) Judge(namespace, service, on string) (Verdict, error) {
 		namespaceAt, namespaceLen := text(namespace)
 		serviceAt, serviceLen := text(service)
 		onAt, onLen := text(on)
-		return failed(C.poolscope_node_judge(h, namespaceAt, namespaceLen, serviceAt, serviceLen, onAt, onLen, &made, &e), e)
+		return failed(
+			C.poolscope_node_judge(
+				h,
+				namespaceAt,
+				namespaceLen,
+				serviceAt,
+				serviceLen,
+				onAt,
+				onLen,
+				&made,
+				&e,
+			),
+			e,
+		)
 	})
 	if err != nil {
 		return Verdict{}, err

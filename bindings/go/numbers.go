@@ -34,7 +34,11 @@ func checkNumbers() error {
 		{"ActionRewrite", int64(ActionRewrite), C.POOLSCOPE_ACTION_REWRITE},
 		{"CauseOther", int64(CauseOther), C.POOLSCOPE_CAUSE_OTHER},
 		{"CauseMissingFacts", int64(CauseMissingFacts), C.POOLSCOPE_CAUSE_MISSING_FACTS},
-		{"CauseUnknownResourceVersion", int64(CauseUnknownResourceVersion), C.POOLSCOPE_CAUSE_UNKNOWN_RESOURCE_VERSION},
+		{
+			"CauseUnknownResourceVersion",
+			int64(CauseUnknownResourceVersion),
+			C.POOLSCOPE_CAUSE_UNKNOWN_RESOURCE_VERSION,
+		},
 	}
 	for _, number := range numbers {
 		if number.goes != number.header {
@@ -42,7 +46,11 @@ func checkNumbers() error {
 		}
 	}
 	if NoOffset != uint64(C.POOLSCOPE_NO_OFFSET) {
-		return fmt.Errorf("NoOffset is %d, and %d in poolscope.h", NoOffset, uint64(C.POOLSCOPE_NO_OFFSET))
+		return fmt.Errorf(
+			"NoOffset is %d, and %d in poolscope.h",
+			NoOffset,
+			uint64(C.POOLSCOPE_NO_OFFSET),
+		)
 	}
 	return nil
 }

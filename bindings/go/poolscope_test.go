@@ -58,7 +58,11 @@ func openReader(t testing.TB, cluster *Cluster, target string) *FactReader {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reader, err := cluster.ReadFacts(request, http.StatusOK, http.Header{"Content-Type": {"application/json"}})
+	reader, err := cluster.ReadFacts(
+		request,
+		http.StatusOK,
+		http.Header{"Content-Type": {"application/json"}},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,8 +73,22 @@ func openReader(t testing.TB, cluster *Cluster, target string) *FactReader {
 func readAllFacts(t testing.TB, cluster *Cluster) {
 	t.Helper()
 	readFacts(t, cluster, "/api/v1/services", list("Service", "10", plainService))
-	readFacts(t, cluster, "/api/v1/nodes", list("Node", "10", `{"metadata":{"name":"hz-1","labels":{"apps.openyurt.io/nodepool":"hangzhou"}}}`))
-	readFacts(t, cluster, poolsPath, list("NodePool", "10", `{"metadata":{"name":"hangzhou"},"status":{"nodes":["hz-1"]}}`))
+	readFacts(
+		t,
+		cluster,
+		"/api/v1/nodes",
+		list(
+			"Node",
+			"10",
+			`{"metadata":{"name":"hz-1","labels":{"apps.openyurt.io/nodepool":"hangzhou"}}}`,
+		),
+	)
+	readFacts(
+		t,
+		cluster,
+		poolsPath,
+		list("NodePool", "10", `{"metadata":{"name":"hangzhou"},"status":{"nodes":["hz-1"]}}`),
+	)
 }
 
 func annotated(version int) string { return fmt.Sprintf(annotatedService, version) }
@@ -100,7 +118,8 @@ func TestAConfigurationIsReadAndWritten(t *testing.T) {
 	if written, err := json.Marshal(config); err != nil || string(written) != text {
 		t.Fatalf("%s %v", written, err)
 	}
-	if config.Membership.NodeLabel != "zone" || *config.SuppressUnchanged || config.Limits.Depth != 64 {
+	if config.Membership.NodeLabel != "zone" || *config.SuppressUnchanged ||
+		config.Limits.Depth != 64 {
 		t.Fatalf("%+v", config)
 	}
 	for _, kind := range []string{`"nodePool"`, `"nodeBucket"`, `"off"`, `{"ciliumNodeLabel":"zone"}`} {
@@ -156,7 +175,10 @@ func TestAFactReaderNamesTheByteAtFault(t *testing.T) {
 
 func TestAFactReaderReadsOnlyFacts(t *testing.T) {
 	request, _ := http.NewRequest(http.MethodGet, "/api/v1/pods", nil)
-	_, err := newCluster(t, "").ReadFacts(request, http.StatusOK, http.Header{"Content-Type": {"application/json"}})
+	_, err := newCluster(
+		t,
+		"",
+	).ReadFacts(request, http.StatusOK, http.Header{"Content-Type": {"application/json"}})
 	if !errors.Is(err, ErrNotAFact) {
 		t.Fatal(err)
 	}
@@ -170,7 +192,8 @@ func TestANodeIsReadyWhenWhatItNeedsIsKnown(t *testing.T) {
 		t.Fatalf("%+v", before)
 	}
 	readAllFacts(t, cluster)
-	if after := node.Describe(); !node.Ready() || !after.Known || after.Pool != "hangzhou" || len(after.Missing) != 0 {
+	if after := node.Describe(); !node.Ready() || !after.Known || after.Pool != "hangzhou" ||
+		len(after.Missing) != 0 {
 		t.Fatalf("%+v", after)
 	}
 }
@@ -215,7 +238,8 @@ func TestVerdictsAreExplained(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(services) != 1 || len(services[0].Endpoints) != 2 || !services[0].Endpoints[0].Kept || services[0].Endpoints[1].Kept {
+	if len(services) != 1 || len(services[0].Endpoints) != 2 || !services[0].Endpoints[0].Kept ||
+		services[0].Endpoints[1].Kept {
 		t.Fatalf("%+v", services)
 	}
 	found, err := inventory.Find(node, "shop", "cart")
@@ -236,7 +260,8 @@ func TestASourceIsForgotten(t *testing.T) {
 	if err := cluster.InvalidateSource(KindService); err != nil {
 		t.Fatal(err)
 	}
-	if missing := cluster.Node("hz-1").Describe().Missing; len(missing) != 1 || missing[0].Kind != KindService {
+	if missing := cluster.Node("hz-1").Describe().Missing; len(missing) != 1 ||
+		missing[0].Kind != KindService {
 		t.Fatalf("%+v", missing)
 	}
 }
@@ -245,7 +270,11 @@ func TestAppendPushCopies(t *testing.T) {
 	node := ready(t, "")
 	annotate(t, node.Cluster(), 11)
 	request, _ := http.NewRequest(http.MethodGet, slicesPath+"?watch=true&resourceVersion=10", nil)
-	opened, err := node.OpenStateless(request, http.StatusOK, http.Header{"Content-Type": {"application/json"}})
+	opened, err := node.OpenStateless(
+		request,
+		http.StatusOK,
+		http.Header{"Content-Type": {"application/json"}},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +301,9 @@ func TestABodyByItselfIsNotRemembered(t *testing.T) {
 	annotate(t, node.Cluster(), 11)
 	request, _ := http.NewRequest(http.MethodGet, slicesPath+"?watch=true&resourceVersion=10", nil)
 	header := http.Header{"Content-Type": {"application/json"}}
-	if opened, err := node.Open(request, http.StatusOK, header); err != nil || opened.Action != ActionReply || opened.Reply.Cause != CauseUnknownResourceVersion {
+	if opened, err := node.Open(request, http.StatusOK, header); err != nil ||
+		opened.Action != ActionReply ||
+		opened.Reply.Cause != CauseUnknownResourceVersion {
 		t.Fatal(opened, err)
 	}
 	opened, err := node.OpenStateless(request, http.StatusOK, header)
@@ -283,7 +314,8 @@ func TestABodyByItselfIsNotRemembered(t *testing.T) {
 	for range 2 {
 		// Also what has nothing new is said.
 		out, err := opened.Stream.Push([]byte(event("MODIFIED", fmt.Sprintf(cartSlice, 12))))
-		if err != nil || !strings.Contains(string(out), "10.0.0.1") || strings.Contains(string(out), "10.9.0.1") {
+		if err != nil || !strings.Contains(string(out), "10.0.0.1") ||
+			strings.Contains(string(out), "10.9.0.1") {
 			t.Fatalf("%s %v", out, err)
 		}
 	}
@@ -301,7 +333,8 @@ func TestWhichClientGetsWhichRewrite(t *testing.T) {
 	if len(missing) != 1 || missing[0].Kind != KindConfigMap {
 		t.Fatalf("%+v", missing)
 	}
-	if all := node.Client("kube-proxy/v1.34.0").Describe(); len(all.Missing) != 0 || len(all.Rewrites) != 1 {
+	if all := node.Client("kube-proxy/v1.34.0").Describe(); len(all.Missing) != 0 ||
+		len(all.Rewrites) != 1 {
 		t.Fatalf("%+v", all)
 	}
 	// Sync lists and watches the one object, whole.
@@ -310,8 +343,11 @@ func TestWhichClientGetsWhichRewrite(t *testing.T) {
 		asked <- r.URL.Query().Get("fieldSelector") + " " + r.Header.Get("Accept")
 		w.Header().Set("Content-Type", "application/json")
 		if r.URL.Query().Get("watch") == "" {
-			fmt.Fprint(w, `{"kind":"ConfigMapList","apiVersion":"v1","metadata":{"resourceVersion":"5"},"items":[{"metadata":{"name":"yurt-hub-cfg",
-				"namespace":"kube-system","resourceVersion":"4"},"data":{"servicetopology":"cilium,cilium-agent"}}]}`)
+			fmt.Fprint(
+				w,
+				`{"kind":"ConfigMapList","apiVersion":"v1","metadata":{"resourceVersion":"5"},"items":[{"metadata":{"name":"yurt-hub-cfg",
+				"namespace":"kube-system","resourceVersion":"4"},"data":{"servicetopology":"cilium,cilium-agent"}}]}`,
+			)
 			return
 		}
 		<-r.Context().Done()
@@ -322,7 +358,10 @@ func TestWhichClientGetsWhichRewrite(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		node.Sync(ctx, SyncOptions{Client: server.Client(), Server: address, Kinds: []FactKind{KindConfigMap}})
+		node.Sync(
+			ctx,
+			SyncOptions{Client: server.Client(), Server: address, Kinds: []FactKind{KindConfigMap}},
+		)
 	}()
 	defer func() {
 		cancel()
@@ -334,7 +373,8 @@ func TestWhichClientGetsWhichRewrite(t *testing.T) {
 			t.Fatal(request, said)
 		}
 	}
-	if rewrites := node.Client("cilium-agent/1.17").Describe().Rewrites; len(rewrites) != 1 || rewrites[0] != "serviceTopology" {
+	if rewrites := node.Client("cilium-agent/1.17").Describe().Rewrites; len(rewrites) != 1 ||
+		rewrites[0] != "serviceTopology" {
 		t.Fatal(rewrites)
 	}
 }

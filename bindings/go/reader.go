@@ -58,7 +58,12 @@ type neededList struct {
 	body   []byte
 }
 
-func newReader(ctx context.Context, cluster *Cluster, stream *Stream, upstream io.ReadCloser) *reader {
+func newReader(
+	ctx context.Context,
+	cluster *Cluster,
+	stream *Stream,
+	upstream io.ReadCloser,
+) *reader {
 	r := &reader{
 		cluster:  cluster,
 		upstream: upstream,

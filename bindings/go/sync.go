@@ -62,7 +62,12 @@ func (n *Node) Sync(ctx context.Context, options SyncOptions) error {
 
 // syncKind lists and watches one kind, again and again.
 func (n *Node) syncKind(ctx context.Context, options *SyncOptions, missing MissingFact) {
-	source := source{cluster: n.cluster, client: options.Client, server: options.Server, path: missing.Path}
+	source := source{
+		cluster: n.cluster,
+		client:  options.Client,
+		server:  options.Server,
+		path:    missing.Path,
+	}
 	wait := syncAgain
 	source.answered = func() {
 		wait = syncAgain
@@ -80,7 +85,8 @@ func (n *Node) syncKind(ctx context.Context, options *SyncOptions, missing Missi
 		source.path, source.field = before, values.Get("fieldSelector")
 	}
 	// The facts of these kinds are in their metadata, a fraction of the object.
-	source.metadataOnly = missing.Kind != KindNodePool && missing.Kind != KindNodeBucket && missing.Kind != KindConfigMap
+	source.metadataOnly = missing.Kind != KindNodePool && missing.Kind != KindNodeBucket &&
+		missing.Kind != KindConfigMap
 	for {
 		err := source.follow(ctx)
 		if ctx.Err() != nil {
@@ -132,16 +138,25 @@ type head struct {
 
 func (s *source) list(ctx context.Context) error {
 	// The API server's cache is as fresh as a watch.
-	return s.get(ctx, url.Values{"resourceVersion": {"0"}}, "PartialObjectMetadataList", func(body *json.Decoder) error {
-		var list head
-		err := body.Decode(&list)
-		s.version = list.Metadata.ResourceVersion
-		return err
-	})
+	return s.get(
+		ctx,
+		url.Values{"resourceVersion": {"0"}},
+		"PartialObjectMetadataList",
+		func(body *json.Decoder) error {
+			var list head
+			err := body.Decode(&list)
+			s.version = list.Metadata.ResourceVersion
+			return err
+		},
+	)
 }
 
 func (s *source) watch(ctx context.Context) error {
-	query := url.Values{"watch": {"true"}, "allowWatchBookmarks": {"true"}, "resourceVersion": {s.version}}
+	query := url.Values{
+		"watch":               {"true"},
+		"allowWatchBookmarks": {"true"},
+		"resourceVersion":     {s.version},
+	}
 	return s.get(ctx, query, "PartialObjectMetadata", func(body *json.Decoder) error {
 		for {
 			var event struct {
@@ -163,7 +178,12 @@ func (s *source) watch(ctx context.Context) error {
 }
 
 // get reads the facts in a response, which read reads too.
-func (s *source) get(ctx context.Context, query url.Values, metadata string, read func(*json.Decoder) error) error {
+func (s *source) get(
+	ctx context.Context,
+	query url.Values,
+	metadata string,
+	read func(*json.Decoder) error,
+) error {
 	target := *s.server
 	if s.field != "" {
 		query.Set("fieldSelector", s.field)

@@ -81,7 +81,11 @@ func (n *Node) ModifyResponse(response *http.Response) error {
 // response's; its Content-Length and Content-Encoding are removed. NewReader waits, under the
 // context of the request, until no fact is missing. Closing the reader closes the body too. A
 // [ReplyError] has the reply to send in place of the response.
-func (n *Node) NewReader(request *http.Request, header http.Header, body io.ReadCloser) (io.ReadCloser, error) {
+func (n *Node) NewReader(
+	request *http.Request,
+	header http.Header,
+	body io.ReadCloser,
+) (io.ReadCloser, error) {
 	response := &http.Response{StatusCode: http.StatusOK, Header: header, Body: body, Request: request}
 	opened, err := n.open(request, response)
 	if err != nil {
@@ -98,7 +102,11 @@ func (n *Node) NewReader(request *http.Request, header http.Header, body io.Read
 }
 
 // rewrite changes a response into the one that this node's client receives.
-func (n *Node) rewrite(request *http.Request, response *http.Response, base http.RoundTripper) error {
+func (n *Node) rewrite(
+	request *http.Request,
+	response *http.Response,
+	base http.RoundTripper,
+) error {
 	opened, err := n.open(request, response)
 	if err != nil {
 		return err
@@ -143,7 +151,12 @@ func (n *Node) open(request *http.Request, response *http.Response) (*Opened, er
 }
 
 // read returns a reader that pushes a response's body through a stream.
-func (n *Node) read(request *http.Request, response *http.Response, stream *Stream, base http.RoundTripper) io.ReadCloser {
+func (n *Node) read(
+	request *http.Request,
+	response *http.Response,
+	stream *Stream,
+	base http.RoundTripper,
+) io.ReadCloser {
 	body := plain(response)
 	response.Header.Del("Content-Length")
 	response.ContentLength = -1
@@ -189,7 +202,10 @@ func (g *gunzip) Close() error { return g.from.Close() }
 
 // become turns a response into this reply.
 func (r *Reply) become(response *http.Response) {
-	header := http.Header{"Content-Type": {r.ContentType}, "Content-Length": {strconv.Itoa(len(r.Body))}}
+	header := http.Header{
+		"Content-Type":   {r.ContentType},
+		"Content-Length": {strconv.Itoa(len(r.Body))},
+	}
 	if r.RetryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(r.RetryAfter))
 	}
@@ -216,7 +232,10 @@ func before(path string) string {
 }
 
 // fetcher requests needed lists from the origin of a response, with the headers of its request.
-func fetcher(request *http.Request, base http.RoundTripper) func(context.Context, string) (*neededList, error) {
+func fetcher(
+	request *http.Request,
+	base http.RoundTripper,
+) func(context.Context, string) (*neededList, error) {
 	return func(ctx context.Context, target string) (*neededList, error) {
 		list, err := request.URL.Parse(before(request.URL.EscapedPath()) + target)
 		if err != nil {

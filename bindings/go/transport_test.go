@@ -45,10 +45,12 @@ func TestListsComeFilteredAndWithoutTheirOldLength(t *testing.T) {
 	}
 	annotate(t, node.Cluster(), 11)
 	response, body = get(t, client(t, node), server.URL+slicesPath)
-	if strings.Contains(body, "10.9.0.1") || !strings.Contains(body, "10.0.0.1") || response.ContentLength != -1 {
+	if strings.Contains(body, "10.9.0.1") || !strings.Contains(body, "10.0.0.1") ||
+		response.ContentLength != -1 {
 		t.Fatalf("%d, %s", response.ContentLength, body)
 	}
-	if counters := node.Cluster().Counters(); counters["endpointsDropped"] != 1 || counters["objects"] != 2 {
+	if counters := node.Cluster().Counters(); counters["endpointsDropped"] != 1 ||
+		counters["objects"] != 2 {
 		t.Fatalf("%v", counters)
 	}
 }
@@ -65,7 +67,11 @@ func TestOnlyWhatConcernsTheFormOfTheAnswerIsChanged(t *testing.T) {
 	if err := node.PrepareRequest(request); err != nil {
 		t.Fatal(err)
 	}
-	want := http.Header{"Accept": {"application/json"}, "Authorization": {"Bearer \xff"}, "X-Many": {"a", "b"}}
+	want := http.Header{
+		"Accept":        {"application/json"},
+		"Authorization": {"Bearer \xff"},
+		"X-Many":        {"a", "b"},
+	}
 	if !reflect.DeepEqual(request.Header, want) {
 		t.Fatalf("%q", request.Header)
 	}
@@ -94,7 +100,8 @@ func TestAWatchIsToldOfAChangeWhileUpstreamIsSilent(t *testing.T) {
 			reading := readMeanwhile(t, response.Body, "BOOKMARK")
 			annotate(t, node.Cluster(), 11)
 			said := <-reading
-			if !strings.Contains(said, `"MODIFIED"`) || strings.Contains(said, "10.9.0.1") || !strings.Contains(said, "10.0.0.1") {
+			if !strings.Contains(said, `"MODIFIED"`) || strings.Contains(said, "10.9.0.1") ||
+				!strings.Contains(said, "10.0.0.1") {
 				t.Fatal(said)
 			}
 			// Under topology the original had to be asked for.
@@ -108,7 +115,8 @@ func TestAWatchIsToldOfAChangeWhileUpstreamIsSilent(t *testing.T) {
 func TestAWatchOfUnknownPastIsAnswered410(t *testing.T) {
 	server, node := newAPIServer(t), ready(t, "")
 	response, body := get(t, client(t, node), server.URL+slicesPath+watchQuery)
-	if response.StatusCode != http.StatusGone || !strings.Contains(body, `"reason":"Expired"`) || response.Header.Get("Content-Type") != "application/json" {
+	if response.StatusCode != http.StatusGone || !strings.Contains(body, `"reason":"Expired"`) ||
+		response.Header.Get("Content-Type") != "application/json" {
 		t.Fatalf("%s %s", response.Status, body)
 	}
 }
@@ -129,7 +137,8 @@ func TestEndpointsWaitForFactsAndServicesPassMeanwhile(t *testing.T) {
 		got <- string(body)
 	}()
 	eventually(t, "the list waits", func() bool { return len(node.Waiting()) == 1 })
-	if held := node.Waiting()[0]; held.Target != slicesPath || len(held.Missing) != 3 || held.Since.IsZero() {
+	if held := node.Waiting()[0]; held.Target != slicesPath || len(held.Missing) != 3 ||
+		held.Since.IsZero() {
 		t.Fatal(held)
 	}
 	server.mutex.Lock()
@@ -159,7 +168,8 @@ func TestWhoWaitsForFactsGivesUpWithItsContext(t *testing.T) {
 	defer cancel()
 	request, _ := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+slicesPath, nil)
 	_, err := client(t, newCluster(t, "").Node("hz-1")).Do(request)
-	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "/api/v1/services") {
+	if !errors.Is(err, context.DeadlineExceeded) ||
+		!strings.Contains(err.Error(), "/api/v1/services") {
 		t.Fatal(err)
 	}
 }
@@ -192,7 +202,11 @@ func TestWhatIsCompressedIsDecompressed(t *testing.T) {
 				}
 				reading := readMeanwhile(t, response.Body, address)
 				if target != slicesPath {
-					server.send(t, slicesPath, event("MODIFIED", strings.Replace(fmt.Sprintf(cartSlice, 12), "10.0.0.1", address, 1)))
+					server.send(
+						t,
+						slicesPath,
+						event("MODIFIED", strings.Replace(fmt.Sprintf(cartSlice, 12), "10.0.0.1", address, 1)),
+					)
 				}
 				if said := <-reading; strings.Contains(said, "10.9.0.1") {
 					t.Fatal(said)
@@ -225,7 +239,8 @@ func TestAReverseProxyServesTheNodesView(t *testing.T) {
 	defer proxy.Close()
 	plain := &http.Client{Transport: &http.Transport{}}
 	t.Cleanup(plain.CloseIdleConnections)
-	if _, body := get(t, plain, proxy.URL+slicesPath); strings.Contains(body, "10.9.0.1") || !strings.Contains(body, "10.0.0.1") {
+	if _, body := get(t, plain, proxy.URL+slicesPath); strings.Contains(body, "10.9.0.1") ||
+		!strings.Contains(body, "10.0.0.1") {
 		t.Fatal(body)
 	}
 	response, err := plain.Get(proxy.URL + slicesPath + watchQuery)
@@ -235,7 +250,12 @@ func TestAReverseProxyServesTheNodesView(t *testing.T) {
 	defer response.Body.Close()
 	// Back to asking for nothing: a fact change, and nothing from upstream.
 	reading := readMeanwhile(t, response.Body, "BOOKMARK")
-	readFacts(t, node.Cluster(), "/api/v1/services", list("Service", "12", strings.Replace(plainService, `"5"`, `"12"`, 1)))
+	readFacts(
+		t,
+		node.Cluster(),
+		"/api/v1/services",
+		list("Service", "12", strings.Replace(plainService, `"5"`, `"12"`, 1)),
+	)
 	if said := <-reading; !strings.Contains(said, "10.9.0.1") {
 		t.Fatal(said)
 	}
@@ -273,7 +293,12 @@ func TestACancelledContextEndsAWatch(t *testing.T) {
 	client := client(t, node)
 	get(t, client, server.URL+slicesPath)
 	ctx, cancel := context.WithCancel(context.Background())
-	request, _ := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+slicesPath+watchQuery, nil)
+	request, _ := http.NewRequestWithContext(
+		ctx,
+		http.MethodGet,
+		server.URL+slicesPath+watchQuery,
+		nil,
+	)
 	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
@@ -306,7 +331,8 @@ func TestAReaderGivesWhatFitsAndThenTheRest(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if want := strings.Replace(body, `,{"addresses":["10.9.0.1"],"nodeName":"sh-1"}`, "", 1); got.String() != want || header.Get("Content-Length") != "" {
+	if want := strings.Replace(body, `,{"addresses":["10.9.0.1"],"nodeName":"sh-1"}`, "", 1); got.String() != want ||
+		header.Get("Content-Length") != "" {
 		t.Fatalf("%s\n%s\n%v", got.String(), want, header)
 	}
 }
@@ -316,13 +342,18 @@ func TestABodyThatWasCutIsAnError(t *testing.T) {
 	request, _ := http.NewRequest(http.MethodGet, slicesPath, nil)
 	body := list("EndpointSlice", "10", fmt.Sprintf(cartSlice, 7))
 	for _, upstream := range []io.Reader{strings.NewReader(body[:len(body)-40]), io.MultiReader(strings.NewReader(body[:len(body)-40]), broken{})} {
-		reader, err := node.NewReader(request, http.Header{"Content-Type": {"application/json"}}, io.NopCloser(upstream))
+		reader, err := node.NewReader(
+			request,
+			http.Header{"Content-Type": {"application/json"}},
+			io.NopCloser(upstream),
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
 		got, err := io.ReadAll(reader)
 		reader.Close()
-		if !errors.Is(err, ErrTruncated) && !errors.Is(err, errBroken) || !strings.HasPrefix(body, string(got)) {
+		if !errors.Is(err, ErrTruncated) && !errors.Is(err, errBroken) ||
+			!strings.HasPrefix(body, string(got)) {
 			t.Fatalf("%v after %s", err, got)
 		}
 	}
@@ -344,10 +375,24 @@ func TestALearnerKeepsTheClusterTaught(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		node.Sync(ctx, SyncOptions{Client: &http.Client{Transport: base}, Server: address, Failed: func(kind FactKind, err error) { t.Log(kind, err) }})
+		node.Sync(
+			ctx,
+			SyncOptions{
+				Client: &http.Client{Transport: base},
+				Server: address,
+				Failed: func(kind FactKind, err error) { t.Log(kind, err) },
+			},
+		)
 	}()
 	eventually(t, "ready", node.Ready)
-	server.send(t, poolsPath, event("MODIFIED", `{"metadata":{"name":"hangzhou","resourceVersion":"12"},"status":{"nodes":["hz-1","sh-1"]}}`))
+	server.send(
+		t,
+		poolsPath,
+		event(
+			"MODIFIED",
+			`{"metadata":{"name":"hangzhou","resourceVersion":"12"},"status":{"nodes":["hz-1","sh-1"]}}`,
+		),
+	)
 	eventually(t, "sh-1 joined", func() bool {
 		verdict, err := node.Judge("shop", "cart", "sh-1")
 		return err == nil && len(verdict.Pools) == 1
@@ -357,12 +402,20 @@ func TestALearnerKeepsTheClusterTaught(t *testing.T) {
 	close(server.watches[poolsPath])
 	delete(server.watches, poolsPath)
 	server.mutex.Unlock()
-	server.send(t, poolsPath, event("MODIFIED", `{"metadata":{"name":"hangzhou","resourceVersion":"13"},"status":{"nodes":["hz-1"]}}`))
+	server.send(
+		t,
+		poolsPath,
+		event(
+			"MODIFIED",
+			`{"metadata":{"name":"hangzhou","resourceVersion":"13"},"status":{"nodes":["hz-1"]}}`,
+		),
+	)
 	eventually(t, "sh-1 left", func() bool {
 		verdict, err := node.Judge("shop", "cart", "sh-1")
 		return err == nil && len(verdict.Pools) == 0
 	})
-	if asked := server.requests("GET " + poolsPath); len(asked) != 3 || !strings.Contains(asked[2], "resourceVersion=12") {
+	if asked := server.requests("GET " + poolsPath); len(asked) != 3 ||
+		!strings.Contains(asked[2], "resourceVersion=12") {
 		t.Fatal(asked)
 	}
 	// The API server has forgotten: relist.
@@ -380,7 +433,11 @@ func (a answers) RoundTrip(request *http.Request) (*http.Response, error) { retu
 func TestWhatIsWantedIsAskedForWhereTheResponseCameFrom(t *testing.T) {
 	const wanted = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3Dcart"
 	for _, prefix := range []string{"", "/k8s/clusters/c-1", "/k8s/clusters/a%2Fb", "/api/proxy"} {
-		request, err := http.NewRequest("GET", "https://host:6443"+prefix+"/apis/discovery.k8s.io/v1/endpointslices?watch=true", nil)
+		request, err := http.NewRequest(
+			"GET",
+			"https://host:6443"+prefix+"/apis/discovery.k8s.io/v1/endpointslices?watch=true",
+			nil,
+		)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -50,6 +50,9 @@ func (w *waits) list() []Waiting {
 	for waiting := range w.now {
 		list = append(list, *waiting)
 	}
-	slices.SortFunc(list, func(a, b Waiting) int { return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Target, b.Target)) })
+	slices.SortFunc(
+		list,
+		func(a, b Waiting) int { return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Target, b.Target)) },
+	)
 	return list
 }

@@ -1,4 +1,5 @@
-// Package apiserver runs a real kube-apiserver with its etcd on loopback, built from their Go modules. No controllers run:
+// Package apiserver runs a real kube-apiserver with its etcd on loopback, built from their Go
+// modules. No controllers run:
 // what a test does not write is not there.
 package apiserver
 
@@ -48,9 +49,27 @@ func Start(t testing.TB) *Server {
 	etcdPort, peerPort := freePort(t), freePort(t)
 	s.apiPort, s.etcdURL = freePort(t), "http://127.0.0.1:"+etcdPort
 	peerURL := "http://127.0.0.1:" + peerPort
-	s.etcd = s.run(t, "etcd", "--name", "e2e", "--data-dir", filepath.Join(s.data, "etcd"), "--log-level", "error", "--unsafe-no-fsync",
-		"--listen-client-urls", s.etcdURL, "--advertise-client-urls", s.etcdURL,
-		"--listen-peer-urls", peerURL, "--initial-advertise-peer-urls", peerURL, "--initial-cluster", "e2e="+peerURL)
+	s.etcd = s.run(
+		t,
+		"etcd",
+		"--name",
+		"e2e",
+		"--data-dir",
+		filepath.Join(s.data, "etcd"),
+		"--log-level",
+		"error",
+		"--unsafe-no-fsync",
+		"--listen-client-urls",
+		s.etcdURL,
+		"--advertise-client-urls",
+		s.etcdURL,
+		"--listen-peer-urls",
+		peerURL,
+		"--initial-advertise-peer-urls",
+		peerURL,
+		"--initial-cluster",
+		"e2e="+peerURL,
+	)
 	t.Cleanup(func() { stop(s.etcd) })
 	key := filepath.Join(s.data, "service-account.key")
 	writeKey(t, key)
@@ -104,22 +123,51 @@ func (s *Server) Compact(t testing.TB) {
 	}
 }
 
-// Resume runs kube-apiserver, the first time or again. It writes its own certificate; it may not be advertised on loopback, or it cannot publish
-// default/kubernetes; AlwaysAllow spares the RBAC bootstrap. Compaction is the test's.
+// Resume runs kube-apiserver, the first time or again. It writes its own certificate; it may not be
+// advertised on loopback, or it cannot publish default/kubernetes; AlwaysAllow spares the RBAC
+// bootstrap. Compaction is the test's.
 func (s *Server) Resume(t testing.TB) {
 	t.Helper()
 	key := filepath.Join(s.data, "service-account.key")
-	s.api = s.run(t, "kube-apiserver",
-		"--etcd-servers", s.etcdURL, "--bind-address", "127.0.0.1", "--secure-port", s.apiPort, "--advertise-address", "192.0.2.10",
-		"--cert-dir", filepath.Join(s.data, "certificates"), "--token-auth-file", filepath.Join(s.data, "tokens.csv"),
-		"--authorization-mode", "AlwaysAllow", "--service-account-issuer", "https://kubernetes.default.svc",
-		"--service-account-key-file", key, "--service-account-signing-key-file", key, "--service-cluster-ip-range", "10.96.0.0/16,fd00:10:96::/112",
-		"--etcd-compaction-interval", "0", "--disable-admission-plugins", "ServiceAccount,NamespaceLifecycle", "--profiling=false",
-		"--shutdown-delay-duration", "0s",
+	s.api = s.run(
+		t,
+		"kube-apiserver",
+		"--etcd-servers",
+		s.etcdURL,
+		"--bind-address",
+		"127.0.0.1",
+		"--secure-port",
+		s.apiPort,
+		"--advertise-address",
+		"192.0.2.10",
+		"--cert-dir",
+		filepath.Join(s.data, "certificates"),
+		"--token-auth-file",
+		filepath.Join(s.data, "tokens.csv"),
+		"--authorization-mode",
+		"AlwaysAllow",
+		"--service-account-issuer",
+		"https://kubernetes.default.svc",
+		"--service-account-key-file",
+		key,
+		"--service-account-signing-key-file",
+		key,
+		"--service-cluster-ip-range",
+		"10.96.0.0/16,fd00:10:96::/112",
+		"--etcd-compaction-interval",
+		"0",
+		"--disable-admission-plugins",
+		"ServiceAccount,NamespaceLifecycle",
+		"--profiling=false",
+		"--shutdown-delay-duration",
+		"0s",
 	)
 	client := &http.Client{
-		Timeout:   2 * time.Second,
-		Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true},
+		Timeout: 2 * time.Second,
+		Transport: &http.Transport{
+			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
+			DisableKeepAlives: true,
+		},
 	}
 	for deadline := time.Now().Add(patient); ; time.Sleep(100 * time.Millisecond) {
 		request, _ := http.NewRequest(http.MethodGet, "https://127.0.0.1:"+s.apiPort+"/readyz", nil)
@@ -140,7 +188,11 @@ func (s *Server) Resume(t testing.TB) {
 // run starts a program whose output goes to a file of its name.
 func (s *Server) run(t testing.TB, name string, arguments ...string) *exec.Cmd {
 	t.Helper()
-	log, err := os.OpenFile(filepath.Join(s.data, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(
+		filepath.Join(s.data, name+".log"),
+		os.O_CREATE|os.O_APPEND|os.O_WRONLY,
+		0o600,
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,8 +223,8 @@ func stop(command *exec.Cmd) {
 	}
 }
 
-// Build makes the two programs, and says where they are; the second time that takes a second. Start calls it. By itself it is
-// for who starts where there is no network to fetch modules from.
+// Build makes the two programs, and says where they are; the second time that takes a second. Start
+// calls it. By itself it is for who starts where there is no network to fetch modules from.
 func Build() (string, error) {
 	module, err := output("go", "env", "GOMOD")
 	if err != nil {

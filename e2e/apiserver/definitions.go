@@ -12,8 +12,16 @@ import (
 
 // A resource of a server, and its definition.
 var (
-	NodePools   = schema.GroupVersionResource{Group: "apps.openyurt.io", Version: "v1beta2", Resource: "nodepools"}
-	Definitions = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+	NodePools = schema.GroupVersionResource{
+		Group:    "apps.openyurt.io",
+		Version:  "v1beta2",
+		Resource: "nodepools",
+	}
+	Definitions = schema.GroupVersionResource{
+		Group:    "apiextensions.k8s.io",
+		Version:  "v1",
+		Resource: "customresourcedefinitions",
+	}
 )
 
 // DefineNodePools has the server serve NodePools, as OpenYurt does.
@@ -46,7 +54,12 @@ func nodePoolDefinition() *unstructured.Unstructured {
 		"metadata": map[string]any{"name": "nodepools.apps.openyurt.io"},
 		"spec": map[string]any{
 			"group": "apps.openyurt.io", "scope": "Cluster",
-			"names": map[string]any{"kind": "NodePool", "plural": "nodepools", "singular": "nodepool", "listKind": "NodePoolList"},
+			"names": map[string]any{
+				"kind":     "NodePool",
+				"plural":   "nodepools",
+				"singular": "nodepool",
+				"listKind": "NodePoolList",
+			},
 			"versions": []any{map[string]any{
 				"name": "v1beta2", "served": true, "storage": true,
 				"schema": map[string]any{"openAPIV3Schema": map[string]any{

@@ -38,7 +38,8 @@ func cilium() (string, error) {
 	return strings.TrimSpace(string(out)), err
 }
 
-// installAgent puts what the agent expects beside it where it expects it: the sources of its programs, and a compiler.
+// installAgent puts what the agent expects beside it where it expects it: the sources of its
+// programs, and a compiler.
 func installAgent() error {
 	module, err := cilium()
 	if err != nil {
@@ -78,8 +79,8 @@ type agent struct {
 	ended   chan struct{}
 }
 
-// startAgent runs the agent of a node until the test ends, or stop, and waits until it is healthy. The maps that an agent
-// before it has pinned are taken over.
+// startAgent runs the agent of a node until the test ends, or stop, and waits until it is healthy.
+// The maps that an agent before it has pinned are taken over.
 func startAgent(t *testing.T, kubeconfig, node string, flags ...string) *agent {
 	t.Helper()
 	a := launchAgent(t, kubeconfig, node, flags...)
@@ -105,7 +106,14 @@ func launchAgent(t *testing.T, kubeconfig, node string, flags ...string) *agent 
 	// In a cgroup namespace, so that what it takes for the root is the test's cgroup.
 	const enter = `mkdir -p "$1" && mount -t cgroup2 none "$1" && shift && exec "$@"`
 	a := &agent{t: t, log: filepath.Join(t.TempDir(), "agent.log"), ended: make(chan struct{})}
-	a.process = in(t, exec.Command("unshare", append([]string{"--mount", "--cgroup", "sh", "-c", enter, "sh", cgroupMount, binary}, arguments...)...))
+	a.process = in(
+		t,
+		exec.Command(
+			"unshare",
+			append(
+				[]string{"--mount", "--cgroup", "sh", "-c", enter, "sh", cgroupMount, binary},
+				arguments...)...),
+	)
 	a.process.Env = append(os.Environ(), "K8S_NODE_NAME="+node)
 	log, err := os.Create(a.log)
 	if err != nil {
@@ -201,7 +209,8 @@ func (a *agent) serviceList(service frontend) (found []string, err error) {
 		return nil, err
 	}
 	for _, each := range list {
-		if realized := each.Status.Realized; realized.Frontend.IP == service.ip.String() && strings.EqualFold(realized.Frontend.Protocol, service.network) {
+		if realized := each.Status.Realized; realized.Frontend.IP == service.ip.String() &&
+			strings.EqualFold(realized.Frontend.Protocol, service.network) {
 			for _, backend := range realized.Backends {
 				found = append(found, backend.IP)
 			}

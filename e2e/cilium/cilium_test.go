@@ -28,10 +28,15 @@ const (
 var (
 	servicesResource = schema.GroupVersionResource{Version: "v1", Resource: "services"}
 	nodesResource    = schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
-	slicesResource   = schema.GroupVersionResource{Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices"}
+	slicesResource   = schema.GroupVersionResource{
+		Group:    "discovery.k8s.io",
+		Version:  "v1",
+		Resource: "endpointslices",
+	}
 )
 
-// The guide's cluster on one machine: first as Cilium leaves it, then with poolscope in the agent, through every change.
+// The guide's cluster on one machine: first as Cilium leaves it, then with poolscope in the agent,
+// through every change.
 func TestAClusterIPIsAnsweredInsideTheNodePool(t *testing.T) {
 	server := apiserver.Start(t)
 	world := newWorld(t, server.Config())
@@ -46,9 +51,24 @@ func TestAClusterIPIsAnsweredInsideTheNodePool(t *testing.T) {
 	table(t, clients, "unfiltered", hangzhou, beijing, cloud)
 	var ordinary []time.Duration
 	for range repeat / 2 {
-		ordinary = append(ordinary,
-			line.change("an endpoint goes", slicesResource, func() { world.endpoints(beijing, cloud) }, beijing, cloud),
-			line.change("it is back", slicesResource, func() { world.endpoints(hangzhou, beijing, cloud) }, hangzhou, beijing, cloud))
+		ordinary = append(
+			ordinary,
+			line.change(
+				"an endpoint goes",
+				slicesResource,
+				func() { world.endpoints(beijing, cloud) },
+				beijing,
+				cloud,
+			),
+			line.change(
+				"it is back",
+				slicesResource,
+				func() { world.endpoints(hangzhou, beijing, cloud) },
+				hangzhou,
+				beijing,
+				cloud,
+			),
+		)
 	}
 	world.endpoints(beijing)
 	line.settles("foreign endpoints only", beijing)
@@ -62,7 +82,8 @@ func TestAClusterIPIsAnsweredInsideTheNodePool(t *testing.T) {
 	line = &timeline{t: t, world: world, agent: agent, maps: line.maps}
 	line.settles("the pool's endpoint", hangzhou)
 	table(t, clients, "filtered", hangzhou)
-	if listed, err := agent.serviceList(tcp4); err != nil || !slices.Equal(listed, []string{hangzhou.v4()}) {
+	if listed, err := agent.serviceList(tcp4); err != nil ||
+		!slices.Equal(listed, []string{hangzhou.v4()}) {
 		t.Errorf("the service list has %v (%v)", listed, err)
 	}
 	explained(t, agent)
@@ -77,11 +98,17 @@ func TestAClusterIPIsAnsweredInsideTheNodePool(t *testing.T) {
 	t.Log("a cloud node, whose agent stays as Cilium made it")
 	line.agent.stop()
 	agent = startAgent(t, world.kubeconfig, cloud.node, off)
-	(&timeline{t: t, agent: agent, maps: line.maps}).settles("every endpoint", hangzhou, beijing, cloud)
+	(&timeline{t: t, agent: agent, maps: line.maps}).settles(
+		"every endpoint",
+		hangzhou,
+		beijing,
+		cloud,
+	)
 	table(t, clients, "on a cloud node, unfiltered", hangzhou, beijing, cloud)
 }
 
-// table connects from both places by every way, and expects all of these pods to answer and no other; none: no answer at all.
+// table connects from both places by every way, and expects all of these pods to answer and no
+// other; none: no answer at all.
 func table(t *testing.T, clients clients, what string, pods ...pod) {
 	t.Helper()
 	var expected []string
@@ -104,7 +131,14 @@ func table(t *testing.T, clients clients, what string, pods ...pod) {
 			slices.Sort(said)
 			t.Logf("| %s | %s | %s | %s |", what, where, service, strings.Join(said, ", "))
 			if !slices.Equal(answered, expected) {
-				t.Errorf("%s: from the %s by %s %v answered, and not %v", what, where, service, answered, expected)
+				t.Errorf(
+					"%s: from the %s by %s %v answered, and not %v",
+					what,
+					where,
+					service,
+					answered,
+					expected,
+				)
 			}
 		}
 	}
@@ -136,7 +170,8 @@ func explained(t *testing.T, agent *agent) {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(log)) {
-		if strings.Contains(line, "Fetching what poolscope") && !strings.Contains(line, "kinds=[NodePool]") {
+		if strings.Contains(line, "Fetching what poolscope") &&
+			!strings.Contains(line, "kinds=[NodePool]") {
 			t.Errorf("more was fetched than the agent does not read: %s", line)
 		}
 	}
@@ -147,11 +182,26 @@ func explained(t *testing.T, agent *agent) {
 	}
 }
 
-// changes goes through every fact change, endpoints and processes while clients connect all the time.
-func changes(t *testing.T, server *apiserver.Server, line *timeline, clients clients, ordinary []time.Duration) {
+// changes goes through every fact change, endpoints and processes while clients connect all the
+// time.
+func changes(
+	t *testing.T,
+	server *apiserver.Server,
+	line *timeline,
+	clients clients,
+	ordinary []time.Duration,
+) {
 	world := line.world
 	none := schema.GroupVersionResource{}
-	line.changes = []change{{what: "the start", allowed: []pod{hangzhou}, begun: time.Now(), known: time.Now(), mapped: time.Now()}}
+	line.changes = []change{
+		{
+			what:    "the start",
+			allowed: []pod{hangzhou},
+			begun:   time.Now(),
+			known:   time.Now(),
+			mapped:  time.Now(),
+		},
+	}
 	for _, where := range []place{host, container} {
 		for _, service := range []frontend{tcp4, udp4} {
 			clients[where].probe(service)
@@ -163,30 +213,104 @@ func changes(t *testing.T, server *apiserver.Server, line *timeline, clients cli
 		took[what] = append(took[what], line.change(what, watched, write, allowed...))
 	}
 	for range repeat {
-		again("the annotation goes", servicesResource, func() { world.annotate("") }, hangzhou, beijing, cloud)
-		again("the annotation is set", servicesResource, func() { world.annotate("openyurt.io/nodepool") }, hangzhou)
-		again("a node joins the pool", apiserver.NodePools, func() { world.members("hangzhou", hangzhou.node, beijing.node) }, hangzhou, beijing)
-		again("a node leaves the pool", apiserver.NodePools, func() { world.members("hangzhou", hangzhou.node) }, hangzhou)
-		again("the last endpoint of the pool goes", slicesResource, func() { world.endpoints(beijing, cloud) }, []pod{}...)
-		again("an endpoint comes to the pool", slicesResource, func() { world.endpoints(hangzhou, beijing, cloud) }, hangzhou)
+		again(
+			"the annotation goes",
+			servicesResource,
+			func() { world.annotate("") },
+			hangzhou,
+			beijing,
+			cloud,
+		)
+		again(
+			"the annotation is set",
+			servicesResource,
+			func() { world.annotate("openyurt.io/nodepool") },
+			hangzhou,
+		)
+		again(
+			"a node joins the pool",
+			apiserver.NodePools,
+			func() { world.members("hangzhou", hangzhou.node, beijing.node) },
+			hangzhou,
+			beijing,
+		)
+		again(
+			"a node leaves the pool",
+			apiserver.NodePools,
+			func() { world.members("hangzhou", hangzhou.node) },
+			hangzhou,
+		)
+		again(
+			"the last endpoint of the pool goes",
+			slicesResource,
+			func() { world.endpoints(beijing, cloud) },
+			[]pod{}...)
+		again(
+			"an endpoint comes to the pool",
+			slicesResource,
+			func() { world.endpoints(hangzhou, beijing, cloud) },
+			hangzhou,
+		)
 		// The label says the own pool; that pool does not name the node yet, so it sees the others of it.
-		again("the own node moves to another pool", nodesResource, func() { world.move(hangzhou.node, "beijing") }, beijing)
+		again(
+			"the own node moves to another pool",
+			nodesResource,
+			func() { world.move(hangzhou.node, "beijing") },
+			beijing,
+		)
 		again("and back", nodesResource, func() { world.move(hangzhou.node, "hangzhou") }, hangzhou)
-		again("the own pool is deleted", apiserver.NodePools, func() { world.deletePool("hangzhou") }, []pod{}...)
+		again(
+			"the own pool is deleted",
+			apiserver.NodePools,
+			func() { world.deletePool("hangzhou") },
+			[]pod{}...)
 		again("the pool is made anew", none, func() { world.pool("hangzhou", hangzhou.node) }, hangzhou)
 	}
 	line.change("the API server restarts", none, func() { server.Restart(t) }, hangzhou)
-	line.change("and is heard again: the annotation goes", none, func() { world.annotate("") }, hangzhou, beijing, cloud)
+	line.change(
+		"and is heard again: the annotation goes",
+		none,
+		func() { world.annotate("") },
+		hangzhou,
+		beijing,
+		cloud,
+	)
 	line.change("and is set", none, func() { world.annotate("openyurt.io/nodepool") }, hangzhou)
-	line.change("the agent restarts over its pinned maps, and no longer collects events before it looks at them", none, func() {
-		line.agent.stop()
-		line.agent = startAgent(t, world.kubeconfig, hangzhou.node, hide, eager)
-	}, hangzhou)
+	line.change(
+		"the agent restarts over its pinned maps, and no longer collects events before it looks at them",
+		none,
+		func() {
+			line.agent.stop()
+			line.agent = startAgent(t, world.kubeconfig, hangzhou.node, hide, eager)
+		},
+		hangzhou,
+	)
 	for range repeat {
-		again("eager: the annotation goes", servicesResource, func() { world.annotate("") }, hangzhou, beijing, cloud)
-		again("eager: the annotation is set", servicesResource, func() { world.annotate("openyurt.io/nodepool") }, hangzhou)
-		again("eager: an ordinary endpoint change", slicesResource, func() { world.endpoints(beijing, cloud) }, []pod{}...)
-		again("eager: an ordinary endpoint change", slicesResource, func() { world.endpoints(hangzhou, beijing, cloud) }, hangzhou)
+		again(
+			"eager: the annotation goes",
+			servicesResource,
+			func() { world.annotate("") },
+			hangzhou,
+			beijing,
+			cloud,
+		)
+		again(
+			"eager: the annotation is set",
+			servicesResource,
+			func() { world.annotate("openyurt.io/nodepool") },
+			hangzhou,
+		)
+		again(
+			"eager: an ordinary endpoint change",
+			slicesResource,
+			func() { world.endpoints(beijing, cloud) },
+			[]pod{}...)
+		again(
+			"eager: an ordinary endpoint change",
+			slicesResource,
+			func() { world.endpoints(hangzhou, beijing, cloud) },
+			hangzhou,
+		)
 	}
 
 	withoutFacts(t, line)
@@ -194,7 +318,13 @@ func changes(t *testing.T, server *apiserver.Server, line *timeline, clients cli
 	t.Log("| from the API write to the changed BPF map | median | longest | times |")
 	for _, what := range slices.Sorted(maps.Keys(took)) {
 		times := took[what]
-		t.Logf("| %s | %v | %v | %d |", what, median(times), slices.Max(times).Round(time.Millisecond), len(times))
+		t.Logf(
+			"| %s | %v | %v | %d |",
+			what,
+			median(times),
+			slices.Max(times).Round(time.Millisecond),
+			len(times),
+		)
 	}
 	for _, where := range []place{host, container} {
 		v := line.judge(clients[where].stop())
@@ -202,19 +332,37 @@ func changes(t *testing.T, server *apiserver.Server, line *timeline, clients cli
 		for _, times := range v.failed {
 			failed += times
 		}
-		t.Logf("%s: %d connections answered; %d failed while a pod was there to answer %v; %d by a pod outside while the change was on its way (the last %v after it was known), %d foul",
-			where, v.answered, failed, v.failed, v.late, v.latest.Round(time.Millisecond), len(v.foul))
+		t.Logf(
+			"%s: %d connections answered; %d failed while a pod was there to answer %v; %d by a pod outside while the change was on its way (the last %v after it was known), %d foul",
+			where,
+			v.answered,
+			failed,
+			v.failed,
+			v.late,
+			v.latest.Round(time.Millisecond),
+			len(v.foul),
+		)
 		if len(v.foul) > 0 {
-			t.Errorf("from the %s %d connections reached a pod outside: %s", where, len(v.foul), strings.Join(v.foul[:min(5, len(v.foul))], "; "))
+			t.Errorf(
+				"from the %s %d connections reached a pod outside: %s",
+				where,
+				len(v.foul),
+				strings.Join(v.foul[:min(5, len(v.foul))], "; "),
+			)
 		}
 		if v.answered < 10000 || failed > v.answered/100 {
-			t.Errorf("from the %s %d connections were answered and %d failed: too few to tell", where, v.answered, failed)
+			t.Errorf(
+				"from the %s %d connections were answered and %d failed: too few to tell",
+				where,
+				v.answered,
+				failed,
+			)
 		}
 	}
 }
 
-// withoutFacts restarts the agent while the API server does not serve NodePools. After a minute Cilium would take the Services
-// for ones without backends, and every other Service with them.
+// withoutFacts restarts the agent while the API server does not serve NodePools. After a minute
+// Cilium would take the Services for ones without backends, and every other Service with them.
 func withoutFacts(t *testing.T, line *timeline) {
 	world := line.world
 	none := schema.GroupVersionResource{}
@@ -238,6 +386,13 @@ func withoutFacts(t *testing.T, line *timeline) {
 		world.pool("beijing", beijing.node)
 	}, hangzhou)
 	line.agent.eventually("is healthy", line.agent.healthy)
-	line.change("and used: the annotation goes", none, func() { world.annotate("") }, hangzhou, beijing, cloud)
+	line.change(
+		"and used: the annotation goes",
+		none,
+		func() { world.annotate("") },
+		hangzhou,
+		beijing,
+		cloud,
+	)
 	line.change("and is set", none, func() { world.annotate("openyurt.io/nodepool") }, hangzhou)
 }

@@ -14,7 +14,8 @@ import (
 // The agent's maps, where it pins them.
 const pinned = "/sys/fs/bpf/tc/globals/"
 
-// familyMaps are the agent's load balancing maps of one address family, read as its programs read them.
+// familyMaps are the agent's load balancing maps of one address family, read as its programs read
+// them.
 type familyMaps struct{ services, backends *ebpf.Map }
 
 // bothMaps are those of IPv4 and of IPv6.
@@ -61,8 +62,8 @@ func load(t *testing.T, name string) *ebpf.Map {
 	return loaded
 }
 
-// of gives the addresses of a Service's backends: its slot 0 holds their number, the others their identifiers. It fails
-// while the agent is about to write them.
+// of gives the addresses of a Service's backends: its slot 0 holds their number, the others their
+// identifiers. It fails while the agent is about to write them.
 func (m familyMaps) of(service frontend) (found []string, err error) {
 	count, err := m.slot(service, 0)
 	if err != nil {
@@ -84,7 +85,8 @@ func (m familyMaps) of(service frontend) (found []string, err error) {
 	return slices.Compact(found), nil
 }
 
-// slot looks up the key of Service4Key and Service6Key: address, port, slot, protocol, scope, padding.
+// slot looks up the key of Service4Key and Service6Key: address, port, slot, protocol, scope,
+// padding.
 func (m familyMaps) slot(service frontend, slot uint16) (value []byte, err error) {
 	key := service.ip.AsSlice()
 	key = binary.BigEndian.AppendUint16(key, port)

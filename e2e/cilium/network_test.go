@@ -33,8 +33,8 @@ const (
 	container place = "container"
 )
 
-// network makes the node: a device with a default route, and a bridge with pods. Every pod can be reached, so it is the load
-// balancer alone that decides.
+// network makes the node: a device with a default route, and a bridge with pods. Every pod can be
+// reached, so it is the load balancer alone that decides.
 func network() error {
 	commands := []string{
 		"link set lo up",
@@ -47,12 +47,17 @@ func network() error {
 	}
 	for _, pod := range []pod{hangzhou, beijing, cloud, client} {
 		in := "-n " + pod.name + " "
-		commands = append(commands,
+		commands = append(
+			commands,
 			"netns add "+pod.name,
 			"link add "+pod.name+" type veth peer name eth0 netns "+pod.name,
 			"link set "+pod.name+" master pods up",
-			in+"link set lo up", in+"addr add "+pod.v4()+"/16 dev eth0", in+"addr add "+pod.v6()+"/64 dev eth0 nodad", in+"link set eth0 up",
-			in+"route add default via 10.250.0.1", in+"-6 route add default via fd00:250::1",
+			in+"link set lo up",
+			in+"addr add "+pod.v4()+"/16 dev eth0",
+			in+"addr add "+pod.v6()+"/64 dev eth0 nodad",
+			in+"link set eth0 up",
+			in+"route add default via 10.250.0.1",
+			in+"-6 route add default via fd00:250::1",
 		)
 	}
 	for _, command := range commands {
@@ -75,7 +80,9 @@ func actor(role, namespace string, arguments ...string) *exec.Cmd {
 	self, _ := os.Executable()
 	command := exec.Command(self, arguments...)
 	if namespace != "" {
-		command = exec.Command("nsenter", append([]string{"--net=/run/netns/" + namespace, self}, arguments...)...)
+		command = exec.Command(
+			"nsenter",
+			append([]string{"--net=/run/netns/" + namespace, self}, arguments...)...)
 	}
 	command.Env = append(os.Environ(), roleVariable+"="+role)
 	return command

@@ -19,7 +19,8 @@ import (
 	"github.com/poolscope/poolscope/e2e/apiserver"
 )
 
-// A cluster as an edge has it: a thousand nodes in fifty pools, two hundred Services with a hundred endpoints each all over it.
+// A cluster as an edge has it: a thousand nodes in fifty pools, two hundred Services with a hundred
+// endpoints each all over it.
 const (
 	nodeCount, poolCount = 1000, 50
 	serviceCount, full   = 200, 100
@@ -50,25 +51,40 @@ func newCrowd(w *world) *crowd {
 	}
 	w.node(nodeName(0), poolName(0), "11")
 	c.together(nodeCount-1, func(at int, _ *rand.Rand) {
-		node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: nodeName(at + 1), Labels: map[string]string{poolLabel: poolName(at + 1)}}}
+		node := &corev1.Node{
+			ObjectMeta: metav1.ObjectMeta{
+				Name:   nodeName(at + 1),
+				Labels: map[string]string{poolLabel: poolName(at + 1)},
+			},
+		}
 		w.must(w.typed.CoreV1().Nodes().Create(w.t.Context(), node, metav1.CreateOptions{}))
 	})
 	c.slices = make([]*discoveryv1.EndpointSlice, serviceCount)
 	c.together(serviceCount, func(at int, random *rand.Rand) {
 		name := fmt.Sprintf("service-%03d", at)
 		w.must(w.typed.CoreV1().Services(namespace).Create(w.t.Context(), &corev1.Service{
-			ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{keysAnnotation: "openyurt.io/nodepool"}},
-			Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: port}}},
+			ObjectMeta: metav1.ObjectMeta{
+				Name:        name,
+				Annotations: map[string]string{keysAnnotation: "openyurt.io/nodepool"},
+			},
+			Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: port}}},
 		}, metav1.CreateOptions{}))
 		slice := &discoveryv1.EndpointSlice{
-			ObjectMeta:  metav1.ObjectMeta{Name: name + "-1", Labels: map[string]string{discoveryv1.LabelServiceName: name}},
+			ObjectMeta: metav1.ObjectMeta{
+				Name:   name + "-1",
+				Labels: map[string]string{discoveryv1.LabelServiceName: name},
+			},
 			AddressType: discoveryv1.AddressTypeIPv4,
-			Ports:       []discoveryv1.EndpointPort{{Name: ptr.To(""), Port: ptr.To[int32](port), Protocol: ptr.To(corev1.ProtocolTCP)}},
+			Ports: []discoveryv1.EndpointPort{
+				{Name: ptr.To(""), Port: ptr.To[int32](port), Protocol: ptr.To(corev1.ProtocolTCP)},
+			},
 		}
 		for range full {
 			slice.Endpoints = append(slice.Endpoints, c.endpoint(random))
 		}
-		written, err := w.typed.DiscoveryV1().EndpointSlices(namespace).Create(w.t.Context(), slice, metav1.CreateOptions{})
+		written, err := w.typed.DiscoveryV1().
+			EndpointSlices(namespace).
+			Create(w.t.Context(), slice, metav1.CreateOptions{})
 		w.must(nil, err)
 		c.slices[at] = written
 	})
@@ -91,13 +107,16 @@ func (c *crowd) change() {
 		// The writers' parts do not meet: at modulo writers tells them apart.
 		slice := c.slices[at%serviceCount]
 		slice.Endpoints[random.Intn(full)] = c.endpoint(random)
-		written, err := c.typed.DiscoveryV1().EndpointSlices(namespace).Update(c.t.Context(), slice, metav1.UpdateOptions{})
+		written, err := c.typed.DiscoveryV1().
+			EndpointSlices(namespace).
+			Update(c.t.Context(), slice, metav1.UpdateOptions{})
 		c.must(nil, err)
 		c.slices[at%serviceCount] = written
 	})
 }
 
-// together does something for each number below count, in several goroutines; the numbers of one have one remainder.
+// together does something for each number below count, in several goroutines; the numbers of one
+// have one remainder.
 func (c *crowd) together(count int, do func(at int, random *rand.Rand)) {
 	done := make(chan struct{})
 	for part := range writers {
@@ -133,10 +152,24 @@ func TestWhatAnAgentIsSparedOfAThousandNodes(t *testing.T) {
 	world := newWorld(t, server.Config())
 	crowd := newCrowd(world)
 	forget(t)
-	t.Logf("%d nodes in %d pools, %d Services with %d endpoints each, then %d changes of an endpoint", nodeCount, poolCount, serviceCount, full, changeCount)
-	t.Log("| | backends in the BPF map | events of EndpointSlices for the load balancer | resident after the start, MB | after the changes, MB | CPU, s |")
+	t.Logf(
+		"%d nodes in %d pools, %d Services with %d endpoints each, then %d changes of an endpoint",
+		nodeCount,
+		poolCount,
+		serviceCount,
+		full,
+		changeCount,
+	)
+	t.Log(
+		"| | backends in the BPF map | events of EndpointSlices for the load balancer | resident after the start, MB | after the changes, MB | CPU, s |",
+	)
 	for _, filtered := range []bool{false, true} {
-		agent := startAgent(t, world.kubeconfig, nodeName(0), fmt.Sprintf("--poolscope-enable=%v", filtered))
+		agent := startAgent(
+			t,
+			world.kubeconfig,
+			nodeName(0),
+			fmt.Sprintf("--poolscope-enable=%v", filtered),
+		)
 		maps := openMaps(t).v4
 		settle := func() {
 			expected := crowd.backends(filtered)
@@ -162,17 +195,31 @@ func TestWhatAnAgentIsSparedOfAThousandNodes(t *testing.T) {
 			}
 			events += grown("events_refreshed_total") - grown("events_suppressed_total")
 		}
-		t.Logf("| %s | %d | %d | %.0f | %.0f | %.1f |", map[bool]string{false: "unfiltered", true: "filtered"}[filtered],
-			count(t, maps.backends), events, float64(started)/1e6, float64(agent.memory())/1e6, agent.cpu().Seconds())
+		t.Logf(
+			"| %s | %d | %d | %.0f | %.0f | %.1f |",
+			map[bool]string{false: "unfiltered", true: "filtered"}[filtered],
+			count(
+				t,
+				maps.backends,
+			),
+			events,
+			float64(started)/1e6,
+			float64(agent.memory())/1e6,
+			agent.cpu().Seconds(),
+		)
 		agent.stop()
 	}
 }
 
 // countEvents counts the events of a watch like the agent's while something is done.
 func (c *crowd) countEvents(do func()) (events int) {
-	list, err := c.typed.DiscoveryV1().EndpointSlices(namespace).List(c.t.Context(), metav1.ListOptions{LabelSelector: selector})
+	list, err := c.typed.DiscoveryV1().
+		EndpointSlices(namespace).
+		List(c.t.Context(), metav1.ListOptions{LabelSelector: selector})
 	c.must(nil, err)
-	watch, err := c.typed.DiscoveryV1().EndpointSlices(namespace).Watch(c.t.Context(), metav1.ListOptions{LabelSelector: selector, ResourceVersion: list.ResourceVersion})
+	watch, err := c.typed.DiscoveryV1().
+		EndpointSlices(namespace).
+		Watch(c.t.Context(), metav1.ListOptions{LabelSelector: selector, ResourceVersion: list.ResourceVersion})
 	c.must(nil, err)
 	defer watch.Stop()
 	done := make(chan struct{})

@@ -1,6 +1,6 @@
-// Package cilium runs the real cilium-agent with poolscope in it against a real API server, and connects to a Service
-// through the agent's eBPF programs. Everything is in namespaces of its own: when the test ends, however it ends, nothing of
-// it is left.
+// Package cilium runs the real cilium-agent with poolscope in it against a real API server, and
+// connects to a Service through the agent's eBPF programs. Everything is in namespaces of its own:
+// when the test ends, however it ends, nothing of it is left.
 package cilium
 
 import (
@@ -49,8 +49,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// outside starts this binary again in namespaces for mounts, network and processes. The kernel ends all processes of a
-// process namespace with its first one, and takes the mounts and devices of the others with their last.
+// outside starts this binary again in namespaces for mounts, network and processes. The kernel ends
+// all processes of a process namespace with its first one, and takes the mounts and devices of the
+// others with their last.
 func outside() (code int, err error) {
 	if os.Getuid() != 0 {
 		return 1, fmt.Errorf("this needs root: namespaces, BPF programs and cgroups are made")
@@ -114,7 +115,8 @@ func cgroupRoot() (string, error) {
 	return "", fmt.Errorf("no cgroup2 is mounted")
 }
 
-// removeCgroup removes a cgroup of ours as soon as its processes have ended, which were killed. One that stays has some left.
+// removeCgroup removes a cgroup of ours as soon as its processes have ended, which were killed. One
+// that stays has some left.
 func removeCgroup(group string) error {
 	for range 100 {
 		for _, each := range []string{filepath.Join(group, string(host)), filepath.Join(group, string(container)), group} {

@@ -16,7 +16,8 @@ type change struct {
 	what string
 	// The pods that may answer from then on.
 	allowed []pod
-	// When the write began, when a watch beside the agent's was told of it, and when the agent's maps were as they should be.
+	// When the write began, when a watch beside the agent's was told of it, and when the agent's maps
+	// were as they should be.
 	begun, known, mapped time.Time
 }
 
@@ -30,8 +31,14 @@ type timeline struct {
 }
 
 // change writes something, and waits until the agent's maps have just these pods for the Service.
-// watched is what the write is to: a watch of its own tells when it could be known; none: from when it was written.
-func (l *timeline) change(what string, watched schema.GroupVersionResource, write func(), allowed ...pod) time.Duration {
+// watched is what the write is to: a watch of its own tells when it could be known; none: from when
+// it was written.
+func (l *timeline) change(
+	what string,
+	watched schema.GroupVersionResource,
+	write func(),
+	allowed ...pod,
+) time.Duration {
 	l.t.Helper()
 	watch := l.watch(watched)
 	at := change{what: what, allowed: allowed, begun: time.Now()}
@@ -53,7 +60,8 @@ func (l *timeline) watch(resource schema.GroupVersionResource) func() time.Time 
 	}
 	list, err := l.world.dynamic.Resource(resource).List(l.t.Context(), metav1.ListOptions{})
 	l.world.must(nil, err)
-	events, err := l.world.dynamic.Resource(resource).Watch(l.t.Context(), metav1.ListOptions{ResourceVersion: list.GetResourceVersion()})
+	events, err := l.world.dynamic.Resource(resource).
+		Watch(l.t.Context(), metav1.ListOptions{ResourceVersion: list.GetResourceVersion()})
 	l.world.must(nil, err)
 	told := make(chan time.Time, 1)
 	go func() {
@@ -90,13 +98,15 @@ func (l *timeline) settles(what string, pods ...pod) (at time.Time) {
 // verdict is what a prober's connections say of the changes.
 type verdict struct {
 	answered int
-	// Without an answer, though before the change, after it and after the next there was a pod to answer.
+	// Without an answer, though before the change, after it and after the next there was a pod to
+	// answer.
 	failed map[string]int
-	// Answers of pods that were allowed before, while a change was on its way from the API server to the map, and how long
-	// after it was known the last of these began.
+	// Answers of pods that were allowed before, while a change was on its way from the API server to
+	// the map, and how long after it was known the last of these began.
 	late   int
 	latest time.Duration
-	// Answers of pods that neither the state before nor that after allowed, or that came when the map had the change.
+	// Answers of pods that neither the state before nor that after allowed, or that came when the map
+	// had the change.
 	foul []string
 }
 
@@ -104,7 +114,10 @@ type verdict struct {
 func (l *timeline) judge(samples []sample) verdict {
 	v := verdict{failed: map[string]int{}}
 	for _, sample := range samples {
-		at := slices.IndexFunc(l.changes, func(change change) bool { return change.begun.After(sample.Begin) }) - 1
+		at := slices.IndexFunc(
+			l.changes,
+			func(change change) bool { return change.begun.After(sample.Begin) },
+		) - 1
 		if at == -2 {
 			at = len(l.changes) - 1
 		}
@@ -133,8 +146,11 @@ func (l *timeline) judge(samples []sample) verdict {
 			v.late++
 			v.latest = max(v.latest, sample.Begin.Sub(now.known))
 		default:
-			v.foul = append(v.foul, fmt.Sprintf("%s answered %v after the write of %q and %v after it was in the map",
-				sample.Said, sample.Begin.Sub(now.begun), now.what, sample.Begin.Sub(now.mapped)))
+			v.foul = append(
+				v.foul,
+				fmt.Sprintf("%s answered %v after the write of %q and %v after it was in the map",
+					sample.Said, sample.Begin.Sub(now.begun), now.what, sample.Begin.Sub(now.mapped)),
+			)
 		}
 	}
 	return v

@@ -56,7 +56,9 @@ func newWorld(t testing.TB, config *rest.Config) *world {
 	}
 	module, err := cilium()
 	w.must(nil, err)
-	definitions, err := filepath.Glob(filepath.Join(module, "pkg/k8s/apis/cilium.io/client/crds/v2*/*.yaml"))
+	definitions, err := filepath.Glob(
+		filepath.Join(module, "pkg/k8s/apis/cilium.io/client/crds/v2*/*.yaml"),
+	)
 	if err != nil || len(definitions) == 0 {
 		t.Fatalf("no definitions of Cilium's kinds: %v", err)
 	}
@@ -69,10 +71,17 @@ func newWorld(t testing.TB, config *rest.Config) *world {
 		if err := yaml.Unmarshal(text, &definition.Object); err != nil {
 			t.Fatal(err)
 		}
-		w.must(w.dynamic.Resource(apiserver.Definitions).Create(t.Context(), definition, metav1.CreateOptions{}))
+		w.must(
+			w.dynamic.Resource(apiserver.Definitions).
+				Create(t.Context(), definition, metav1.CreateOptions{}),
+		)
 	}
 	apiserver.DefineNodePools(t, w.dynamic)
-	apiserver.AwaitServed(t, w.dynamic, schema.GroupVersionResource{Group: "cilium.io", Version: "v2", Resource: "ciliumnodes"})
+	apiserver.AwaitServed(
+		t,
+		w.dynamic,
+		schema.GroupVersionResource{Group: "cilium.io", Version: "v2", Resource: "ciliumnodes"},
+	)
 	w.writeKubeconfig(config)
 	return w
 }
@@ -87,7 +96,9 @@ func (w *world) must(_ any, err error) {
 
 func (w *world) writeKubeconfig(config *rest.Config) {
 	written := clientcmdapi.Config{
-		Clusters:       map[string]*clientcmdapi.Cluster{"e2e": {Server: config.Host, InsecureSkipTLSVerify: true}},
+		Clusters: map[string]*clientcmdapi.Cluster{
+			"e2e": {Server: config.Host, InsecureSkipTLSVerify: true},
+		},
 		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"e2e": {Token: config.BearerToken}},
 		Contexts:       map[string]*clientcmdapi.Context{"e2e": {Cluster: "e2e", AuthInfo: "e2e"}},
 		CurrentContext: "e2e",
@@ -97,7 +108,12 @@ func (w *world) writeKubeconfig(config *rest.Config) {
 
 // node writes a Node in a pool, or in none.
 func (w *world) node(name, pool, address string) {
-	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"kubernetes.io/hostname": name}}}
+	node := &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:   name,
+			Labels: map[string]string{"kubernetes.io/hostname": name},
+		},
+	}
 	if pool != "" {
 		node.Labels[poolLabel] = pool
 	}
@@ -106,7 +122,10 @@ func (w *world) node(name, pool, address string) {
 	written, err := w.typed.CoreV1().Nodes().Create(w.t.Context(), node, metav1.CreateOptions{})
 	w.must(nil, err)
 	written.Status.Addresses = []corev1.NodeAddress{
-		{Type: corev1.NodeInternalIP, Address: "192.168.50." + address}, {Type: corev1.NodeInternalIP, Address: "fd00:50::" + address},
+		{
+			Type:    corev1.NodeInternalIP,
+			Address: "192.168.50." + address,
+		}, {Type: corev1.NodeInternalIP, Address: "fd00:50::" + address},
 	}
 	w.must(w.typed.CoreV1().Nodes().UpdateStatus(w.t.Context(), written, metav1.UpdateOptions{}))
 }
@@ -116,20 +135,32 @@ func (w *world) pool(name string, members ...string) {
 	object := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "apps.openyurt.io/v1beta2", "kind": "NodePool", "metadata": map[string]any{"name": name},
 	}}
-	w.must(w.dynamic.Resource(apiserver.NodePools).Create(w.t.Context(), object, metav1.CreateOptions{}))
+	w.must(
+		w.dynamic.Resource(apiserver.NodePools).Create(w.t.Context(), object, metav1.CreateOptions{}),
+	)
 	w.members(name, members...)
 }
 
 // members writes a pool's status, as OpenYurt's controller does.
 func (w *world) members(pool string, members ...string) {
-	w.patch(w.dynamic.Resource(apiserver.NodePools), pool, map[string]any{"status": map[string]any{"nodes": members}})
+	w.patch(
+		w.dynamic.Resource(apiserver.NodePools),
+		pool,
+		map[string]any{"status": map[string]any{"nodes": members}},
+	)
 }
 
 // undefinePools has the server serve no NodePools.
 func (w *world) undefinePools() {
-	w.must(nil, w.dynamic.Resource(apiserver.Definitions).Delete(w.t.Context(), "nodepools.apps.openyurt.io", metav1.DeleteOptions{}))
+	w.must(
+		nil,
+		w.dynamic.Resource(apiserver.Definitions).
+			Delete(w.t.Context(), "nodepools.apps.openyurt.io", metav1.DeleteOptions{}),
+	)
 	for {
-		if _, err := w.dynamic.Resource(apiserver.NodePools).List(w.t.Context(), metav1.ListOptions{}); apierrors.IsNotFound(err) {
+		if _, err := w.dynamic.Resource(apiserver.NodePools).List(w.t.Context(), metav1.ListOptions{}); apierrors.IsNotFound(
+			err,
+		) {
 			return
 		}
 		time.Sleep(20 * time.Millisecond)
@@ -137,7 +168,10 @@ func (w *world) undefinePools() {
 }
 
 func (w *world) deletePool(name string) {
-	w.must(nil, w.dynamic.Resource(apiserver.NodePools).Delete(w.t.Context(), name, metav1.DeleteOptions{}))
+	w.must(
+		nil,
+		w.dynamic.Resource(apiserver.NodePools).Delete(w.t.Context(), name, metav1.DeleteOptions{}),
+	)
 }
 
 // move puts a Node into another pool, as far as its label goes.
@@ -159,11 +193,17 @@ func (w *world) patch(resource dynamic.ResourceInterface, name string, change ma
 func (w *world) service() {
 	policy := corev1.IPFamilyPolicyRequireDualStack
 	w.must(w.typed.CoreV1().Services(namespace).Create(w.t.Context(), &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Name: serviceName, Annotations: map[string]string{keysAnnotation: "openyurt.io/nodepool"}},
+		ObjectMeta: metav1.ObjectMeta{
+			Name:        serviceName,
+			Annotations: map[string]string{keysAnnotation: "openyurt.io/nodepool"},
+		},
 		Spec: corev1.ServiceSpec{
 			ClusterIP: tcp4.ip.String(), ClusterIPs: []string{tcp4.ip.String(), tcp6.ip.String()},
 			IPFamilies: []corev1.IPFamily{corev1.IPv4Protocol, corev1.IPv6Protocol}, IPFamilyPolicy: &policy,
-			Ports: []corev1.ServicePort{{Name: "tcp", Port: port, Protocol: corev1.ProtocolTCP}, {Name: "udp", Port: port, Protocol: corev1.ProtocolUDP}},
+			Ports: []corev1.ServicePort{
+				{Name: "tcp", Port: port, Protocol: corev1.ProtocolTCP},
+				{Name: "udp", Port: port, Protocol: corev1.ProtocolUDP},
+			},
 		},
 	}, metav1.CreateOptions{}))
 }
@@ -174,8 +214,12 @@ func (w *world) annotate(keys string) {
 	if keys != "" {
 		value = keys
 	}
-	w.patch(w.dynamic.Resource(schema.GroupVersionResource{Version: "v1", Resource: "services"}).Namespace(namespace), serviceName,
-		map[string]any{"metadata": map[string]any{"annotations": map[string]any{keysAnnotation: value}}})
+	w.patch(
+		w.dynamic.Resource(schema.GroupVersionResource{Version: "v1", Resource: "services"}).
+			Namespace(namespace),
+		serviceName,
+		map[string]any{"metadata": map[string]any{"annotations": map[string]any{keysAnnotation: value}}},
+	)
 }
 
 // endpoints writes the Service's slices, one a family, with these pods; that of IPv4 last.
@@ -184,7 +228,12 @@ func (w *world) endpoints(pods ...pod) {
 	w.slice("v4", discoveryv1.AddressTypeIPv4, pod.v4, pods)
 }
 
-func (w *world) slice(name string, family discoveryv1.AddressType, address func(pod) string, pods []pod) {
+func (w *world) slice(
+	name string,
+	family discoveryv1.AddressType,
+	address func(pod) string,
+	pods []pod,
+) {
 	slice := &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{
 			Name:   serviceName + "-" + name,
@@ -198,7 +247,9 @@ func (w *world) slice(name string, family discoveryv1.AddressType, address func(
 	}
 	for _, pod := range pods {
 		slice.Endpoints = append(slice.Endpoints, discoveryv1.Endpoint{
-			Addresses: []string{address(pod)}, NodeName: ptr.To(pod.node), Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(true)},
+			Addresses: []string{
+				address(pod),
+			}, NodeName: ptr.To(pod.node), Conditions: discoveryv1.EndpointConditions{Ready: ptr.To(true)},
 		})
 	}
 	client := w.typed.DiscoveryV1().EndpointSlices(namespace)

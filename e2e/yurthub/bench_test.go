@@ -21,16 +21,19 @@ const (
 	benchMembers = 50
 )
 
-// BenchmarkEvent is one watch event of 100 endpoints, of which nine in ten go: decoded, filtered and encoded by client-go's
-// types; by OpenYurt's response filter; and by poolscope through cgo, an event a chunk
-// if nothing else is said.
+// BenchmarkEvent is one watch event of 100 endpoints, of which nine in ten go: decoded, filtered
+// and encoded by client-go's types; by OpenYurt's response filter; and by poolscope through cgo, an
+// event a chunk if nothing else is said.
 func BenchmarkEvent(b *testing.B) {
 	for _, contentType := range []string{jsonType, protoType} {
 		// Events are repeated, and each one is to be emitted.
 		quiet := false
 		how := setup{Membership: "nodePool", Quiet: &quiet}
 		all, kept, facts := benchWorld()
-		made := &body{target: "/apis/discovery.k8s.io/v1/endpointslices?watch=true", contentType: contentType}
+		made := &body{
+			target:      "/apis/discovery.k8s.io/v1/endpointslices?watch=true",
+			contentType: contentType,
+		}
 		if err := made.write(discoveryv1.SchemeGroupVersion, all); err != nil {
 			b.Fatal(err)
 		}
@@ -100,7 +103,11 @@ func BenchmarkEvent(b *testing.B) {
 			view := newView(b, benchNode(0), how, facts)
 			request, buffer := asked(b, made.target), make([]byte, 32<<10)
 			perEvent(b, made, func() {
-				reader, err := view.NewReader(request, http.Header{"Content-Type": {contentType}}, io.NopCloser(bytes.NewReader(made.bytes)))
+				reader, err := view.NewReader(
+					request,
+					http.Header{"Content-Type": {contentType}},
+					io.NopCloser(bytes.NewReader(made.bytes)),
+				)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -133,7 +140,12 @@ type opener func(*poolscope.Node, *http.Request, int, http.Header) (*poolscope.O
 
 func benchStream(b *testing.B, how setup, facts *facts, body *body, open opener) *poolscope.Stream {
 	header := http.Header{"Content-Type": {body.contentType}}
-	opened, err := open(newView(b, benchNode(0), how, facts), asked(b, body.target), http.StatusOK, header)
+	opened, err := open(
+		newView(b, benchNode(0), how, facts),
+		asked(b, body.target),
+		http.StatusOK,
+		header,
+	)
 	if err != nil || opened.Action != poolscope.ActionRewrite {
 		b.Fatal(opened, err)
 	}
@@ -155,7 +167,8 @@ func split(b *testing.B, events []watch.Event, contentType string) (each [][]byt
 
 func benchNode(number int) string { return fmt.Sprintf("edge-node-%04d.hangzhou.example", number) }
 
-// benchWorld has slices whose endpoints are all over a cluster of 500 nodes, and a node whose pool has 50 of them.
+// benchWorld has slices whose endpoints are all over a cluster of 500 nodes, and a node whose pool
+// has 50 of them.
 func benchWorld() (events []watch.Event, kept map[string]bool, known *facts) {
 	kept = map[string]bool{}
 	var members []any
@@ -167,16 +180,40 @@ func benchWorld() (events []watch.Event, kept map[string]bool, known *facts) {
 	annotations := object{"openyurt.io/topologyKeys": "openyurt.io/nodepool"}
 	labels := object{"apps.openyurt.io/nodepool": "hangzhou"}
 	known = &facts{
-		services:    list("10", "Service", []any{object{"metadata": object{"name": "checkout", "namespace": "shop", "annotations": annotations}}}),
-		nodes:       list("10", "Node", []any{object{"metadata": object{"name": benchNode(0), "labels": labels}}}),
-		nodePools:   list("10", "NodePool", []any{object{"apiVersion": "apps.openyurt.io/v1beta2", "kind": "NodePool", "metadata": object{"name": "hangzhou"}, "status": object{"nodes": members}}}),
+		services: list(
+			"10",
+			"Service",
+			[]any{
+				object{"metadata": object{"name": "checkout", "namespace": "shop", "annotations": annotations}},
+			},
+		),
+		nodes: list(
+			"10",
+			"Node",
+			[]any{object{"metadata": object{"name": benchNode(0), "labels": labels}}},
+		),
+		nodePools: list(
+			"10",
+			"NodePool",
+			[]any{
+				object{
+					"apiVersion": "apps.openyurt.io/v1beta2",
+					"kind":       "NodePool",
+					"metadata":   object{"name": "hangzhou"},
+					"status":     object{"nodes": members},
+				},
+			},
+		),
 		nodeBuckets: list("10", "NodeBucket", nil),
 	}
 	yes, no, port, tcp := true, false, int32(8080), "TCP"
 	for number := range benchEvents {
 		slice := &discoveryv1.EndpointSlice{
 			ObjectMeta: metav1.ObjectMeta{
-				Name: fmt.Sprintf("checkout-%05d", number), Namespace: "shop", ResourceVersion: fmt.Sprint(1000 + number),
+				Name: fmt.Sprintf(
+					"checkout-%05d",
+					number,
+				), Namespace: "shop", ResourceVersion: fmt.Sprint(1000 + number),
 				Labels: map[string]string{discoveryv1.LabelServiceName: "checkout"},
 			},
 			AddressType: discoveryv1.AddressTypeIPv4,

@@ -49,7 +49,10 @@ func (b *body) write(version schema.GroupVersion, events []watch.Event) error {
 	var out bytes.Buffer
 	encoder := scheme.Codecs.EncoderForVersion(info.Serializer, version)
 	if b.isWatch() {
-		frames := streaming.NewEncoder(info.StreamSerializer.Framer.NewFrameWriter(&out), info.StreamSerializer.Serializer)
+		frames := streaming.NewEncoder(
+			info.StreamSerializer.Framer.NewFrameWriter(&out),
+			info.StreamSerializer.Serializer,
+		)
 		writer := restwatch.NewEncoder(frames, encoder)
 		for i := range events {
 			err = errors.Join(err, writer.Encode(&events[i]))
@@ -67,7 +70,8 @@ func (b *body) write(version schema.GroupVersion, events []watch.Event) error {
 	return err
 }
 
-// read gives what a client would get of these bytes in the body's place. The items of a list are events without a type.
+// read gives what a client would get of these bytes in the body's place. The items of a list are
+// events without a type.
 func (b *body) read(from []byte) ([]watch.Event, error) {
 	info, err := b.serializer()
 	if err != nil {
@@ -76,7 +80,10 @@ func (b *body) read(from []byte) ([]watch.Event, error) {
 	var events []watch.Event
 	if b.isWatch() {
 		frames := info.StreamSerializer.Framer.NewFrameReader(io.NopCloser(bytes.NewReader(from)))
-		reader := restwatch.NewDecoder(streaming.NewDecoder(frames, info.StreamSerializer.Serializer), info.Serializer)
+		reader := restwatch.NewDecoder(
+			streaming.NewDecoder(frames, info.StreamSerializer.Serializer),
+			info.Serializer,
+		)
 		for {
 			kind, object, err := reader.Decode()
 			if err == io.EOF {

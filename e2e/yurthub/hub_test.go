@@ -29,14 +29,15 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 )
 
-// hub is OpenYurt's node agent as far as slices are concerned: its own topology filter inside its own response filter, which
-// decodes, filters and encodes. Its start-up is not run: that is where W1 comes from.
+// hub is OpenYurt's node agent as far as slices are concerned: its own topology filter inside its
+// own response filter, which decodes, filters and encodes. Its start-up is not run: that is where
+// W1 comes from.
 type hub struct {
 	response filter.ResponseFilter
 }
 
-// newHub makes the agent of a node. The facts are put into its informers, which never run: there is nothing to
-// wait for. On how many slices it would have panicked is added to panics.
+// newHub makes the agent of a node. The facts are put into its informers, which never run: there is
+// nothing to wait for. On how many slices it would have panicked is added to panics.
 func newHub(node string, how setup, facts *facts, panics *int) (*hub, error) {
 	var nodes corev1.NodeList
 	var services corev1.ServiceList
@@ -56,10 +57,17 @@ func newHub(node string, how setup, facts *facts, panics *int) (*hub, error) {
 	}
 	err = base.Initializers{
 		initializer.New(typed, client, node, how.Pool, "", ""),
-		initializer.NewNodesInitializer(how.Membership == "nodePool", how.Membership == "nodeBucket", dynamic),
+		initializer.NewNodesInitializer(
+			how.Membership == "nodePool",
+			how.Membership == "nodeBucket",
+			dynamic,
+		),
 	}.Initialize(topology)
 	for i := range services.Items {
-		err = errors.Join(err, typed.Core().V1().Services().Informer().GetIndexer().Add(&services.Items[i]))
+		err = errors.Join(
+			err,
+			typed.Core().V1().Services().Informer().GetIndexer().Add(&services.Items[i]),
+		)
 	}
 	for resource, list := range map[schema.GroupVersionResource][]unstructured.Unstructured{
 		v1beta2.GroupVersion.WithResource("nodepools"):    pools.Items,
@@ -69,18 +77,33 @@ func newHub(node string, how setup, facts *facts, panics *int) (*hub, error) {
 			err = errors.Join(err, dynamic.ForResource(resource).Informer().GetIndexer().Add(&list[i]))
 		}
 	}
-	return &hub{responsefilter.CreateResponseFilter([]filter.ObjectFilter{&guarded{topology, panics}}, serializer.NewSerializerManager())}, err
+	return &hub{
+		responsefilter.CreateResponseFilter(
+			[]filter.ObjectFilter{&guarded{topology, panics}},
+			serializer.NewSerializerManager(),
+		),
+	}, err
 }
 
 // rewrite gives the whole body of a response as the agent's client gets it.
 func (h *hub) rewrite(request *http.Request, body *body) ([]byte, error) {
-	resolver := apirequest.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")}
+	resolver := apirequest.RequestInfoFactory{
+		APIPrefixes:          sets.NewString("api", "apis"),
+		GrouplessAPIPrefixes: sets.NewString("api"),
+	}
 	info, err := resolver.NewRequestInfo(request)
 	if err != nil {
 		return nil, err
 	}
-	ctx := util.WithRespContentType(apirequest.WithRequestInfo(request.Context(), info), body.contentType)
-	_, out, err := h.response.Filter(request.WithContext(ctx), io.NopCloser(bytes.NewReader(body.bytes)), ctx.Done())
+	ctx := util.WithRespContentType(
+		apirequest.WithRequestInfo(request.Context(), info),
+		body.contentType,
+	)
+	_, out, err := h.response.Filter(
+		request.WithContext(ctx),
+		io.NopCloser(bytes.NewReader(body.bytes)),
+		ctx.Done(),
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -88,8 +111,8 @@ func (h *hub) rewrite(request *http.Request, body *body) ([]byte, error) {
 	return io.ReadAll(out)
 }
 
-// guarded is the topology filter where v1.7.0 panics, on v1 endpoints without a node: those are counted and taken out, as O5
-// says and later versions do, and the rest of the slice is judged.
+// guarded is the topology filter where v1.7.0 panics, on v1 endpoints without a node: those are
+// counted and taken out, as O5 says and later versions do, and the rest of the slice is judged.
 type guarded struct {
 	filter.ObjectFilter
 	panics *int

@@ -23,8 +23,9 @@ import (
 type tally struct {
 	verdicts, endpoints, dropped int
 	whole, cut, emptied          int
-	// Differences that docs/openyurt.md explains: "an endpoint without a node", and "everything else in an object", which leaves
-	// the white space that a pretty server puts into managedFields. A list of none is the same to any decoder.
+	// Differences that docs/openyurt.md explains: "an endpoint without a node", and "everything else
+	// in an object", which leaves the white space that a pretty server puts into managedFields. A list
+	// of none is the same to any decoder.
 	panics, pretty int
 	// All others.
 	differences []string
@@ -32,8 +33,21 @@ type tally struct {
 
 func (t *tally) report(to *testing.T) {
 	to.Helper()
-	to.Logf("%d slices judged: %d whole, %d cut, %d emptied; of %d endpoints %d dropped", t.verdicts, t.whole, t.cut, t.emptied, t.endpoints, t.dropped)
-	to.Logf("differences: %d where v1.7.0 panics, %d in white space, %d others", t.panics, t.pretty, len(t.differences))
+	to.Logf(
+		"%d slices judged: %d whole, %d cut, %d emptied; of %d endpoints %d dropped",
+		t.verdicts,
+		t.whole,
+		t.cut,
+		t.emptied,
+		t.endpoints,
+		t.dropped,
+	)
+	to.Logf(
+		"differences: %d where v1.7.0 panics, %d in white space, %d others",
+		t.panics,
+		t.pretty,
+		len(t.differences),
+	)
 	for _, difference := range t.differences[:min(len(t.differences), 5)] {
 		to.Error(difference)
 	}
@@ -62,7 +76,14 @@ func newPair(t *testing.T, into *tally, about, node string, how setup, facts *fa
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &pair{t, fmt.Sprintf("%s, %s, %+v", about, node, how), hub, newView(t, node, how, facts), into, "client/1"}
+	return &pair{
+		t,
+		fmt.Sprintf("%s, %s, %+v", about, node, how),
+		hub,
+		newView(t, node, how, facts),
+		into,
+		"client/1",
+	}
 }
 
 // newView gives poolscope the same facts. Unchanged events are not suppressed, as in OpenYurt.
@@ -84,7 +105,11 @@ func newView(t testing.TB, node string, how setup, facts *facts) *poolscope.Node
 		"/api/v1/services": facts.services, "/api/v1/nodes": facts.nodes, "/apis/apps.openyurt.io/v1beta2/nodepools": facts.nodePools,
 		"/apis/apps.openyurt.io/v1alpha1/nodebuckets": facts.nodeBuckets,
 	} {
-		reader, err := cluster.ReadFacts(asked(t, target), http.StatusOK, http.Header{"Content-Type": {jsonType}})
+		reader, err := cluster.ReadFacts(
+			asked(t, target),
+			http.StatusOK,
+			http.Header{"Content-Type": {jsonType}},
+		)
 		if err == nil {
 			if _, err = reader.Write(list); err == nil {
 				err = reader.Finish()
@@ -120,7 +145,15 @@ func (p *pair) compare(body *body) {
 	}
 	expected, got := p.read(body, theirs), p.read(body, ours)
 	if len(expected) != len(before) || len(got) != len(before) {
-		p.t.Fatalf("%s, %s %s: of %d objects OpenYurt gives %d, poolscope %d", p.about, body.target, body.contentType, len(before), len(expected), len(got))
+		p.t.Fatalf(
+			"%s, %s %s: of %d objects OpenYurt gives %d, poolscope %d",
+			p.about,
+			body.target,
+			body.contentType,
+			len(before),
+			len(expected),
+			len(got),
+		)
 	}
 	for i := range before {
 		p.judge(body, before[i], expected[i], got[i])
@@ -136,7 +169,11 @@ func (p *pair) rewrite(body *body) ([]byte, error) {
 	defer cancel()
 	request := asked(p.t, body.target).WithContext(ctx)
 	request.Header.Set("User-Agent", p.client)
-	reader, err := p.view.NewReader(request, http.Header{"Content-Type": {body.contentType}}, io.NopCloser(bytes.NewReader(body.bytes)))
+	reader, err := p.view.NewReader(
+		request,
+		http.Header{"Content-Type": {body.contentType}},
+		io.NopCloser(bytes.NewReader(body.bytes)),
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -17,15 +17,20 @@ import (
 
 const recorded = "../../tests/data/recorded"
 
-// TestRecordings takes what a real API server answered: lists of both states, and watches, of which all events are judged by
-// the facts of the first state. To every node, and to one that is not there.
+// TestRecordings takes what a real API server answered: lists of both states, and watches, of which
+// all events are judged by the facts of the first state. To every node, and to one that is not
+// there.
 func TestRecordings(t *testing.T) {
 	for folder, state := range map[string]string{"list": "list", "after": "after", "watch": "list", "watchlist": "list"} {
 		t.Run(folder, func(t *testing.T) {
 			bodies := recordedBodies(t, folder)
 			facts := &facts{
 				services: read(t, state, "services-json.json"), nodes: read(t, state, "nodes-json.json"),
-				nodePools: read(t, state, "nodepools-json.json"), nodeBuckets: read(t, state, "nodebuckets-json.json"),
+				nodePools: read(
+					t,
+					state,
+					"nodepools-json.json",
+				), nodeBuckets: read(t, state, "nodebuckets-json.json"),
 			}
 			var nodes corev1.NodeList
 			if err := json.Unmarshal(facts.nodes, &nodes); err != nil {
@@ -58,7 +63,8 @@ func read(t *testing.T, path ...string) []byte {
 	return read
 }
 
-// recordedBodies gives the slices of a folder: not what was asked as a table, as metadata alone or in YAML.
+// recordedBodies gives the slices of a folder: not what was asked as a table, as metadata alone or
+// in YAML.
 func recordedBodies(t *testing.T, folder string) (bodies []*body) {
 	paths, err := filepath.Glob(filepath.Join(recorded, folder, "endpointslices*.meta.json"))
 	if err != nil {
@@ -75,7 +81,8 @@ func recordedBodies(t *testing.T, folder string) (bodies []*body) {
 			t.Fatal(path, err)
 		}
 		contentType := about.ResponseHeaders["Content-Type"][0]
-		if about.Status != 200 || strings.Contains(about.RequestHeaders["Accept"], "as=") || !strings.HasPrefix(contentType, jsonType) && !strings.HasPrefix(contentType, protoType) {
+		if about.Status != 200 || strings.Contains(about.RequestHeaders["Accept"], "as=") ||
+			!strings.HasPrefix(contentType, jsonType) && !strings.HasPrefix(contentType, protoType) {
 			continue
 		}
 		// A watch that resumes a list would have to come after it; from 0 it resumes nothing.

@@ -26,7 +26,8 @@ type facts struct {
 	services, nodes, nodePools, nodeBuckets []byte
 }
 
-// world is a random cluster. Labels, NodePools and NodeBuckets define the pools, and need not agree.
+// world is a random cluster. Labels, NodePools and NodeBuckets define the pools, and need not
+// agree.
 type world struct {
 	*rand.Rand
 	setup    setup
@@ -87,7 +88,10 @@ func newWorld(seed int) *world {
 			}
 			buckets = append(buckets, object{
 				"apiVersion": "apps.openyurt.io/v1alpha1", "kind": "NodeBucket", "nodes": named,
-				"metadata": object{"name": fmt.Sprint(pool, i), "labels": object{"openyurt.io/pool-name": pool}},
+				"metadata": object{
+					"name":   fmt.Sprint(pool, i),
+					"labels": object{"openyurt.io/pool-name": pool},
+				},
 			})
 		}
 	}
@@ -100,7 +104,14 @@ func newWorld(seed int) *world {
 }
 
 func list(version, kind string, items []any) []byte {
-	list, err := json.Marshal(object{"apiVersion": version, "kind": kind + "List", "metadata": object{"resourceVersion": "1000"}, "items": items})
+	list, err := json.Marshal(
+		object{
+			"apiVersion": version,
+			"kind":       kind + "List",
+			"metadata":   object{"resourceVersion": "1000"},
+			"items":      items,
+		},
+	)
 	if err != nil {
 		panic(err)
 	}
@@ -110,7 +121,8 @@ func list(version, kind string, items []any) []byte {
 func (w *world) pick(from ...string) string      { return from[w.Intn(len(from))] }
 func (w *world) chance(probability float64) bool { return w.Float64() < probability }
 
-// members is whom a pool names: those that are labelled, not all of them, one that is labelled otherwise, or nobody.
+// members is whom a pool names: those that are labelled, not all of them, one that is labelled
+// otherwise, or nobody.
 func (w *world) members(labelled []string) []string {
 	members := append([]string{}, labelled...)
 	if len(members) > 0 && w.chance(0.15) {
@@ -165,8 +177,14 @@ func (w *world) events(version string, watched bool) (events []watch.Event) {
 		}
 		w.next++
 		about := metav1.ObjectMeta{
-			Name: fmt.Sprintf("slice-%d", i), Namespace: namespaces[i%2], ResourceVersion: fmt.Sprint(1000 + w.next),
-			Labels:      map[string]string{"app": "web", "kubernetes.io/service-name": w.pick(w.services...)},
+			Name: fmt.Sprintf(
+				"slice-%d",
+				i,
+			), Namespace: namespaces[i%2], ResourceVersion: fmt.Sprint(1000 + w.next),
+			Labels: map[string]string{
+				"app":                        "web",
+				"kubernetes.io/service-name": w.pick(w.services...),
+			},
 			Annotations: map[string]string{"note": "\u2028 \"nodeName\":\"node-0\" <&>"},
 		}
 		switch draw := w.Float64(); {
@@ -194,7 +212,9 @@ func (w *world) slice(about metav1.ObjectMeta) runtime.Object {
 		}
 		if w.chance(0.3) {
 			zone := w.pick(poolNames...)
-			endpoint.Zone, endpoint.Hints = &zone, &discoveryv1.EndpointHints{ForZones: []discoveryv1.ForZone{{Name: zone}}}
+			endpoint.Zone, endpoint.Hints = &zone, &discoveryv1.EndpointHints{
+				ForZones: []discoveryv1.ForZone{{Name: zone}},
+			}
 		}
 		if w.chance(0.2) {
 			endpoint.DeprecatedTopology = map[string]string{"kubernetes.io/hostname": w.pick(w.nodes...)}
@@ -205,9 +225,15 @@ func (w *world) slice(about metav1.ObjectMeta) runtime.Object {
 }
 
 func (w *world) olderSlice(about metav1.ObjectMeta) runtime.Object {
-	slice := &discoveryv1beta1.EndpointSlice{ObjectMeta: about, AddressType: discoveryv1beta1.AddressTypeIPv4}
+	slice := &discoveryv1beta1.EndpointSlice{
+		ObjectMeta:  about,
+		AddressType: discoveryv1beta1.AddressTypeIPv4,
+	}
 	for range w.Intn(10) {
-		endpoint := discoveryv1beta1.Endpoint{Addresses: w.addresses(), Topology: map[string]string{"app": w.pick(w.nodes...)}}
+		endpoint := discoveryv1beta1.Endpoint{
+			Addresses: w.addresses(),
+			Topology:  map[string]string{"app": w.pick(w.nodes...)},
+		}
 		if node := w.place(0.1); node != nil {
 			endpoint.Topology["kubernetes.io/hostname"] = *node
 		} else if w.chance(0.5) {

@@ -1,9 +1,11 @@
-// Package yurthub runs OpenYurt's own filter, v1.7.0, side by side with poolscope: the same facts, the same bytes, and what
-// comes out has to be the same to a client, object by object. docs/openyurt.md has the deliberate differences.
+// Package yurthub runs OpenYurt's own filter, v1.7.0, side by side with poolscope: the same facts,
+// the same bytes, and what comes out has to be the same to a client, object by object.
+// docs/openyurt.md has the deliberate differences.
 //
-// v1.7.0 has no verdict on core/v1 Endpoints, which it no longer filters: they are left out. Nor on v1 endpoints that name no
-// node, on which it panics: those are judged as O5 says, and counted. Verdicts of other versions on both are in
-// tests/verdicts.rs. A GET of one object is left out too, for OpenYurt does not filter it.
+// v1.7.0 has no verdict on core/v1 Endpoints, which it no longer filters: they are left out. Nor on
+// v1 endpoints that name no node, on which it panics: those are judged as O5 says, and counted.
+// Verdicts of other versions on both are in tests/verdicts.rs. A GET of one object is left out too,
+// for OpenYurt does not filter it.
 package yurthub
 
 import (
@@ -38,7 +40,8 @@ func worlds(t *testing.T) int {
 	return worlds
 }
 
-// bodies gives lists and watches of slices of both versions in both encodings. A watch resumes its list.
+// bodies gives lists and watches of slices of both versions in both encodings. A watch resumes its
+// list.
 func bodies(t *testing.T, w *world) (made []*body) {
 	t.Helper()
 	for _, version := range []string{"v1", "v1beta1"} {
@@ -46,7 +49,10 @@ func bodies(t *testing.T, w *world) (made []*body) {
 		listed, watched := w.events(version, false), w.events(version, true)
 		for _, types := range [][2]string{{jsonType, jsonType}, {protoType, protoType + ";stream=watch"}} {
 			list := &body{target: target + "?limit=500", contentType: types[0]}
-			watch := &body{target: target + "?watch=true&allowWatchBookmarks=true&resourceVersion=1000", contentType: types[1]}
+			watch := &body{
+				target:      target + "?watch=true&allowWatchBookmarks=true&resourceVersion=1000",
+				contentType: types[1],
+			}
 			group := schema.GroupVersion{Group: "discovery.k8s.io", Version: version}
 			if err := errors.Join(list.write(group, listed), watch.write(group, watched)); err != nil {
 				t.Fatal(err)

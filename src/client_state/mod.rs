@@ -66,8 +66,8 @@ pub(crate) struct ClientState {
     /// there owes them again.
     recent: BTreeSet<u32>,
     recent_at: Version,
-    /// Objects of a kind that may be filtered out which are gone and were given: a client that continues
-    /// from before may have them, and is sent their events again.
+    /// Objects of a kind that may be filtered out which are gone and were given: a client that
+    /// continues from before may have them, and is sent their events again.
     gone: HashSet<Box<[u8]>>,
 }
 

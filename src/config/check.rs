@@ -37,27 +37,32 @@ impl Config {
         if self.dialect == Dialect::SuperEdge {
             if matches!(self.membership, Membership::NodePool | Membership::NodeBucket) {
                 return refuse(
-                    "dialect `superedge` asks for node labels: `membership` must be `nodeLabels` or one label",
+                    "dialect `superedge` asks for node labels: `membership` must be `nodeLabels` \
+                     or one label",
                 );
             }
             if self.topology_fallback {
                 return refuse(
-                    "dialect `superedge` takes several keys as alternatives: for keys in order use dialect `poolscope`",
+                    "dialect `superedge` takes several keys as alternatives: for keys in order \
+                     use dialect `poolscope`",
                 );
             }
         } else if by_labels {
             return refuse(&format!(
-                "`membership` `nodeLabels` is for dialect `superedge`: dialect `{dialect}` asks for one pool; name its label"
+                "`membership` `nodeLabels` is for dialect `superedge`: dialect `{dialect}` asks \
+                 for one pool; name its label"
             ));
         }
         if by_labels && self.pool.is_some() {
             return refuse(
-                "with `membership` `nodeLabels` a node has a pool for each label: `pool` cannot name one",
+                "with `membership` `nodeLabels` a node has a pool for each label: `pool` cannot \
+                 name one",
             );
         }
         if by_labels && self.node_port_isolation {
             return refuse(
-                "`rewrites.nodePortIsolation` asks for the node's one pool: name its label as `membership`",
+                "`rewrites.nodePortIsolation` asks for the node's one pool: name its label as \
+                 `membership`",
             );
         }
         Ok(())

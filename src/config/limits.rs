@@ -70,7 +70,8 @@ impl Limits {
         let client_state_bytes = self.client_state_bytes;
         if client_state_bytes == 0 || client_state_bytes as u64 > 1 << 40 {
             return refuse(&format!(
-                "`limits.clientStateBytes` is {client_state_bytes}; it must be between 1 and 1099511627776"
+                "`limits.clientStateBytes` is {client_state_bytes}; it must be between 1 and \
+                 1099511627776"
             ));
         }
         if self.depth == 0 {

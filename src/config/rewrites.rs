@@ -148,11 +148,13 @@ mod tests {
         let all = |name: fn(Rewrite) -> &'static str| Rewrite::ALL.map(name).join(" ");
         assert_eq!(
             all(Rewrite::name),
-            "serviceTopology nodePortIsolation discardCloudService masterService forwardKubernetesService"
+            "serviceTopology nodePortIsolation discardCloudService masterService \
+             forwardKubernetesService"
         );
         assert_eq!(
             all(Rewrite::filter),
-            "servicetopology nodeportisolation discardcloudservice masterservice forwardkubesvctraffic"
+            "servicetopology nodeportisolation discardcloudservice masterservice \
+             forwardkubesvctraffic"
         );
         for rewrite in Rewrite::ALL {
             assert_eq!(serde_json::to_value(rewrite).unwrap(), rewrite.name());

@@ -213,7 +213,8 @@ impl FactKind {
             FactKind::NodeBucket => "/apis/apps.openyurt.io/v1alpha1/nodebuckets",
             // A list, so that an answer says too that there is none.
             FactKind::ConfigMap => {
-                "/api/v1/namespaces/kube-system/configmaps?fieldSelector=metadata.name%3Dyurt-hub-cfg"
+                "/api/v1/namespaces/kube-system/configmaps?fieldSelector=metadata.name%\
+                 3Dyurt-hub-cfg"
             }
         }
     }

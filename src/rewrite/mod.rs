@@ -487,7 +487,8 @@ mod tests {
             Discarded,
             CloudTunnel,
         ];
-        let names = "noRule nodeInNoPool poolNamed anyPool redirected poolExcluded poolNotNamed noPoolNamed discarded cloudTunnel";
+        let names = "noRule nodeInNoPool poolNamed anyPool redirected poolExcluded poolNotNamed \
+                     noPoolNamed discarded cloudTunnel";
         assert_eq!(all.map(ServiceReason::name).join(" "), names);
         assert_eq!(all.map(ServiceReason::rule).join(" "), "N1 N2 N3 N5 M1 N4 N6 N7 D1 D2");
         assert_eq!(

@@ -1,4 +1,5 @@
-//! Services with node ports are filtered out from pools that their annotation does not name (N1 to N7).
+//! Services with node ports are filtered out from pools that their annotation does not name (N1 to
+//! N7).
 
 use super::ServiceReason;
 

@@ -121,7 +121,8 @@ impl NeededList {
                 let label = encoded(SERVICE_NAME_LABEL);
                 let version = kind.api_version();
                 format!(
-                    "/apis/{version}/namespaces/{in_namespace}/endpointslices?labelSelector={label}%3D{name}"
+                    "/apis/{version}/namespaces/{in_namespace}/endpointslices?\
+                     labelSelector={label}%3D{name}"
                 )
             }
         };

@@ -12,8 +12,8 @@ use crate::object::{FactKind, config_map};
 /// ```
 /// use poolscope::RequestHead;
 ///
-/// let request = RequestHead::get("/api/v1/endpoints?watch=true").header("User-Agent", "agent/1.0");
-/// assert_eq!(request.method, "GET");
+/// let request = RequestHead::get("/api/v1/endpoints?watch=true").header("User-Agent",
+/// "agent/1.0"); assert_eq!(request.method, "GET");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -59,7 +59,8 @@ impl RequestHead {
 /// use poolscope::ResponseHead;
 ///
 /// let response = ResponseHead::ok("application/json;stream=watch");
-/// assert_eq!(response, ResponseHead::new(200).header("Content-Type", "application/json;stream=watch"));
+/// assert_eq!(response, ResponseHead::new(200).header("Content-Type",
+/// "application/json;stream=watch"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -620,7 +621,8 @@ mod tests {
         assert_eq!(prepared("application/cbor,application/json"), kept("application/json"));
         assert_eq!(
             prepared(
-                "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json"
+                "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;\
+                 g=meta.k8s.io,application/json"
             ),
             kept("application/json")
         );

@@ -411,7 +411,8 @@ mod tests {
             OwnPool,
             Forward,
         ];
-        let names = "noTopologyKeys noService unknownService unknownPool poolTopologyOff serviceTopologyOff anyStep ownNode ownPool forward";
+        let names = "noTopologyKeys noService unknownService unknownPool poolTopologyOff \
+                     serviceTopologyOff anyStep ownNode ownPool forward";
         assert_eq!(kept.map(Reason::name).join(" "), names);
         let dropped = [
             OtherNode,
@@ -422,7 +423,8 @@ mod tests {
             EmptiedUnknownService,
             EmptiedUnknownPool,
         ];
-        let names = "otherNode noNode outsidePool forwarded emptiedNoService emptiedUnknownService emptiedUnknownPool";
+        let names = "otherNode noNode outsidePool forwarded emptiedNoService \
+                     emptiedUnknownService emptiedUnknownPool";
         assert_eq!(dropped.map(Reason::name).join(" "), names);
         assert!(
             kept.iter().all(|reason| reason.keeps())

@@ -88,7 +88,8 @@ fn the_line_of_the_guide_reaches_a_running_stream() {
         push(
             &cluster,
             &format!(
-                "{CONFIG_MAPS}?watch=true&resourceVersion=10&fieldSelector=metadata.name%3Dyurt-hub-cfg"
+                "{CONFIG_MAPS}?watch=true&resourceVersion=10&fieldSelector=metadata.name%\
+                 3Dyurt-hub-cfg"
             ),
             encoding,
             &config_map(11, &[LINE]).event("ADDED", encoding),
@@ -104,7 +105,8 @@ fn the_line_of_the_guide_reaches_a_running_stream() {
         push(
             &cluster,
             &format!(
-                "{CONFIG_MAPS}?watch=true&resourceVersion=11&fieldSelector=metadata.name%3Dyurt-hub-cfg"
+                "{CONFIG_MAPS}?watch=true&resourceVersion=11&fieldSelector=metadata.name%\
+                 3Dyurt-hub-cfg"
             ),
             encoding,
             &config_map(13, &[]).event("MODIFIED", encoding),
@@ -124,7 +126,8 @@ fn the_line_of_the_guide_reaches_a_running_stream() {
         push(
             &cluster,
             &format!(
-                "{CONFIG_MAPS}?watch=true&resourceVersion=13&fieldSelector=metadata.name%3Dyurt-hub-cfg"
+                "{CONFIG_MAPS}?watch=true&resourceVersion=13&fieldSelector=metadata.name%\
+                 3Dyurt-hub-cfg"
             ),
             encoding,
             &config_map(15, &[LINE]).event("DELETED", encoding),

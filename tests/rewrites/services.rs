@@ -195,7 +195,10 @@ fn nothing_is_deleted_that_the_client_never_had() {
 fn initial_events_are_without_what_is_hidden() {
     for encoding in ENCODINGS {
         let (_cluster, client) = hangzhou(encoding);
-        let mut watch = client.open("?watch=true&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan");
+        let mut watch = client.open(
+            "?watch=true&sendInitialEvents=true&allowWatchBookmarks=true&\
+             resourceVersionMatch=NotOlderThan",
+        );
         assert_eq!(watch.says("ADDED", &listening("shop/db", 6, "shanghai")), [""; 0]);
         assert_eq!(
             watch.says("ADDED", &listening("shop/web", 7, "hangzhou")),
@@ -218,7 +221,10 @@ fn what_becomes_hidden_among_the_initial_events_is_deleted_at_once() {
     // A server whose cache lags brings what it missed before it says that this was all.
     for encoding in ENCODINGS {
         let (cluster, client) = hangzhou(encoding);
-        let mut watch = client.open("?watch=true&sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan");
+        let mut watch = client.open(
+            "?watch=true&sendInitialEvents=true&allowWatchBookmarks=true&\
+             resourceVersionMatch=NotOlderThan",
+        );
         assert_eq!(
             watch.says("ADDED", &listening("shop/web", 7, "hangzhou")),
             ["ADDED shop/web@7 NodePort 10.96.0.1 https=443"]

@@ -1,5 +1,5 @@
-//! The events as a client reads them, one short line per object: `ADDED shop/web@5 NodePort 10.96.0.1
-//! https=443`, `shop/web-1@5 10.0.0.1 https=6443`. Decoded by types of the tests' own.
+//! The events as a client reads them, one short line per object: `ADDED shop/web@5 NodePort
+//! 10.96.0.1 https=443`, `shop/web-1@5 10.0.0.1 https=6443`. Decoded by types of the tests' own.
 
 use prost::Message;
 use serde_json::Value;

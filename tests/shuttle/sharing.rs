@@ -139,7 +139,8 @@ fn change_facts(cluster: &Cluster, which: usize) {
                 granted(json!({ "servicetopology": "edge-proxy" }), "122"),
             ];
             (
-                "/api/v1/namespaces/kube-system/configmaps?watch=true&resourceVersion=100&fieldSelector=metadata.name%3Dyurt-hub-cfg",
+                "/api/v1/namespaces/kube-system/configmaps?watch=true&resourceVersion=100&\
+                 fieldSelector=metadata.name%3Dyurt-hub-cfg",
                 objects,
             )
         }
@@ -263,8 +264,8 @@ fn clients_of_one_node_do_not_take_each_others_past() {
             .map(|_| {
                 let cluster = cluster.clone();
                 thread::spawn(move || {
-                    // Both list at the same version, so that their client states stand side by side on
-                    // the session store.
+                    // Both list at the same version, so that their client states stand side by side
+                    // on the session store.
                     let mut held = listed(&cluster, 200);
                     if let Some(stream) =
                         open(&cluster, &format!("{LIST}?watch=true&resourceVersion=200"))

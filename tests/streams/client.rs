@@ -101,7 +101,10 @@ impl Client {
 
     /// A watch that begins with all objects and a bookmark behind them.
     pub fn watch_list(&self) -> Watch {
-        self.open("watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true")
+        self.open(
+            "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&\
+             allowWatchBookmarks=true",
+        )
     }
 
     /// A watch that begins with all objects, and nothing says where they end.

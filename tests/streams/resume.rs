@@ -1,4 +1,5 @@
-//! A client continues where it broke off: what it has is not emitted again, what it may not have is.
+//! A client continues where it broke off: what it has is not emitted again, what it may not have
+//! is.
 
 use poolscope::Config;
 

@@ -13,7 +13,8 @@ use poolscope_testkit::build::{KINDS, Kind};
 pub const ALL: [Retention; 3] = [Retention::Full, Retention::Topology, Retention::None];
 
 const ERROR: [&str; 1] = ["ERROR Failure 410 Expired"];
-const TARGET: &str = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3Dweb";
+const TARGET: &str = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices?\
+                      labelSelector=kubernetes.io%2Fservice-name%3Dweb";
 
 fn keeping(encoding: Encoding, retention: Retention) -> (Facts, Client) {
     let mut config = Config::openyurt();
@@ -78,7 +79,8 @@ fn what_is_wanted_of_other_kinds() {
     for encoding in ENCODINGS {
         for (kind, target) in KINDS.into_iter().zip([
             TARGET,
-            "/apis/discovery.k8s.io/v1beta1/namespaces/shop/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3Dweb",
+            "/apis/discovery.k8s.io/v1beta1/namespaces/shop/endpointslices?\
+             labelSelector=kubernetes.io%2Fservice-name%3Dweb",
             "/api/v1/namespaces/shop/endpoints?fieldSelector=metadata.name%3Dweb",
         ]) {
             let (mut facts, client) = keeping(encoding, Retention::Topology);

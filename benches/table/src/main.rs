@@ -181,7 +181,8 @@ fn conditions() -> String {
             .map(|name| format!("{name} {}", version(name)))
             .collect();
     format!(
-        "{model}, {processors} processors, one used; {}; {}; {}; {}. Built for plain x86-64, like distributed binaries.\n\n",
+        "{model}, {processors} processors, one used; {}; {}; {}; {}. Built for plain x86-64, like \
+         distributed binaries.\n\n",
         first(Command::new("date").arg("+%F")),
         first(Command::new("rustc").arg("--version")),
         first(Command::new("go").arg("version")),
@@ -220,7 +221,8 @@ fn go_table(text: &mut String, go: &[(String, f64, f64, f64)]) {
         return;
     }
     text.push_str(
-        "### From Go: events of 100 endpoints of which 90 go\n\n| | MB/s | µs an event | times client-go's types | allocations an event |\n|---|---|---|---|---|\n",
+        "### From Go: events of 100 endpoints of which 90 go\n\n| | MB/s | µs an event | times \
+         client-go's types | allocations an event |\n|---|---|---|---|---|\n",
     );
     for (name, speed, nanoseconds, allocations) in go {
         let times = typed(go, name).map_or(String::new(), |typed| format!("{:.1}", speed / typed));
@@ -250,7 +252,8 @@ fn goals(
         own.zip(typed(go, &name)).map_or(f64::NAN, |(own, typed)| own / typed)
     };
     text.push_str(
-        "### Goals\n\nIn chunks of 16 KiB unless stated otherwise.\n\n| | aim | measured | reached |\n|---|---|---|---|\n",
+        "### Goals\n\nIn chunks of 16 KiB unless stated otherwise.\n\n| | aim | measured | \
+         reached |\n|---|---|---|---|\n",
     );
     let mut row = |goal: &str, found: f64, wanted: f64| {
         let met = if found.is_nan() {

@@ -1,5 +1,6 @@
 #!/bin/sh
-# example.sh FILTER...: runs the example on recorded bodies. FILTER is the command, such as a program under valgrind.
+# example.sh FILTER...: runs the example on recorded bodies. FILTER is the command, such as a
+# program under valgrind.
 set -eu
 recorded=$(dirname "$0")/../../../tests/data/recorded
 out=$(mktemp -d)

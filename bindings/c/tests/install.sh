@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds the example outside the tree against an installed library, dynamic and static, and runs both.
+# Builds the example outside the tree against an installed library, dynamic and static, and runs
+# both.
 #   install.sh PREFIX
 set -eu
 prefix=$1

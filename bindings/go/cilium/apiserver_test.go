@@ -45,7 +45,11 @@ type apiServer struct {
 }
 
 func newAPIServer(t *testing.T) *apiServer {
-	s := &apiServer{version: 10, objects: map[string]map[string]object{}, watchers: map[chan string]string{}}
+	s := &apiServer{
+		version:  10,
+		objects:  map[string]map[string]object{},
+		watchers: map[chan string]string{},
+	}
 	for path := range kinds {
 		s.objects[path] = map[string]object{}
 	}
@@ -164,7 +168,10 @@ func (s *apiServer) serveObject(w http.ResponseWriter, collection, name string) 
 func (s *apiServer) serveList(w http.ResponseWriter, request *http.Request, collection string) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	service, selected := strings.CutPrefix(request.URL.Query().Get("labelSelector"), "kubernetes.io/service-name=")
+	service, selected := strings.CutPrefix(
+		request.URL.Query().Get("labelSelector"),
+		"kubernetes.io/service-name=",
+	)
 	items := []object{}
 	for _, each := range s.objects[collection] {
 		labels, _ := each["metadata"].(object)["labels"].(object)
@@ -194,7 +201,8 @@ func (s *apiServer) serveWatch(w http.ResponseWriter, request *http.Request, col
 		})
 	}
 	// The events since a list.
-	if since, err := strconv.Atoi(request.URL.Query().Get("resourceVersion")); err == nil && since > 0 {
+	if since, err := strconv.Atoi(request.URL.Query().Get("resourceVersion")); err == nil &&
+		since > 0 {
 		for _, each := range s.objects[collection] {
 			if version, _ := strconv.Atoi(each["metadata"].(object)["resourceVersion"].(string)); version > since {
 				events <- event("MODIFIED", each)

@@ -35,7 +35,9 @@ func Cell(config Config) cell.Cell {
 		cell.Config(config),
 		cell.ProvidePrivate(newAgentView),
 		cell.DecorateAll(patientLoadBalancer),
-		cell.Provide(func(view *agentView) upstream.ScriptCmdsOut { return upstream.NewScriptCmds(view.commands()) }),
+		cell.Provide(
+			func(view *agentView) upstream.ScriptCmdsOut { return upstream.NewScriptCmds(view.commands()) },
+		),
 		// Runs while the hive is built, before later cells: no request has been sent yet.
 		cell.Invoke((*agentView).register),
 	)
@@ -102,6 +104,9 @@ func (v *agentView) register(jobs job.Group, health cell.Health, registry *metri
 		return nil
 	}
 	watcher := &watcher{view: v, jobs: jobs, health: health.NewScope("view")}
-	jobs.Add(job.OneShot("fetch-facts", v.fetch), job.Timer("watch-facts", watcher.tick, watchInterval))
+	jobs.Add(
+		job.OneShot("fetch-facts", v.fetch),
+		job.Timer("watch-facts", watcher.tick, watchInterval),
+	)
 	return registry.Register(newCollector(v))
 }

@@ -26,10 +26,17 @@ const (
 	plainService             = `{"metadata":{"name":"busy-box-svc","namespace":"default"%s},"spec":{"type":"ClusterIP","clusterIP":"10.96.0.10","clusterIPs":["10.96.0.10"],"ipFamilies":["IPv4"],"ports":[{"name":"http","port":3000,"protocol":"TCP"}]}}`
 )
 
-var service = fmt.Sprintf(plainService, `,"annotations":{"openyurt.io/topologyKeys":"openyurt.io/nodepool"}`)
+var service = fmt.Sprintf(
+	plainService,
+	`,"annotations":{"openyurt.io/topologyKeys":"openyurt.io/nodepool"}`,
+)
 
 func labelled(name, pool string) string {
-	return fmt.Sprintf(`{"metadata":{"name":"%s","labels":{"apps.openyurt.io/nodepool":"%s"}}}`, name, pool)
+	return fmt.Sprintf(
+		`{"metadata":{"name":"%s","labels":{"apps.openyurt.io/nodepool":"%s"}}}`,
+		name,
+		pool,
+	)
 }
 
 func pool(name string, members ...string) string {
@@ -37,16 +44,29 @@ func pool(name string, members ...string) string {
 	for at, member := range members {
 		quoted[at] = fmt.Sprintf("%q", member)
 	}
-	return fmt.Sprintf(`{"metadata":{"name":"%s"},"status":{"nodes":[%s]}}`, name, strings.Join(quoted, ","))
+	return fmt.Sprintf(
+		`{"metadata":{"name":"%s"},"status":{"nodes":[%s]}}`,
+		name,
+		strings.Join(quoted, ","),
+	)
 }
 
 func slice(onNodes map[string]string) string {
 	var endpoints []string
 	for address, node := range onNodes {
-		endpoints = append(endpoints, fmt.Sprintf(`{"addresses":["%s"],"nodeName":"%s","conditions":{"ready":true,"serving":true}}`, address, node))
+		endpoints = append(
+			endpoints,
+			fmt.Sprintf(
+				`{"addresses":["%s"],"nodeName":"%s","conditions":{"ready":true,"serving":true}}`,
+				address,
+				node,
+			),
+		)
 	}
-	return fmt.Sprintf(`{"metadata":{"name":"busy-box-svc-1","namespace":"default","labels":{"kubernetes.io/service-name":"busy-box-svc"}},"addressType":"IPv4","ports":[{"name":"http","port":3000,"protocol":"TCP"}],"endpoints":[%s]}`,
-		strings.Join(endpoints, ","))
+	return fmt.Sprintf(
+		`{"metadata":{"name":"busy-box-svc-1","namespace":"default","labels":{"kubernetes.io/service-name":"busy-box-svc"}},"addressType":"IPv4","ports":[{"name":"http","port":3000,"protocol":"TCP"}],"endpoints":[%s]}`,
+		strings.Join(endpoints, ","),
+	)
 }
 
 var everywhere = map[string]string{hangzhou: "hz-1", beijing: "bj-1", cloud: "cloud-1"}
@@ -90,7 +110,8 @@ func TestTheLoadBalancerHasTheBackendsOfItsPoolAndFollowsEveryChange(t *testing.
 func TestSwitchedOffTheAgentIsAsCiliumMadeIt(t *testing.T) {
 	lb := start(t, guide(t), "--poolscope-enable=false")
 	lb.settles("unfiltered", hangzhou, beijing, cloud)
-	if _, err := lb.run("poolscope/status"); err == nil || !strings.Contains(err.Error(), "poolscope is off") {
+	if _, err := lb.run("poolscope/status"); err == nil ||
+		!strings.Contains(err.Error(), "poolscope is off") {
 		t.Fatal(err)
 	}
 }
@@ -116,7 +137,8 @@ func TestWhatWaitsIsReportedAndComesWhenTheFactsDo(t *testing.T) {
 	if found := lb.backends(); len(found) > 0 {
 		t.Fatalf("passed without pools: %v", found)
 	}
-	if said := lb.must("poolscope/status"); !strings.Contains(said, "waits for") || !strings.Contains(said, slicesPath) {
+	if said := lb.must("poolscope/status"); !strings.Contains(said, "waits for") ||
+		!strings.Contains(said, slicesPath) {
 		t.Fatal(said)
 	}
 	server.mutex.Lock()
@@ -210,10 +232,12 @@ func TestExplainNamesEveryEndpointAndWhy(t *testing.T) {
 			t.Errorf("%q is not in\n%s", line, said)
 		}
 	}
-	if _, err := lb.run("poolscope/explain", "default/nothing"); err == nil || !strings.Contains(err.Error(), "404") {
+	if _, err := lb.run("poolscope/explain", "default/nothing"); err == nil ||
+		!strings.Contains(err.Error(), "404") {
 		t.Error(err)
 	}
-	if _, err := lb.run("poolscope/explain", "nothing"); err == nil || !strings.Contains(err.Error(), "namespace/name") {
+	if _, err := lb.run("poolscope/explain", "nothing"); err == nil ||
+		!strings.Contains(err.Error(), "namespace/name") {
 		t.Error(err)
 	}
 }
@@ -251,19 +275,30 @@ func TestTheAgentServesTheCountersAsMetrics(t *testing.T) {
 
 // An agent whose configuration cannot be honoured does not start and serve something else.
 func TestAConfigurationThatCannotBeHonouredStopsTheStart(t *testing.T) {
-	h := newHive(&loadBalancer{}, Config{PoolscopeEnable: true, PoolscopeConfig: `{"membership":"hearsay"}`})
+	h := newHive(
+		&loadBalancer{},
+		Config{PoolscopeEnable: true, PoolscopeConfig: `{"membership":"hearsay"}`},
+	)
 	h.Viper().Set("k8s-api-server-urls", []string{"http://127.0.0.1:1"})
 	err := h.Populate(hivetest.Logger(t, hivetest.LogLevel(slog.LevelError+1)))
-	if err == nil || !strings.Contains(err.Error(), "--poolscope-config") || !strings.Contains(err.Error(), "hearsay") {
+	if err == nil || !strings.Contains(err.Error(), "--poolscope-config") ||
+		!strings.Contains(err.Error(), "hearsay") {
 		t.Fatal(err)
 	}
 }
 
 // A Cilium that keeps its clients otherwise must not go unfiltered.
 func TestClientsOfAnotherShapeStopTheStart(t *testing.T) {
-	h := hive.New(Cell(DefaultConfig), testutils.FakeClientCell(), metrics.Cell, loadbalancer.ConfigCell, cell.Invoke(func(client.Clientset) {}))
+	h := hive.New(
+		Cell(DefaultConfig),
+		testutils.FakeClientCell(),
+		metrics.Cell,
+		loadbalancer.ConfigCell,
+		cell.Invoke(func(client.Clientset) {}),
+	)
 	err := h.Populate(hivetest.Logger(t, hivetest.LogLevel(slog.LevelError+1)))
-	if err == nil || !strings.Contains(err.Error(), "Slim().DiscoveryV1()") || !strings.Contains(err.Error(), "--poolscope-enable=false") {
+	if err == nil || !strings.Contains(err.Error(), "Slim().DiscoveryV1()") ||
+		!strings.Contains(err.Error(), "--poolscope-enable=false") {
 		t.Fatal(err)
 	}
 }
@@ -298,7 +333,10 @@ func (lb *loadBalancer) reports(level, words string) {
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		for status := range lb.health.All(lb.db.ReadTxn()) {
 			if strings.Contains(status.ID.String(), "poolscope") {
-				if said = fmt.Sprint(status.Level, ": ", status.Message, " ", status.Error); string(status.Level) == level && strings.Contains(said, words) {
+				if said = fmt.Sprint(status.Level, ": ", status.Message, " ", status.Error); string(
+					status.Level,
+				) == level &&
+					strings.Contains(said, words) {
 					return
 				}
 			}

@@ -14,11 +14,13 @@ cilium-agent: lib
 	cd $(CILIUM) && CGO_ENABLED=1 $(GO) build $(CILIUM_TAGS) -o $(CILIUM_AGENT) -ldflags "-s -w -linkmode external -extldflags -static \
 		-X 'github.com/cilium/cilium/pkg/version.ciliumVersion=$(CILIUM_VERSION) poolscope-$(VERSION)'" ./cmd/cilium-agent
 
-# Cilium's load balancer from its Kubernetes client to the BPF maps, against a small API server. Root, for real maps.
+# Cilium's load balancer from its Kubernetes client to the BPF maps, against a small API server.
+# Root, for real maps.
 test-cilium: lib
 	cd $(CILIUM) && CGO_ENABLED=1 $(GO) vet $(CILIUM_TAGS) . && CGO_ENABLED=1 $(GO) test $(CILIUM_TAGS) -count=1 .
 
-# The whole agent against a real API server, and connect() through its socket load balancer. Root; all in namespaces.
+# The whole agent against a real API server, and connect() through its socket load balancer. Root;
+# all in namespaces.
 e2e-cilium: cilium-agent
 	e2e/cilium/needs.sh
 	cd e2e && $(GO) vet ./cilium && $(GO) test -count=1 -v -timeout 30m ./cilium

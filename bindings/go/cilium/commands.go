@@ -22,31 +22,44 @@ import (
 // The deadline of a command's requests to the API server.
 const requestTimeout = 10 * time.Second
 
-var errOff = errors.New("poolscope is off: --poolscope-enable=false, or the agent has no Kubernetes")
+var errOff = errors.New(
+	"poolscope is off: --poolscope-enable=false, or the agent has no Kubernetes",
+)
 
 // commands are those of `cilium-dbg shell`.
 func (v *agentView) commands() map[string]script.Cmd {
 	return map[string]script.Cmd{
 		"poolscope/status": command("This node's pool, waiting responses, and all counters", "", 0,
 			func(_ context.Context, out io.Writer, _ []string) error { return v.status(out) }),
-		"poolscope/explain": command("Every endpoint of a Service, whether this node may use it, and why", "namespace/name...", 1,
+		"poolscope/explain": command(
+			"Every endpoint of a Service, whether this node may use it, and why",
+			"namespace/name...",
+			1,
 			func(ctx context.Context, out io.Writer, services []string) error {
 				return v.explain(ctx, out, services)
-			}),
+			},
+		),
 	}
 }
 
-func command(summary, arguments string, least int, run func(context.Context, io.Writer, []string) error) script.Cmd {
-	return script.Command(script.CmdUsage{Summary: summary, Args: arguments}, func(s *script.State, arguments ...string) (script.WaitFunc, error) {
-		if len(arguments) < least {
-			return nil, script.ErrUsage
-		}
-		return func(*script.State) (string, string, error) {
-			var out strings.Builder
-			err := run(s.Context(), &out, arguments)
-			return out.String(), "", err
-		}, nil
-	})
+func command(
+	summary, arguments string,
+	least int,
+	run func(context.Context, io.Writer, []string) error,
+) script.Cmd {
+	return script.Command(
+		script.CmdUsage{Summary: summary, Args: arguments},
+		func(s *script.State, arguments ...string) (script.WaitFunc, error) {
+			if len(arguments) < least {
+				return nil, script.ErrUsage
+			}
+			return func(*script.State) (string, string, error) {
+				var out strings.Builder
+				err := run(s.Context(), &out, arguments)
+				return out.String(), "", err
+			}, nil
+		},
+	)
 }
 
 func (v *agentView) status(out io.Writer) error {
@@ -55,10 +68,21 @@ func (v *agentView) status(out io.Writer) error {
 	}
 	fmt.Fprintln(out, v.place())
 	for _, waiting := range v.node.Waiting() {
-		fmt.Fprintf(out, "waits for %.0f s: GET %s: %s\n", time.Since(waiting.Since).Seconds(), waiting.Target, waitFor(waiting.Missing))
+		fmt.Fprintf(
+			out,
+			"waits for %.0f s: GET %s: %s\n",
+			time.Since(waiting.Since).Seconds(),
+			waiting.Target,
+			waitFor(waiting.Missing),
+		)
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "generation\t%d\nfetchFailures\t%d\n", v.node.Cluster().Generation(), v.failures.Load())
+	fmt.Fprintf(
+		table,
+		"generation\t%d\nfetchFailures\t%d\n",
+		v.node.Cluster().Generation(),
+		v.failures.Load(),
+	)
 	counters := v.node.Cluster().Counters()
 	for _, name := range slices.Sorted(maps.Keys(counters)) {
 		fmt.Fprintf(table, "%s\t%d\n", name, counters[name])
@@ -100,7 +124,13 @@ func (v *agentView) explain(ctx context.Context, out io.Writer, services []strin
 	}
 	fmt.Fprintln(out, v.place())
 	for _, service := range all {
-		fmt.Fprintf(out, "\n%s/%s has topology: %s\n", service.Namespace, service.Name, cmp.Or(service.Topology, "not known"))
+		fmt.Fprintf(
+			out,
+			"\n%s/%s has topology: %s\n",
+			service.Namespace,
+			service.Name,
+			cmp.Or(service.Topology, "not known"),
+		)
 		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "ADDRESS\tNODE\tPOOLS\tSTATE\t\tRULE\tWHY")
 		for _, each := range service.Endpoints {
@@ -108,8 +138,17 @@ func (v *agentView) explain(ctx context.Context, out io.Writer, services []strin
 			if each.Kept {
 				verdict = "kept"
 			}
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
-				each.Address, cmp.Or(each.Node, "-"), strings.Join(each.Pools, ","), each.State, verdict, each.Rule, each.Why)
+			fmt.Fprintf(
+				table,
+				"%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
+				each.Address,
+				cmp.Or(each.Node, "-"),
+				strings.Join(each.Pools, ","),
+				each.State,
+				verdict,
+				each.Rule,
+				each.Why,
+			)
 		}
 		if err := table.Flush(); err != nil {
 			return err
@@ -120,7 +159,12 @@ func (v *agentView) explain(ctx context.Context, out io.Writer, services []strin
 
 // get returns the API server's whole response, unfiltered.
 func (v *agentView) get(ctx context.Context, target string) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(v.server.String(), "/")+target, nil)
+	request, err := http.NewRequestWithContext(
+		ctx,
+		http.MethodGet,
+		strings.TrimSuffix(v.server.String(), "/")+target,
+		nil,
+	)
 	if err != nil {
 		return nil, err
 	}

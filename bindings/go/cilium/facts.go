@@ -94,7 +94,10 @@ func (f *failing) longer(than time.Duration) string {
 	var words []string
 	for _, kind := range slices.Sorted(maps.Keys(f.kinds)) {
 		if failure := f.kinds[kind]; time.Since(failure.since) > than {
-			words = append(words, fmt.Sprintf("%s since %s: %v", kind, failure.since.Format(time.RFC3339), failure.err))
+			words = append(
+				words,
+				fmt.Sprintf("%s since %s: %v", kind, failure.since.Format(time.RFC3339), failure.err),
+			)
 		}
 	}
 	return strings.Join(words, "; ")

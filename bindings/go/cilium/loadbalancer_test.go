@@ -78,14 +78,18 @@ func newHive(lb *loadBalancer, config Config) *hive.Hive {
 		lbcell.Cell,
 		// The agent watches its own Node.
 		cell.Invoke(func(own daemonk8s.LocalNodeResource, jobs job.Group) {
-			jobs.Add(job.Observer("own-node", func(_ context.Context, event resource.Event[*slim.Node]) error {
-				event.Done(nil)
-				return nil
-			}, own))
+			jobs.Add(
+				job.Observer("own-node", func(_ context.Context, event resource.Event[*slim.Node]) error {
+					event.Done(nil)
+					return nil
+				}, own),
+			)
 		}),
-		cell.Invoke(func(maps lbmaps.LBMaps, registry *metrics.Registry, commands upstream.ScriptCmds, db *statedb.DB, health statedb.Table[types.Status], config loadbalancer.Config) {
-			lb.maps, lb.registry, lb.commands, lb.db, lb.health, lb.config = maps, registry, commands, db, health, config
-		}),
+		cell.Invoke(
+			func(maps lbmaps.LBMaps, registry *metrics.Registry, commands upstream.ScriptCmds, db *statedb.DB, health statedb.Table[types.Status], config loadbalancer.Config) {
+				lb.maps, lb.registry, lb.commands, lb.db, lb.health, lb.config = maps, registry, commands, db, health, config
+			},
+		),
 	)
 }
 
@@ -118,7 +122,12 @@ func (lb *loadBalancer) backends() (found []string) {
 		if rest, ok := strings.CutPrefix(line, "BE:"); ok {
 			for _, word := range strings.Fields(rest) {
 				if address, ok := strings.CutPrefix(word, "ADDR="); ok {
-					found = append(found, netip.MustParseAddrPort(strings.TrimSuffix(strings.TrimSuffix(address, "/TCP"), "/UDP")).Addr().String())
+					found = append(
+						found,
+						netip.MustParseAddrPort(strings.TrimSuffix(strings.TrimSuffix(address, "/TCP"), "/UDP")).
+							Addr().
+							String(),
+					)
 				}
 			}
 		}

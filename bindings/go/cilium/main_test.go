@@ -20,7 +20,10 @@ func TestMain(m *testing.M) {
 		inside := exec.Command("/proc/self/exe", os.Args[1:]...)
 		inside.Env = append(os.Environ(), insideVariable+"=yes")
 		inside.Stdout, inside.Stderr = os.Stdout, os.Stderr
-		inside.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+		inside.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags: syscall.CLONE_NEWNS,
+			Pdeathsig:  syscall.SIGKILL,
+		}
 		if err := inside.Run(); inside.ProcessState == nil {
 			log.Fatal(err)
 		}

@@ -21,10 +21,13 @@ type collector struct {
 
 func newCollector(view *agentView) *collector {
 	c := &collector{
-		view:          view,
-		counters:      map[string]*prometheus.Desc{},
-		generation:    describe("generation", "Fact changes that can change a verdict for this node"),
-		waiting:       describe("responses_waiting", "Responses with endpoints that wait for missing facts"),
+		view:       view,
+		counters:   map[string]*prometheus.Desc{},
+		generation: describe("generation", "Fact changes that can change a verdict for this node"),
+		waiting: describe(
+			"responses_waiting",
+			"Responses with endpoints that wait for missing facts",
+		),
 		fetchFailures: describe("fetch_failures_total", "Failed fetches of facts from the API server"),
 		descriptor:    describe("node_info", "The node and its pool", "node", "pool"),
 	}
@@ -35,7 +38,12 @@ func newCollector(view *agentView) *collector {
 }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc(prometheus.BuildFQName(metrics.Namespace, "poolscope", name), help, labels, nil)
+	return prometheus.NewDesc(
+		prometheus.BuildFQName(metrics.Namespace, "poolscope", name),
+		help,
+		labels,
+		nil,
+	)
 }
 
 // snake turns eventsSuppressed into events_suppressed.

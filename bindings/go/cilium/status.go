@@ -36,7 +36,10 @@ func (w *watcher) tick(context.Context) error {
 	missing, failing := w.view.missing(patience), w.view.failing.longer(patience)
 	switch {
 	case len(missing) > 0:
-		w.health.Degraded("EndpointSlices wait: the load balancer keeps its backends", errors.New(strings.TrimSuffix(waitFor(missing)+"; "+failing, "; ")))
+		w.health.Degraded(
+			"EndpointSlices wait: the load balancer keeps its backends",
+			errors.New(strings.TrimSuffix(waitFor(missing)+"; "+failing, "; ")),
+		)
 	case failing != "":
 		w.health.Degraded("Facts about pools may be out of date: "+w.view.place(), errors.New(failing))
 	default:
@@ -47,12 +50,17 @@ func (w *watcher) tick(context.Context) error {
 			continue
 		}
 		if _, already := w.fetched.LoadOrStore(missing.Kind, true); !already {
-			w.jobs.Add(job.OneShot("fetch-"+strings.ToLower(string(missing.Kind)), func(ctx context.Context, _ cell.Health) error {
-				// sync returns at once if the kind is no longer missing; it may be needed again.
-				defer w.fetched.Delete(missing.Kind)
-				w.view.sync(ctx, []poolscope.FactKind{missing.Kind})
-				return nil
-			}))
+			w.jobs.Add(
+				job.OneShot(
+					"fetch-"+strings.ToLower(string(missing.Kind)),
+					func(ctx context.Context, _ cell.Health) error {
+						// sync returns at once if the kind is no longer missing; it may be needed again.
+						defer w.fetched.Delete(missing.Kind)
+						w.view.sync(ctx, []poolscope.FactKind{missing.Kind})
+						return nil
+					},
+				),
+			)
 		}
 	}
 	return nil
@@ -77,7 +85,12 @@ func waitFor(missing []poolscope.MissingFact) string {
 	for at, missing := range missing {
 		words[at] = fmt.Sprintf("no %s was read yet (GET %s)", missing.Kind, missing.Path)
 		if missing.Known != "" {
-			words[at] = fmt.Sprintf("the %s list that was read covers only %s (GET %s)", missing.Kind, missing.Known, missing.Path)
+			words[at] = fmt.Sprintf(
+				"the %s list that was read covers only %s (GET %s)",
+				missing.Kind,
+				missing.Known,
+				missing.Path,
+			)
 		}
 	}
 	return strings.Join(words, "; ")
@@ -89,7 +102,10 @@ func (v *agentView) place() string {
 	case !node.Known:
 		return fmt.Sprintf("node %s is not known yet", node.Name)
 	case node.Pool == "":
-		return fmt.Sprintf("node %s is in no pool: Services with pool topology use endpoints on the node only", node.Name)
+		return fmt.Sprintf(
+			"node %s is in no pool: Services with pool topology use endpoints on the node only",
+			node.Name,
+		)
 	default:
 		return fmt.Sprintf("node %s is in pool %s", node.Name, node.Pool)
 	}

@@ -126,8 +126,12 @@ fn recordings_of(path: &Path) -> Result<Vec<Recording>, Failure> {
 pub(crate) fn guess(path: &Path, body: &[u8]) -> Result<(RequestHead, ResponseHead), Failure> {
     let headline = headline(path, body)?;
     let target = target_of(&headline).ok_or_else(|| {
-        let hint = "a body is one answer of the API server: use `kubectl get --raw PATH`, or give its request with --meta";
-        Failure::at(path, format!("a {} is none of the kinds that poolscope reads; {hint}", headline.kind))
+        let hint = "a body is one answer of the API server: use `kubectl get --raw PATH`, or give \
+                    its request with --meta";
+        Failure::at(
+            path,
+            format!("a {} is none of the kinds that poolscope reads; {hint}", headline.kind),
+        )
     })?;
     Ok((RequestHead::get(target), head_of(body)))
 }
@@ -137,7 +141,8 @@ fn headline(path: &Path, body: &[u8]) -> Result<Headline, Failure> {
     if body.is_empty() {
         return Err(Failure::at(path, "the file is empty"));
     }
-    let hint = "a watch, or a recording, needs its request: NAME.meta.json beside it, or --meta for a body";
+    let hint = "a watch, or a recording, needs its request: NAME.meta.json beside it, or --meta \
+                for a body";
     Headline::of(body).map_err(|error| Failure::at(path, format!("{error}; {hint}")))
 }
 

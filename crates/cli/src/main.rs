@@ -248,7 +248,8 @@ fn ready(cluster: &Cluster, node: &str, user_agent: Option<&str>) -> Result<Node
     match user_agent {
         Some(agent) => view = view.client(agent),
         None if cluster.config().clients() == Clients::YurtHub => usage(
-            "the configuration says `clients`: `yurtHub`; name the client: --user-agent cilium-agent",
+            "the configuration says `clients`: `yurtHub`; name the client: --user-agent \
+             cilium-agent",
         ),
         None => {}
     }
@@ -355,7 +356,8 @@ fn filter(mut args: Filter) -> Result<(), Failure> {
         Action::Forward => {
             stdout.write_all(&body)?;
             stdout.flush()?;
-            let why = "what is rewritten is a GET with status 200 of a kind that a rewrite of the configuration is about";
+            let why = "what is rewritten is a GET with status 200 of a kind that a rewrite of the \
+                       configuration is about";
             eprintln!(
                 "passed untouched for {}: {} {} with status {}: {why}",
                 view.name(),
@@ -393,7 +395,8 @@ fn choose(
         let ServiceName { namespace, name } = service;
         let missing = || {
             Failure(format!(
-                "no Service {namespace}/{name} in the facts, and no slice that names it; check the namespace, or add its lists with --facts"
+                "no Service {namespace}/{name} in the facts, and no slice that names it; check \
+                 the namespace, or add its lists with --facts"
             ))
         };
         inventory.find(view, namespace, name).ok_or_else(missing)

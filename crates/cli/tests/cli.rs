@@ -461,10 +461,7 @@ fn the_guides_line_is_seen_before_and_after() {
             && before.contains("iot/dash (any): "),
         "{before}"
     );
-    assert!(
-        after.contains("shop/cart (pool): 13 of 31 endpoints kept, 18 dropped"),
-        "{after}"
-    );
+    assert!(after.contains("shop/cart (pool): 13 of 31 endpoints kept, 18 dropped"), "{after}");
     let why = "nodeport.openyurt.io/listen: \"-hangzhou\" excludes pool hangzhou";
     assert!(
         after.contains(&format!("iot/dash: filtered out by nodePortIsolation (N4):\n    {why}\n")),
@@ -511,7 +508,13 @@ fn explain_names_the_rewrite_the_rule_and_the_fact() {
         "{text}"
     );
     let text = explain("hz-edge-1", "iot/lb-cloud");
-    assert!(text.contains("filtered out by discardCloudService (D1):\n    type LoadBalancer, and svc.openyurt.io/discard: \"true\"\n"), "{text}");
+    assert!(
+        text.contains(
+            "filtered out by discardCloudService (D1):\n    type LoadBalancer, and \
+             svc.openyurt.io/discard: \"true\"\n"
+        ),
+        "{text}"
+    );
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
     let json =
         done(&yurthub("explain", &facts, &["--node", "bj-edge-1", "-o", "json", "iot/mqtt"]));

@@ -41,7 +41,8 @@ impl Failed {
 
     pub fn truncated(offset: u64, inside: &str) -> Failed {
         let text = format!(
-            "the body ends at byte {offset} inside {inside}: the transfer was cut; repeat the request"
+            "the body ends at byte {offset} inside {inside}: the transfer was cut; repeat the \
+             request"
         );
         Failed::new(ErrorKind::Truncated, Some(offset), None, text)
     }

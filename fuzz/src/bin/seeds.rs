@@ -1,4 +1,5 @@
-//! Writes the seeds of the corpus from the recordings: small pieces of a real API server's responses.
+//! Writes the seeds of the corpus from the recordings: small pieces of a real API server's
+//! responses.
 //! `seeds FOLDER`.
 //!
 //! A fuzz target in form, because poolscope is built with calls into libFuzzer here; it has ended

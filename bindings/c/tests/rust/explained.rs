@@ -1,5 +1,5 @@
-//! Explanations of a cluster, a node and an inventory through C: the JSON is what serde makes of the Rust
-//! values.
+//! Explanations of a cluster, a node and an inventory through C: the JSON is what serde makes of
+//! the Rust values.
 
 use std::ffi::CStr;
 

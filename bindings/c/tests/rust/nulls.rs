@@ -75,7 +75,8 @@ macro_rules! refuses_null {
                 $(let mut $answer = Place::DIRT;)*
                 let mut error = Place::DIRT;
                 let place = if wants_error { &raw mut error } else { ptr::null_mut() };
-                // SAFETY: handles are live, text and bytes are as long as is said, the rest is NULL.
+                // SAFETY: handles are live, text and bytes are as long as is said, the rest is
+                // NULL.
                 let status = unsafe {
                     $function(
                         $(nulled_if(null == stringify!($name), $value),)*

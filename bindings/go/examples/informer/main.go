@@ -25,7 +25,11 @@ import (
 
 func main() {
 	node := flag.String("node", os.Getenv("NODE_NAME"), "the node whose view is shown")
-	kubeconfig := flag.String("kubeconfig", os.Getenv("KUBECONFIG"), "how to reach the API server; empty: from inside a pod")
+	kubeconfig := flag.String(
+		"kubeconfig",
+		os.Getenv("KUBECONFIG"),
+		"how to reach the API server; empty: from inside a pod",
+	)
 	flag.Parse()
 	config, err := clientcmd.BuildConfigFromFlags("", *kubeconfig)
 	check(err)
@@ -48,11 +52,15 @@ func main() {
 	clients, err := kubernetes.NewForConfig(config)
 	check(err)
 	factory := informers.NewSharedInformerFactory(clients, 0)
-	_, err = factory.Discovery().V1().EndpointSlices().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(slice any) { show("sees", slice) },
-		UpdateFunc: func(_, slice any) { show("now sees", slice) },
-		DeleteFunc: func(slice any) { show("no longer sees", slice) },
-	})
+	_, err = factory.Discovery().
+		V1().
+		EndpointSlices().
+		Informer().
+		AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc:    func(slice any) { show("sees", slice) },
+			UpdateFunc: func(_, slice any) { show("now sees", slice) },
+			DeleteFunc: func(slice any) { show("no longer sees", slice) },
+		})
 	check(err)
 	factory.Start(ctx.Done())
 	<-ctx.Done()

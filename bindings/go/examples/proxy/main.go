@@ -38,7 +38,10 @@ func main() {
 
 	// The facts that the node's own client may not read: its Node, the pools, every Service.
 	failed := func(kind poolscope.FactKind, err error) { log.Printf("fetching %s: %v", kind, err) }
-	go view.Sync(context.Background(), poolscope.SyncOptions{Client: &http.Client{Transport: base}, Server: upstream, Failed: failed})
+	go view.Sync(
+		context.Background(),
+		poolscope.SyncOptions{Client: &http.Client{Transport: base}, Server: upstream, Failed: failed},
+	)
 
 	rewrite := func(request *httputil.ProxyRequest) { request.SetURL(upstream) }
 	http.Handle("/", &httputil.ReverseProxy{Rewrite: rewrite, Transport: view.WrapTransport(base)})

@@ -1,5 +1,5 @@
-//! Random objects of every kind, in both encodings and every form, in random clusters: properties that
-//! hold for each of them.
+//! Random objects of every kind, in both encodings and every form, in random clusters: properties
+//! that hold for each of them.
 
 use std::fmt;
 

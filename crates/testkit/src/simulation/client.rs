@@ -47,8 +47,8 @@ pub struct Client {
     bookmarks: bool,
     agent: String,
     pub store: BTreeMap<String, Slice>,
-    /// The objects that its handlers received: some do not receive an object under a version that they had
-    /// it at (B4.3, B4.4).
+    /// The objects that its handlers received: some do not receive an object under a version that
+    /// they had it at (B4.3, B4.4).
     pub told: BTreeMap<String, Slice>,
     rv: Option<u64>,
     task: Task,
@@ -157,7 +157,8 @@ impl Client {
             (Task::Relist, mode) => {
                 let (begin, bookmarks, query) = match mode {
                     Mode::WatchList => {
-                        let query = "allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan&sendInitialEvents=true&watch=true";
+                        let query = "allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan&\
+                                     sendInitialEvents=true&watch=true";
                         (Begin::WatchList, true, query.to_owned())
                     }
                     _ => (

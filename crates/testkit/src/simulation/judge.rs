@@ -1,5 +1,5 @@
-//! The facts that the cluster must know, and the objects that a node's client must have: plain loops
-//! over decoded objects, sharing nothing with the library.
+//! The facts that the cluster must know, and the objects that a node's client must have: plain
+//! loops over decoded objects, sharing nothing with the library.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;

@@ -439,8 +439,8 @@ impl Line {
         self.stream.is_ended()
     }
 
-    /// Returns `true` if pending events must wait until the server announces that the initial events
-    /// are over.
+    /// Returns `true` if pending events must wait until the server announces that the initial
+    /// events are over.
     pub fn is_initial(&self) -> bool {
         matches!(&self.part, Part::Watch(mirror) if mirror.is_initial)
     }

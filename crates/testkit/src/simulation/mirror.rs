@@ -128,7 +128,8 @@ impl Mirror {
                     let versions: Vec<u64> =
                         scene.server.versions(&key).iter().map(|object| object.rv).collect();
                     return Err(format!(
-                        "a refresh says {} {key}@{}, which the client may not hold; versions {versions:?}, stream at {}, repeats to {}",
+                        "a refresh says {} {key}@{}, which the client may not hold; versions \
+                         {versions:?}, stream at {}, repeats to {}",
                         change.word(),
                         slice.metadata.resource_version,
                         self.high,
@@ -178,8 +179,8 @@ impl Mirror {
     }
 }
 
-/// An emitted object is the filter of an object that the server once sent, by the facts that are known
-/// now.
+/// An emitted object is the filter of an object that the server once sent, by the facts that are
+/// known now.
 fn check_content(scene: &Scene, node: &str, change: Change, slice: &Slice) -> Result<(), String> {
     let known = &scene.known;
     if change != Change::Deleted && known.hides(node, slice) {
@@ -217,6 +218,7 @@ fn check_content(scene: &Scene, node: &str, change: Change, slice: &Slice) -> Re
         nearest.get_or_insert(expected);
     }
     Err(format!(
-        "a client of {node} is told\n  {slice:?}\nand by what is known the last version is\n  {nearest:?}"
+        "a client of {node} is told\n  {slice:?}\nand by what is known the last version is\n  \
+         {nearest:?}"
     ))
 }

@@ -1,5 +1,5 @@
-//! Shared by all clients: the server, the cluster, the facts that it must know, and the record of what
-//! was done.
+//! Shared by all clients: the server, the cluster, the facts that it must know, and the record of
+//! what was done.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
