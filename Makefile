@@ -14,14 +14,16 @@ NIGHTLY = $(shell $(CARGO) +nightly --version >/dev/null 2>&1 && echo +nightly)
 FEATURES = --features poolscope/k8s-openapi,poolscope/http,poolscope/tracing
 POOLSCOPE = $(CARGO) run --quiet --release -p poolscope-cli --
 
-.PHONY: demo demo-yurthub test tools check published msrv advisories test-asan test-go e2e e2e-quick long mutants shuttle
+.PHONY: demo demo-yurthub test tools check published msrv advisories test-asan test-go
+.PHONY: e2e e2e-quick long mutants shuttle
 
 # The recorded cluster: an edge node before and after, a cloud node in no pool, and why.
 demo:
 	@$(CARGO) build --release -p poolscope-cli
 	@echo
 	@echo "== hz-edge-1 without poolscope: endpoints of every site =="
-	@$(POOLSCOPE) view --node hz-edge-1 --facts $(RECORDED) --config examples/unfiltered.json $(SHOWN) 2>/dev/null
+	@$(POOLSCOPE) view --node hz-edge-1 --facts $(RECORDED) \
+		--config examples/unfiltered.json $(SHOWN) 2>/dev/null
 	@echo
 	@echo "== hz-edge-1, an edge node in pool hangzhou =="
 	@$(POOLSCOPE) view --node hz-edge-1 --facts $(RECORDED) $(SHOWN) 2>/dev/null
@@ -32,11 +34,14 @@ demo:
 	@echo "== why hz-edge-1 sees what it sees of iot/collector =="
 	@$(POOLSCOPE) explain --node hz-edge-1 --facts $(RECORDED) iot/collector 2>/dev/null
 	@echo
-	@echo "== the bytes themselves: the API server's list of EndpointSlices, as hz-edge-1's proxy gets it =="
-	@$(POOLSCOPE) filter --node hz-edge-1 --facts $(RECORDED) $(RECORDED)/endpointslices-json.json >/dev/null
+	@echo "== the bytes themselves: the API server's list of EndpointSlices," \
+		"as hz-edge-1's proxy gets it =="
+	@$(POOLSCOPE) filter --node hz-edge-1 --facts $(RECORDED) \
+		$(RECORDED)/endpointslices-json.json >/dev/null
 
 # The line that OpenYurt's guide adds to its ConfigMap for Cilium, before and after.
-demo-yurthub: YURTHUB = view --node hz-edge-1 --user-agent cilium-agent --config examples/yurthub/config.json --facts $(RECORDED)
+demo-yurthub: YURTHUB = view --node hz-edge-1 --user-agent cilium-agent \
+	--config examples/yurthub/config.json --facts $(RECORDED)
 demo-yurthub:
 	@$(CARGO) build --release -p poolscope-cli
 	@echo
@@ -58,7 +63,9 @@ tools:
 	@.ci/tools.sh test
 
 check:
-	for crate in . fuzz tests/shuttle benches/table; do $(CARGO) fmt --all --check --manifest-path $$crate/Cargo.toml || exit; done
+	for crate in . fuzz tests/shuttle benches/table; do \
+		$(CARGO) fmt --all --check --manifest-path $$crate/Cargo.toml || exit; \
+	done
 	$(CARGO) clippy --workspace --all-targets $(FEATURES) -- -D warnings
 	$(CARGO) clippy -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items $(FEATURES)
@@ -81,7 +88,8 @@ advisories:
 MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 msrv:
 	rustup toolchain list | grep -q '^$(MSRV)' || rustup toolchain install $(MSRV).0 --profile minimal
-	$(CARGO) +$(MSRV).0 check --target-dir $(BUILT)/msrv -p poolscope -p poolscope-capi -p poolscope-cli
+	$(CARGO) +$(MSRV).0 check --target-dir $(BUILT)/msrv \
+		-p poolscope -p poolscope-capi -p poolscope-cli
 
 # The Rust tests of the C ABI under AddressSanitizer, in a folder of their own, because everything
 # is built anew.
@@ -111,12 +119,15 @@ long:
 # Changes the code in a thousand small ways and lists the changes that no test notices. An hour or
 # two; needs cargo-mutants.
 mutants:
-	POOLSCOPE_SEEDS=40 $(CARGO) mutants -C=--test=streams -C=--test=simulation -C=--lib --profile mutants --timeout 60 \
-		-f 'src/topology/*.rs' -f 'src/rewrite/*.rs' -f 'src/stream/*.rs' -f 'src/client_state/*.rs' -- -- --skip found_out
+	POOLSCOPE_SEEDS=40 $(CARGO) mutants -C=--test=streams -C=--test=simulation -C=--lib \
+		--profile mutants --timeout 60 \
+		-f 'src/topology/*.rs' -f 'src/rewrite/*.rs' \
+		-f 'src/stream/*.rs' -f 'src/client_state/*.rs' -- -- --skip found_out
 
 # Threads that share a Cluster, in every order that shuttle finds.
 shuttle:
-	cd tests/shuttle && RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=$(abspath $(BUILT))/shuttle $(CARGO) test --locked
+	cd tests/shuttle && RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=$(abspath $(BUILT))/shuttle \
+		$(CARGO) test --locked
 
 include bindings/c/library.mk
 include bindings/go/cilium/cilium.mk

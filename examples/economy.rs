@@ -116,7 +116,11 @@ impl World {
         metadata["resourceVersion"] = json!(version.to_string());
         metadata["generation"] = json!(metadata["generation"].as_i64().unwrap() + 1);
         if (slice / 5).is_multiple_of(2) {
-            metadata["managedFields"] = json!([{"manager": "kube-controller-manager", "operation": "Update", "time": time}]);
+            metadata["managedFields"] = json!([{
+                "manager": "kube-controller-manager",
+                "operation": "Update",
+                "time": time,
+            }]);
         }
         metadata["annotations"] = json!({"endpoints.kubernetes.io/last-change-trigger-time": time});
     }
@@ -202,7 +206,7 @@ fn facts() -> State {
     }
 }
 
-/// The node, of a cluster that was taught the same.
+/// The node, of a cluster with the same facts.
 fn node(config: Config) -> NodeView {
     let cluster = Cluster::new(config).unwrap();
     let facts = facts();
@@ -296,7 +300,7 @@ impl Client {
     }
 }
 
-/// Slices with nothing of their metadata, which the quiet rule lets grow old.
+/// Slices with nothing of their metadata, which `suppressUnchanged` lets grow old.
 fn by_name(body: Body) -> BTreeMap<String, Object> {
     let named = body.objects.into_iter().map(|(_, mut object)| match &mut object {
         Object::Slice(slice) => (std::mem::take(&mut slice.metadata).name.unwrap(), object),
@@ -316,7 +320,7 @@ fn main() {
         for (what, config) in [
             ("unfiltered", None),
             ("cut", Some(every_event.clone())),
-            ("cut and quiet", Some(Config::openyurt())),
+            ("cut and suppressed", Some(Config::openyurt())),
         ] {
             clients.push(Client::new(what, in_protobuf, config, &list));
         }

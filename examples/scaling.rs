@@ -30,9 +30,9 @@ fn feed(cluster: &Cluster, path: &str, items: impl Iterator<Item = String>) {
 }
 
 /// A cluster of `services` Services with these keys; node-0 is in a pool with every second node.
-fn cluster(services: usize, keys: &str, ladders: bool) -> Cluster {
+fn cluster(services: usize, keys: &str, fallbacks: bool) -> Cluster {
     let mut config = Config::openyurt();
-    config.set_topology_fallback(ladders);
+    config.set_topology_fallback(fallbacks);
     let cluster = Cluster::new(config).expect("a valid configuration");
     let label = r#""labels":{"apps.openyurt.io/nodepool":"hangzhou"}"#;
     feed(
@@ -163,10 +163,10 @@ fn main() {
         row(count, began.elapsed());
         assert!(out.len() > 100 * count, "every slice is said again");
     }
-    let ladder = "kubernetes.io/hostname,openyurt.io/nodepool,*";
+    let fallback = "kubernetes.io/hostname,openyurt.io/nodepool,*";
     head("a list of one Service with fallback keys", "slice");
     for count in sizes([250, 1000, 4000, 10_000]) {
-        let cluster = cluster(1, ladder, true);
+        let cluster = cluster(1, fallback, true);
         row(count, list(&cluster.node("node-0"), count, |_| 0));
     }
     head("a list in pages of 500", "slice");
@@ -176,7 +176,7 @@ fn main() {
     }
     head("an event that changes which of its keys counts", "slice");
     for count in sizes([250, 1000, 4000, 10_000]) {
-        let cluster = cluster(1, ladder, true);
+        let cluster = cluster(1, fallback, true);
         let view = cluster.node("node-0");
         list(&view, count, |_| 0);
         let (mut stream, mut out) = (watch(&view), BytesMut::new());
@@ -188,7 +188,7 @@ fn main() {
     }
     head("the initial events, unannounced, of one Service with fallback keys", "slice");
     for count in sizes([250, 1000, 4000, 10_000]) {
-        let cluster = cluster(1, ladder, true);
+        let cluster = cluster(1, fallback, true);
         let events: String = (0..count)
             .map(|number| {
                 format!("{{\"type\":\"ADDED\",\"object\":{}}}\n", slice(number, 0, 10, false))

@@ -74,7 +74,8 @@ fn main() -> Result<()> {
     // It watches from the version of its list.
     let mut watch = open(&node, &format!("{SLICES}?watch=true&resourceVersion=5"))?;
     watch.push(
-        b"{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"EndpointSlice\",\"apiVersion\":\"discovery.k8s.io/v1\",\"metadata\":{\"resourceVersion\":\"6\"}}}\n",
+        b"{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"EndpointSlice\",\
+         \"apiVersion\":\"discovery.k8s.io/v1\",\"metadata\":{\"resourceVersion\":\"6\"}}}\n",
         &mut out,
     )?;
     send("an event of the API server", &mut out);

@@ -12,8 +12,8 @@
 # What a target finds lies in fuzz/artifacts; when it is fixed, its file goes to fuzz/found/TARGET,
 # from where `cargo test` runs it again.
 
-FUZZ_TARGETS = json_get json_list json_watch protobuf_get protobuf_list protobuf_watch objects_json objects_protobuf facts request \
-	services keys abi life
+FUZZ_TARGETS = json_get json_list json_watch protobuf_get protobuf_list protobuf_watch \
+	objects_json objects_protobuf facts request services keys abi life
 SMOKE ?= 20
 TIME ?= 60
 RUNS ?= -1
@@ -22,10 +22,13 @@ SANITIZER ?= address
 COMPARES ?= yes
 FUZZ_BUILT = fuzz/target/$(SANITIZER)$(if $(filter no,$(COMPARES)),-plain)
 FUZZ_RUSTFLAGS = --cfg fuzzing $(if $(filter none,$(SANITIZER)),,-Zsanitizer=$(SANITIZER))
-FUZZ_CARGO = RUSTC_BOOTSTRAP=1 FUZZ_COMPARES=$(COMPARES) RUSTC_WRAPPER=$(CURDIR)/fuzz/rustc RUSTFLAGS="$(FUZZ_RUSTFLAGS)" CARGO_TARGET_DIR=$(FUZZ_BUILT) \
-	$(CARGO) $(NIGHTLY) build --quiet --release --locked --manifest-path fuzz/Cargo.toml --target $(HOST)
+FUZZ_CARGO = RUSTC_BOOTSTRAP=1 FUZZ_COMPARES=$(COMPARES) RUSTC_WRAPPER=$(CURDIR)/fuzz/rustc \
+	RUSTFLAGS="$(FUZZ_RUSTFLAGS)" CARGO_TARGET_DIR=$(FUZZ_BUILT) \
+	$(CARGO) $(NIGHTLY) build --quiet --release --locked \
+	--manifest-path fuzz/Cargo.toml --target $(HOST)
 # An input is small; what takes much memory or time for it is a finding.
-FUZZ_FLAGS = -dict=fuzz/kubernetes.dict -max_len=2500 -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=300 -print_final_stats=1
+FUZZ_FLAGS = -dict=fuzz/kubernetes.dict -max_len=2500 -timeout=10 -rss_limit_mb=2048 \
+	-malloc_limit_mb=300 -print_final_stats=1
 
 .PHONY: fuzz fuzz-smoke fuzz-build fuzz-targets
 
@@ -47,6 +50,9 @@ fuzz-smoke: fuzz-build
 	@mkdir -p fuzz/artifacts fuzz/logs $(FUZZ_TARGETS:%=fuzz/corpus/%)
 	@printf '%s\n' $(FUZZ_TARGETS) | xargs -P $(JOBS) -I TARGET sh -c '\
 		log=fuzz/logs/TARGET.log; \
-		if $(FUZZ_BUILT)/$(HOST)/release/TARGET $(FUZZ_FLAGS) -artifact_prefix=fuzz/artifacts/TARGET- -max_total_time=$(SMOKE) fuzz/corpus/TARGET >$$log 2>&1; \
-		then echo "TARGET: $$(sed -n "s/.*DONE *//p" $$log), $$(sed -n "s/^stat::number_of_executed_units: *//p" $$log) executions"; \
+		if $(FUZZ_BUILT)/$(HOST)/release/TARGET $(FUZZ_FLAGS) \
+			-artifact_prefix=fuzz/artifacts/TARGET- -max_total_time=$(SMOKE) \
+			fuzz/corpus/TARGET >$$log 2>&1; \
+		then echo "TARGET: $$(sed -n "s/.*DONE *//p" $$log)," \
+			"$$(sed -n "s/^stat::number_of_executed_units: *//p" $$log) executions"; \
 		else tail -40 $$log; echo "TARGET: failed"; exit 255; fi'

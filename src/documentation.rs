@@ -7,7 +7,8 @@
 
 pub mod streams {
     #![doc = "[glossary]: super::glossary"]
-    #![doc = "[Services and the kubernetes slice]: super::openyurt#services-and-the-kubernetes-slice"]
+    #![doc = "[Services and the kubernetes slice]: \
+              super::openyurt#services-and-the-kubernetes-slice"]
     #![doc = "\n"]
     #![doc = include_str!("../docs/streams.md")]
 }
@@ -18,7 +19,8 @@ pub mod config {
     #![doc = "[which client gets which rewrite]: super::openyurt#which-client-gets-which-rewrite"]
     #![doc = "[topology fallback]: super::streams#topology-fallback"]
     #![doc = "[client state]: super::streams#client-state"]
-    #![doc = "[Services and the kubernetes slice]: super::openyurt#services-and-the-kubernetes-slice"]
+    #![doc = "[Services and the kubernetes slice]: \
+              super::openyurt#services-and-the-kubernetes-slice"]
     #![doc = "\n"]
     #![doc = include_str!("../docs/config.md")]
 }

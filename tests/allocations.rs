@@ -3,7 +3,8 @@
 use bytes::BytesMut;
 use poolscope::{BodyRewriter, Cluster, Config};
 use poolscope_testkit::corpus::{
-    follow, json_event, json_list, list, node, open, protobuf_event, protobuf_list, slice, teach,
+    follow, json_event, json_list, list, node, open, protobuf_event, protobuf_list, provide_facts,
+    slice,
 };
 use poolscope_testkit::counting::{ALLOCATIONS, Counting, LIVE, PEAK};
 
@@ -63,7 +64,7 @@ fn an_event_that_is_remembered_allocates_nothing_either() {
         let mut config = Config::openyurt();
         config.set_suppress_unchanged(false);
         let cluster = Cluster::new(config).unwrap();
-        teach(&cluster, &(0..50).map(node).collect::<Vec<_>>());
+        provide_facts(&cluster, &(0..50).map(node).collect::<Vec<_>>());
         list(&cluster, content_type, LIST, &listed);
         let stream = follow(
             &cluster,
@@ -82,7 +83,7 @@ fn a_ledger_takes_little_more_than_the_originals() {
     {
         let listed = list_of(500);
         let cluster = Cluster::new(Config::openyurt()).unwrap();
-        teach(&cluster, &(0..50).map(node).collect::<Vec<_>>());
+        provide_facts(&cluster, &(0..50).map(node).collect::<Vec<_>>());
         let before = LIVE.get();
         list(&cluster, content_type, LIST, &listed);
         let taken = LIVE.get() - before;

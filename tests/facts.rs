@@ -15,19 +15,43 @@ const POOLS: &str = "/apis/apps.openyurt.io/v1beta2/nodepools";
 
 fn service(name: &str, version: u64, keys: Option<&str>) -> Value {
     let annotations = keys.map(|keys| json!({ "openyurt.io/topologyKeys": keys }));
-    json!({"kind": "Service", "apiVersion": "v1", "metadata": {"name": name, "namespace": "shop", "resourceVersion": version.to_string(), "annotations": annotations}})
+    json!({
+        "kind": "Service",
+        "apiVersion": "v1",
+        "metadata": {
+            "name": name,
+            "namespace": "shop",
+            "resourceVersion": version.to_string(),
+            "annotations": annotations,
+        },
+    })
 }
 
 fn node(name: &str, version: u64, pool: &str) -> Value {
-    json!({"metadata": {"name": name, "resourceVersion": version.to_string(), "labels": {"apps.openyurt.io/nodepool": pool}}})
+    json!({
+        "metadata": {
+            "name": name,
+            "resourceVersion": version.to_string(),
+            "labels": {"apps.openyurt.io/nodepool": pool},
+        },
+    })
 }
 
 fn pool(name: &str, version: u64, nodes: &[&str]) -> Value {
-    json!({"kind": "NodePool", "metadata": {"name": name, "resourceVersion": version.to_string()}, "status": {"nodes": nodes}})
+    json!({
+        "kind": "NodePool",
+        "metadata": {"name": name, "resourceVersion": version.to_string()},
+        "status": {"nodes": nodes},
+    })
 }
 
 fn list(kind: &str, version: u64, items: &[Value]) -> String {
-    json!({"kind": format!("{kind}List"), "metadata": {"resourceVersion": version.to_string()}, "items": items}).to_string()
+    json!({
+        "kind": format!("{kind}List"),
+        "metadata": {"resourceVersion": version.to_string()},
+        "items": items,
+    })
+    .to_string()
 }
 
 fn events(events: &[(&str, Value)]) -> String {
@@ -41,7 +65,10 @@ fn bookmark(kind: &str, version: u64, ends_initial: bool) -> (&'static str, Valu
     let annotations = ends_initial.then(|| json!({"k8s.io/initial-events-end": "true"}));
     (
         "BOOKMARK",
-        json!({"kind": kind, "metadata": {"resourceVersion": version.to_string(), "annotations": annotations}}),
+        json!({
+            "kind": kind,
+            "metadata": {"resourceVersion": version.to_string(), "annotations": annotations},
+        }),
     )
 }
 
@@ -81,9 +108,15 @@ fn learned_with(config: Config) -> Cluster {
 fn sees(view: &NodeView, service: &str) -> String {
     let endpoints: Vec<Value> =
         ["a", "b", "c"].iter().map(|node| json!({"addresses": [node], "nodeName": node})).collect();
-    let slice =
-        json!({"metadata": {"namespace": "shop", "name": "s", "labels": {"kubernetes.io/service-name": service}}, "endpoints": endpoints})
-            .to_string();
+    let slice = json!({
+        "metadata": {
+            "namespace": "shop",
+            "name": "s",
+            "labels": {"kubernetes.io/service-name": service},
+        },
+        "endpoints": endpoints,
+    })
+    .to_string();
     let request = RequestHead::get("/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/s");
     let Ok(Action::Rewrite(stream)) = view.open(&request, &ResponseHead::ok(JSON)) else {
         panic!("{:?}", view.missing())
@@ -286,7 +319,12 @@ fn watch_lists_are_complete_at_their_bookmark_and_not_before() {
 #[test]
 fn pages_make_a_list_only_together() {
     let page = |version: u64, items: &[Value], next: &str| {
-        json!({"kind": "ServiceList", "metadata": {"resourceVersion": version.to_string(), "continue": next}, "items": items}).to_string()
+        json!({
+            "kind": "ServiceList",
+            "metadata": {"resourceVersion": version.to_string(), "continue": next},
+            "items": items,
+        })
+        .to_string()
     };
     let ready = |pages: &[(&str, String)]| {
         let cluster = Cluster::new(Config::openyurt()).unwrap();
@@ -332,7 +370,13 @@ fn answers_that_list_nothing_do_not_teach_that_there_is_nothing() {
 #[test]
 fn what_cannot_be_decoded_is_counted_and_stays_unknown() {
     let cluster = learned();
-    let broken = json!({"metadata": {"name": "broken", "namespace": "shop", "annotations": {"openyurt.io/topologyKeys": 7}}});
+    let broken = json!({
+        "metadata": {
+            "name": "broken",
+            "namespace": "shop",
+            "annotations": {"openyurt.io/topologyKeys": 7},
+        },
+    });
     let nodeless = json!({"metadata": {"name": "r"}, "status": {"nodes": "all"}});
     feed(&cluster, SERVICES, &list("Service", 20, &[service("cart", 5, POOL), broken]));
     feed(&cluster, POOLS, &list("NodePool", 20, &[pool("p", 2, &["a"]), nodeless]));
@@ -605,9 +649,10 @@ fn what_go_can_decode_is_decoded() {
         &list(
             "NodePool",
             20,
-            &[
-                json!({"metadata": {"name": "p", "resourceVersion": "19"}, "status": {"nodes": ["a", null, "c"]}}),
-            ],
+            &[json!({
+                "metadata": {"name": "p", "resourceVersion": "19"},
+                "status": {"nodes": ["a", null, "c"]},
+            })],
         ),
     );
     assert_eq!(sees(&view, "cart"), "ac");
@@ -885,7 +930,13 @@ fn a_bucket_without_its_pools_label_makes_no_pool() {
     config.set_membership(poolscope::Membership::NodeBucket);
     let cluster = Cluster::new(config).unwrap();
     let buckets = "/apis/apps.openyurt.io/v1alpha1/nodebuckets";
-    let bucket = |version: u64, labels: Value| json!({"kind": "NodeBucket", "metadata": {"name": "x", "resourceVersion": version.to_string(), "labels": labels}, "nodes": [{"name": "a"}]});
+    let bucket = |version: u64, labels: Value| {
+        json!({
+            "kind": "NodeBucket",
+            "metadata": {"name": "x", "resourceVersion": version.to_string(), "labels": labels},
+            "nodes": [{"name": "a"}],
+        })
+    };
     let pools = |body: String| {
         feed(&cluster, buckets, &body);
         cluster.node("a").pools_of("a")
@@ -1103,11 +1154,25 @@ fn an_inventory_holds_the_latest_of_each_object() {
     let mut inventory = poolscope::explain::Inventory::new();
     let view = learned().node("a");
     let endpoints = |version: u64, subsets: Value| {
-        json!({"kind": "Endpoints", "apiVersion": "v1", "metadata": {"name": "cart", "namespace": "shop", "resourceVersion": version.to_string()}, "subsets": subsets}).to_string()
+        json!({
+            "kind": "Endpoints",
+            "apiVersion": "v1",
+            "metadata": {
+                "name": "cart",
+                "namespace": "shop",
+                "resourceVersion": version.to_string(),
+            },
+            "subsets": subsets,
+        })
+        .to_string()
     };
-    let service =
-        json!({"kind": "ServiceList", "apiVersion": "v1", "metadata": {"resourceVersion": "1000"}, "items": [service("cart", 5, POOL)]})
-            .to_string();
+    let service = json!({
+        "kind": "ServiceList",
+        "apiVersion": "v1",
+        "metadata": {"resourceVersion": "1000"},
+        "items": [service("cart", 5, POOL)],
+    })
+    .to_string();
     assert_eq!(inventory.load(service.as_bytes()), Ok(1));
     // A list of another kind is no reason to think an object old.
     inventory
@@ -1116,7 +1181,12 @@ fn an_inventory_holds_the_latest_of_each_object() {
     assert_eq!(inventory.find(&view, "shop", "cart").unwrap().kept(), 1);
     inventory.load(endpoints(9, json!([])).as_bytes()).unwrap();
     assert_eq!(inventory.find(&view, "shop", "cart").unwrap().endpoints.len(), 0);
-    let broken = json!({"kind": "Service", "apiVersion": "v1", "metadata": {"name": "web", "namespace": "shop", "resourceVersion": "2000"}, "spec": {"ports": 7}});
+    let broken = json!({
+        "kind": "Service",
+        "apiVersion": "v1",
+        "metadata": {"name": "web", "namespace": "shop", "resourceVersion": "2000"},
+        "spec": {"ports": 7},
+    });
     let error = inventory.load(broken.to_string().as_bytes()).unwrap_err();
     assert!(
         error.to_string().starts_with("Service shop/web cannot be decoded from JSON: "),
@@ -1144,7 +1214,7 @@ fn feeds_say_what_they_cannot_use() {
     let mut cut = cluster.read_facts(&RequestHead::get(SERVICES), &ResponseHead::ok(JSON)).unwrap();
     cut.push(br#"{"items":[{"metadata":{"name":"x"#).unwrap();
     assert_eq!(cut.finish().unwrap_err().kind(), ErrorKind::Truncated);
-    assert_eq!(cluster.missing("a").len(), 3, "half a list teaches nothing");
+    assert_eq!(cluster.missing("a").len(), 3, "half a list changes no facts");
 }
 
 #[test]
@@ -1197,7 +1267,13 @@ fn a_moving_node_is_where_the_facts_say() {
 fn the_bytes_of_the_api_servers_own_codecs() {
     // Slices of ns/svc; what is not cut passes as the codecs wrote it.
     let cluster = Cluster::new(Config::node_label("zone")).unwrap();
-    let annotated = json!({"metadata": {"name": "svc", "namespace": "ns", "annotations": {"openyurt.io/topologyKeys": "kubernetes.io/hostname"}}});
+    let annotated = json!({
+        "metadata": {
+            "name": "svc",
+            "namespace": "ns",
+            "annotations": {"openyurt.io/topologyKeys": "kubernetes.io/hostname"},
+        },
+    });
     feed(&cluster, SERVICES, &list("Service", 1, &[annotated]));
     feed(&cluster, NODES, &list("Node", 1, &[]));
     let mut state = State::default();

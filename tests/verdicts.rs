@@ -67,7 +67,11 @@ impl Scenario {
             ("NodePool", "/apis/apps.openyurt.io/v1beta2/nodepools", &self.facts.node_pools),
             ("NodeBucket", "/apis/apps.openyurt.io/v1alpha1/nodebuckets", &self.facts.node_buckets),
         ] {
-            let list = json!({"kind": format!("{kind}List"), "metadata": {"resourceVersion": "1"}, "items": items});
+            let list = json!({
+                "kind": format!("{kind}List"),
+                "metadata": {"resourceVersion": "1"},
+                "items": items,
+            });
             let mut feed =
                 cluster.read_facts(&RequestHead::get(path), &ResponseHead::ok(JSON)).unwrap();
             feed.push(list.to_string().as_bytes()).unwrap();
@@ -172,7 +176,13 @@ fn verdicts_equal_those_of_openyurts_own_code() {
             let (kind, api_version) =
                 (&scenario.objects[0]["kind"], &scenario.objects[0]["apiVersion"]);
             let kind = format!("{}List", kind.as_str().unwrap());
-            json!({"kind": kind, "apiVersion": api_version, "metadata": {}, "items": scenario.objects}).to_string()
+            json!({
+                "kind": kind,
+                "apiVersion": api_version,
+                "metadata": {},
+                "items": scenario.objects,
+            })
+            .to_string()
         };
         for (content_type, body) in [(JSON, json.into_bytes()), (PROTOBUF, base64(&scenario.pb))] {
             let protobuf = content_type == PROTOBUF;
@@ -208,9 +218,13 @@ fn verdicts_equal_those_of_openyurts_own_code() {
 /// One Service that asks for the pool, one node in pool `hangzhou`, and the pool as given.
 fn small(pool: Value, body: &str, path: &str) -> String {
     let facts = Facts {
-        services: vec![
-            json!({"metadata": {"name": "web", "namespace": "shop", "annotations": {"openyurt.io/topologyKeys": "openyurt.io/nodepool"}}}),
-        ],
+        services: vec![json!({
+            "metadata": {
+                "name": "web",
+                "namespace": "shop",
+                "annotations": {"openyurt.io/topologyKeys": "openyurt.io/nodepool"},
+            },
+        })],
         nodes: vec![
             json!({"metadata": {"name": "a", "labels": {"apps.openyurt.io/nodepool": "hangzhou"}}}),
         ],
@@ -245,7 +259,13 @@ fn w1_a_pool_named_by_configuration_is_looked_up_by_its_own_name() {
     for (path, items) in [
         (
             "/api/v1/services",
-            json!([{"metadata": {"name": "web", "namespace": "shop", "annotations": {"openyurt.io/topologyKeys": "openyurt.io/nodepool"}}}]),
+            json!([{
+                "metadata": {
+                    "name": "web",
+                    "namespace": "shop",
+                    "annotations": {"openyurt.io/topologyKeys": "openyurt.io/nodepool"},
+                },
+            }]),
         ),
         (
             "/apis/apps.openyurt.io/v1beta2/nodepools",

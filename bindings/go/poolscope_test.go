@@ -122,7 +122,9 @@ func TestAConfigurationIsReadAndWritten(t *testing.T) {
 		config.Limits.Depth != 64 {
 		t.Fatalf("%+v", config)
 	}
-	for _, kind := range []string{`"nodePool"`, `"nodeBucket"`, `"off"`, `{"ciliumNodeLabel":"zone"}`} {
+	for _, kind := range []string{
+		`"nodePool"`, `"nodeBucket"`, `"off"`, `{"ciliumNodeLabel":"zone"}`,
+	} {
 		config, err := ParseConfig(`{"membership":` + kind + `}`)
 		if err != nil {
 			t.Fatal(err)
@@ -131,7 +133,9 @@ func TestAConfigurationIsReadAndWritten(t *testing.T) {
 			t.Fatalf("%s %v", written, err)
 		}
 	}
-	for _, wrong := range []string{`{"retention":"some"}`, `{"membership":{"nodeLabel":"z","x":1}}`, `{"pool":7}`, `{`} {
+	for _, wrong := range []string{
+		`{"retention":"some"}`, `{"membership":{"nodeLabel":"z","x":1}}`, `{"pool":7}`, `{`,
+	} {
 		if _, err := ParseConfig(wrong); !errors.Is(err, ErrConfig) {
 			t.Fatal(wrong, err)
 		}

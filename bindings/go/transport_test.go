@@ -105,7 +105,8 @@ func TestAWatchIsToldOfAChangeWhileUpstreamIsSilent(t *testing.T) {
 				t.Fatal(said)
 			}
 			// Under topology the original had to be asked for.
-			if wanted := server.requests("GET /apis/discovery.k8s.io/v1/namespaces/shop/"); (len(wanted) > 0) != (retention == "topology") {
+			wanted := server.requests("GET /apis/discovery.k8s.io/v1/namespaces/shop/")
+			if (len(wanted) > 0) != (retention == "topology") {
 				t.Fatal(wanted)
 			}
 		})
@@ -176,10 +177,18 @@ func TestWhoWaitsForFactsGivesUpWithItsContext(t *testing.T) {
 
 func TestWhatIsCompressedIsDecompressed(t *testing.T) {
 	for name, set := range map[string]func(*apiServer, *http.Request){
-		"because the transport asked for it":       func(s *apiServer, _ *http.Request) { s.gzip = true },
-		"because the client asked for it":          func(s *apiServer, r *http.Request) { s.gzip = true; r.Header.Set("Accept-Encoding", "gzip") },
-		"though nobody asked for it":               func(s *apiServer, r *http.Request) { s.gzipAlways = true; r.Header.Set("Accept-Encoding", "identity") },
-		"not, since the client asked for identity": func(s *apiServer, r *http.Request) { r.Header.Set("Accept-Encoding", "identity") },
+		"because the transport asked for it": func(s *apiServer, _ *http.Request) { s.gzip = true },
+		"because the client asked for it": func(s *apiServer, r *http.Request) {
+			s.gzip = true
+			r.Header.Set("Accept-Encoding", "gzip")
+		},
+		"though nobody asked for it": func(s *apiServer, r *http.Request) {
+			s.gzipAlways = true
+			r.Header.Set("Accept-Encoding", "identity")
+		},
+		"not, since the client asked for identity": func(s *apiServer, r *http.Request) {
+			r.Header.Set("Accept-Encoding", "identity")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, node := newAPIServer(t), ready(t, "")
@@ -331,8 +340,8 @@ func TestAReaderGivesWhatFitsAndThenTheRest(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if want := strings.Replace(body, `,{"addresses":["10.9.0.1"],"nodeName":"sh-1"}`, "", 1); got.String() != want ||
-		header.Get("Content-Length") != "" {
+	want := strings.Replace(body, `,{"addresses":["10.9.0.1"],"nodeName":"sh-1"}`, "", 1)
+	if got.String() != want || header.Get("Content-Length") != "" {
 		t.Fatalf("%s\n%s\n%v", got.String(), want, header)
 	}
 }
@@ -341,7 +350,11 @@ func TestABodyThatWasCutIsAnError(t *testing.T) {
 	node := ready(t, "")
 	request, _ := http.NewRequest(http.MethodGet, slicesPath, nil)
 	body := list("EndpointSlice", "10", fmt.Sprintf(cartSlice, 7))
-	for _, upstream := range []io.Reader{strings.NewReader(body[:len(body)-40]), io.MultiReader(strings.NewReader(body[:len(body)-40]), broken{})} {
+	cut := body[:len(body)-40]
+	for _, upstream := range []io.Reader{
+		strings.NewReader(cut),
+		io.MultiReader(strings.NewReader(cut), broken{}),
+	} {
 		reader, err := node.NewReader(
 			request,
 			http.Header{"Content-Type": {"application/json"}},

@@ -52,7 +52,9 @@ func (w *waits) list() []Waiting {
 	}
 	slices.SortFunc(
 		list,
-		func(a, b Waiting) int { return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Target, b.Target)) },
+		func(a, b Waiting) int {
+			return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Target, b.Target))
+		},
 	)
 	return list
 }

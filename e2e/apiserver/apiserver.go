@@ -73,7 +73,8 @@ func Start(t testing.TB) *Server {
 	t.Cleanup(func() { stop(s.etcd) })
 	key := filepath.Join(s.data, "service-account.key")
 	writeKey(t, key)
-	if err := os.WriteFile(filepath.Join(s.data, "tokens.csv"), []byte(token+",admin,admin,system:masters\n"), 0o600); err != nil {
+	tokens := []byte(token + ",admin,admin,system:masters\n")
+	if err := os.WriteFile(filepath.Join(s.data, "tokens.csv"), tokens, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s.Resume(t)
@@ -238,9 +239,13 @@ func Build() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for name, from := range map[string]string{"etcd": "go.etcd.io/etcd/server/v3", "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver"} {
+	for name, from := range map[string]string{
+		"etcd":           "go.etcd.io/etcd/server/v3",
+		"kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
+	} {
 		flags := "-s -w -X k8s.io/component-base/version.gitVersion=" + version
-		if _, err := output("go", "build", "-o", filepath.Join(into, name), "-ldflags", flags, from); err != nil {
+		program := filepath.Join(into, name)
+		if _, err := output("go", "build", "-o", program, "-ldflags", flags, from); err != nil {
 			return "", err
 		}
 	}

@@ -27,7 +27,9 @@ var (
 // DefineNodePools has the server serve NodePools, as OpenYurt does.
 func DefineNodePools(t testing.TB, client dynamic.Interface) {
 	t.Helper()
-	if _, err := client.Resource(Definitions).Create(t.Context(), nodePoolDefinition(), metav1.CreateOptions{}); err != nil {
+	_, err := client.Resource(Definitions).
+		Create(t.Context(), nodePoolDefinition(), metav1.CreateOptions{})
+	if err != nil {
 		t.Fatal(err)
 	}
 	AwaitServed(t, client, NodePools)

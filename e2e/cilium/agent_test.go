@@ -45,7 +45,8 @@ func installAgent() error {
 	if err != nil {
 		return err
 	}
-	if err := os.CopyFS(filepath.Join(library, "bpf"), os.DirFS(filepath.Join(module, "bpf"))); err != nil {
+	programs := os.DirFS(filepath.Join(module, "bpf"))
+	if err := os.CopyFS(filepath.Join(library, "bpf"), programs); err != nil {
 		return err
 	}
 	clang, err := exec.LookPath("clang-19")
@@ -97,10 +98,14 @@ func launchAgent(t *testing.T, kubeconfig, node string, flags ...string) *agent 
 	}
 	arguments := append([]string{
 		"--k8s-kubeconfig-path=" + kubeconfig, "--cgroup-root=" + cgroupMount, "--lib-dir=" + library,
-		"--enable-ipv6=true", "--routing-mode=native", "--ipv4-native-routing-cidr=10.244.0.0/16", "--ipv6-native-routing-cidr=fd00:244::/48",
-		"--enable-ipv4-masquerade=false", "--enable-ipv6-masquerade=false", "--kube-proxy-replacement=true", "--ipam=kubernetes",
-		"--identity-allocation-mode=crd", "--devices=eth0", "--enable-l7-proxy=false", "--enable-health-checking=false",
-		"--enable-endpoint-health-checking=false", "--enable-xt-socket-fallback=false", "--enable-hubble=false",
+		"--enable-ipv6=true", "--routing-mode=native",
+		"--ipv4-native-routing-cidr=10.244.0.0/16", "--ipv6-native-routing-cidr=fd00:244::/48",
+		"--enable-ipv4-masquerade=false", "--enable-ipv6-masquerade=false",
+		"--kube-proxy-replacement=true", "--ipam=kubernetes",
+		"--identity-allocation-mode=crd", "--devices=eth0",
+		"--enable-l7-proxy=false", "--enable-health-checking=false",
+		"--enable-endpoint-health-checking=false",
+		"--enable-xt-socket-fallback=false", "--enable-hubble=false",
 		"--prometheus-serve-addr=127.0.0.1:9962", "--cni-log-file=/run/cni.log",
 	}, flags...)
 	// In a cgroup namespace, so that what it takes for the root is the test's cgroup.
@@ -152,7 +157,8 @@ func (a *agent) stop() {
 func (a *agent) eventually(what string, holds func() error) {
 	a.t.Helper()
 	var err error
-	for deadline := time.Now().Add(patient); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	deadline := time.Now().Add(patient)
+	for ; time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if err = holds(); err == nil {
 			return
 		}

@@ -148,7 +148,9 @@ func table(t *testing.T, clients clients, what string, pods ...pod) {
 func explained(t *testing.T, agent *agent) {
 	t.Helper()
 	for command, says := range map[string][]string{
-		"poolscope/status":                         {"node edge-hz-1 is in pool hangzhou", "endpointsDropped"},
+		"poolscope/status": {
+			"node edge-hz-1 is in pool hangzhou", "endpointsDropped",
+		},
 		"poolscope/explain default/" + serviceName: {hangzhou.v4(), "seen", beijing.v4(), "hidden", "O7"},
 		"db/show -f json health":                   {"node edge-hz-1 is in pool hangzhou"},
 	} {
@@ -333,7 +335,9 @@ func changes(
 			failed += times
 		}
 		t.Logf(
-			"%s: %d connections answered; %d failed while a pod was there to answer %v; %d by a pod outside while the change was on its way (the last %v after it was known), %d foul",
+			"%s: %d connections answered; %d failed while a pod was there to answer %v; "+
+				"%d by a pod outside while the change was on its way "+
+				"(the last %v after it was known), %d foul",
 			where,
 			v.answered,
 			failed,

@@ -40,10 +40,17 @@ func network() error {
 		"link set lo up",
 		"netns add gateway",
 		"link add eth0 type veth peer name eth0 netns gateway",
-		"addr add 192.168.50.11/24 dev eth0", "addr add fd00:50::11/64 dev eth0 nodad", "link set eth0 up",
+		"addr add 192.168.50.11/24 dev eth0",
+		"addr add fd00:50::11/64 dev eth0 nodad",
+		"link set eth0 up",
 		"route add default via 192.168.50.1", "-6 route add default via fd00:50::1",
-		"-n gateway addr add 192.168.50.1/24 dev eth0", "-n gateway addr add fd00:50::1/64 dev eth0 nodad", "-n gateway link set eth0 up",
-		"link add pods type bridge", "addr add 10.250.0.1/16 dev pods", "addr add fd00:250::1/64 dev pods nodad", "link set pods up",
+		"-n gateway addr add 192.168.50.1/24 dev eth0",
+		"-n gateway addr add fd00:50::1/64 dev eth0 nodad",
+		"-n gateway link set eth0 up",
+		"link add pods type bridge",
+		"addr add 10.250.0.1/16 dev pods",
+		"addr add fd00:250::1/64 dev pods nodad",
+		"link set pods up",
 	}
 	for _, pod := range []pod{hangzhou, beijing, cloud, client} {
 		in := "-n " + pod.name + " "

@@ -27,7 +27,8 @@ const (
 	changeCount          = 1000
 	writers              = 4
 	// As cilium-agent selects slices.
-	selector = "endpointslice.kubernetes.io/managed-by!=endpointslice-mesh-controller.cilium.io,!service.kubernetes.io/headless,!service.kubernetes.io/service-proxy-name"
+	selector = "endpointslice.kubernetes.io/managed-by!=endpointslice-mesh-controller.cilium.io," +
+		"!service.kubernetes.io/headless,!service.kubernetes.io/service-proxy-name"
 )
 
 func nodeName(at int) string { return fmt.Sprintf("edge-%04d", at) }
@@ -161,7 +162,8 @@ func TestWhatAnAgentIsSparedOfAThousandNodes(t *testing.T) {
 		changeCount,
 	)
 	t.Log(
-		"| | backends in the BPF map | events of EndpointSlices for the load balancer | resident after the start, MB | after the changes, MB | CPU, s |",
+		"| | backends in the BPF map | events of EndpointSlices for the load balancer " +
+			"| resident after the start, MB | after the changes, MB | CPU, s |",
 	)
 	for _, filtered := range []bool{false, true} {
 		agent := startAgent(
@@ -189,7 +191,9 @@ func TestWhatAnAgentIsSparedOfAThousandNodes(t *testing.T) {
 		settle()
 		if filtered {
 			after := agent.metrics("cilium_poolscope_")
-			grown := func(name string) int { return int(after["cilium_poolscope_"+name] - before["cilium_poolscope_"+name]) }
+			grown := func(name string) int {
+				return int(after["cilium_poolscope_"+name] - before["cilium_poolscope_"+name])
+			}
 			if judged := grown("objects_total"); judged != events {
 				t.Errorf("%d events came, and %d objects were judged", events, judged)
 			}
@@ -219,7 +223,9 @@ func (c *crowd) countEvents(do func()) (events int) {
 	c.must(nil, err)
 	watch, err := c.typed.DiscoveryV1().
 		EndpointSlices(namespace).
-		Watch(c.t.Context(), metav1.ListOptions{LabelSelector: selector, ResourceVersion: list.ResourceVersion})
+		Watch(c.t.Context(), metav1.ListOptions{
+			LabelSelector: selector, ResourceVersion: list.ResourceVersion,
+		})
 	c.must(nil, err)
 	defer watch.Stop()
 	done := make(chan struct{})

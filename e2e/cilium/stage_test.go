@@ -66,7 +66,8 @@ func outside() (code int, err error) {
 	// The remains of a killed run.
 	left, _ := filepath.Glob(filepath.Join(root, cgroupPrefix+"*"))
 	for _, group := range left {
-		if _, err := os.Stat("/proc/" + strings.TrimPrefix(filepath.Base(group), cgroupPrefix)); err != nil {
+		process := strings.TrimPrefix(filepath.Base(group), cgroupPrefix)
+		if _, err := os.Stat("/proc/" + process); err != nil {
 			removeCgroup(group)
 		}
 	}
@@ -76,7 +77,9 @@ func outside() (code int, err error) {
 			code, err = 1, left
 		}
 	}()
-	for _, group := range []string{cgroup, filepath.Join(cgroup, string(host)), filepath.Join(cgroup, string(container))} {
+	for _, group := range []string{
+		cgroup, filepath.Join(cgroup, string(host)), filepath.Join(cgroup, string(container)),
+	} {
 		if err := os.Mkdir(group, 0o755); err != nil {
 			return 1, err
 		}
@@ -119,7 +122,9 @@ func cgroupRoot() (string, error) {
 // that stays has some left.
 func removeCgroup(group string) error {
 	for range 100 {
-		for _, each := range []string{filepath.Join(group, string(host)), filepath.Join(group, string(container)), group} {
+		for _, each := range []string{
+			filepath.Join(group, string(host)), filepath.Join(group, string(container)), group,
+		} {
 			os.Remove(each)
 		}
 		if _, err := os.Stat(group); err != nil {
@@ -136,16 +141,20 @@ func enter() error {
 	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		return err
 	}
-	for _, mount := range []struct{ kind, at string }{{"proc", "/proc"}, {"tmpfs", "/run"}, {"bpf", "/sys/fs/bpf"}} {
+	for _, mount := range []struct{ kind, at string }{
+		{"proc", "/proc"}, {"tmpfs", "/run"}, {"bpf", "/sys/fs/bpf"},
+	} {
 		if err := syscall.Mount(mount.kind, mount.at, mount.kind, 0, ""); err != nil {
 			return fmt.Errorf("mounting %s: %w", mount.at, err)
 		}
 	}
 	// The agent would set the machine's.
-	if err := syscall.Mount("/proc/sys/kernel", "/proc/sys/kernel", "", syscall.MS_BIND, ""); err != nil {
+	const settings = "/proc/sys/kernel"
+	if err := syscall.Mount(settings, settings, "", syscall.MS_BIND, ""); err != nil {
 		return err
 	}
-	if err := syscall.Mount("", "/proc/sys/kernel", "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, ""); err != nil {
+	readOnly := uintptr(syscall.MS_REMOUNT | syscall.MS_BIND | syscall.MS_RDONLY)
+	if err := syscall.Mount("", settings, "", readOnly, ""); err != nil {
 		return err
 	}
 	if err := os.Mkdir("/run/tmp", 0o700); err != nil {

@@ -84,7 +84,8 @@ func (l *timeline) watch(resource schema.GroupVersionResource) func() time.Time 
 func (l *timeline) settles(what string, pods ...pod) (at time.Time) {
 	l.t.Helper()
 	l.agent.eventually("has the backends: "+what, func() (err error) {
-		for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		deadline := time.Now().Add(time.Second)
+		for ; time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 			if err = l.maps.have(pods); err == nil {
 				at = time.Now()
 				return nil

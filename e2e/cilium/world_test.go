@@ -133,7 +133,9 @@ func (w *world) node(name, pool, address string) {
 // pool writes a NodePool with these members.
 func (w *world) pool(name string, members ...string) {
 	object := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "apps.openyurt.io/v1beta2", "kind": "NodePool", "metadata": map[string]any{"name": name},
+		"apiVersion": "apps.openyurt.io/v1beta2",
+		"kind":       "NodePool",
+		"metadata":   map[string]any{"name": name},
 	}}
 	w.must(
 		w.dynamic.Resource(apiserver.NodePools).Create(w.t.Context(), object, metav1.CreateOptions{}),
@@ -158,9 +160,9 @@ func (w *world) undefinePools() {
 			Delete(w.t.Context(), "nodepools.apps.openyurt.io", metav1.DeleteOptions{}),
 	)
 	for {
-		if _, err := w.dynamic.Resource(apiserver.NodePools).List(w.t.Context(), metav1.ListOptions{}); apierrors.IsNotFound(
-			err,
-		) {
+		_, err := w.dynamic.Resource(apiserver.NodePools).
+			List(w.t.Context(), metav1.ListOptions{})
+		if apierrors.IsNotFound(err) {
 			return
 		}
 		time.Sleep(20 * time.Millisecond)

@@ -27,8 +27,8 @@ const (
 func BenchmarkEvent(b *testing.B) {
 	for _, contentType := range []string{jsonType, protoType} {
 		// Events are repeated, and each one is to be emitted.
-		quiet := false
-		how := setup{Membership: "nodePool", Quiet: &quiet}
+		suppress := false
+		how := setup{Membership: "nodePool", Quiet: &suppress}
 		all, kept, facts := benchWorld()
 		made := &body{
 			target:      "/apis/discovery.k8s.io/v1/endpointslices?watch=true",

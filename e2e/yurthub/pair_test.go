@@ -102,7 +102,9 @@ func newView(t testing.TB, node string, how setup, facts *facts) *poolscope.Node
 		t.Fatal(err)
 	}
 	for target, list := range map[string][]byte{
-		"/api/v1/services": facts.services, "/api/v1/nodes": facts.nodes, "/apis/apps.openyurt.io/v1beta2/nodepools": facts.nodePools,
+		"/api/v1/services": facts.services,
+		"/api/v1/nodes":    facts.nodes,
+		"/apis/apps.openyurt.io/v1beta2/nodepools":    facts.nodePools,
 		"/apis/apps.openyurt.io/v1alpha1/nodebuckets": facts.nodeBuckets,
 	} {
 		reader, err := cluster.ReadFacts(
@@ -195,8 +197,10 @@ func (p *pair) judge(body *body, before, expected, got watch.Event) {
 		if apiequality.Semantic.DeepEqual(compact(expected), compact(got)) {
 			p.pretty++
 		} else {
-			p.differences = append(p.differences, fmt.Sprintf("%s, %s %s\nfrom      %s\nOpenYurt  %s\npoolscope %s",
-				p.about, body.target, body.contentType, shown(before), shown(expected), shown(got)))
+			p.differences = append(p.differences, fmt.Sprintf(
+				"%s, %s %s\nfrom      %s\nOpenYurt  %s\npoolscope %s",
+				p.about, body.target, body.contentType, shown(before), shown(expected), shown(got),
+			))
 		}
 	}
 	if before.Type == watch.Bookmark || before.Type == watch.Error {

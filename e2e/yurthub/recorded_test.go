@@ -21,7 +21,9 @@ const recorded = "../../tests/data/recorded"
 // all events are judged by the facts of the first state. To every node, and to one that is not
 // there.
 func TestRecordings(t *testing.T) {
-	for folder, state := range map[string]string{"list": "list", "after": "after", "watch": "list", "watchlist": "list"} {
+	for folder, state := range map[string]string{
+		"list": "list", "after": "after", "watch": "list", "watchlist": "list",
+	} {
 		t.Run(folder, func(t *testing.T) {
 			bodies := recordedBodies(t, folder)
 			facts := &facts{
@@ -37,7 +39,8 @@ func TestRecordings(t *testing.T) {
 				t.Fatal(err)
 			}
 			var total tally
-			for _, node := range append(nodes.Items, corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "gone"}}) {
+			gone := corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "gone"}}
+			for _, node := range append(nodes.Items, gone) {
 				for _, membership := range []string{"nodePool", "nodeBucket"} {
 					pair := newPair(t, &total, folder, node.Name, setup{Membership: membership}, facts)
 					for i, body := range bodies {

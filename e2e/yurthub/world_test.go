@@ -46,9 +46,11 @@ var (
 	keys      = []string{"kubernetes.io/hostname", "openyurt.io/nodepool", "kubernetes.io/zone"}
 	// These ask for nothing.
 	otherKeys = []string{
-		"", " ", "*", "kubernetes.io/region", "topology.kubernetes.io/zone", "openyurt.io/NodePool", " openyurt.io/nodepool",
-		"kubernetes.io/hostname\n", "openyurt.io/nodepool,kubernetes.io/hostname", "kubernetes.io/hostname,*", "kubernetes.io/zone,",
-		`["kubernetes.io/hostname"]`, "openyurt.io/nodepools", "kubernetes.io/host", `"openyurt.io/nodepool"`,
+		"", " ", "*", "kubernetes.io/region", "topology.kubernetes.io/zone",
+		"openyurt.io/NodePool", " openyurt.io/nodepool", "kubernetes.io/hostname\n",
+		"openyurt.io/nodepool,kubernetes.io/hostname", "kubernetes.io/hostname,*",
+		"kubernetes.io/zone,", `["kubernetes.io/hostname"]`, "openyurt.io/nodepools",
+		"kubernetes.io/host", `"openyurt.io/nodepool"`,
 	}
 )
 
@@ -78,7 +80,10 @@ func newWorld(seed int) *world {
 		}
 		members := w.members(labelled[pool])
 		pools = append(pools, object{
-			"apiVersion": "apps.openyurt.io/v1beta2", "kind": "NodePool", "metadata": object{"name": pool}, "status": w.status(members),
+			"apiVersion": "apps.openyurt.io/v1beta2",
+			"kind":       "NodePool",
+			"metadata":   object{"name": pool},
+			"status":     w.status(members),
 		})
 		cut := w.Intn(len(members) + 1)
 		for i, part := range [][]string{members[:cut], members[cut:]} {
@@ -173,7 +178,8 @@ func (w *world) events(version string, watched bool) (events []watch.Event) {
 		event := watch.Event{}
 		if watched {
 			i = w.Intn(12)
-			event.Type = []watch.EventType{watch.Added, watch.Modified, watch.Modified, watch.Deleted}[w.Intn(4)]
+			types := []watch.EventType{watch.Added, watch.Modified, watch.Modified, watch.Deleted}
+			event.Type = types[w.Intn(4)]
 		}
 		w.next++
 		about := metav1.ObjectMeta{

@@ -47,7 +47,9 @@ func bodies(t *testing.T, w *world) (made []*body) {
 	for _, version := range []string{"v1", "v1beta1"} {
 		target := "/apis/discovery.k8s.io/" + version + "/endpointslices"
 		listed, watched := w.events(version, false), w.events(version, true)
-		for _, types := range [][2]string{{jsonType, jsonType}, {protoType, protoType + ";stream=watch"}} {
+		for _, types := range [][2]string{
+			{jsonType, jsonType}, {protoType, protoType + ";stream=watch"},
+		} {
 			list := &body{target: target + "?limit=500", contentType: types[0]}
 			watch := &body{
 				target:      target + "?watch=true&allowWatchBookmarks=true&resourceVersion=1000",
@@ -82,7 +84,11 @@ func TestDifferencesAreFound(t *testing.T) {
 	for what, change := range map[string]func(w *world, node *string, facts *facts){
 		"another node": func(w *world, node *string, _ *facts) { *node = w.nodes[len(w.nodes)-2] },
 		"another rule": func(_ *world, _ *string, facts *facts) {
-			facts.services = bytes.ReplaceAll(facts.services, []byte(`"kubernetes.io/hostname"`), []byte(`"kubernetes.io/zone"`))
+			facts.services = bytes.ReplaceAll(
+				facts.services,
+				[]byte(`"kubernetes.io/hostname"`),
+				[]byte(`"kubernetes.io/zone"`),
+			)
 		},
 		"another pool": func(_ *world, _ *string, facts *facts) {
 			facts.nodes = bytes.ReplaceAll(facts.nodes, []byte(`"hangzhou"`), []byte(`"shanghai"`))

@@ -48,7 +48,7 @@ pub(crate) struct ClientState {
     /// Everything up to here was sent to the client or suppressed: W of wire
     /// 4.5. Unknown until the initial phase is over.
     pub(crate) high: Version,
-    /// It knows of several clients that were told to relist, whose versions may leave gaps.
+    /// It knows of several clients that have to relist, whose versions may leave gaps.
     pub(crate) is_merged: bool,
     /// The list that it begins with was given to a client of which nothing may be known.
     pub(crate) began_in_doubt: bool,

@@ -23,7 +23,7 @@ pub(crate) fn lock(client_state: &SharedState) -> MutexGuard<'_, ClientState> {
     client_state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Locks the session store. Locks are taken in this order: shelf, client state, facts.
+/// Locks the session store. Locks are taken in this order: session store, client state, facts.
 pub(crate) fn lock_sessions(sessions: &Mutex<SessionStore>) -> MutexGuard<'_, SessionStore> {
     sessions.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -70,7 +70,7 @@ pub(crate) enum Stage {
     Page(String),
     /// Initial events without an announced end: the client keeps them one by one.
     Initial,
-    /// Its client was told to relist. The state is kept for comparison until the client has listed.
+    /// Its client has to relist. The state is kept for comparison until the client has listed.
     Past,
 }
 
@@ -162,7 +162,7 @@ impl Lease {
         }
     }
 
-    /// The client was told to relist.
+    /// The client has to relist.
     pub(crate) fn mark_relisting(&self) {
         lock(&self.client_state).keep_no_originals();
         if let Some((sessions, id)) = &self.slot {
@@ -343,7 +343,7 @@ impl SessionStore {
                 kept += *retained;
                 continue;
             }
-            // Without what is due its client would be told to relist, and find others in its
+            // Without what is due its client would have to relist, and find others in its
             // way once more.
             if !slot.is_trimmed {
                 *retained = lock(&slot.client_state).keep_what_is_due();
@@ -426,7 +426,7 @@ impl SessionStore {
         }
     }
 
-    /// A client is told to relist because no client state was found for its watch from `start` on.
+    /// A client has to relist because no client state was found for its watch from `start` on.
     /// Unless it is one that was told so before, it may hold anything.
     pub(crate) fn expired(&mut self, key: &Key, start: Version) {
         let (client_states, _) = self.compared(key);
@@ -514,7 +514,7 @@ impl SessionStore {
     /// agree on, and each stays for its own client. Where the client's own client state may be one
     /// that was evicted, or the only one that fits is in use, nothing is known.
     ///
-    /// States whose clients were told to relist count too, because the ERROR may not have arrived.
+    /// States whose clients have to relist count too, because the ERROR may not have arrived.
     pub(crate) fn resume(
         sessions: &Arc<Mutex<SessionStore>>,
         key: &Key,

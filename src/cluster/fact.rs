@@ -16,7 +16,7 @@ pub(crate) struct Fact {
     /// `namespace/name` of a Service, the name of anything else.
     pub(crate) key: Box<[u8]>,
     pub(crate) version: Version,
-    pub(crate) lesson: FactUpdate,
+    pub(crate) update: FactUpdate,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +57,8 @@ pub(crate) struct Description {
 pub(crate) enum Read {
     Fact(Fact),
     /// It is of another kind: a Table, or the metadata of an object whose metadata is not what
-    /// teaches.
-    SaysNothing,
+    /// holds.
+    NoFacts,
     /// An object that nothing is asked of.
     Other,
     /// No decoder would accept it.
@@ -79,7 +79,7 @@ impl Fact {
             b"" => {}
             said if said == kind.kind().as_bytes() => {}
             said if said == PARTIAL_OBJECT_METADATA.as_bytes() && kind.is_in_metadata() => {}
-            _ => return Read::SaysNothing,
+            _ => return Read::NoFacts,
         }
         if metadata.name.is_empty() {
             return Read::Undecodable;
@@ -91,7 +91,7 @@ impl Fact {
                     .filter(|_| !pool.is_empty()),
             )
         };
-        let lesson = match kind {
+        let update = match kind {
             FactKind::Service => {
                 let keys = |value: &String| config.dialect.read(value, config.topology_fallback);
                 Some(FactUpdate::Service(
@@ -135,14 +135,14 @@ impl Fact {
             FactKind::ConfigMap => config_map::data(object, encoding)
                 .map(|data| FactUpdate::Clients(ListedClients::of(&data))),
         };
-        let Some(lesson) = lesson else { return Read::Undecodable };
+        let Some(update) = update else { return Read::Undecodable };
         let key = match kind {
             FactKind::Service | FactKind::ConfigMap => {
                 ObjectKey::new(metadata.namespace.as_bytes(), metadata.name.as_bytes()).into()
             }
             _ => metadata.name.into_bytes().into(),
         };
-        Read::Fact(Fact { key, version: Version::parse(&metadata.resource_version), lesson })
+        Read::Fact(Fact { key, version: Version::parse(&metadata.resource_version), update })
     }
 }
 

@@ -351,8 +351,8 @@ impl Facts {
     }
 
     fn set(&mut self, fact: Fact, source: Option<&Arc<Selection>>, changes: &mut Vec<Change>) {
-        let Fact { key, version, lesson } = fact;
-        match lesson {
+        let Fact { key, version, update } = fact;
+        match update {
             FactUpdate::Service(keys) => {
                 self.set_service(&key, version, source, Asked { keys, deleted: None }, changes)
             }

@@ -44,8 +44,14 @@ const JUDGED_BETA: Shape = Shape::object(
     id::ENDPOINT,
     &[("topology", Shape::object(id::TOPOLOGY, &[(HOSTNAME, Shape::leaf(id::NODE))])), CONDITIONS],
 );
-pub(super) const LADDER_SHAPE: Shape = object!("addressType": Shape::leaf(id::ADDRESS_TYPE), "endpoints": Shape::array(id::ENDPOINTS, &JUDGED));
-pub(super) const LADDER_SHAPE_BETA: Shape = object!("addressType": Shape::leaf(id::ADDRESS_TYPE), "endpoints": Shape::array(id::ENDPOINTS, &JUDGED_BETA));
+pub(super) const FALLBACK_SHAPE: Shape = object!(
+    "addressType": Shape::leaf(id::ADDRESS_TYPE),
+    "endpoints": Shape::array(id::ENDPOINTS, &JUDGED)
+);
+pub(super) const FALLBACK_SHAPE_BETA: Shape = object!(
+    "addressType": Shape::leaf(id::ADDRESS_TYPE),
+    "endpoints": Shape::array(id::ENDPOINTS, &JUDGED_BETA)
+);
 
 /// Reads the marks of a JSON slice. Every array under a repeated `endpoints` key is read, since
 /// which of them counts depends on the decoder.

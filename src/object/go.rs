@@ -145,10 +145,15 @@ macro_rules! go_struct {
                         Ok(())
                     }
 
-                    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+                    fn visit_map<A: serde::de::MapAccess<'de>>(
+                        self,
+                        mut members: A,
+                    ) -> Result<(), A::Error> {
                         while let Some(key) = members.next_key::<String>()? {
                             match key.as_str() {
-                                $($key => members.next_value_seed($crate::object::go::Into(&mut self.0.$field))?,)+
+                                $($key => members.next_value_seed(
+                                    $crate::object::go::Into(&mut self.0.$field),
+                                )?,)+
                                 _ => drop(members.next_value::<serde::de::IgnoredAny>()?),
                             }
                         }
@@ -166,7 +171,11 @@ pub(super) use go_struct;
 mod tests {
     use super::*;
 
-    go_struct!(Outer { "inner" => inner: Inner, "list" => list: Vec<Option<String>>, "given" => given: Option<Inner> });
+    go_struct!(Outer {
+        "inner" => inner: Inner,
+        "list" => list: Vec<Option<String>>,
+        "given" => given: Option<Inner>,
+    });
     go_struct!(Inner { "text" => text: String, "map" => map: HashMap<String, String> });
 
     fn read(text: &str) -> Option<Outer> {

@@ -119,7 +119,10 @@ impl Metadata {
 /// The kind of a metadata-only object. Its list has this name and `List`.
 pub(crate) const PARTIAL_OBJECT_METADATA: &str = "PartialObjectMetadata";
 
-go_struct!(JsonObject { "kind" => kind: Option<String>, "metadata" => metadata: Option<JsonMetadata> });
+go_struct!(JsonObject {
+    "kind" => kind: Option<String>,
+    "metadata" => metadata: Option<JsonMetadata>,
+});
 go_struct!(JsonMetadata {
     "name" => name: String,
     "namespace" => namespace: String,

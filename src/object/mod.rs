@@ -73,9 +73,9 @@ impl SubjectKind {
     pub(crate) const fn shape(self, topology_fallback: bool) -> Shape {
         match (self, topology_fallback) {
             (SubjectKind::EndpointSlice, false) => endpoint_slice::SHAPE,
-            (SubjectKind::EndpointSlice, true) => endpoint_slice::LADDER_SHAPE,
+            (SubjectKind::EndpointSlice, true) => endpoint_slice::FALLBACK_SHAPE,
             (SubjectKind::EndpointSliceBeta, false) => endpoint_slice::SHAPE_BETA,
-            (SubjectKind::EndpointSliceBeta, true) => endpoint_slice::LADDER_SHAPE_BETA,
+            (SubjectKind::EndpointSliceBeta, true) => endpoint_slice::FALLBACK_SHAPE_BETA,
             (SubjectKind::Endpoints, _) => endpoints::SHAPE,
             (SubjectKind::Service, _) => service::SHAPE,
         }
@@ -88,13 +88,13 @@ impl SubjectKind {
                 Shape::object(0, outline::event![endpoint_slice::SHAPE])
             }
             (SubjectKind::EndpointSlice, true) => {
-                Shape::object(0, outline::event![endpoint_slice::LADDER_SHAPE])
+                Shape::object(0, outline::event![endpoint_slice::FALLBACK_SHAPE])
             }
             (SubjectKind::EndpointSliceBeta, false) => {
                 Shape::object(0, outline::event![endpoint_slice::SHAPE_BETA])
             }
             (SubjectKind::EndpointSliceBeta, true) => {
-                Shape::object(0, outline::event![endpoint_slice::LADDER_SHAPE_BETA])
+                Shape::object(0, outline::event![endpoint_slice::FALLBACK_SHAPE_BETA])
             }
             (SubjectKind::Endpoints, _) => Shape::object(0, outline::event![endpoints::SHAPE]),
             (SubjectKind::Service, _) => Shape::object(0, outline::event![service::SHAPE]),

@@ -63,8 +63,12 @@ pub(crate) use event;
 /// The shape of an object of which the header and these members matter.
 macro_rules! object {
     ($($member:literal: $shape:expr),+) => {{
-        const MEMBERS: &[(&str, $crate::wire::json::Shape)] =
-            &[$crate::object::outline::KIND, $crate::object::outline::API_VERSION, $crate::object::outline::METADATA, $(($member, $shape)),+];
+        const MEMBERS: &[(&str, $crate::wire::json::Shape)] = &[
+            $crate::object::outline::KIND,
+            $crate::object::outline::API_VERSION,
+            $crate::object::outline::METADATA,
+            $(($member, $shape)),+
+        ];
         $crate::wire::json::Shape::object($crate::object::outline::id::OBJECT, MEMBERS)
     }};
 }

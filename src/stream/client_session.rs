@@ -232,7 +232,7 @@ impl ClientSession {
         let family = family(outline, item.buf);
         let judged =
             judge(rule, outline, edit, item.buf, item.object, &mut client_state, known, family)?;
-        let told = match judged.changes {
+        let decision = match judged.changes {
             _ if judged.filtered_out => Decision::Drop,
             true => Decision::Edit,
             false => Decision::Keep,
@@ -240,7 +240,7 @@ impl ClientSession {
         // No client can hold an object without a name.
         if name.is_empty() {
             rule.count(&judged);
-            return Ok(told);
+            return Ok(decision);
         }
         // Only Services can be filtered out, so that nothing else asks.
         let may_filter_out = self.kind == SubjectKind::Service;
@@ -264,10 +264,10 @@ impl ClientSession {
             client_state.remove(&self.name, may_filter_out);
             self.regroup(&mut client_state, &service_before, rule);
             // As it was, for a client that has it; what would hide it now did not then.
-            return Ok(match told {
+            return Ok(match decision {
                 _ if has == CopyState::Absent => Decision::Drop,
                 Decision::Drop => Decision::Keep,
-                told => told,
+                decision => decision,
             });
         }
         let id = observe(
@@ -352,7 +352,7 @@ impl ClientSession {
             _ if suppress_unchanged => Decision::Drop,
             // It becomes visible.
             Event::Modified if has == CopyState::Absent => Decision::Emit(EventType::Added),
-            _ => told,
+            _ => decision,
         })
     }
 

@@ -179,7 +179,7 @@ impl FactRecorder {
             self.cluster.config(),
         ) {
             Read::Fact(fact) => return Some(fact),
-            Read::SaysNothing => self.incomplete = true,
+            Read::NoFacts => self.incomplete = true,
             Read::Other => {}
             Read::Undecodable => {
                 count(&self.cluster.live_counters().facts_undecodable, 1);

@@ -258,7 +258,7 @@ impl Rewriter {
         }
         let is_whole = self.read(item)?;
         let Rewriter { kind, rule, outline, edit, session, single, .. } = self;
-        let told = match session {
+        let decision = match session {
             Some(session) if is_whole => session.object(rule, outline, edit, item)?,
             Some(session) => {
                 session.passed(item.event, version_of(outline, item.buf), rule.cluster());
@@ -287,7 +287,7 @@ impl Rewriter {
             }
             None => Decision::Keep,
         };
-        Ok(match told {
+        Ok(match decision {
             Decision::Keep => Disposition::Keep,
             Decision::Edit => Disposition::Edit(edit),
             Decision::Emit(event_type) => Disposition::Emit(event_type, *kind, edit),

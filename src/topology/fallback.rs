@@ -18,7 +18,7 @@ pub(crate) enum Step {
     Any,
 }
 
-/// Rungs in the order they are tried, each once. `*` can only be the last: behind it nothing is
+/// Steps in the order they are tried, each once. `*` can only be the last: behind it nothing is
 /// ever reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fallback {

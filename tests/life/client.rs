@@ -31,7 +31,7 @@ impl std::fmt::Display for Said {
 pub(crate) struct Client {
     pub(crate) protobuf: bool,
     pub(crate) bookmarks: bool,
-    pub(crate) quiet: bool,
+    pub(crate) suppress: bool,
     /// Its initial events are announced, or end with the first that is not ADDED.
     pub(crate) announced: bool,
     pub(crate) buffer: Vec<u8>,
@@ -54,7 +54,7 @@ impl Client {
             let metadata = metadata(object);
             let version = metadata.resource_version.parse().unwrap();
             let before =
-                self.held.insert(name(&metadata), (version, plain(object.clone(), self.quiet)));
+                self.held.insert(name(&metadata), (version, plain(object.clone(), self.suppress)));
             assert!(before.is_none());
         }
     }
@@ -92,7 +92,7 @@ impl Client {
                 match &*event.event {
                     "MODIFIED" => {
                         let (version, held) = &self.held[&event.name];
-                        let news = *held != plain(event.object.clone(), self.quiet);
+                        let news = *held != plain(event.object.clone(), self.suppress);
                         let due = self.again.remove(&event.name);
                         assert!(news || due || self.forgets, "{} is told what it is", event.name);
                         if *version == event.version {
@@ -114,7 +114,7 @@ impl Client {
     }
 
     pub(crate) fn may_be_left_out(&self, event: &Event) -> bool {
-        self.live && self.quiet && event.is("MODIFIED")
+        self.live && self.suppress && event.is("MODIFIED")
     }
 
     pub(crate) fn take(&mut self, event: Event, upstream: bool) -> Said {
@@ -127,7 +127,8 @@ impl Client {
         let Event { event, name, version, object, .. } = event;
         match &*event {
             "ADDED" | "MODIFIED" => {
-                let before = self.held.insert(name.clone(), (version, plain(object, self.quiet)));
+                let before =
+                    self.held.insert(name.clone(), (version, plain(object, self.suppress)));
                 assert_eq!(before.is_some(), event == "MODIFIED", "{event} {name}");
             }
             "DELETED" => assert!(

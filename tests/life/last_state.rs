@@ -34,7 +34,7 @@ impl After {
         let what = &life.what;
         let form = life.form;
         let slices = form.client_line().asks("endpointslices");
-        let quiet = life.client.quiet;
+        let suppress = life.client.suppress;
         let list = &self.lists[&(form.protobuf, slices)];
         let selected: BTreeMap<&String, &Object> =
             list.iter().filter(|(_, object)| (form.selects)(&metadata(object))).collect();
@@ -46,7 +46,7 @@ impl After {
         let kept = self.expected.get(node).map(|node| &node["slices"]);
         for (name, unfiltered) in selected {
             let held = &life.client.held[name].1;
-            let unfiltered = plain(unfiltered.clone(), quiet);
+            let unfiltered = plain(unfiltered.clone(), suppress);
             match kept.filter(|_| slices).map(|kept| kept.get(name)) {
                 Some(Some(kept)) => {
                     assert_eq!(Value::from(addresses(held)), *kept, "{what}: {name}")

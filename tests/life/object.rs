@@ -34,13 +34,13 @@ pub(crate) fn name(metadata: &schema::ObjectMeta) -> String {
     format!("{}{separator}{}", metadata.namespace, metadata.name)
 }
 
-/// The object without its version, which a refresh may stamp, and without what the quiet rule lets
-/// grow old.
-pub(crate) fn plain(mut object: Object, quiet: bool) -> Object {
+/// The object without its version, which a refresh may stamp, and without what `suppressUnchanged`
+/// lets grow old.
+pub(crate) fn plain(mut object: Object, suppress: bool) -> Object {
     const LAST_CHANGE: &str = "endpoints.kubernetes.io/last-change-trigger-time";
     let typed = |metadata: &mut ObjectMeta| {
         metadata.resource_version = None;
-        if quiet {
+        if suppress {
             (metadata.generation, metadata.managed_fields) = (None, None);
             metadata
                 .annotations
@@ -53,7 +53,7 @@ pub(crate) fn plain(mut object: Object, quiet: bool) -> Object {
     let message = |metadata: &mut Option<schema::ObjectMeta>| {
         let metadata = metadata.as_mut().unwrap();
         metadata.resource_version.clear();
-        if quiet {
+        if suppress {
             metadata.generation = 0;
             metadata.managed_fields.clear();
             metadata.annotations.remove(LAST_CHANGE);

@@ -26,9 +26,9 @@ pub(crate) struct Life<'a> {
 }
 
 impl<'a> Life<'a> {
-    pub(crate) fn begin(form: &'a Form, node: &str, quiet: bool) -> Life<'a> {
+    pub(crate) fn begin(form: &'a Form, node: &str, suppress: bool) -> Life<'a> {
         let mut config = Config::openyurt();
-        config.set_suppress_unchanged(quiet);
+        config.set_suppress_unchanged(suppress);
         let cluster = Cluster::new(config).unwrap();
         let mut state = State::default();
         if form.facts_as_lists {
@@ -48,7 +48,7 @@ impl<'a> Life<'a> {
         let client = Client {
             protobuf: form.protobuf,
             bookmarks: line.asks("allowWatchBookmarks=true"),
-            quiet,
+            suppress,
             announced: line.asks("sendInitialEvents=true"),
             buffer: Vec::new(),
             held: BTreeMap::new(),
@@ -82,7 +82,7 @@ impl<'a> Life<'a> {
                 run(stream, &list.body, random_chunks(list.body.len() as u64, 3000)).unwrap();
             life.client.list(&Body::decode(&filtered, form.protobuf, false));
             for (_, object) in Body::decode(&list.body, form.protobuf, false).objects {
-                life.truth.insert(name(&metadata(&object)), plain(object, quiet));
+                life.truth.insert(name(&metadata(&object)), plain(object, suppress));
             }
             life.high = list_version(&filtered, form.protobuf);
         }
@@ -187,7 +187,7 @@ impl<'a> Life<'a> {
         match &*event.event {
             "ADDED" | "MODIFIED" => drop(
                 self.truth
-                    .insert(event.name.clone(), plain(event.object.clone(), self.client.quiet)),
+                    .insert(event.name.clone(), plain(event.object.clone(), self.client.suppress)),
             ),
             "DELETED" => drop(self.truth.remove(&event.name)),
             _ => {}
@@ -400,7 +400,7 @@ pub(crate) fn list_version(list: &[u8], protobuf: bool) -> u64 {
     version.parse().unwrap()
 }
 
-/// Teaches the naive filter.
+/// Provides facts to the naive filter.
 pub(crate) fn learn(state: &mut State, of: Of, event: &Event) {
     if event.is("BOOKMARK") {
         return;

@@ -25,7 +25,11 @@ fn yurt_hub() -> Config {
 fn config_map(version: u64, data: &[(&str, &str)]) -> Object {
     let map: serde_json::Map<String, Value> =
         data.iter().map(|&(key, value)| (key.to_owned(), value.into())).collect();
-    let metadata = json!({"name": "yurt-hub-cfg", "namespace": "kube-system", "resourceVersion": version.to_string()});
+    let metadata = json!({
+        "name": "yurt-hub-cfg",
+        "namespace": "kube-system",
+        "resourceVersion": version.to_string(),
+    });
     let entries =
         data.iter().flat_map(|(key, value)| record(2, [record(1, key), record(2, value)].concat()));
     let protobuf = record(
@@ -61,7 +65,13 @@ fn scene(encoding: Encoding) -> (Cluster, impl Fn(&'static str, &str) -> Client)
         SERVICES,
         "Service",
         2,
-        json!([{"metadata": {"name": "cart", "namespace": "shop", "annotations": {"openyurt.io/topologyKeys": "openyurt.io/nodepool"}}}]),
+        json!([{
+            "metadata": {
+                "name": "cart",
+                "namespace": "shop",
+                "annotations": {"openyurt.io/topologyKeys": "openyurt.io/nodepool"},
+            },
+        }]),
     );
     let view = cluster.node("me");
     (cluster, move |path, agent: &str| Client { view: view.client(agent), path, encoding })
@@ -141,7 +151,10 @@ fn a_list_a_watch_and_an_object_all_teach() {
     for encoding in ENCODINGS {
         let map = config_map(11, &[LINE, ("cache_agents", "*")]);
         let other = Object {
-            json: json!({"metadata": {"name": "kube-proxy", "namespace": "kube-system"}, "data": {"servicetopology": "coredns"}}),
+            json: json!({
+                "metadata": {"name": "kube-proxy", "namespace": "kube-system"},
+                "data": {"servicetopology": "coredns"},
+            }),
             protobuf: record(1, [record(1, "kube-proxy"), record(3, "kube-system")].concat()),
             ..map.clone()
         };

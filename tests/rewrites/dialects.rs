@@ -339,7 +339,13 @@ fn labels_that_change_are_told_of_at_once() {
                 SERVICES,
                 "Service",
                 version,
-                json!([{"metadata": {"name": "web", "namespace": "shop", "annotations": {"topologyKeys": value}}}]),
+                json!([{
+                    "metadata": {
+                        "name": "web",
+                        "namespace": "shop",
+                        "annotations": {"topologyKeys": value},
+                    },
+                }]),
             )
         };
         nodes(
@@ -423,7 +429,13 @@ fn any_label_of_nodes_or_cilium_nodes_may_be_the_pool() {
     let mut config = Config::openyurt();
     config.set_membership(Membership::CiliumNodeLabel(zone.to_owned()));
     let cluster = learned(config, keys, known);
-    let label = |name: &str, value: &str| json!({"apiVersion": "cilium.io/v2", "kind": "CiliumNode", "metadata": {"name": name, "labels": {zone: value}}});
+    let label = |name: &str, value: &str| {
+        json!({
+            "apiVersion": "cilium.io/v2",
+            "kind": "CiliumNode",
+            "metadata": {"name": name, "labels": {zone: value}},
+        })
+    };
     feed(
         &cluster,
         "/apis/cilium.io/v2/ciliumnodes",

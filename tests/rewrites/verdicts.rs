@@ -57,14 +57,19 @@ impl Scenario {
     }
 
     fn cluster(&self) -> Cluster {
-        let hub = json!({"host": self.hub_host.as_deref().unwrap_or("169.254.2.1"), "port": self.hub_port.unwrap_or(10268)});
+        let hub = json!({
+            "host": self.hub_host.as_deref().unwrap_or("169.254.2.1"),
+            "port": self.hub_port.unwrap_or(10268),
+        });
         let hub = |rewrite| if self.has(rewrite) { hub.clone() } else { Value::Null };
         let membership = self.membership[..1].to_lowercase() + &self.membership[1..];
         let document = json!({
             "clients": "yurtHub", "membership": membership,
             "rewrites": {
-                "serviceTopology": self.has(Rewrite::ServiceTopology), "nodePortIsolation": self.has(Rewrite::NodePortIsolation),
-                "discardCloudService": self.has(Rewrite::DiscardCloudService), "masterService": hub(Rewrite::MasterService),
+                "serviceTopology": self.has(Rewrite::ServiceTopology),
+                "nodePortIsolation": self.has(Rewrite::NodePortIsolation),
+                "discardCloudService": self.has(Rewrite::DiscardCloudService),
+                "masterService": hub(Rewrite::MasterService),
                 "forwardKubernetesService": hub(Rewrite::ForwardKubernetesService),
             },
         });
@@ -88,10 +93,12 @@ impl Scenario {
             1,
             items("nodeBuckets"),
         );
-        let hub_config = self
-            .facts
-            .get("hubConfig")
-            .map(|data| json!([{"metadata": {"name": "yurt-hub-cfg", "namespace": "kube-system"}, "data": data}]));
+        let hub_config = self.facts.get("hubConfig").map(|data| {
+            json!([{
+                "metadata": {"name": "yurt-hub-cfg", "namespace": "kube-system"},
+                "data": data,
+            }])
+        });
         feed(
             &cluster,
             "/api/v1/namespaces/kube-system/configmaps",
@@ -219,7 +226,13 @@ fn verdicts_and_choices_equal_those_of_openyurts_own_code() {
         let json = if scenario.events.is_empty() {
             let (kind, api_version) =
                 (scenario.objects[0]["kind"].as_str().unwrap(), &scenario.objects[0]["apiVersion"]);
-            json!({"kind": format!("{kind}List"), "apiVersion": api_version, "metadata": {}, "items": scenario.objects}).to_string()
+            json!({
+                "kind": format!("{kind}List"),
+                "apiVersion": api_version,
+                "metadata": {},
+                "items": scenario.objects,
+            })
+            .to_string()
         } else {
             scenario.events.iter().map(|event| format!("{event}\n")).collect()
         };

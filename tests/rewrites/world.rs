@@ -50,9 +50,24 @@ pub fn service_at(
     ips: &[&str],
     ports: &[(&str, u16)],
 ) -> Object {
-    let ports_json: Vec<Value> =
-        ports.iter().map(|(name, port)| json!({"name": name, "protocol": "TCP", "port": port, "targetPort": port})).collect();
-    let spec = json!({"ports": ports_json, "clusterIP": ips[0], "clusterIPs": ips, "type": r#type, "sessionAffinity": "None"});
+    let ports_json: Vec<Value> = ports
+        .iter()
+        .map(|(name, port)| {
+            json!({
+                "name": name,
+                "protocol": "TCP",
+                "port": port,
+                "targetPort": port,
+            })
+        })
+        .collect();
+    let spec = json!({
+        "ports": ports_json,
+        "clusterIP": ips[0],
+        "clusterIPs": ips,
+        "type": r#type,
+        "sessionAffinity": "None",
+    });
     let port = |&(name, port): &(&str, u16)| {
         [
             record(1, name),
@@ -67,7 +82,11 @@ pub fn service_at(
     inner.extend([record(3, ips[0]), record(4, r#type), record(7, "None")].concat());
     inner.extend(ips.iter().flat_map(|ip| record(18, ip)));
     message.extend([record(2, inner), record(3, record(1, ""))].concat());
-    let json = json!({"metadata": metadata_json(name, version, annotations, &[]), "spec": spec, "status": {"loadBalancer": {}}});
+    let json = json!({
+        "metadata": metadata_json(name, version, annotations, &[]),
+        "spec": spec,
+        "status": {"loadBalancer": {}},
+    });
     Object { kind: "Service", api_version: "v1", json, protobuf: message }
 }
 
@@ -86,7 +105,12 @@ pub fn slice(name: &str, version: u64, service: &str, family: &str, on: &[&str])
     };
     let endpoints: Vec<Value> = on.iter().enumerate().map(endpoint_json).collect();
     let ports = json!([{"name": "https", "port": 6443, "protocol": "TCP"}]);
-    let json = json!({"metadata": metadata_json(name, version, &[], &labels), "addressType": family, "endpoints": endpoints, "ports": ports});
+    let json = json!({
+        "metadata": metadata_json(name, version, &[], &labels),
+        "addressType": family,
+        "endpoints": endpoints,
+        "ports": ports,
+    });
     let mut message = record(1, metadata(name, version, &[], &labels));
     message.extend(on.iter().enumerate().flat_map(endpoint));
     message.extend(record(3, [record(1, "https"), record(2, "TCP"), number(3, 6443)].concat()));
@@ -112,7 +136,13 @@ fn metadata_json(
             .into()
     };
     let (namespace, name) = split(name);
-    json!({"name": name, "namespace": namespace, "resourceVersion": version.to_string(), "labels": map(labels), "annotations": map(annotations)})
+    json!({
+        "name": name,
+        "namespace": namespace,
+        "resourceVersion": version.to_string(),
+        "labels": map(labels),
+        "annotations": map(annotations),
+    })
 }
 
 fn metadata(
@@ -191,9 +221,13 @@ pub fn list(items: &[Object], version: u64, encoding: Encoding) -> Vec<u8> {
     }
 }
 
-/// Teaches a cluster a list.
+/// Provides facts to a cluster a list.
 pub fn feed(cluster: &Cluster, path: &str, kind: &str, version: u64, items: Value) {
-    let body = json!({"kind": format!("{kind}List"), "metadata": {"resourceVersion": version.to_string()}, "items": items});
+    let body = json!({
+        "kind": format!("{kind}List"),
+        "metadata": {"resourceVersion": version.to_string()},
+        "items": items,
+    });
     let mut feed =
         cluster.read_facts(&RequestHead::get(path), &ResponseHead::ok("application/json")).unwrap();
     feed.push(body.to_string().as_bytes()).unwrap();

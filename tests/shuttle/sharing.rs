@@ -35,14 +35,24 @@ fn slice(service: &str, version: usize) -> Value {
         .collect();
     json!({
         "kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1",
-        "metadata": { "namespace": "shop", "name": format!("{service}-1"), "resourceVersion": version.to_string(), "labels": { "kubernetes.io/service-name": service } },
+        "metadata": {
+            "namespace": "shop",
+            "name": format!("{service}-1"),
+            "resourceVersion": version.to_string(),
+            "labels": { "kubernetes.io/service-name": service },
+        },
         "endpoints": endpoints,
     })
 }
 
 fn list(version: usize) -> Vec<u8> {
     let items: Vec<Value> = SERVICES.iter().map(|service| slice(service, version)).collect();
-    let head = json!({ "kind": "EndpointSliceList", "apiVersion": "discovery.k8s.io/v1", "metadata": { "resourceVersion": version.to_string() }, "items": items });
+    let head = json!({
+        "kind": "EndpointSliceList",
+        "apiVersion": "discovery.k8s.io/v1",
+        "metadata": { "resourceVersion": version.to_string() },
+        "items": items,
+    });
     head.to_string().into_bytes()
 }
 
@@ -120,12 +130,26 @@ fn listed(cluster: &Cluster, version: usize) -> Held {
 fn change_facts(cluster: &Cluster, which: usize) {
     let (target, objects) = match which {
         0 => {
-            let pool = |nodes: &[&str], version: &str| json!({ "metadata": { "name": "hz", "resourceVersion": version }, "status": { "nodes": nodes } });
+            let pool = |nodes: &[&str], version: &str| {
+                json!({
+                    "metadata": { "name": "hz", "resourceVersion": version },
+                    "status": { "nodes": nodes },
+                })
+            };
             let objects = vec![pool(&["me"], "121"), pool(&["me", "other"], "122")];
             ("/apis/apps.openyurt.io/v1beta2/nodepools?watch=true&resourceVersion=100", objects)
         }
         1 => {
-            let service = |name: &str, keys: Option<&str>, version: &str| json!({ "metadata": { "namespace": "shop", "name": name, "resourceVersion": version, "annotations": { "openyurt.io/topologyKeys": keys } } });
+            let service = |name: &str, keys: Option<&str>, version: &str| {
+                json!({
+                    "metadata": {
+                        "namespace": "shop",
+                        "name": name,
+                        "resourceVersion": version,
+                        "annotations": { "openyurt.io/topologyKeys": keys },
+                    },
+                })
+            };
             let objects = vec![
                 service("any", Some("openyurt.io/nodepool"), "121"),
                 service("node", None, "122"),
@@ -133,7 +157,16 @@ fn change_facts(cluster: &Cluster, which: usize) {
             ("/api/v1/services?watch=true&resourceVersion=100", objects)
         }
         _ => {
-            let granted = |data: Value, version: &str| json!({ "metadata": { "namespace": "kube-system", "name": "yurt-hub-cfg", "resourceVersion": version }, "data": data });
+            let granted = |data: Value, version: &str| {
+                json!({
+                    "metadata": {
+                        "namespace": "kube-system",
+                        "name": "yurt-hub-cfg",
+                        "resourceVersion": version,
+                    },
+                    "data": data,
+                })
+            };
             let objects = vec![
                 granted(json!({}), "121"),
                 granted(json!({ "servicetopology": "edge-proxy" }), "122"),
@@ -233,7 +266,14 @@ fn who_gets_what_is_no_older_than_what_was_looked_at() {
         let mut config = Config::openyurt();
         config.set_clients(Clients::YurtHub);
         let cluster = small_cluster(config);
-        let granted = json!({ "metadata": { "namespace": "kube-system", "name": "yurt-hub-cfg", "resourceVersion": "1" }, "data": { "servicetopology": "edge-proxy" } });
+        let granted = json!({
+            "metadata": {
+                "namespace": "kube-system",
+                "name": "yurt-hub-cfg",
+                "resourceVersion": "1",
+            },
+            "data": { "servicetopology": "edge-proxy" },
+        });
         small::feed(
             &cluster,
             "/api/v1/namespaces/kube-system/configmaps?fieldSelector=metadata.name%3Dyurt-hub-cfg",

@@ -127,7 +127,9 @@ fn a_node_is_known_when_it_was_read_by_its_name() {
         assert_eq!(missing(), [FactKind::Service, FactKind::Node, FactKind::NodePool]);
         let body = match encoding {
             Encoding::Json => br#"{"kind":"Node","apiVersion":"v1","metadata":{"name":"me","resourceVersion":"5"}}"#.to_vec(),
-            Encoding::Protobuf => envelope("v1", "Node", &record(1, [record(1, "me"), record(6, "5")].concat())),
+            Encoding::Protobuf => {
+                envelope("v1", "Node", &record(1, [record(1, "me"), record(6, "5")].concat()))
+            }
         };
         let mut feed =
             cluster.read_facts(&RequestHead::get("/api/v1/nodes/me"), &client.head()).unwrap();

@@ -209,7 +209,13 @@ impl Client {
                     json!({})
                 };
                 let metadata = json!({ "resourceVersion": version, "annotations": annotations });
-                json!({ "kind": kind.name(), "apiVersion": kind.api_version(), "metadata": metadata }).to_string().into_bytes()
+                json!({
+                    "kind": kind.name(),
+                    "apiVersion": kind.api_version(),
+                    "metadata": metadata,
+                })
+                .to_string()
+                .into_bytes()
             }
             Encoding::Protobuf => {
                 let annotation = record(
@@ -226,7 +232,9 @@ impl Client {
     pub fn error(&self) -> Vec<u8> {
         let object = match self.encoding {
             Encoding::Json => br#"{"kind":"Status","apiVersion":"v1","status":"Failure","reason":"Expired","code":410}"#.to_vec(),
-            Encoding::Protobuf => [record(2, "Failure"), record(4, "Expired"), vec![0x30, 0x9a, 0x03]].concat(),
+            Encoding::Protobuf => {
+                [record(2, "Failure"), record(4, "Expired"), vec![0x30, 0x9a, 0x03]].concat()
+            }
         };
         self.event_of("ERROR", "Status", &object)
     }

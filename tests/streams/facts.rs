@@ -133,8 +133,21 @@ impl Facts {
             None => json!({ "metadata": { "name": name } }),
         });
         let buckets = self.pools.iter().map(|(name, nodes)| {
-            let nodes: Vec<Value> = names(nodes).iter().map(|node| json!({ "name": node })).collect();
-            json!({ "metadata": { "name": format!("{name}-bucket"), "labels": { "openyurt.io/pool-name": name } }, "nodes": nodes })
+            let nodes: Vec<Value> = names(nodes)
+                .iter()
+                .map(|node| {
+                    json!({
+                        "name": node,
+                    })
+                })
+                .collect();
+            json!({
+                "metadata": {
+                    "name": format!("{name}-bucket"),
+                    "labels": { "openyurt.io/pool-name": name },
+                },
+                "nodes": nodes,
+            })
         });
         let (pools, buckets) = (pools.collect(), buckets.collect());
         self.tell("/apis/apps.openyurt.io/v1beta2/nodepools", pools);

@@ -85,12 +85,22 @@ impl Object {
 
     fn json(&self, kind: Kind) -> Value {
         let metadata = json!({
-            "namespace": self.namespace, "name": self.name, "resourceVersion": self.version, "generation": self.generation,
-            "labels": self.labels(kind), "annotations": self.annotations, "managedFields": [{ "manager": self.manager }],
+            "namespace": self.namespace,
+            "name": self.name,
+            "resourceVersion": self.version,
+            "generation": self.generation,
+            "labels": self.labels(kind),
+            "annotations": self.annotations,
+            "managedFields": [{ "manager": self.manager }],
         });
         let ports = json!([{ "port": self.port }]);
         if kind == Kind::Endpoints {
-            let address = |(node, _): (&str, Condition)| json!({ "ip": format!("10.0.0.{node}"), "nodeName": node });
+            let address = |(node, _): (&str, Condition)| {
+                json!({
+                    "ip": format!("10.0.0.{node}"),
+                    "nodeName": node,
+                })
+            };
             let of = |ready: bool| -> Vec<Value> {
                 self.endpoints().filter(|(_, at)| at.ready == ready).map(address).collect()
             };
@@ -101,8 +111,15 @@ impl Object {
         let endpoints: Vec<Value> = self
             .endpoints()
             .map(|(node, at)| {
-                let conditions = json!({ "ready": at.ready, "serving": at.serving, "terminating": at.terminating });
-                let mut endpoint = json!({ "addresses": [format!("10.0.0.{node}")], "conditions": conditions });
+                let conditions = json!({
+                    "ready": at.ready,
+                    "serving": at.serving,
+                    "terminating": at.terminating,
+                });
+                let mut endpoint = json!({
+                    "addresses": [format!("10.0.0.{node}")],
+                    "conditions": conditions,
+                });
                 match kind {
                     Kind::Beta => endpoint["topology"] = json!({ "kubernetes.io/hostname": node }),
                     _ => endpoint["nodeName"] = node.into(),
@@ -110,7 +127,12 @@ impl Object {
                 endpoint
             })
             .collect();
-        json!({ "metadata": metadata, "addressType": self.family, "endpoints": endpoints, "ports": ports })
+        json!({
+            "metadata": metadata,
+            "addressType": self.family,
+            "endpoints": endpoints,
+            "ports": ports,
+        })
     }
 
     fn protobuf(&self, kind: Kind) -> Vec<u8> {

@@ -73,7 +73,8 @@ fn a_stream_says_what_it_is_and_how_far_it_has_come() {
         watch.pass(&event);
         let far = event.len();
         let said = format!(
-            "BodyRewriter {{ kind: \"EndpointSlice\", form: Watch, bytes_in: {far}, bytes_out: {far}, closed: false, .. }}"
+            "BodyRewriter {{ kind: \"EndpointSlice\", form: Watch, \
+             bytes_in: {far}, bytes_out: {far}, closed: false, .. }}"
         );
         assert_eq!(format!("{:?}", watch.stream), said);
         let Ok(Action::Rewrite(stream)) =
@@ -83,7 +84,8 @@ fn a_stream_says_what_it_is_and_how_far_it_has_come() {
         };
         assert_eq!(
             format!("{stream:?}"),
-            "BodyRewriter { kind: \"Service\", form: List, bytes_in: 0, bytes_out: 0, closed: false, .. }"
+            "BodyRewriter { kind: \"Service\", form: List, \
+             bytes_in: 0, bytes_out: 0, closed: false, .. }"
         );
     }
 }

@@ -44,7 +44,11 @@ fn after_a_clean_end_nothing_is_said_again() {
         watch.finish();
         let mut watch = client.watch(95);
         assert_eq!(watch.refresh(), NOTHING);
-        assert_eq!(watch.modified(&object("web-2", 96, "me friend")), NOTHING, "quiet goes on too");
+        assert_eq!(
+            watch.modified(&object("web-2", 96, "me friend")),
+            NOTHING,
+            "suppression continues too"
+        );
         facts.annotate("web", "");
         assert_eq!(watch.refresh(), ["MODIFIED web-1@96 me other", "BOOKMARK @96"]);
     }

@@ -63,7 +63,13 @@ pub unsafe extern "C" fn poolscope_node_describe(
             let description = slot(description, ptr::null_mut(), "description")?;
             let node = borrow(node, "node")?.0.enter()?;
             let (name, rewrites) = (node.name(), node.rewrites());
-            let facts = json!({"name": name, "known": node.is_known(), "pool": node.pool(), "rewrites": rewrites, "missing": node.missing()});
+            let facts = json!({
+                "name": name,
+                "known": node.is_known(),
+                "pool": node.pool(),
+                "rewrites": rewrites,
+                "missing": node.missing(),
+            });
             description.put(poolscope_text::json(&facts)?);
             Ok(())
         })
@@ -100,7 +106,13 @@ pub unsafe extern "C" fn poolscope_node_judge(
             let reason = node.judge(namespace, service, on);
             let topology = service.and_then(|service| node.topology_of(namespace, service));
             let pools = on.map(|on| node.pools_of(on)).unwrap_or_default();
-            let verdict_json = json!({"kept": reason.keeps(), "reason": reason.name(), "rule": reason.rule(), "topology": topology, "pools": pools});
+            let verdict_json = json!({
+                "kept": reason.keeps(),
+                "reason": reason.name(),
+                "rule": reason.rule(),
+                "topology": topology,
+                "pools": pools,
+            });
             verdict.put(poolscope_text::json(&verdict_json)?);
             Ok(())
         })

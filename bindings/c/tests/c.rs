@@ -67,7 +67,8 @@ fn every_recording_comes_out_of_c_as_out_of_rust() {
                 recording.name,
                 String::from_utf8_lossy(&output.stderr)
             );
-            // A cluster of its own, as each run of the program has: what passes may teach.
+            // A cluster of its own, as each run of the program has: a forwarded body may change
+            // facts.
             let expected = through_rust(&cluster("list").node(*name), recording);
             assert!(output.stdout == expected, "{} as {name} sees it", recording.name);
             compared += 1;

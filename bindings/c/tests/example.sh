@@ -33,7 +33,8 @@ for name in services nodes nodepools; do
 done
 
 # $command and $facts are split on purpose: neither targets nor names of recordings have spaces.
-for name in list/endpointslices-json.json list/endpointslices-proto.pb watch/endpointslices-json.json watch/endpointslices-proto.pb \
+for name in list/endpointslices-json.json list/endpointslices-proto.pb \
+    watch/endpointslices-json.json watch/endpointslices-proto.pb \
     watchlist/endpointslices-json.json watchlist/endpointslices-proto.pb; do
     expect 0 $command hz-edge-1 $facts "$(target "${name%.*}")" "$recorded/$name"
     grep -q '"objectsCut":[1-9]' "$out/err" || fail "nothing was cut from $name"
@@ -41,7 +42,8 @@ for name in list/endpointslices-json.json list/endpointslices-proto.pb watch/end
 done
 
 # Without facts there is an answer, and no endpoint in it.
-expect 1 $command hz-edge-1 "$(target list/endpointslices-json)" "$recorded/list/endpointslices-json.json"
+expect 1 $command hz-edge-1 \
+    "$(target list/endpointslices-json)" "$recorded/list/endpointslices-json.json"
 grep -q '"code":503' "$out/body" || fail "no answer"
 grep -q '"addresses"' "$out/body" && fail "endpoints without facts"
 
@@ -58,6 +60,7 @@ echo '{"retentoin":"full"}' >"$out/config.json"
 expect 1 $command -c "$out/config.json" hz-edge-1 /api/v1/services "$out/none"
 grep -q retentoin "$out/err" || fail "the key is not named"
 echo '{"membership":"off"}' >"$out/config.json"
-expect 0 $command -c "$out/config.json" hz-edge-1 $facts "$(target list/endpointslices-json)" "$recorded/list/endpointslices-json.json"
+expect 0 $command -c "$out/config.json" hz-edge-1 $facts \
+    "$(target list/endpointslices-json)" "$recorded/list/endpointslices-json.json"
 expect 2 $command hz-edge-1 /api/v1/services
 echo "example: ok"

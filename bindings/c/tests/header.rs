@@ -32,7 +32,8 @@ fn generated() -> String {
          #define POOLSCOPE_VERSION_PATCH {patch}\n\
          /** `major << 16 | minor << 8 | patch`. */\n\
          #define POOLSCOPE_VERSION_NUMBER \\\n    \
-         (POOLSCOPE_VERSION_MAJOR << 16 | POOLSCOPE_VERSION_MINOR << 8 | POOLSCOPE_VERSION_PATCH)\n\n\
+         (POOLSCOPE_VERSION_MAJOR << 16 | POOLSCOPE_VERSION_MINOR << 8 | \
+         POOLSCOPE_VERSION_PATCH)\n\n\
          /** Marks the functions of the library. Define it before the include to change it. */\n\
          #ifndef POOLSCOPE_API\n\
          #if defined(__GNUC__)\n\
@@ -60,7 +61,8 @@ fn the_header_is_the_abi() {
     let checked_in = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         checked_in == generated,
-        "include/poolscope.h differs from bindings/c/src: run `make header` and look at the difference"
+        "include/poolscope.h differs from bindings/c/src: \
+         run `make header` and look at the difference"
     );
 }
 

@@ -5,8 +5,8 @@
  * helgrind knows pthread's locks. Those of Rust's standard library are made of atomics and futexes,
  * which it does not see, so it takes every access under them for a race. In an unoptimised library
  * taking and leaving a lock are functions of their own, and valgrind can put a wrapper round each:
- * it says "taken" after the function and "left" before it. Wrappers also mark the last owner of an Arc,
- * who comes after all the others.
+ * it says "taken" after the function and "left" before it. Wrappers also mark the last owner of an
+ * Arc, who comes after all the others.
  *
  * Nothing promises these names and the layout of guards. If they change,
  * locks are taken and not left, or never taken: that is counted, and fails the test at its end.

@@ -31,20 +31,13 @@ static const char *const addresses[] = {"\"10.0.0.1\"", "\"10.0.0.2\"", "\"10.0.
                                         "\"10.0.0.4\"", "\"10.0.0.5\""};
 
 #define ENDPOINT(address, node) "{\"addresses\":[\"" address "\"],\"nodeName\":\"" node "\"}"
+#define NEXT_ENDPOINT(address, node) "," ENDPOINT(address, node)
 #define CROWD(name, version)                                                                       \
     "\"metadata\":{\"name\":\"" name "\",\"namespace\":\"shop\",\"resourceVersion\":\"" version    \
-    "\","                                                                                          \
-    "\"labels\":{\"kubernetes.io/"                                                                 \
-    "service-name\":\"cart\"}},\"addressType\":\"IPv4\",\"endpoints\":[" ENDPOINT(                 \
-        "10.0.0.1",                                                                                \
-        "hz-1") "," ENDPOINT("10.0.0.2",                                                           \
-                             "hz-2") "," ENDPOINT("10.0.0.3",                                      \
-                                                  "sh-1") "," ENDPOINT("10.0.0.4",                 \
-                                                                       "sh-2") "," ENDPOINT("10."  \
-                                                                                            "0.0." \
-                                                                                            "5",   \
-                                                                                            "move" \
-                                                                                            "r") "],\"ports\":[]}"
+    "\",\"labels\":{\"kubernetes.io/service-name\":\"cart\"}},"                                    \
+    "\"addressType\":\"IPv4\",\"endpoints\":[" ENDPOINT("10.0.0.1", "hz-1")                        \
+        NEXT_ENDPOINT("10.0.0.2", "hz-2") NEXT_ENDPOINT("10.0.0.3", "sh-1")                        \
+            NEXT_ENDPOINT("10.0.0.4", "sh-2") NEXT_ENDPOINT("10.0.0.5", "mover") "],\"ports\":[]}"
 #define CROWD_EVENT(type, name, version)                                                           \
     "{\"type\":\"" type                                                                            \
     "\",\"object\":{\"kind\":\"EndpointSlice\",\"apiVersion\":\"discovery.k8s.io/v1\"," CROWD(     \

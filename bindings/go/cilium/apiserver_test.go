@@ -204,7 +204,8 @@ func (s *apiServer) serveWatch(w http.ResponseWriter, request *http.Request, col
 	if since, err := strconv.Atoi(request.URL.Query().Get("resourceVersion")); err == nil &&
 		since > 0 {
 		for _, each := range s.objects[collection] {
-			if version, _ := strconv.Atoi(each["metadata"].(object)["resourceVersion"].(string)); version > since {
+			version, _ := strconv.Atoi(each["metadata"].(object)["resourceVersion"].(string))
+			if version > since {
 				events <- event("MODIFIED", each)
 			}
 		}

@@ -175,10 +175,12 @@ func TestFactsThatCanNoLongerBeFetchedAreReported(t *testing.T) {
 }
 
 func TestAWaitThatTheOperatorChoseIsLeft(t *testing.T) {
-	if lb := start(t, guide(t), "--lb-init-wait-timeout=7m"); lb.config.InitWaitTimeout != 7*time.Minute {
+	lb := start(t, guide(t), "--lb-init-wait-timeout=7m")
+	if lb.config.InitWaitTimeout != 7*time.Minute {
 		t.Error(lb.config.InitWaitTimeout)
 	}
-	if lb := start(t, guide(t), "--poolscope-enable=false"); lb.config.InitWaitTimeout != loadbalancer.DefaultConfig.InitWaitTimeout {
+	lb = start(t, guide(t), "--poolscope-enable=false")
+	if lb.config.InitWaitTimeout != loadbalancer.DefaultConfig.InitWaitTimeout {
 		t.Error(lb.config.InitWaitTimeout)
 	}
 }
@@ -330,7 +332,8 @@ func (lb *loadBalancer) must(name string, arguments ...string) string {
 func (lb *loadBalancer) reports(level, words string) {
 	lb.t.Helper()
 	var said string
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	deadline := time.Now().Add(30 * time.Second)
+	for ; time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		for status := range lb.health.All(lb.db.ReadTxn()) {
 			if strings.Contains(status.ID.String(), "poolscope") {
 				if said = fmt.Sprint(status.Level, ": ", status.Message, " ", status.Error); string(

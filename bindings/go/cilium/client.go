@@ -39,6 +39,10 @@ func sharedClient(clientset client.Clientset) (*http.Client, error) {
 }
 
 func unknownShape(format string, arguments ...any) error {
-	return fmt.Errorf("poolscope: this version of Cilium keeps its Kubernetes clients otherwise: %s; "+
-		"build it with a version that docs/cilium.md names, or switch poolscope off with --poolscope-enable=false", fmt.Sprintf(format, arguments...))
+	return fmt.Errorf(
+		"poolscope: this version of Cilium keeps its Kubernetes clients otherwise: %s; "+
+			"build it with a version that docs/cilium.md names, or switch poolscope off with "+
+			"--poolscope-enable=false",
+		fmt.Sprintf(format, arguments...),
+	)
 }

@@ -107,7 +107,8 @@ func (v *agentView) explain(ctx context.Context, out io.Writer, services []strin
 		selector := url.Values{"labelSelector": {"kubernetes.io/service-name=" + name}}
 		for _, target := range []string{
 			"/api/v1/namespaces/" + url.PathEscape(namespace) + "/services/" + url.PathEscape(name),
-			"/apis/discovery.k8s.io/v1/namespaces/" + url.PathEscape(namespace) + "/endpointslices?" + selector.Encode(),
+			"/apis/discovery.k8s.io/v1/namespaces/" + url.PathEscape(namespace) +
+				"/endpointslices?" + selector.Encode(),
 		} {
 			body, err := v.get(ctx, target)
 			if err == nil {

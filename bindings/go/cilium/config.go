@@ -19,11 +19,13 @@ func (c Config) Flags(flags *pflag.FlagSet) {
 	flags.Bool(
 		"poolscope-enable",
 		c.PoolscopeEnable,
-		"Show the load balancer only the endpoints that this node may use by Services' topology annotations",
+		"Show the load balancer only the endpoints that this node may use by Services' "+
+			"topology annotations",
 	)
 	flags.String(
 		"poolscope-config",
 		c.PoolscopeConfig,
-		"How topology annotations and node pools are read: poolscope's JSON document; empty means OpenYurt's annotations with NodePools",
+		"How topology annotations and node pools are read: poolscope's JSON document; "+
+			"empty means OpenYurt's annotations with NodePools",
 	)
 }

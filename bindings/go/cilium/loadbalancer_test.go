@@ -86,8 +86,16 @@ func newHive(lb *loadBalancer, config Config) *hive.Hive {
 			)
 		}),
 		cell.Invoke(
-			func(maps lbmaps.LBMaps, registry *metrics.Registry, commands upstream.ScriptCmds, db *statedb.DB, health statedb.Table[types.Status], config loadbalancer.Config) {
-				lb.maps, lb.registry, lb.commands, lb.db, lb.health, lb.config = maps, registry, commands, db, health, config
+			func(
+				maps lbmaps.LBMaps,
+				registry *metrics.Registry,
+				commands upstream.ScriptCmds,
+				db *statedb.DB,
+				health statedb.Table[types.Status],
+				config loadbalancer.Config,
+			) {
+				lb.maps, lb.registry, lb.commands = maps, registry, commands
+				lb.db, lb.health, lb.config = db, health, config
 			},
 		),
 	)
@@ -101,7 +109,8 @@ func start(t *testing.T, server *apiServer, flags ...string) *loadBalancer {
 	h := newHive(lb, DefaultConfig)
 	set := pflag.NewFlagSet("agent", pflag.ContinueOnError)
 	h.RegisterFlags(set)
-	if err := set.Parse(append(flags, "--k8s-api-server-urls="+server.URL, "--lb-test-fault-probability=0")); err != nil {
+	flags = append(flags, "--k8s-api-server-urls="+server.URL, "--lb-test-fault-probability=0")
+	if err := set.Parse(flags); err != nil {
 		t.Fatal(err)
 	}
 	log := hivetest.Logger(t, hivetest.LogLevel(slog.LevelWarn))

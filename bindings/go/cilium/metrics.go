@@ -73,8 +73,20 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(c.counters[name], prometheus.CounterValue, float64(value))
 	}
 	node := c.view.node.Describe()
-	to <- prometheus.MustNewConstMetric(c.generation, prometheus.CounterValue, float64(cluster.Generation()))
-	to <- prometheus.MustNewConstMetric(c.waiting, prometheus.GaugeValue, float64(len(c.view.node.Waiting())))
-	to <- prometheus.MustNewConstMetric(c.fetchFailures, prometheus.CounterValue, float64(c.view.failures.Load()))
+	to <- prometheus.MustNewConstMetric(
+		c.generation,
+		prometheus.CounterValue,
+		float64(cluster.Generation()),
+	)
+	to <- prometheus.MustNewConstMetric(
+		c.waiting,
+		prometheus.GaugeValue,
+		float64(len(c.view.node.Waiting())),
+	)
+	to <- prometheus.MustNewConstMetric(
+		c.fetchFailures,
+		prometheus.CounterValue,
+		float64(c.view.failures.Load()),
+	)
 	to <- prometheus.MustNewConstMetric(c.descriptor, prometheus.GaugeValue, 1, node.Name, node.Pool)
 }

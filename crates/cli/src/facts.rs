@@ -92,7 +92,7 @@ impl Loaded {
     }
 }
 
-/// Teaches the cluster and fills the inventory from the given paths.
+/// Reads the facts and fills the inventory from the given paths.
 pub(crate) fn load(
     paths: &[PathBuf],
     cluster: &Cluster,
@@ -271,7 +271,7 @@ impl Asked {
     }
 }
 
-/// A complete list that may teach, and how good it is.
+/// A complete list that may be read as facts, and how good it is.
 struct Candidate {
     recording: Recording,
     asked: Asked,

@@ -68,7 +68,12 @@ struct Filter {
     #[arg(long, value_name = "FILE")]
     meta: Option<PathBuf>,
     /// Push the body in chunks of N bytes.
-    #[arg(long, value_name = "N", default_value = "16384", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "16384",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     chunk: u32,
     /// The body, after further PATHs if there are any; default: standard input.
     #[arg(value_name = "BODY")]
@@ -579,7 +584,15 @@ fn json_difference(left: &ServiceView, right: &ServiceView) -> serde_json::Value
         let picked = endpoints(left, right).filter(|(first, second)| {
             keep(left.visible && first.kept, right.visible && second.kept)
         });
-        picked.map(|(endpoint, _)| json!({"address": endpoint.address, "node": endpoint.node, "object": endpoint.object})).collect()
+        picked
+            .map(|(endpoint, _)| {
+                json!({
+                    "address": endpoint.address,
+                    "node": endpoint.node,
+                    "object": endpoint.object,
+                })
+            })
+            .collect()
     };
     json!({
         "namespace": left.namespace,

@@ -210,7 +210,10 @@ fn diff_in_json_accounts_for_every_endpoint() {
     .unwrap();
     assert_eq!(
         diff["nodes"],
-        json!([{"name": "hz-edge-1", "pool": "hangzhou"}, {"name": "sh-edge-1", "pool": "shanghai"}])
+        json!([
+            {"name": "hz-edge-1", "pool": "hangzhou"},
+            {"name": "sh-edge-1", "pool": "shanghai"},
+        ])
     );
     let services = diff["services"].as_array().unwrap();
     let cart = services
@@ -252,7 +255,13 @@ fn what_kubectl_prints_is_enough() {
     // kubectl get -A -o json svc,nodes,nodepools,endpointslices
     let all: Vec<Value> =
         kinds.iter().flat_map(|(name, api_version, kind)| items(name, api_version, kind)).collect();
-    let mixed = json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": all}).to_string();
+    let mixed = json!({
+        "apiVersion": "v1",
+        "kind": "List",
+        "metadata": {"resourceVersion": ""},
+        "items": all,
+    })
+    .to_string();
     let write = |name: &str, text: &str| -> PathBuf {
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
@@ -388,12 +397,30 @@ fn a_frontend_falls_back_to_what_terminates_in_its_own_family() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("all.json");
     let slice = |name: &str, address: &str, conditions: Value| {
-        json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": {"name": name, "namespace": "shop", "labels": {"kubernetes.io/service-name": "web"}},
-               "endpoints": [{"addresses": [address], "conditions": conditions, "nodeName": "a"}], "ports": [{"name": "", "port": 8080, "protocol": "TCP"}]})
+        json!({
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {
+                "name": name,
+                "namespace": "shop",
+                "labels": {"kubernetes.io/service-name": "web"},
+            },
+            "endpoints": [{"addresses": [address], "conditions": conditions, "nodeName": "a"}],
+            "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],
+        })
     };
     let all = json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": [
         {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "a"}},
-        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "shop"}, "spec": {"type": "ClusterIP", "clusterIPs": ["10.0.0.1", "fd00::1"], "ports": [{"name": null, "port": 80}]}},
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "web", "namespace": "shop"},
+            "spec": {
+                "type": "ClusterIP",
+                "clusterIPs": ["10.0.0.1", "fd00::1"],
+                "ports": [{"name": null, "port": 80}],
+            },
+        },
         slice("web-4", "10.1.0.1", json!({"ready": true})),
         slice("web-6", "fd00::2", json!({"ready": false, "serving": true, "terminating": true})),
     ]});

@@ -25,7 +25,12 @@ pub fn slice(seed: usize) -> Value {
                 "addresses": [format!("10.{}.{}.{}", on % 250, at, 7)],
                 "conditions": {"ready": true, "serving": true, "terminating": false},
                 "nodeName": node(on),
-                "targetRef": {"kind": "Pod", "name": format!("checkout-frontend-7f9c6d5b8-{at:05}"), "namespace": "shop", "uid": format!("8f14e45f-ceea-467f-a9d0-{:012}", at * 7919)},
+                "targetRef": {
+                    "kind": "Pod",
+                    "name": format!("checkout-frontend-7f9c6d5b8-{at:05}"),
+                    "namespace": "shop",
+                    "uid": format!("8f14e45f-ceea-467f-a9d0-{:012}", at * 7919),
+                },
                 "zone": format!("cn-hangzhou-edge-{}", on % 25),
             })
         })
@@ -37,10 +42,20 @@ pub fn slice(seed: usize) -> Value {
             "creationTimestamp": "2026-11-23T09:09:22Z",
             "generateName": "checkout-",
             "generation": 17,
-            "labels": {"endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io", "kubernetes.io/service-name": "checkout"},
+            "labels": {
+                "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+                "kubernetes.io/service-name": "checkout",
+            },
             "name": format!("checkout-{seed:05}"),
             "namespace": "shop",
-            "ownerReferences": [{"apiVersion": "v1", "blockOwnerDeletion": true, "controller": true, "kind": "Service", "name": "checkout", "uid": "1fc0898f-ed24-47ae-ba65-131c09b19b92"}],
+            "ownerReferences": [{
+                "apiVersion": "v1",
+                "blockOwnerDeletion": true,
+                "controller": true,
+                "kind": "Service",
+                "name": "checkout",
+                "uid": "1fc0898f-ed24-47ae-ba65-131c09b19b92",
+            }],
             "resourceVersion": format!("{}", 1000 + seed),
             "uid": format!("a4f26246-a67b-41c7-8cbe-{seed:012}"),
         },
@@ -56,18 +71,43 @@ pub fn heavy(seed: usize) -> Value {
     let fields: serde_json::Map<String, Value> = (0..5)
         .map(|at| {
             let uid = format!(r#"k:{{"uid":"{at:08x}-24f1-4a4b-8d6e-0123456789ab"}}"#);
-            (uid, json!({".": {}, "f:apiVersion": {}, "f:kind": {}, "f:name": {}, "f:uid": {}, "f:controller": {}}))
+            (
+                uid,
+                json!({
+                    ".": {},
+                    "f:apiVersion": {},
+                    "f:kind": {},
+                    "f:name": {},
+                    "f:uid": {},
+                    "f:controller": {},
+                }),
+            )
         })
         .collect();
     let manager = |at: usize| {
         json!({
-            "manager": format!("kube-controller-manager-{at}"), "operation": "Update", "apiVersion": "discovery.k8s.io/v1",
+            "manager": format!("kube-controller-manager-{at}"),
+            "operation": "Update",
+            "apiVersion": "discovery.k8s.io/v1",
             "time": "2026-11-23T09:09:22Z", "fieldsType": "FieldsV1",
-            "fieldsV1": {"f:addressType": {}, "f:endpoints": {}, "f:metadata": {"f:labels": {".": {}, "f:kubernetes.io/service-name": {}}, "f:ownerReferences": fields}, "f:ports": {}},
+            "fieldsV1": {
+                "f:addressType": {},
+                "f:endpoints": {},
+                "f:metadata": {
+                    "f:labels": {".": {}, "f:kubernetes.io/service-name": {}},
+                    "f:ownerReferences": fields,
+                },
+                "f:ports": {},
+            },
         })
     };
     slice["metadata"]["managedFields"] = (0..4).map(manager).collect();
-    let applied = json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "endpoints": slice["endpoints"], "note": "a \"quoted\" word\n".repeat(20)});
+    let applied = json!({
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "endpoints": slice["endpoints"],
+        "note": "a \"quoted\" word\n".repeat(20),
+    });
     slice["metadata"]["annotations"] =
         json!({"kubectl.kubernetes.io/last-applied-configuration": applied.to_string()});
     slice
@@ -226,15 +266,19 @@ pub fn facts(members: &[String]) -> [(&'static str, String); 3] {
     [
         (
             "/api/v1/services",
-            list(
-                json!([{"metadata": {"name": "checkout", "namespace": "shop", "annotations": annotations}}]),
-            ),
+            list(json!([{
+                "metadata": {
+                    "name": "checkout",
+                    "namespace": "shop",
+                    "annotations": annotations,
+                },
+            }])),
         ),
         (
             "/api/v1/nodes",
-            list(
-                json!([{"metadata": {"name": node(0), "labels": {"apps.openyurt.io/nodepool": "here"}}}]),
-            ),
+            list(json!([{
+                "metadata": {"name": node(0), "labels": {"apps.openyurt.io/nodepool": "here"}},
+            }])),
         ),
         (
             "/apis/apps.openyurt.io/v1beta2/nodepools",
@@ -243,8 +287,8 @@ pub fn facts(members: &[String]) -> [(&'static str, String); 3] {
     ]
 }
 
-/// Teaches a cluster these facts.
-pub fn teach(cluster: &Cluster, members: &[String]) {
+/// Provides facts to a cluster these facts.
+pub fn provide_facts(cluster: &Cluster, members: &[String]) {
     for (path, body) in facts(members) {
         let mut feed = cluster
             .read_facts(&RequestHead::get(path), &ResponseHead::ok("application/json"))
@@ -276,7 +320,7 @@ pub fn list(cluster: &Cluster, content_type: &str, target: &str, body: &[u8]) {
 fn cluster_with(members: usize, config: Config) -> Cluster {
     let cluster = Cluster::new(config).unwrap();
     let nodes: Vec<String> = (0..members).map(|number| node(number * 7 % NODES)).collect();
-    teach(&cluster, &nodes);
+    provide_facts(&cluster, &nodes);
     cluster
 }
 

@@ -167,7 +167,7 @@ pub fn random_chunks(seed: u64, max: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-/// The kinds whose recorded lists teach a cluster.
+/// The kinds whose recorded lists are facts.
 pub const FACTS: [&str; 5] = ["services", "nodes", "nodepools", "nodebuckets", "ciliumnodes"];
 
 /// The recorded cluster in its first (`list`) or last (`after`) state.

@@ -3,9 +3,14 @@
 use poolscope::{Cluster, Config, RequestHead, ResponseHead};
 use serde_json::{Value, json};
 
-/// Teaches a cluster a whole list.
+/// Provides facts to a cluster a whole list.
 pub fn feed(cluster: &Cluster, path: &str, kind: &str, items: &[Value]) {
-    let list = json!({ "kind": format!("{kind}List"), "apiVersion": "v1", "metadata": { "resourceVersion": "100" }, "items": items });
+    let list = json!({
+        "kind": format!("{kind}List"),
+        "apiVersion": "v1",
+        "metadata": { "resourceVersion": "100" },
+        "items": items,
+    });
     let mut feed =
         cluster.read_facts(&RequestHead::get(path), &ResponseHead::ok("application/json")).unwrap();
     feed.push(list.to_string().as_bytes()).unwrap();
@@ -16,7 +21,16 @@ pub fn feed(cluster: &Cluster, path: &str, kind: &str, items: &[Value]) {
 /// `shop/node` and `shop/pool` that ask for what they are called.
 pub fn small_cluster(config: Config) -> Cluster {
     let cluster = Cluster::new(config).unwrap();
-    let service = |name: &str, keys: Value| json!({ "metadata": { "namespace": "shop", "name": name, "resourceVersion": "1", "annotations": { "openyurt.io/topologyKeys": keys } } });
+    let service = |name: &str, keys: Value| {
+        json!({
+            "metadata": {
+                "namespace": "shop",
+                "name": name,
+                "resourceVersion": "1",
+                "annotations": { "openyurt.io/topologyKeys": keys },
+            },
+        })
+    };
     let services = [
         ("any", Value::Null),
         ("node", json!("kubernetes.io/hostname")),
@@ -28,7 +42,11 @@ pub fn small_cluster(config: Config) -> Cluster {
         "Service",
         &services.map(|(name, keys)| service(name, keys)),
     );
-    let node = |name: &str, labels: Value| json!({ "metadata": { "name": name, "resourceVersion": "1", "labels": labels } });
+    let node = |name: &str, labels: Value| {
+        json!({
+            "metadata": { "name": name, "resourceVersion": "1", "labels": labels },
+        })
+    };
     let own = json!({ "apps.openyurt.io/nodepool": "hz" });
     feed(
         &cluster,
@@ -36,7 +54,10 @@ pub fn small_cluster(config: Config) -> Cluster {
         "Node",
         &[node("me", own.clone()), node("friend", own), node("other", Value::Null)],
     );
-    let pool = json!({ "metadata": { "name": "hz", "resourceVersion": "1" }, "status": { "nodes": ["me", "friend"] } });
+    let pool = json!({
+        "metadata": { "name": "hz", "resourceVersion": "1" },
+        "status": { "nodes": ["me", "friend"] },
+    });
     feed(&cluster, "/apis/apps.openyurt.io/v1beta2/nodepools", "NodePool", &[pool]);
     cluster
 }

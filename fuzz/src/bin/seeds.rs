@@ -16,7 +16,7 @@ use poolscope_testkit::schema::{List, Unknown};
 use prost::Message;
 use serde_json::Value;
 
-/// A piece that is larger teaches the fuzzer nothing more, and slows it down.
+/// A piece that is larger adds no coverage and slows it down.
 const LARGEST: usize = 3000;
 
 struct Corpus(PathBuf);
@@ -88,7 +88,9 @@ fn write() {
         let body = match form {
             0 => object.to_string(),
             1 => format!(r#"{{"kind":"ServiceList","items":[{object},{{"metadata":{{"name":"plain"}}}},{object}]}}"#),
-            _ => ["ADDED", "MODIFIED", "DELETED"].map(|event| format!(r#"{{"type":"{event}","object":{object}}}"#)).join("\n"),
+            _ => ["ADDED", "MODIFIED", "DELETED"]
+                .map(|event| format!(r#"{{"type":"{event}","object":{object}}}"#))
+                .join("\n"),
         };
         (0..3).for_each(|node| corpus.put("services", node + 3 * form, body.as_bytes()));
     }
@@ -105,11 +107,11 @@ fn write() {
         corpus.put("life", seed as u8, &bytes);
         corpus.put("objects_json", seed as u8, &bytes[..200]);
         corpus.put("objects_protobuf", seed as u8, &bytes[..200]);
-        let taught = [
+        let read = [
             0, 7, 0, 0, 0, 1, 0, 0, 8, 3, 0, 11, 3, 0, 15, 0, 8, 4, 0, 11, 4, 1, 2, 9, 0, 4, 9, 0,
             14, 1,
         ];
-        corpus.put("abi", 0, &[&taught, &bytes[..60]].concat());
+        corpus.put("abi", 0, &[&read, &bytes[..60]].concat());
     }
     std::process::exit(0);
 }

@@ -100,7 +100,10 @@ macro_rules! call {
         let status = unsafe { $function($($argument,)* $($(&raw mut $answer,)+)? &raw mut error) };
         let result = ended(status, error);
         if result.is_err() {
-            $($(assert!(Place::is_nothing($answer), concat!(stringify!($function), " failed and left ", stringify!($answer)));)+)?
+            $($(assert!(
+                Place::is_nothing($answer),
+                concat!(stringify!($function), " failed and left ", stringify!($answer))
+            );)+)?
         }
         #[allow(unused_parens)]
         result.map(|()| ($($($answer),+)?))
@@ -412,7 +415,10 @@ impl Node {
     ) -> Result<String> {
         let [namespace, service, on] =
             [namespace.as_ref(), service.as_ref(), on.as_ref()].map(parts);
-        call!(poolscope_node_judge(self.0, namespace.0, namespace.1, service.0, service.1, on.0, on.1; verdict)).map(json)
+        call!(poolscope_node_judge(
+            self.0, namespace.0, namespace.1, service.0, service.1, on.0, on.1; verdict
+        ))
+        .map(json)
     }
 }
 
@@ -461,9 +467,12 @@ impl Reply {
 /// Calls a function that gives bytes out, which are there after an error too.
 macro_rules! give {
     ($function:ident($($argument:expr),*)) => {{
-        let (mut out, mut out_len, mut error): (*const u8, usize, *mut poolscope_error) = (Place::DIRT, Place::DIRT, Place::DIRT);
+        let (mut out, mut out_len): (*const u8, usize) = (Place::DIRT, Place::DIRT);
+        let mut error: *mut poolscope_error = Place::DIRT;
         // SAFETY: this page's.
-        let status = unsafe { $function($($argument,)* &raw mut out, &raw mut out_len, &raw mut error) };
+        let status = unsafe {
+            $function($($argument,)* &raw mut out, &raw mut out_len, &raw mut error)
+        };
         let bytes = if out_len == 0 { Vec::new() } else { copied(out, out_len) };
         (ended(status, error), bytes)
     }};
@@ -526,6 +535,9 @@ impl Inventory {
     ) -> Result<String> {
         let ((namespace, namespace_len), (service, service_len)) =
             (parts(namespace.as_ref()), parts(service.as_ref()));
-        call!(poolscope_inventory_find(self.0, node.0, namespace, namespace_len, service, service_len; found)).map(json)
+        call!(poolscope_inventory_find(
+            self.0, node.0, namespace, namespace_len, service, service_len; found
+        ))
+        .map(json)
     }
 }

@@ -200,7 +200,13 @@ fn counters_have_the_names_of_rust_in_its_order() {
 /// Describes a node by the Rust API.
 fn described(node: &Node) -> Value {
     let rust = &node.rust;
-    json!({ "name": rust.name(), "known": rust.is_known(), "pool": rust.pool(), "rewrites": rust.rewrites(), "missing": rust.missing() })
+    json!({
+        "name": rust.name(),
+        "known": rust.is_known(),
+        "pool": rust.pool(),
+        "rewrites": rust.rewrites(),
+        "missing": rust.missing(),
+    })
 }
 
 #[test]
@@ -262,7 +268,11 @@ fn endpoints_are_judged_by_what_is_known() {
                         .and_then(|service| node.rust.topology_of(namespace, service));
                     let pools = named(on).map(|on| node.rust.pools_of(on)).unwrap_or_default();
                     let expected = json!({
-                        "kept": reason.keeps(), "reason": reason.name(), "rule": reason.rule(), "topology": topology, "pools": pools,
+                        "kept": reason.keeps(),
+                        "reason": reason.name(),
+                        "rule": reason.rule(),
+                        "topology": topology,
+                        "pools": pools,
                     });
                     assert_eq!(value(&node.c.judge(namespace, service, on).unwrap()), expected);
                     reasons.insert(reason.name());

@@ -69,7 +69,10 @@ fn nulled_if<A: Argument>(is: bool, argument: A) -> A {
 /// after the semicolon.
 macro_rules! refuses_null {
     ($seen:ident, $function:ident($($name:ident: $value:expr),*; $($answer:ident),*)) => {{
-        let arguments = [$((stringify!($name), is_pointer($value)),)* $((stringify!($answer), true)),*];
+        let arguments = [
+            $((stringify!($name), is_pointer($value)),)*
+            $((stringify!($answer), true)),*
+        ];
         for (null, _) in arguments.into_iter().filter(|(_, is_pointer)| *is_pointer) {
             for wants_error in [true, false] {
                 $(let mut $answer = Place::DIRT;)*
@@ -88,7 +91,11 @@ macro_rules! refuses_null {
                 assert_eq!(status, POOLSCOPE_ERR_INVALID_ARGUMENT, "{what}");
                 if wants_error {
                     let failed = ended(status, error).unwrap_err();
-                    assert!(failed.message.starts_with(&format!("argument `{null}` is NULL")), "{what}: {}", failed.message);
+                    assert!(
+                        failed.message.starts_with(&format!("argument `{null}` is NULL")),
+                        "{what}: {}",
+                        failed.message
+                    );
                     assert_eq!((failed.offset, failed.object), (None, None));
                 }
                 $(assert!(
@@ -151,48 +158,97 @@ fn fallible() -> BTreeSet<String> {
 #[test]
 fn null_is_refused_by_name_wherever_there_must_be_something() {
     let Scene { cluster, node, request, head, feed, stream, inventory } = scene();
-    request.with(|request| head.with(|response| {
-    let (text, len) = (c"GET".as_ptr(), 3usize);
-    let (data, data_len) = (b"{}".as_ptr(), 2usize);
-    let config = c"{}".as_ptr();
-    let mut seen = BTreeSet::new();
-    refuses_null!(seen, poolscope_cluster_new(config: config, config_len: 2usize; cluster));
-    refuses_null!(seen, poolscope_cluster_read_facts(cluster: cluster.0, request: request, response: response; reader));
-    refuses_null!(seen, poolscope_cluster_node(cluster: cluster.0, name: text, name_len: len; node));
-    refuses_null!(seen, poolscope_cluster_changes_since(cluster: cluster.0, generation: 0u64; changes));
-    refuses_null!(seen, poolscope_cluster_counters(cluster: cluster.0; counters));
-    refuses_null!(seen, poolscope_cluster_invalidate_source(cluster: cluster.0, kind: c"Node".as_ptr(), kind_len: 4usize;));
-    refuses_null!(seen, poolscope_fact_reader_push(reader: feed.0, data: data, len: data_len;));
-    refuses_null!(seen, poolscope_fact_reader_finish(reader: feed.0;));
-    refuses_null!(seen, poolscope_node_client(node: node.0, user_agent: text, user_agent_len: len; client));
-    refuses_null!(seen, poolscope_node_describe(node: node.0; description));
-    refuses_null!(seen, poolscope_node_prepare(node: node.0, request: request; prepared));
-    refuses_null!(seen, poolscope_node_open(node: node.0, request: request, response: response; action, stream, reply));
-    refuses_null!(seen, poolscope_node_open_stateless(node: node.0, request: request, response: response; action, stream, reply));
-    refuses_null!(
-        seen,
-        poolscope_node_judge(
-            node: node.0, ns: text, ns_len: len, service: text, service_len: len, on: text, on_len: len; verdict
-        )
-    );
-    refuses_null!(seen, poolscope_stream_push(stream: stream.0, data: data, len: data_len; out, out_len));
-    refuses_null!(seen, poolscope_stream_refresh(stream: stream.0; out, out_len));
-    refuses_null!(seen, poolscope_stream_finish(stream: stream.0; out, out_len));
-    refuses_null!(seen, poolscope_stream_needed_lists(stream: stream.0; lists));
-    refuses_null!(seen, poolscope_stream_provide_list(stream: stream.0, response: response, body: data, body_len: data_len; out, out_len));
-    refuses_null!(seen, poolscope_inventory_new(; inventory));
-    refuses_null!(seen, poolscope_inventory_view(inventory: inventory.0, node: node.0; services));
-    refuses_null!(
-        seen,
-        poolscope_inventory_find(
-            inventory: inventory.0, node: node.0, ns: text, ns_len: len, service: text, service_len: len; found
-        )
-    );
-    let called: BTreeSet<String> = seen.into_iter().map(str::to_owned).collect();
-    // One of their arguments may be NULL: they have tests of their own.
-    let left: Vec<_> = fallible().into_iter().filter(|name| !called.contains(name)).collect();
-    assert_eq!(left, ["poolscope_cluster_on_change", "poolscope_inventory_load"]);
-    }));
+    request.with(|request| {
+        head.with(|response| {
+            let (text, len) = (c"GET".as_ptr(), 3usize);
+            let (data, data_len) = (b"{}".as_ptr(), 2usize);
+            let config = c"{}".as_ptr();
+            let mut seen = BTreeSet::new();
+            refuses_null!(seen, poolscope_cluster_new(config: config, config_len: 2usize; cluster));
+            refuses_null!(
+                seen,
+                poolscope_cluster_read_facts(
+                    cluster: cluster.0, request: request, response: response; reader
+                )
+            );
+            refuses_null!(
+                seen,
+                poolscope_cluster_node(cluster: cluster.0, name: text, name_len: len; node)
+            );
+            refuses_null!(
+                seen,
+                poolscope_cluster_changes_since(cluster: cluster.0, generation: 0u64; changes)
+            );
+            refuses_null!(seen, poolscope_cluster_counters(cluster: cluster.0; counters));
+            refuses_null!(
+                seen,
+                poolscope_cluster_invalidate_source(
+                    cluster: cluster.0, kind: c"Node".as_ptr(), kind_len: 4usize;
+                )
+            );
+            refuses_null!(
+                seen,
+                poolscope_fact_reader_push(reader: feed.0, data: data, len: data_len;)
+            );
+            refuses_null!(seen, poolscope_fact_reader_finish(reader: feed.0;));
+            refuses_null!(
+                seen,
+                poolscope_node_client(node: node.0, user_agent: text, user_agent_len: len; client)
+            );
+            refuses_null!(seen, poolscope_node_describe(node: node.0; description));
+            refuses_null!(seen, poolscope_node_prepare(node: node.0, request: request; prepared));
+            refuses_null!(
+                seen,
+                poolscope_node_open(
+                    node: node.0, request: request, response: response; action, stream, reply
+                )
+            );
+            refuses_null!(
+                seen,
+                poolscope_node_open_stateless(
+                    node: node.0, request: request, response: response; action, stream, reply
+                )
+            );
+            refuses_null!(
+                seen,
+                poolscope_node_judge(
+                    node: node.0, ns: text, ns_len: len, service: text, service_len: len,
+                    on: text, on_len: len; verdict
+                )
+            );
+            refuses_null!(
+                seen,
+                poolscope_stream_push(stream: stream.0, data: data, len: data_len; out, out_len)
+            );
+            refuses_null!(seen, poolscope_stream_refresh(stream: stream.0; out, out_len));
+            refuses_null!(seen, poolscope_stream_finish(stream: stream.0; out, out_len));
+            refuses_null!(seen, poolscope_stream_needed_lists(stream: stream.0; lists));
+            refuses_null!(
+                seen,
+                poolscope_stream_provide_list(
+                    stream: stream.0, response: response,
+                    body: data, body_len: data_len; out, out_len
+                )
+            );
+            refuses_null!(seen, poolscope_inventory_new(; inventory));
+            refuses_null!(
+                seen,
+                poolscope_inventory_view(inventory: inventory.0, node: node.0; services)
+            );
+            refuses_null!(
+                seen,
+                poolscope_inventory_find(
+                    inventory: inventory.0, node: node.0,
+                    ns: text, ns_len: len, service: text, service_len: len; found
+                )
+            );
+            let called: BTreeSet<String> = seen.into_iter().map(str::to_owned).collect();
+            // One of their arguments may be NULL: they have tests of their own.
+            let left: Vec<_> =
+                fallible().into_iter().filter(|name| !called.contains(name)).collect();
+            assert_eq!(left, ["poolscope_cluster_on_change", "poolscope_inventory_load"]);
+        })
+    });
 
     // Nothing was done by any of these calls.
     assert_eq!((stream.bytes_in(), stream.bytes_out()), (0, 0));

@@ -38,12 +38,21 @@ const BODIES: [&str; 10] = [
     r#"{"metadata":{"resourceVersion":"10"},"items":[{"metadata":{"name":"hz-1","resourceVersion":"2","labels":{"apps.openyurt.io/nodepool":"hz"}}},{"metadata":{"name":"sh-1","resourceVersion":"2"}}]}"#,
     r#"{"items":[{"metadata":{"name":"hz","resourceVersion":"4"},"status":{"nodes":["hz-1","hz-2"]}}],"metadata":{"resourceVersion":"10"}}"#,
     r#"{"kind":"EndpointSliceList","apiVersion":"discovery.k8s.io/v1","metadata":{"resourceVersion":"10"},"items":[{"metadata":{"name":"web-1","namespace":"shop","resourceVersion":"5","labels":{"kubernetes.io/service-name":"web"}},"addressType":"IPv4","endpoints":[{"addresses":["10.0.0.1"],"nodeName":"hz-1"},{"addresses":["10.0.1.1"],"nodeName":"sh-1"}]}]}"#,
-    "{\"type\":\"MODIFIED\",\"object\":{\"kind\":\"EndpointSlice\",\"apiVersion\":\"discovery.k8s.io/v1\",\"metadata\":{\"name\":\"web-1\",\"namespace\":\"shop\",\"resourceVersion\":\"12\",\"labels\":{\"kubernetes.io/service-name\":\"web\"}},\"endpoints\":[{\"nodeName\":\"sh-1\"},{\"nodeName\":\"hz-2\"}]}}\n",
-    "{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"EndpointSlice\",\"apiVersion\":\"discovery.k8s.io/v1\",\"metadata\":{\"resourceVersion\":\"13\",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}}}}\n",
+    "{\"type\":\"MODIFIED\",\"object\":{\"kind\":\"EndpointSlice\",\
+     \"apiVersion\":\"discovery.k8s.io/v1\",\"metadata\":{\"name\":\"web-1\",\
+     \"namespace\":\"shop\",\"resourceVersion\":\"12\",\
+     \"labels\":{\"kubernetes.io/service-name\":\"web\"}},\"endpoints\":[{\"nodeName\":\"sh-1\"},\
+     {\"nodeName\":\"hz-2\"}]}}\n",
+    "{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"EndpointSlice\",\
+     \"apiVersion\":\"discovery.k8s.io/v1\",\"metadata\":{\"resourceVersion\":\"13\",\
+     \"annotations\":{\"k8s.io/initial-events-end\":\"true\"}}}}\n",
     r#"{"kind":"EndpointSlice","apiVersion":"discovery.k8s.io/v1","metadata":{"name":"web-1","namespace":"shop","resourceVersion":"5","labels":{"kubernetes.io/service-name":"web"}},"endpoints":[{"nodeName":"sh-1"}]}"#,
     r#"{"kind":"EndpointsList","apiVersion":"v1","metadata":{"resourceVersion":"10","continue":"x"},"items":[{"metadata":{"name":"web","namespace":"shop","resourceVersion":"6"},"subsets":[{"addresses":[{"ip":"10.0.0.1","nodeName":"sh-1"}]}]}]}"#,
-    "{\"type\":\"MODIFIED\",\"object\":{\"metadata\":{\"namespace\":\"shop\",\"name\":\"web\",\"resourceVersion\":\"14\",\"annotations\":{\"openyurt.io/topologyKeys\":\"kubernetes.io/hostname,openyurt.io/nodepool,*\"}}}}\n",
-    "{\"type\":\"MODIFIED\",\"object\":{\"metadata\":{\"name\":\"hz\",\"resourceVersion\":\"15\"},\"status\":{\"nodes\":[\"hz-1\",\"sh-1\"]}}}\n",
+    "{\"type\":\"MODIFIED\",\"object\":{\"metadata\":{\"namespace\":\"shop\",\"name\":\"web\",\
+     \"resourceVersion\":\"14\",\"annotations\":{\
+     \"openyurt.io/topologyKeys\":\"kubernetes.io/hostname,openyurt.io/nodepool,*\"}}}}\n",
+    "{\"type\":\"MODIFIED\",\"object\":{\"metadata\":{\"name\":\"hz\",\"resourceVersion\":\"15\"},\
+     \"status\":{\"nodes\":[\"hz-1\",\"sh-1\"]}}}\n",
 ];
 
 /// How many handles of a kind may be at a time.
@@ -293,7 +302,7 @@ mod tests {
         }
     }
 
-    /// A program that gets somewhere: a cluster taught, a list, its watch, a fact change, the
+    /// A program that gets somewhere: a cluster with facts, a list, its watch, a fact change, the
     /// refresh.
     #[test]
     fn a_whole_life_can_be_said_in_bytes() {

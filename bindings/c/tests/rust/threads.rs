@@ -99,7 +99,12 @@ fn changes() -> Vec<(Recording, Vec<u8>)> {
     for turn in 0..300 {
         let keys = ["openyurt.io/nodepool", "kubernetes.io/hostname", ""][turn % 3];
         let annotations = json!({ "openyurt.io/topologyKeys": keys });
-        let metadata = json!({ "namespace": "shop", "name": "cart", "resourceVersion": (100_000 + turn).to_string(), "annotations": annotations });
+        let metadata = json!({
+            "namespace": "shop",
+            "name": "cart",
+            "resourceVersion": (100_000 + turn).to_string(),
+            "annotations": annotations,
+        });
         let object = json!({ "kind": "Service", "apiVersion": "v1", "metadata": metadata });
         lines[0]
             .1

@@ -69,7 +69,9 @@ func main() {
 }
 
 func syncFacts(ctx context.Context, view *poolscope.Node, options poolscope.SyncOptions) {
-	options.Failed = func(kind poolscope.FactKind, err error) { log.Printf("fetching %s: %v", kind, err) }
+	options.Failed = func(kind poolscope.FactKind, err error) {
+		log.Printf("fetching %s: %v", kind, err)
+	}
 	if err := view.Sync(ctx, options); ctx.Err() == nil && err != nil {
 		log.Print(err)
 	}

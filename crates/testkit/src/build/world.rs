@@ -30,7 +30,12 @@ impl World {
                 let annotations = keys
                     .as_ref()
                     .map(|keys| json!({ "openyurt.io/topologyKeys": keys, "other": "x" }));
-                let metadata = json!({ "name": name, "namespace": namespace, "annotations": annotations, "resourceVersion": version(services.len()) });
+                let metadata = json!({
+                    "name": name,
+                    "namespace": namespace,
+                    "annotations": annotations,
+                    "resourceVersion": version(services.len()),
+                });
                 services.push(json!({ "metadata": metadata }));
                 state.services.insert(format!("{namespace}/{name}"), keys);
             }
@@ -47,7 +52,9 @@ impl World {
         for (at, name) in NODES.into_iter().enumerate() {
             let pool = draw.of(&["hz", "hz", "sh", "pöol", "ghost", "", "-"]);
             let labels = if pool == "-" { json!({}) } else { json!({ label: pool }) };
-            nodes.push(json!({ "metadata": { "name": name, "labels": labels, "resourceVersion": version(at) } }));
+            nodes.push(json!({
+                "metadata": { "name": name, "labels": labels, "resourceVersion": version(at) },
+            }));
             if !matches!(pool, "" | "-") {
                 state.labels.insert(name.to_owned(), pool.to_owned());
                 if membership == 1 {
@@ -64,7 +71,10 @@ impl World {
                     NODES.into_iter().chain(["stranger"]).filter(|_| draw.below(5) < 2).collect();
                 let status =
                     if members.is_empty() { Value::Null } else { json!({ "nodes": members }) };
-                pools.push(json!({ "metadata": { "name": pool, "resourceVersion": version(at) }, "status": status }));
+                pools.push(json!({
+                    "metadata": { "name": pool, "resourceVersion": version(at) },
+                    "status": status,
+                }));
                 state
                     .pools
                     .insert((*pool).to_owned(), members.into_iter().map(str::to_owned).collect());

@@ -1,4 +1,4 @@
-//! Bodies that teach: what a cluster knows after one is what Go's types would say of it.
+//! Bodies with facts: what a cluster knows after one is what Go's types would say of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -102,7 +102,7 @@ fn said(cluster: &Cluster) -> (u64, BTreeSet<String>, String, String) {
     )
 }
 
-/// A body that teaches passes as it is, and teaches the same on its way to a client.
+/// A body with facts passes unchanged, and is read in the same way on its way to a client.
 fn passes(
     request: &RequestHead,
     head: &ResponseHead,
@@ -112,12 +112,12 @@ fn passes(
 ) {
     let cluster = Cluster::new(Config::from_json(config).unwrap()).unwrap();
     let Ok(Action::Rewrite(stream)) = cluster.node("node").open(request, head) else {
-        panic!("{request:?} teaches")
+        panic!("{request:?} is read as facts")
     };
     let (out, result) = run(stream, body, std::iter::repeat(usize::MAX));
     assert_eq!(&result, expected);
-    assert!(body.starts_with(&out), "what teaches is changed");
-    assert!(result.is_err() || out.len() == body.len(), "what teaches is cut");
+    assert!(body.starts_with(&out), "a body with facts is changed");
+    assert!(result.is_err() || out.len() == body.len(), "a body with facts is cut");
 }
 
 /// After a list each fact is that of the last item of its name.

@@ -26,7 +26,9 @@ pub fn check(input: &[u8]) -> Looked {
         (DIALECTS[of], DIALECTS[(of + called) % DIALECTS.len()]);
     let config = Config::from_json(config).unwrap();
     let value = String::from_utf8_lossy(value);
-    let service = json!({"metadata": {"namespace": "shop", "name": "web", "annotations": {annotation: value}}});
+    let service = json!({
+        "metadata": {"namespace": "shop", "name": "web", "annotations": {annotation: value}},
+    });
     let in_json = asked(
         &config,
         "application/json",
@@ -55,10 +57,10 @@ fn openyurt(value: &str) -> &'static str {
 
 /// The topology with topology fallback.
 pub fn word(value: &str) -> &'static str {
-    ladder(value, openyurt)
+    fallback(value, openyurt)
 }
 
-fn ladder(value: &str, of_word: fn(&str) -> &'static str) -> &'static str {
+fn fallback(value: &str, of_word: fn(&str) -> &'static str) -> &'static str {
     let is_rung = |key: &str| key.trim() == "*" || of_word(key.trim()) != "any";
     if !value.contains(',') {
         of_word(value)
@@ -94,7 +96,7 @@ fn poolscope(value: &str) -> &'static str {
         "pool" => "pool",
         _ => "any",
     };
-    ladder(value, of_word)
+    fallback(value, of_word)
 }
 
 fn asked(config: &Config, content_type: &str, list: &[u8]) -> &'static str {

@@ -1,5 +1,5 @@
-//! Requests: which of them are filtered, which teach, and that what is written otherwise and means
-//! the same is the same.
+//! Requests: which of them are filtered, which are read as facts, and that what is written
+//! otherwise and means the same is the same.
 
 use poolscope::{Action, Cluster, Config, ErrorKind, ReplyCause, RequestHead, ResponseHead};
 
@@ -10,19 +10,26 @@ use super::world::Looked;
 enum Answered {
     Passes,
     Filtered { kind: &'static str, form: &'static str },
-    Teaches { kind: &'static str, form: &'static str },
+    ReadAsFacts { kind: &'static str, form: &'static str },
 }
 
 impl Answered {
     fn is_of(&self, wanted: &str) -> bool {
-        matches!(self, Answered::Filtered { kind, .. } | Answered::Teaches { kind, .. } if *kind == wanted)
+        matches!(
+            self,
+            Answered::Filtered { kind, .. } | Answered::ReadAsFacts { kind, .. } if *kind == wanted
+        )
     }
 }
 
 thread_local! {
     static CLUSTER: Cluster = {
         let cluster = Cluster::new(Config::openyurt()).unwrap();
-        for (path, kind) in [("/api/v1/services", "Service"), ("/api/v1/nodes", "Node"), ("/apis/apps.openyurt.io/v1beta2/nodepools", "NodePool")] {
+        for (path, kind) in [
+            ("/api/v1/services", "Service"),
+            ("/api/v1/nodes", "Node"),
+            ("/apis/apps.openyurt.io/v1beta2/nodepools", "NodePool"),
+        ] {
             crate::small::feed(&cluster, path, kind, &[]);
         }
         cluster
@@ -119,11 +126,11 @@ fn answered(request: &RequestHead) -> Answered {
         };
         (stream.clone().or(feeds.clone()), Some(feeds.is_some()))
     });
-    let (Some(text), Some(teaches)) = (form, kind) else { return Answered::Passes };
+    let (Some(text), Some(fact_kind)) = (form, kind) else { return Answered::Passes };
     let word = |words: &[&'static str]| *words.iter().find(|word| text.contains(**word)).unwrap();
     let form = word(&["Watch", "List", "Object"]);
-    match teaches {
-        true => Answered::Teaches {
+    match fact_kind {
+        true => Answered::ReadAsFacts {
             kind: word(&[
                 "\"Service\"",
                 "\"ConfigMap\"",
@@ -208,13 +215,15 @@ fn plain_from(segments: &[&str], query: &str) -> Answered {
             Answered::Filtered { kind: "\"EndpointSlice\"", form }
         }
         ("", "v1", "endpoints") => Answered::Filtered { kind: "\"Endpoints\"", form },
-        ("", "v1", "services") => Answered::Teaches { kind: "\"Service\"", form },
-        ("", "v1", "configmaps") => Answered::Teaches { kind: "\"ConfigMap\"", form },
-        ("", "v1", "nodes") => Answered::Teaches { kind: "\"Node\"", form },
-        ("cilium.io", _, "ciliumnodes") => Answered::Teaches { kind: "\"CiliumNode\"", form },
-        ("apps.openyurt.io", _, "nodepools") => Answered::Teaches { kind: "\"NodePool\"", form },
+        ("", "v1", "services") => Answered::ReadAsFacts { kind: "\"Service\"", form },
+        ("", "v1", "configmaps") => Answered::ReadAsFacts { kind: "\"ConfigMap\"", form },
+        ("", "v1", "nodes") => Answered::ReadAsFacts { kind: "\"Node\"", form },
+        ("cilium.io", _, "ciliumnodes") => Answered::ReadAsFacts { kind: "\"CiliumNode\"", form },
+        ("apps.openyurt.io", _, "nodepools") => {
+            Answered::ReadAsFacts { kind: "\"NodePool\"", form }
+        }
         ("apps.openyurt.io", _, "nodebuckets") => {
-            Answered::Teaches { kind: "\"NodeBucket\"", form }
+            Answered::ReadAsFacts { kind: "\"NodeBucket\"", form }
         }
         _ => Answered::Passes,
     }

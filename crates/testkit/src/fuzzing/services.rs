@@ -34,7 +34,11 @@ pub fn check(input: &[u8]) -> Looked {
     // A new cluster each time, because Services are facts, too.
     let left = filtered(body, seed, || {
         let cluster = Cluster::new(Config::from_json(REWRITES).unwrap()).unwrap();
-        let nodes = NODES.map(|(name, pool)| json!({"metadata": {"name": name, "labels": {"apps.openyurt.io/nodepool": pool}}}));
+        let nodes = NODES.map(|(name, pool)| {
+            json!({
+                "metadata": {"name": name, "labels": {"apps.openyurt.io/nodepool": pool}},
+            })
+        });
         feed(&cluster, "/api/v1/nodes", "Node", &nodes);
         cluster
             .node(node)

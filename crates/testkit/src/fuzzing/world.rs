@@ -53,19 +53,29 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     ]);
     let views = CONFIGS.iter().flat_map(|config| {
         let cluster = Cluster::new(Config::from_json(config).unwrap()).unwrap();
-        teach(&cluster, &state);
+        provide_facts(&cluster, &state);
         NODES.map(|node| cluster.node(node))
     });
     World { views: views.collect(), state }
 });
 
-/// Teaches a cluster, in as few words as narrow limits ask for.
-fn teach(cluster: &Cluster, state: &State) {
+/// Provides facts to a cluster, in as few words as narrow limits ask for.
+fn provide_facts(cluster: &Cluster, state: &State) {
     let services = state.services.iter().map(|(key, keys)| {
         let (namespace, name) = key.split_once('/').unwrap();
-        json!({"metadata": {"namespace": namespace, "name": name, "annotations": {"openyurt.io/topologyKeys": keys}}})
+        json!({
+            "metadata": {
+                "namespace": namespace,
+                "name": name,
+                "annotations": {"openyurt.io/topologyKeys": keys},
+            },
+        })
     });
-    let nodes = state.labels.iter().map(|(node, pool)| json!({"metadata": {"name": node, "labels": {"apps.openyurt.io/nodepool": pool}}}));
+    let nodes = state.labels.iter().map(|(node, pool)| {
+        json!({
+            "metadata": {"name": node, "labels": {"apps.openyurt.io/nodepool": pool}},
+        })
+    });
     let pools = state
         .pools
         .iter()

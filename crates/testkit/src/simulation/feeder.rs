@@ -234,10 +234,10 @@ impl Sink {
                 taken.extend_from_slice(bytes);
                 stream
                     .push(bytes, given)
-                    .map_err(|error| format!("a stream that teaches refused its body: {error}"))?;
+                    .map_err(|error| format!("a stream of facts refused its body: {error}"))?;
                 match taken.starts_with(given) {
                     true => Ok(()),
-                    false => Err("a stream that teaches changed its body".to_owned()),
+                    false => Err("a stream of facts changed its body".to_owned()),
                 }
             }
         }
@@ -250,11 +250,11 @@ impl Sink {
                 .map_err(|error| format!("a feed refused the end of its body: {error}")),
             Sink::BodyRewriter { mut stream, taken, mut given } => {
                 stream.finish(&mut given).map_err(|error| {
-                    format!("a stream that teaches refused the end of its body: {error}")
+                    format!("a stream of facts refused the end of its body: {error}")
                 })?;
                 match *taken == *given {
                     true => Ok(()),
-                    false => Err("a stream that teaches held bytes back for good".to_owned()),
+                    false => Err("a stream of facts held bytes back for good".to_owned()),
                 }
             }
         }

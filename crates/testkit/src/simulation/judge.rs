@@ -15,7 +15,7 @@ use crate::oracle::State;
 #[derive(Debug, Clone, Default)]
 pub struct Known {
     pub state: State,
-    pub ladders: bool,
+    pub fallbacks: bool,
     /// Per kind: the version of the last word on each object, be it that it is gone.
     versions: [BTreeMap<String, u64>; 3],
     /// Up to where each selection of a kind is known.
@@ -39,7 +39,7 @@ impl Known {
             hides_unknown_pool: setup.hides[2],
             ..State::default()
         };
-        Known { ladders: setup.ladders, state, ..Known::default() }
+        Known { fallbacks: setup.fallbacks, state, ..Known::default() }
     }
 
     /// Whether a selection was listed.
@@ -126,7 +126,7 @@ impl Known {
     fn asks(&self, keys: Option<&str>) -> bool {
         let strict = ["kubernetes.io/hostname", "openyurt.io/nodepool", "kubernetes.io/zone"];
         keys.is_some_and(|keys| {
-            strict.contains(&keys) || self.ladders && self.rungs(keys).is_some()
+            strict.contains(&keys) || self.fallbacks && self.steps(keys).is_some()
         })
     }
 
@@ -150,9 +150,9 @@ impl Known {
     }
 
     /// The steps that a Service asks for in order; `None` if it asks for one thing or for nothing.
-    fn ladder(&self, slice: &Slice) -> Option<Vec<Step>> {
-        let service = slice.service().filter(|name| self.ladders && !name.is_empty())?;
-        self.rungs(
+    fn fallback(&self, slice: &Slice) -> Option<Vec<Step>> {
+        let service = slice.service().filter(|name| self.fallbacks && !name.is_empty())?;
+        self.steps(
             self.state
                 .services
                 .get(&format!("{}/{service}", slice.metadata.namespace))?
@@ -160,20 +160,20 @@ impl Known {
         )
     }
 
-    fn rungs(&self, keys: &str) -> Option<Vec<Step>> {
-        let rungs = keys.split(',').filter_map(|word| match word {
+    fn steps(&self, keys: &str) -> Option<Vec<Step>> {
+        let steps = keys.split(',').filter_map(|word| match word {
             "kubernetes.io/hostname" => Some(Step::Node),
             "openyurt.io/nodepool" | "kubernetes.io/zone" => Some(Step::Pool),
             "*" => Some(Step::Any),
             _ => None,
         });
-        let rungs: Vec<Step> = rungs.collect();
-        (keys.contains(',') && !rungs.is_empty()).then_some(rungs)
+        let steps: Vec<Step> = steps.collect();
+        (keys.contains(',') && !steps.is_empty()).then_some(steps)
     }
 
     /// Whether what a node sees of a slice depends on other slices.
     pub fn is_ladder(&self, slice: &Slice) -> bool {
-        self.ladder(slice).is_some()
+        self.fallback(slice).is_some()
     }
 
     /// Whether `node` must not see an object at all: a Service that is for other pools, or for the
@@ -203,7 +203,7 @@ impl Known {
         all: impl Iterator<Item = &'a Slice>,
     ) -> Slice {
         let mut seen = slice.clone();
-        match self.ladder(slice) {
+        match self.fallback(slice) {
             None => seen.endpoints.retain(|endpoint| {
                 self.state.keeps(
                     node,
@@ -212,14 +212,14 @@ impl Known {
                     endpoint.node_name.as_deref(),
                 )
             }),
-            Some(rungs) => {
+            Some(steps) => {
                 let same = |other: &&Slice| {
                     (&other.metadata.namespace, other.service(), &other.address_type)
                         == (&slice.metadata.namespace, slice.service(), &slice.address_type)
                 };
                 let siblings: Vec<&Endpoint> =
                     all.filter(same).flat_map(|other| &other.endpoints).collect();
-                self.climb(node, &rungs, &siblings, &mut seen.endpoints);
+                self.climb(node, &steps, &siblings, &mut seen.endpoints);
             }
         }
         seen
@@ -227,11 +227,11 @@ impl Known {
 
     /// Leaves of one slice's endpoints what the steps of its Service leave to a node; `all` are
     /// those of all its slices.
-    fn climb(&self, node: &str, rungs: &[Step], all: &[&Endpoint], endpoints: &mut Vec<Endpoint>) {
+    fn climb(&self, node: &str, steps: &[Step], all: &[&Endpoint], endpoints: &mut Vec<Endpoint>) {
         let pool = self.state.labels.get(node);
         let members = pool.and_then(|pool| self.state.pools.get(pool));
         let is_unknown = !self.state.off && pool.is_some() && members.is_none();
-        let holds = |rung: Step, endpoint: &Endpoint| match (rung, endpoint.node_name.as_deref()) {
+        let holds = |step: Step, endpoint: &Endpoint| match (step, endpoint.node_name.as_deref()) {
             (Step::Any, _) => true,
             (Step::Node, on) => on == Some(node),
             // Everything counts as in the pool where there are no pools, or where doubts let pass.
@@ -244,16 +244,16 @@ impl Known {
             }
         };
         for usable in [is_ready, is_leaving] {
-            for &rung in rungs {
-                if all.iter().any(|endpoint| holds(rung, endpoint) && usable(endpoint)) {
-                    return endpoints.retain(|endpoint| holds(rung, endpoint));
+            for &step in steps {
+                if all.iter().any(|endpoint| holds(step, endpoint) && usable(endpoint)) {
+                    return endpoints.retain(|endpoint| holds(step, endpoint));
                 }
             }
         }
-        let last = *rungs.last().expect("a ladder has a rung");
+        let last = *steps.last().expect("a fallback has a step");
         if is_unknown
             && self.state.hides_unknown_pool
-            && rungs.contains(&Step::Pool)
+            && steps.contains(&Step::Pool)
             && last != Step::Any
         {
             return endpoints.clear();

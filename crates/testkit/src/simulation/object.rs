@@ -491,15 +491,37 @@ impl Object {
             Body::Slice(slice) => serde_json::to_string(&**slice).unwrap(),
             Body::Service(service) => {
                 let ports = json!([{ "name": "http", "port": 80, "protocol": "TCP" }]);
-                let spec = json!({ "clusterIP": "10.96.0.1", "ports": ports, "type": service.address_type });
-                json!({ "metadata": service.metadata, "spec": spec, "status": { "loadBalancer": {} } }).to_string()
+                let spec = json!({
+                    "clusterIP": "10.96.0.1",
+                    "ports": ports,
+                    "type": service.address_type,
+                });
+                json!({
+                    "metadata": service.metadata,
+                    "spec": spec,
+                    "status": { "loadBalancer": {} },
+                })
+                .to_string()
             }
-            Body::Node(_) => {
-                json!({ "metadata": metadata(), "spec": {}, "status": { "nodeInfo": { "architecture": "arm64" } } }).to_string()
-            }
+            Body::Node(_) => json!({
+                "metadata": metadata(),
+                "spec": {},
+                "status": { "nodeInfo": { "architecture": "arm64" } },
+            })
+            .to_string(),
             Body::Pool(nodes) => {
-                let status = nodes.as_ref().map_or(Value::Null, |nodes| json!({ "nodes": nodes, "readyNodeNum": nodes.len() }));
-                let mut whole = json!({ "apiVersion": api_version, "kind": kind, "metadata": metadata(), "spec": { "type": "Edge" } });
+                let status = nodes.as_ref().map_or(Value::Null, |nodes| {
+                    json!({
+                        "nodes": nodes,
+                        "readyNodeNum": nodes.len(),
+                    })
+                });
+                let mut whole = json!({
+                    "apiVersion": api_version,
+                    "kind": kind,
+                    "metadata": metadata(),
+                    "spec": { "type": "Edge" },
+                });
                 if !status.is_null() {
                     whole["status"] = status;
                 }

@@ -423,7 +423,7 @@ fn settle(
 ) -> Result<(), String> {
     clients.iter_mut().for_each(|client| client.told_to_list = 0);
     for round in 0..100 {
-        // A client that is told to relist waits for its back-off first, and no API server
+        // A client that has to relist waits for its back-off first, and no API server
         // stands still that long.
         if round >= 10 {
             scene.server.write_elsewhere();
@@ -476,14 +476,21 @@ fn settle_client(scene: &mut Scene, client: &mut Client, rng: &mut Rng) -> Resul
 fn check_known(scene: &Scene) -> Result<(), String> {
     let Scene { server, known, .. } = scene;
     for (key, object) in server.objects(Kind::Service) {
-        if !matches!(&object.body, Body::Service(service) if known.state.services.get(key) == Some(&service.metadata.annotations.get(KEYS).cloned()))
-        {
+        if !matches!(
+            &object.body,
+            Body::Service(service)
+                if known.state.services.get(key)
+                    == Some(&service.metadata.annotations.get(KEYS).cloned())
+        ) {
             return Err(format!("the model is wrong about service {key}"));
         }
     }
     for (key, object) in server.objects(Kind::Node) {
-        if !matches!(&object.body, Body::Node(pool) if known.state.labels.get(key) == pool.as_ref().filter(|pool| !pool.is_empty()))
-        {
+        if !matches!(
+            &object.body,
+            Body::Node(pool)
+                if known.state.labels.get(key) == pool.as_ref().filter(|pool| !pool.is_empty())
+        ) {
             return Err(format!("the model is wrong about node {key}"));
         }
     }

@@ -27,10 +27,10 @@ pub struct Setup {
     pub seed: u64,
     pub encoding: Encoding,
     pub retention: Retention,
-    pub quiet: bool,
+    pub suppress: bool,
     pub compact: bool,
     pub bookmarks: bool,
-    pub ladders: bool,
+    pub fallbacks: bool,
     /// Facts change after the start.
     pub facts_change: bool,
     /// The kind that the clients read: slices, or Services, some of which they must not see.
@@ -77,10 +77,10 @@ impl Setup {
             seed,
             encoding: ENCODINGS[(seed / 3 % 2) as usize],
             retention: RETENTIONS[(seed % 3) as usize],
-            quiet: !rng.one_in(3),
+            suppress: !rng.one_in(3),
             compact: rng.one_in(2),
             bookmarks: !rng.one_in(4),
-            ladders: rng.one_in(2),
+            fallbacks: rng.one_in(2),
             facts_change: !rng.one_in(10),
             // Where Services are hidden from the one who asks, they do not pass as they came.
             services_pass: rng.one_in(4) && subject == Kind::Slice,
@@ -100,7 +100,7 @@ impl Setup {
 
     pub fn config(&self) -> Config {
         let mut config = Config::openyurt();
-        config.set_topology_fallback(self.ladders);
+        config.set_topology_fallback(self.fallbacks);
         let doubt =
             |hides: bool| if hides { MissingFactPolicy::Empty } else { MissingFactPolicy::Pass };
         config.on_missing_fact_mut().unknown_service = doubt(self.hides[0]);
@@ -113,7 +113,7 @@ impl Setup {
             .set_node_port_isolation(!self.services_pass)
             .set_discard_cloud_service(!self.services_pass);
         config.set_retention(self.retention);
-        config.set_suppress_unchanged(self.quiet);
+        config.set_suppress_unchanged(self.suppress);
         if let Some(bytes) = self.client_state_bytes {
             config.limits_mut().client_state_bytes = bytes;
         }
@@ -276,6 +276,9 @@ impl Scene {
     /// Whether what a refresh says is to be lost now.
     pub fn loses_refresh(&mut self) -> bool {
         self.stats.refreshes += 1;
-        matches!(self.setup.fault, Fault::LostRefresh(every) if self.stats.refreshes.is_multiple_of(every))
+        matches!(
+            self.setup.fault,
+            Fault::LostRefresh(every) if self.stats.refreshes.is_multiple_of(every)
+        )
     }
 }

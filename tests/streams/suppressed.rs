@@ -125,8 +125,8 @@ fn a_condition_counts_where_its_endpoint_is_seen() {
 fn a_newline_is_left_out_with_its_event_whenever_it_comes() {
     let (_facts, client) = scene(super::object::Encoding::Json);
     let mut watch = client.follow(90, &[object("web-1", 70, "me")]);
-    let quiet = client.event("MODIFIED", &object("web-1", 95, "me"));
-    let (event, newline) = quiet.split_at(quiet.len() - 1);
+    let suppress = client.event("MODIFIED", &object("web-1", 95, "me"));
+    let (event, newline) = suppress.split_at(suppress.len() - 1);
     for piece in [event, newline] {
         assert_eq!(watch.pass(piece), b"");
     }
@@ -136,7 +136,7 @@ fn a_newline_is_left_out_with_its_event_whenever_it_comes() {
     let pieces = [
         client.event("MODIFIED", &object("web-1", 97, "me other")),
         client.bookmark(98, false),
-        quiet,
+        suppress,
     ]
     .concat();
     assert_eq!(watch.push(&pieces), ["BOOKMARK @98", "MODIFIED web-1@95 me"]);

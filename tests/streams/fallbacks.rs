@@ -11,9 +11,9 @@ use super::told;
 use poolscope_testkit::Failed;
 use poolscope_testkit::build::Kind;
 
-const LADDER: &str = "kubernetes.io/hostname,openyurt.io/nodepool,*";
+const FALLBACK: &str = "kubernetes.io/hostname,openyurt.io/nodepool,*";
 
-fn ladders() -> Config {
+fn fallbacks() -> Config {
     let mut config = Config::openyurt();
     config.set_topology_fallback(true);
     config
@@ -21,7 +21,7 @@ fn ladders() -> Config {
 
 /// Service `web` asks for `keys`.
 fn asking(encoding: Encoding, keys: &str) -> (Facts, Client) {
-    let (mut facts, client) = scene_with(encoding, ladders());
+    let (mut facts, client) = scene_with(encoding, fallbacks());
     facts.annotate("web", keys);
     (facts, client)
 }
@@ -39,10 +39,10 @@ fn given(client: &Client, slices: &[&str]) -> Vec<String> {
 fn more_than_may_be_held_of_one_list_is_refused() {
     for encoding in ENCODINGS {
         for (limit, fits) in [(1 << 20, true), (1000, false)] {
-            let mut config = ladders();
+            let mut config = fallbacks();
             config.limits_mut().list_bytes = limit;
             let (mut facts, client) = scene_with(encoding, config);
-            facts.annotate("web", LADDER);
+            facts.annotate("web", FALLBACK);
             let items: Vec<Object> =
                 (0..9).map(|number| object(&format!("web-{number}"), 70, "me other")).collect();
             let mut body = client.list_body(90, "", &items);
@@ -74,7 +74,7 @@ fn more_than_may_be_held_of_one_list_is_refused() {
 #[test]
 fn the_first_rung_with_something_usable_counts_for_all_slices() {
     for encoding in ENCODINGS {
-        let (_facts, client) = asking(encoding, LADDER);
+        let (_facts, client) = asking(encoding, FALLBACK);
         assert_eq!(given(&client, &["friend other", "me other"]), ["web-1@70", "web-2@70 me"]);
         assert_eq!(given(&client, &["friend other", "other"]), ["web-1@70 friend", "web-2@70"]);
         assert_eq!(
@@ -87,7 +87,7 @@ fn the_first_rung_with_something_usable_counts_for_all_slices() {
 #[test]
 fn what_is_not_ready_does_not_count() {
     for encoding in ENCODINGS {
-        let (_facts, client) = asking(encoding, LADDER);
+        let (_facts, client) = asking(encoding, FALLBACK);
         assert_eq!(given(&client, &["me! other", "friend"]), ["web-1@70 me", "web-2@70 friend"]);
         assert_eq!(
             given(&client, &["me! other", "friend!"]),
@@ -99,7 +99,7 @@ fn what_is_not_ready_does_not_count() {
 #[test]
 fn what_serves_while_it_terminates_counts_where_nothing_is_ready() {
     for encoding in ENCODINGS {
-        let (_facts, client) = asking(encoding, LADDER);
+        let (_facts, client) = asking(encoding, FALLBACK);
         assert_eq!(
             given(&client, &["me~", "other"]),
             ["web-1@70 me", "web-2@70 other"],
@@ -117,7 +117,7 @@ fn what_serves_while_it_terminates_counts_where_nothing_is_ready() {
 #[test]
 fn where_nothing_is_usable_the_last_rung_counts() {
     for encoding in ENCODINGS {
-        let (mut facts, client) = asking(encoding, LADDER);
+        let (mut facts, client) = asking(encoding, FALLBACK);
         assert_eq!(given(&client, &["me! other!"]), ["web-1@70 me other"]);
         facts.annotate("web", "kubernetes.io/hostname,openyurt.io/nodepool");
         assert_eq!(given(&client, &["me! friend! other"]), ["web-1@70 me friend"]);
@@ -138,7 +138,7 @@ fn words_that_are_not_known_are_stepped_over() {
 fn without_ladders_several_keys_ask_for_nothing() {
     for encoding in ENCODINGS {
         let (mut facts, client) = scene_with(encoding, Config::openyurt());
-        facts.annotate("web", LADDER);
+        facts.annotate("web", FALLBACK);
         assert_eq!(given(&client, &["me friend other"]), ["web-1@70 me friend other"]);
     }
 }
@@ -146,7 +146,7 @@ fn without_ladders_several_keys_ask_for_nothing() {
 #[test]
 fn families_are_decided_apart() {
     for encoding in ENCODINGS {
-        let (_facts, client) = asking(encoding, LADDER);
+        let (_facts, client) = asking(encoding, FALLBACK);
         let six = |on, version| Object { family: "IPv6", ..object("web-6", version, on) };
         let mut watch = client.follow(90, &[object("web-4", 70, "me other"), six("other", 71)]);
         assert_eq!(
@@ -164,7 +164,7 @@ fn families_are_decided_apart() {
 #[test]
 fn names_are_decided_apart_from_addresses() {
     for encoding in ENCODINGS {
-        let (_facts, client) = asking(encoding, LADDER);
+        let (_facts, client) = asking(encoding, FALLBACK);
         for family in ["IPv4", "IPv6"] {
             let slices = [
                 Object { family, ..object("web-1", 70, "me other") },
@@ -193,14 +193,14 @@ fn the_node_is_in_its_pool_whatever_the_pool_says() {
 #[test]
 fn a_pool_that_nobody_knows_passes_whole() {
     for encoding in ENCODINGS {
-        let (mut facts, client) = asking(encoding, LADDER);
+        let (mut facts, client) = asking(encoding, FALLBACK);
         facts.delete_pool("hz");
         assert_eq!(
             given(&client, &["friend other", "other"]),
             ["web-1@70 friend other", "web-2@70 other"]
         );
         assert_eq!(facts.count("passedUnknownPool"), 2, "and is counted");
-        assert_eq!(given(&client, &["me friend other"]), ["web-1@70 me"], "but for a nearer rung");
+        assert_eq!(given(&client, &["me friend other"]), ["web-1@70 me"], "but for a nearer step");
     }
 }
 
@@ -217,7 +217,7 @@ fn a_node_in_no_pool_has_only_itself() {
 #[test]
 fn an_endpoints_object_is_decided_by_its_ready_addresses() {
     for encoding in ENCODINGS {
-        let (_facts, client) = asking(encoding, LADDER);
+        let (_facts, client) = asking(encoding, FALLBACK);
         let client = client.of(Kind::Endpoints);
         assert_eq!(client.list(90, &[object("web", 70, "me other")]), ["web@70 me"]);
         let mut watch = client.watch(90);
@@ -234,7 +234,7 @@ fn an_endpoints_object_is_decided_by_its_ready_addresses() {
 #[test]
 fn in_lists_slices_of_ladders_come_last() {
     for encoding in ENCODINGS {
-        let (_facts, client) = asking(encoding, LADDER);
+        let (_facts, client) = asking(encoding, FALLBACK);
         let slices = [
             object("web-1", 70, "other"),
             object("db-1", 71, "other"),
@@ -252,7 +252,7 @@ fn in_lists_slices_of_ladders_come_last() {
 #[test]
 fn whatever_is_held_back_a_list_is_well_formed() {
     for encoding in ENCODINGS {
-        let (_facts, client) = asking(encoding, LADDER);
+        let (_facts, client) = asking(encoding, FALLBACK);
         for count in 0..=4 {
             for pattern in 0..1 << count {
                 let is_held = |at: &usize| pattern >> at & 1 == 1;
@@ -316,7 +316,7 @@ fn a_list_without_ladders_stays_as_it_is() {
 
 #[test]
 fn a_list_of_which_nothing_is_held_back_keeps_its_blanks() {
-    let (_facts, client) = asking(Encoding::Json, LADDER);
+    let (_facts, client) = asking(Encoding::Json, FALLBACK);
     for items in ["[ ]", "[\n]", "[ {\"a\":1}\n, {} ]", "[\t{}\n\n]"] {
         let body = format!("{{ \"items\" : {items} , \"kind\":\"EndpointSliceList\"}}\n");
         for size in [1, body.len()] {
@@ -331,7 +331,7 @@ fn a_list_of_which_nothing_is_held_back_keeps_its_blanks() {
 #[test]
 fn a_single_object_is_decided_by_itself() {
     for encoding in ENCODINGS {
-        let (_facts, client) = asking(encoding, LADDER);
+        let (_facts, client) = asking(encoding, FALLBACK);
         client.follow(90, &[object("web-1", 70, "other"), object("web-2", 71, "me")]);
         assert_eq!(client.get(&object("web-1", 70, "me other")), "web-1@70 me");
         assert_eq!(
@@ -345,7 +345,7 @@ fn a_single_object_is_decided_by_itself() {
 #[test]
 fn a_page_is_decided_by_those_before_and_the_watch_corrects() {
     for encoding in ENCODINGS {
-        let (_facts, client) = asking(encoding, LADDER);
+        let (_facts, client) = asking(encoding, FALLBACK);
         assert_eq!(client.page("", 90, "two", &[object("web-1", 70, "other")]), ["web-1@70 other"]);
         assert_eq!(client.page("two", 90, "three", &[object("web-2", 71, "me")]), ["web-2@71 me"]);
         assert_eq!(client.page("three", 90, "", &[object("web-3", 72, "other")]), ["web-3@72"]);
@@ -356,7 +356,7 @@ fn a_page_is_decided_by_those_before_and_the_watch_corrects() {
 #[test]
 fn in_a_watch_list_they_come_right_before_the_bookmark() {
     for encoding in ENCODINGS {
-        let (mut facts, client) = asking(encoding, LADDER);
+        let (mut facts, client) = asking(encoding, FALLBACK);
         let mut watch = client.watch_list();
         assert_eq!(watch.added(&object("web-1", 70, "other")), NOTHING);
         assert_eq!(watch.added(&object("db-1", 71, "other")), ["ADDED db-1@71 other"]);
@@ -377,7 +377,7 @@ fn in_a_watch_list_they_come_right_before_the_bookmark() {
 #[test]
 fn no_annotation_of_a_slice_ends_the_initial_events() {
     for encoding in ENCODINGS {
-        let (_facts, client) = asking(encoding, LADDER);
+        let (_facts, client) = asking(encoding, FALLBACK);
         let mut watch = client.watch_list();
         let mut annotated = object("web-2", 71, "me");
         annotated.annotations.insert("k8s.io/initial-events-end".to_owned(), "true".to_owned());
@@ -391,7 +391,7 @@ fn no_annotation_of_a_slice_ends_the_initial_events() {
 #[test]
 fn what_changes_or_goes_while_it_is_held_back_is_given_as_it_is_then() {
     for encoding in ENCODINGS {
-        let (_facts, client) = asking(encoding, LADDER);
+        let (_facts, client) = asking(encoding, FALLBACK);
         let mut watch = client.watch_list();
         watch.added(&object("web-1", 70, "me"));
         watch.added(&object("web-2", 71, "other"));
@@ -409,7 +409,7 @@ fn what_changes_or_goes_while_it_is_held_back_is_given_as_it_is_then() {
 #[test]
 fn initial_events_whose_end_nothing_announces_correct_each_other() {
     for encoding in ENCODINGS {
-        let (mut facts, client) = asking(encoding, LADDER);
+        let (mut facts, client) = asking(encoding, FALLBACK);
         let mut watch = client.watch_from_nothing();
         assert_eq!(watch.added(&object("web-1", 70, "other")), ["ADDED web-1@70 other"]);
         assert_eq!(watch.added(&object("db-1", 71, "other")), ["ADDED db-1@71 other"]);
@@ -446,7 +446,7 @@ fn keys_that_go_and_come_back_between_two_refreshes_leave_nothing_as_it_was_with
 #[test]
 fn what_initial_events_say_twice_under_one_version_is_said_again_when_they_are_over() {
     for encoding in ENCODINGS {
-        let (_facts, client) = asking(encoding, LADDER);
+        let (_facts, client) = asking(encoding, FALLBACK);
         let mut watch = client.watch_from_nothing();
         watch.added(&object("web-1", 70, "other"));
         assert_eq!(
@@ -479,10 +479,10 @@ fn a_watch_list_without_bookmarks_holds_nothing_back() {
 fn siblings_follow_in_the_same_push() {
     for retention in ALL {
         for encoding in ENCODINGS {
-            let mut config = ladders();
+            let mut config = fallbacks();
             config.set_retention(retention);
             let (mut facts, client) = scene_with(encoding, config);
-            facts.annotate("web", LADDER);
+            facts.annotate("web", FALLBACK);
             let mut watch = client.follow(
                 90,
                 &[
@@ -510,7 +510,7 @@ fn siblings_follow_in_the_same_push() {
 #[test]
 fn siblings_follow_before_the_next_event() {
     for encoding in ENCODINGS {
-        let (_facts, client) = asking(encoding, LADDER);
+        let (_facts, client) = asking(encoding, FALLBACK);
         let mut watch =
             client.follow(90, &[object("web-1", 70, "me"), object("web-2", 71, "other")]);
         let both =
@@ -525,7 +525,7 @@ fn siblings_follow_before_the_next_event() {
 
 #[test]
 fn siblings_wait_for_the_end_of_the_line() {
-    let (_facts, client) = asking(Encoding::Json, LADDER);
+    let (_facts, client) = asking(Encoding::Json, FALLBACK);
     let mut watch = client.follow(90, &[object("web-1", 70, "me"), object("web-2", 71, "other")]);
     let event = client.event("MODIFIED", &object("web-1", 95, "me!"));
     let (event, newline) = event.split_at(event.len() - 1);
@@ -540,7 +540,7 @@ fn siblings_wait_for_the_end_of_the_line() {
 #[test]
 fn siblings_follow_an_event_that_is_left_out() {
     for encoding in ENCODINGS {
-        let (_facts, client) = asking(encoding, LADDER);
+        let (_facts, client) = asking(encoding, FALLBACK);
         let mut watch =
             client.follow(90, &[object("web-1", 70, "friend"), object("web-2", 71, "other me!")]);
         // Seen through the pool it shows the same, but what it shows decides now.
@@ -554,7 +554,7 @@ fn siblings_follow_an_event_that_is_left_out() {
 #[test]
 fn a_slice_that_changes_its_service_is_missed_there() {
     for encoding in ENCODINGS {
-        let (_facts, client) = asking(encoding, LADDER);
+        let (_facts, client) = asking(encoding, FALLBACK);
         let mut watch =
             client.follow(90, &[object("web-1", 70, "me"), object("web-2", 71, "other")]);
         let moved = Object { service: "db".to_owned(), ..object("web-1", 95, "me") };
@@ -568,7 +568,7 @@ fn a_slice_that_changes_its_service_is_missed_there() {
 #[test]
 fn a_body_by_itself_is_consistent_too() {
     for encoding in ENCODINGS {
-        let (_facts, client) = asking(encoding, LADDER);
+        let (_facts, client) = asking(encoding, FALLBACK);
         let request = client.request("watch=true&allowWatchBookmarks=true&resourceVersion=90");
         let Ok(poolscope::Action::Rewrite(stream)) =
             client.view.open_stateless(&request, &client.head())
@@ -587,7 +587,7 @@ fn a_body_by_itself_is_consistent_too() {
 #[test]
 fn a_body_by_itself_is_not_told_of_changes() {
     for encoding in ENCODINGS {
-        let (mut facts, client) = asking(encoding, LADDER);
+        let (mut facts, client) = asking(encoding, FALLBACK);
         let request = client.request("watch=true&allowWatchBookmarks=true&resourceVersion=90");
         let Ok(poolscope::Action::Rewrite(stream)) =
             client.view.open_stateless(&request, &client.head())
@@ -614,7 +614,7 @@ fn a_service_gains_changes_and_loses_its_ladder() {
         let (mut facts, client) = asking(encoding, "");
         let mut watch = client
             .follow(90, &[object("web-1", 70, "me other"), object("web-2", 71, "friend other")]);
-        facts.annotate("web", LADDER);
+        facts.annotate("web", FALLBACK);
         assert_eq!(watch.refresh(), ["MODIFIED web-1@90 me", "MODIFIED web-2@90", "BOOKMARK @90"]);
         watch.bookmark(91);
         facts.annotate("web", "openyurt.io/nodepool,*");
@@ -631,7 +631,7 @@ fn a_service_gains_changes_and_loses_its_ladder() {
 #[test]
 fn a_member_decides_about_slices_that_do_not_name_it() {
     for encoding in ENCODINGS {
-        let (mut facts, client) = asking(encoding, LADDER);
+        let (mut facts, client) = asking(encoding, FALLBACK);
         let mut watch =
             client.follow(90, &[object("web-1", 70, "friend"), object("web-2", 71, "other")]);
         facts.pool("hz", "me");
@@ -653,11 +653,11 @@ fn a_member_decides_about_slices_that_do_not_name_it() {
 #[test]
 fn originals_of_ladders_are_kept_whatever_the_room() {
     for encoding in ENCODINGS {
-        let mut config = ladders();
+        let mut config = fallbacks();
         config.limits_mut().client_state_bytes = 1;
         config.set_retention(Retention::None);
         let (mut facts, client) = scene_with(encoding, config);
-        facts.annotate("web", LADDER);
+        facts.annotate("web", FALLBACK);
         let mut watch =
             client.follow(90, &[object("web-1", 70, "me"), object("web-2", 71, "friend other")]);
         let told = watch.modified(&object("web-1", 95, "me!"));
@@ -670,7 +670,7 @@ fn originals_of_ladders_are_kept_whatever_the_room() {
 #[test]
 fn a_client_goes_on_with_its_ladders() {
     for encoding in ENCODINGS {
-        let (_facts, client) = asking(encoding, LADDER);
+        let (_facts, client) = asking(encoding, FALLBACK);
         let mut watch =
             client.follow(90, &[object("web-1", 70, "me"), object("web-2", 71, "other")]);
         // The event is lost, and with it what became of the sibling.
