@@ -400,7 +400,7 @@ pub(crate) fn list_version(list: &[u8], protobuf: bool) -> u64 {
     version.parse().unwrap()
 }
 
-/// Provides facts to the naive filter.
+/// Gives facts to the naive filter.
 pub(crate) fn learn(state: &mut State, of: Of, event: &Event) {
     if event.is("BOOKMARK") {
         return;

@@ -221,7 +221,7 @@ pub fn list(items: &[Object], version: u64, encoding: Encoding) -> Vec<u8> {
     }
 }
 
-/// Provides facts to a cluster a list.
+/// Reads facts into a cluster a list.
 pub fn feed(cluster: &Cluster, path: &str, kind: &str, version: u64, items: Value) {
     let body = json!({
         "kind": format!("{kind}List"),

@@ -287,7 +287,7 @@ pub fn facts(members: &[String]) -> [(&'static str, String); 3] {
     ]
 }
 
-/// Provides facts to a cluster these facts.
+/// Reads these facts into a cluster.
 pub fn provide_facts(cluster: &Cluster, members: &[String]) {
     for (path, body) in facts(members) {
         let mut feed = cluster

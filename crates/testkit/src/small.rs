@@ -3,7 +3,7 @@
 use poolscope::{Cluster, Config, RequestHead, ResponseHead};
 use serde_json::{Value, json};
 
-/// Provides facts to a cluster a whole list.
+/// Reads facts into a cluster a whole list.
 pub fn feed(cluster: &Cluster, path: &str, kind: &str, items: &[Value]) {
     let list = json!({
         "kind": format!("{kind}List"),

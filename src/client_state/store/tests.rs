@@ -188,7 +188,7 @@ fn two_that_fit_know_what_they_agree_on() {
             assert_eq!(unused(&sessions), [5, 5]);
         }
     }
-    // A client that has to relist has to.
+    // A client that was sent 410 must relist.
     let sessions = sessions(usize::MAX);
     drop(client_state(&sessions, "a", Stage::Past, 5, 17, 0));
     assert!(SessionStore::resume(&sessions, &key("a"), at(5)).is_none());

@@ -59,7 +59,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     World { views: views.collect(), state }
 });
 
-/// Provides facts to a cluster, in as few words as narrow limits ask for.
+/// Reads facts into a cluster, in as few words as narrow limits ask for.
 fn provide_facts(cluster: &Cluster, state: &State) {
     let services = state.services.iter().map(|(key, keys)| {
         let (namespace, name) = key.split_once('/').unwrap();
