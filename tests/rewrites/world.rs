@@ -221,7 +221,7 @@ pub fn list(items: &[Object], version: u64, encoding: Encoding) -> Vec<u8> {
     }
 }
 
-/// Reads facts into a cluster a list.
+/// Reads a list of facts into a cluster.
 pub fn feed(cluster: &Cluster, path: &str, kind: &str, version: u64, items: Value) {
     let body = json!({
         "kind": format!("{kind}List"),

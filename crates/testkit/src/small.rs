@@ -3,7 +3,7 @@
 use poolscope::{Cluster, Config, RequestHead, ResponseHead};
 use serde_json::{Value, json};
 
-/// Reads facts into a cluster a whole list.
+/// Reads a whole list of facts into a cluster.
 pub fn feed(cluster: &Cluster, path: &str, kind: &str, items: &[Value]) {
     let list = json!({
         "kind": format!("{kind}List"),
