@@ -77,12 +77,12 @@ impl EmittedForms {
         }
     }
 
-    /// Whether a client may have the object in another form than the one with this digest.
-    pub(crate) fn may_differ(self, digest: u64) -> bool {
-        match self {
-            EmittedForms::None => false,
-            EmittedForms::One(own) => own != digest,
-            EmittedForms::Any => true,
+    /// Returns `true` if a client may have the object in another form than this one.
+    pub(crate) fn may_differ_from(self, form: SentForm) -> bool {
+        match (self, form) {
+            (EmittedForms::None, _) | (_, SentForm::Absent) => false,
+            (EmittedForms::One(own), SentForm::Present(digest)) => own != digest,
+            (EmittedForms::Any, SentForm::Present(_)) => true,
         }
     }
 }

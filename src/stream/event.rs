@@ -3,11 +3,11 @@
 
 use bytes::BytesMut;
 
+use super::item::Item;
 use super::reply::Status;
 use crate::object::SubjectKind;
 use crate::object::envelope::MAGIC;
 use crate::object::version::Version;
-use crate::wire::Span;
 use crate::wire::encoding::Encoding;
 use crate::wire::protobuf::{put_head, put_record, varint_width};
 use crate::wire::splice::{Edit, Output};
@@ -27,23 +27,22 @@ pub(super) enum EventType {
     Deleted,
 }
 
-/// Appends the event for the object at `object` in `buf` with `edit` applied. JSON ends with a
+/// Appends the event for the object of an item with `edit` applied. JSON ends with a
 /// newline, as every event of the API server does.
 pub(super) fn write_object(
     event_type: EventType,
     kind: SubjectKind,
-    encoding: Encoding,
-    buf: &[u8],
-    object: Span,
+    item: &Item<'_>,
     edit: &Edit,
     out: &mut Output<'_>,
 ) {
+    let (buf, object) = (item.buf, item.object);
     let event = match event_type {
         EventType::Added => ADDED,
         EventType::Modified => MODIFIED,
         EventType::Deleted => DELETED,
     };
-    match encoding {
+    match item.encoding {
         Encoding::Json => {
             for part in [r#"{"type":""#, event, r#"","object":"#] {
                 out.put(part.as_bytes());

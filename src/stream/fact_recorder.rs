@@ -1,7 +1,8 @@
 //! Reads facts from the items of a body.
 
-use super::item::{Bookmark, Event, Item, ListEnd};
-use super::request::{Initial, Target, Verb};
+use super::item::{Event, Item, ListEnd};
+use super::lifecycle::{InitialEvents, Lifecycle};
+use super::request::Target;
 use crate::cluster::counters::count;
 use crate::cluster::fact::{Fact, Read, matters};
 use crate::cluster::pages::Page;
@@ -16,45 +17,29 @@ pub(super) struct FactRecorder {
     cluster: Cluster,
     kind: FactKind,
     selection: Selection,
-    phase: ReadPhase,
+    /// [`Lifecycle::Ended`] from the start if the kind does not matter under this configuration.
+    lifecycle: Lifecycle,
+    /// The token that asked for this page of a list.
+    page: Option<String>,
+    /// The version at which the live events of a watch start.
+    start: Version,
     /// The facts of the list or the initial events so far.
     listing: Listing,
     /// Something was seen that shows that the listing is not the whole truth.
     incomplete: bool,
 }
 
-enum ReadPhase {
-    Single,
-    /// A list, or the page of one that this token asked for.
-    List(Option<String>),
-    /// The initial events of a watch; their end is announced, or only told by what comes next.
-    Initial {
-        announced: bool,
-    },
-    /// Live events of a watch that started at this version.
-    Live(Version),
-    /// Nothing more is learned: an error event came, or the kind does not matter under this
-    /// configuration.
-    Over,
-}
-
 impl FactRecorder {
     pub(super) fn new(cluster: Cluster, kind: FactKind, target: &Target) -> FactRecorder {
-        let phase = match target.verb {
-            // Two sources of membership would mix.
-            _ if !matters(kind, cluster.config()) => ReadPhase::Over,
-            Verb::Get => ReadPhase::Single,
-            Verb::List => ReadPhase::List(target.continues.clone()),
-            Verb::Watch { initial: Initial::Live } => ReadPhase::Live(target.start()),
-            Verb::Watch { initial } => {
-                ReadPhase::Initial { announced: initial == Initial::Announced }
-            }
-        };
+        // Two sources of membership would mix.
+        let matters = matters(kind, cluster.config());
         FactRecorder {
             cluster,
             kind,
             selection: target.selection.clone(),
-            phase,
+            lifecycle: if matters { Lifecycle::of(target.verb) } else { Lifecycle::Ended },
+            page: target.continues.clone(),
+            start: target.start(),
             listing: Listing::default(),
             incomplete: false,
         }
@@ -65,62 +50,54 @@ impl FactRecorder {
     }
 
     pub(super) fn take(&mut self, item: &Item<'_>) {
-        if matches!(self.phase, ReadPhase::Over) {
+        if self.lifecycle == Lifecycle::Ended {
             return;
         }
         match item.event {
-            Event::Bookmark => self.bookmark(item),
-            Event::Error => self.phase = ReadPhase::Over,
+            Event::Bookmark | Event::Error => self.mark(item),
             Event::None | Event::Added | Event::Modified | Event::Deleted => {
                 if let Some(fact) = self.fact(item) {
-                    self.learn(fact, item.event);
+                    self.record(fact, item);
                 }
             }
             Event::Unknown => {}
         }
     }
 
-    fn learn(&mut self, fact: Fact, event: Event) {
-        if matches!(self.phase, ReadPhase::Initial { announced: false }) && event != Event::Added {
-            // A legacy watch ends its initial events by the first event of another type (R5).
+    fn record(&mut self, fact: Fact, item: &Item<'_>) {
+        if self.lifecycle.pass(item) == InitialEvents::EndBefore {
             let seen = self.listing.facts.values();
             let version =
                 seen.fold(Version::default(), |version, fact| version.later(fact.version));
             self.listing.may_be_later = true;
             self.initial_events_ended(version);
         }
-        match self.phase {
-            ReadPhase::Single => self.cluster.record_object(self.kind, fact),
+        let is_deleted = item.event == Event::Deleted;
+        match self.lifecycle {
+            Lifecycle::Object => self.cluster.record_object(self.kind, fact),
             // Live events may come before the initial ones are announced to be over.
-            ReadPhase::Initial { .. } if event == Event::Deleted => {
-                drop(self.listing.facts.remove(&fact.key))
+            Lifecycle::Announced if is_deleted => {
+                self.listing.facts.remove(&fact.key);
             }
-            ReadPhase::List(_) | ReadPhase::Initial { .. } => {
-                drop(self.listing.facts.insert(fact.key.clone(), fact))
+            Lifecycle::ListPage | Lifecycle::Announced | Lifecycle::Legacy => {
+                self.listing.facts.insert(fact.key.clone(), fact);
             }
-            ReadPhase::Live(start) => self.cluster.record_event(
-                self.kind,
-                &self.selection,
-                start,
-                fact,
-                event == Event::Deleted,
-            ),
-            ReadPhase::Over => {}
+            Lifecycle::Live => {
+                let (kind, start) = (self.kind, self.start);
+                self.cluster.record_event(kind, &self.selection, start, fact, is_deleted)
+            }
+            Lifecycle::Ended => {}
         }
     }
 
-    fn bookmark(&mut self, item: &Item<'_>) {
-        let Some(Bookmark { version, ends_initial_events }) = item.bookmark() else { return };
-        match self.phase {
-            ReadPhase::Initial { announced } => {
-                if !announced || ends_initial_events {
-                    self.initial_events_ended(version);
-                }
-            }
-            ReadPhase::Live(start) => {
-                self.cluster.record_bookmark(self.kind, &self.selection, start, version)
-            }
-            ReadPhase::Single | ReadPhase::List(_) | ReadPhase::Over => {}
+    /// Passes a BOOKMARK or ERROR.
+    fn mark(&mut self, item: &Item<'_>) {
+        let was_live = self.lifecycle == Lifecycle::Live;
+        if let InitialEvents::EndAt(version) = self.lifecycle.pass(item) {
+            self.initial_events_ended(version);
+        } else if was_live && let Some(bookmark) = item.bookmark() {
+            let (kind, start) = (self.kind, self.start);
+            self.cluster.record_bookmark(kind, &self.selection, start, bookmark.version)
         }
     }
 
@@ -129,13 +106,15 @@ impl FactRecorder {
         if !self.incomplete {
             self.cluster.record_list(self.kind, &self.selection, version, listing);
         }
-        self.phase = ReadPhase::Live(version);
+        self.start = version;
     }
 
     /// The last item of a list was taken.
     pub(super) fn list_ended(&mut self, end: &ListEnd<'_>) {
-        let ReadPhase::List(token) = &mut self.phase else { return };
-        let (mut listing, token) = (std::mem::take(&mut self.listing), token.take());
+        if self.lifecycle != Lifecycle::ListPage {
+            return;
+        }
+        let (mut listing, token) = (std::mem::take(&mut self.listing), self.page.take());
         let version = Version::parse(end.resource_version);
         // A body without items lists nothing, which is not the same as listing that there is
         // nothing.

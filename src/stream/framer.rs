@@ -1,8 +1,9 @@
 //! Parts that the walks over the different bodies share.
 
+use super::disposition::{Content, Disposition};
 use super::event::write_object;
 use super::item::Item;
-use super::processor::{Disposition, Processor};
+use super::processor::Processor;
 use crate::config::Limits;
 use crate::error::{Error, Fault, Result};
 use crate::object::outline::name_in;
@@ -37,10 +38,6 @@ pub(super) trait Framer: Send {
 /// Where a unit's end is only known when it is seen: little enough that not much is copied behind
 /// it, and enough that the unit is not looked at too often.
 pub(super) const PIECE: usize = 16 << 10;
-
-/// The error for a list item that would become an event or another body. No rule does so; if one
-/// did, the item must not be forwarded.
-pub(super) const NO_ITEM: &str = "an item of a list would become something else";
 
 /// How far a walk came in the data at hand. After an error too: everything before the unit at fault
 /// was dealt with.
@@ -127,23 +124,10 @@ impl Context<'_> {
         Err(Error::too_large("a list", self.base + start as u64, limit, "listBytes"))
     }
 
-    /// Takes the unit that begins at the cursor and ends at `end` of `data`, and writes it if it
-    /// changes. False: it is not given.
+    /// Processes the event or single object that begins at the cursor and ends at `end` of `data`,
+    /// and writes it if it changes. `false`: the framer's own newline must not follow it.
     pub(super) fn take(
         &mut self,
-        data: &[u8],
-        end: usize,
-        item: &Item<'_>,
-        cursor: &mut Cursor,
-        out: &mut Output<'_>,
-    ) -> Result<bool> {
-        self.take_after(b"", data, end, item, cursor, out)
-    }
-
-    /// Takes the unit, and writes `redirect` before it if it is forwarded.
-    pub(super) fn take_after(
-        &mut self,
-        redirect: &[u8],
         data: &[u8],
         end: usize,
         item: &Item<'_>,
@@ -159,54 +143,84 @@ impl Context<'_> {
                 return Ok(false);
             }
         }
-        let written = match self.processor.take(item) {
-            Ok(Disposition::Keep) => {
-                if !redirect.is_empty() {
+        let disposition =
+            self.processor.take(item).map_err(|fault| self.item_fault(fault, cursor, item))?;
+        let written = match disposition {
+            Disposition::Object(content) => {
+                self.write_content(content, data, end, item, cursor, out);
+                content != Content::Drop
+            }
+            Disposition::Emit(event_type) => {
+                if let Some(kind) = self.processor.subject() {
                     cursor.flush(data, out);
-                    out.put(redirect);
+                    write_object(event_type, kind, item, self.processor.edit(), out);
                 }
-                true
-            }
-            Ok(Disposition::Edit(edit)) => {
-                cursor.flush(data, out);
-                out.put(redirect);
-                let whole = Span::new(0, item.buf.len());
-                write_enclosed(item.buf, whole, item.around, item.object, edit, out);
-                cursor.written = end;
-                true
-            }
-            Ok(Disposition::Emit(..) | Disposition::Substitute(_))
-                if self.form == BodyForm::List =>
-            {
-                return Err(
-                    self.fault(Fault::json(cursor.pos, NO_ITEM), self.processor.name_of(item))
-                );
-            }
-            Ok(Disposition::Emit(event_type, kind, edit)) => {
-                cursor.flush(data, out);
-                out.put(redirect);
-                write_object(event_type, kind, item.encoding, item.buf, item.object, edit, out);
                 cursor.written = end;
                 // The event brought its own newline.
                 false
             }
-            Ok(Disposition::Substitute(answer)) => {
+            Disposition::Substitute(body) => {
                 cursor.flush(data, out);
-                out.put(&answer);
+                out.put(&body);
                 cursor.written = end;
                 true
-            }
-            Ok(Disposition::Drop) => {
-                cursor.flush(data, out);
-                cursor.written = end;
-                false
-            }
-            Err(fault) => {
-                return Err(self.fault(fault.after(cursor.pos), self.processor.name_of(item)));
             }
         };
         cursor.pos = end;
         Ok(written)
+    }
+
+    /// Processes the JSON list item that begins at the cursor and ends at `end` of `data`, and
+    /// writes it if it changes, after `separator`. `false`: the item is left out.
+    pub(super) fn take_list_item(
+        &mut self,
+        separator: &[u8],
+        data: &[u8],
+        end: usize,
+        item: &Item<'_>,
+        cursor: &mut Cursor,
+        out: &mut Output<'_>,
+    ) -> Result<bool> {
+        let content = self
+            .processor
+            .take_list_item(item)
+            .map_err(|fault| self.item_fault(fault, cursor, item))?;
+        if content != Content::Drop && !separator.is_empty() {
+            cursor.flush(data, out);
+            out.put(separator);
+        }
+        self.write_content(content, data, end, item, cursor, out);
+        cursor.pos = end;
+        Ok(content != Content::Drop)
+    }
+
+    fn item_fault(&self, fault: Fault, cursor: &Cursor, item: &Item<'_>) -> Error {
+        self.fault(fault.after(cursor.pos), self.processor.name_of(item))
+    }
+
+    fn write_content(
+        &self,
+        content: Content,
+        data: &[u8],
+        end: usize,
+        item: &Item<'_>,
+        cursor: &mut Cursor,
+        out: &mut Output<'_>,
+    ) {
+        match content {
+            Content::Keep => {}
+            Content::Edit => {
+                cursor.flush(data, out);
+                let whole = Span::new(0, item.buf.len());
+                let edit = self.processor.edit();
+                write_enclosed(item.buf, whole, item.around, item.object, edit, out);
+                cursor.written = end;
+            }
+            Content::Drop => {
+                cursor.flush(data, out);
+                cursor.written = end;
+            }
+        }
     }
 
     /// Scans the value that starts at `start` of `data`; `None` if it is not whole. Never looks

@@ -274,8 +274,8 @@ impl Framer for JsonList {
             let value = &data[cursor.pos..end];
             if matches!(self.expect, ExpectedPart::FirstItem | ExpectedPart::Item) {
                 let item = Item::json_object(value, self.scanner.marks());
-                let redirect = self.defers.as_mut().map(Deferring::take_lead).unwrap_or_default();
-                let written = context.take_after(&redirect, data, end, &item, cursor, out)?;
+                let separator = self.defers.as_mut().map(Deferring::take_lead).unwrap_or_default();
+                let written = context.take_list_item(&separator, data, end, &item, cursor, out)?;
                 if let Some(defers) = &mut self.defers {
                     cursor.flush(data, out);
                     defers.written |= written;

@@ -2,6 +2,8 @@
 
 mod affected;
 mod client_session;
+mod disposition;
+mod evaluator;
 mod event;
 mod fact_reader;
 mod fact_recorder;
@@ -9,6 +11,7 @@ mod framer;
 mod item;
 mod json_list;
 mod json_values;
+mod lifecycle;
 mod path;
 mod processor;
 mod protobuf_frames;
@@ -232,7 +235,7 @@ impl BodyRewriter {
             Processor::Rewrite(rewriter) => rewriter
                 .session
                 .as_ref()
-                .is_some_and(|session| session.needs_refresh(rewriter.rule.cluster())),
+                .is_some_and(|session| session.needs_refresh(rewriter.evaluator.cluster())),
             Processor::ReadFacts(_) | Processor::Collect(_) => false,
         }
     }
@@ -240,7 +243,8 @@ impl BodyRewriter {
     /// Returns the lists that are needed to emit events for Services that gained topology keys.
     /// Empty unless [`Retention::Topology`](crate::Retention) is configured.
     pub fn needed_lists(&self) -> Vec<NeededList> {
-        self.processor.session().map(ClientSession::needed_lists).unwrap_or_default()
+        let session = self.processor.session().zip(self.processor.subject());
+        session.map(|(session, kind)| session.needed_lists(kind)).unwrap_or_default()
     }
 
     /// Takes the whole response to a request for [`NeededList::target`], in the encoding of this
@@ -258,8 +262,7 @@ impl BodyRewriter {
         out: &mut BytesMut,
     ) -> Result<()> {
         self.check_open()?;
-        let Some(Rewriter { rule, outline, session: Some(session), .. }) =
-            self.processor.rewriter()
+        let Some(Rewriter { evaluator, session: Some(session), .. }) = self.processor.rewriter()
         else {
             return Ok(());
         };
@@ -275,12 +278,12 @@ impl BodyRewriter {
             Verb::List,
             self.encoding,
             Processor::Collect(Vec::new()),
-            rule.cluster().config(),
+            evaluator.cluster().config(),
         );
         list.take(body, &mut Output::nowhere())?;
         list.end(&mut Output::nowhere())?;
         if let Processor::Collect(objects) = list.processor {
-            objects.iter().for_each(|object| session.provide_object(object, outline));
+            objects.iter().for_each(|object| session.provide_object(object, evaluator));
         }
         self.emit_due(&mut Output::to(out));
         Ok(())
@@ -374,8 +377,9 @@ impl BodyRewriter {
     /// Takes and emits nothing from now on.
     fn close(&mut self) {
         self.closed = true;
-        if let Some(Rewriter { rule, session: Some(session), .. }) = self.processor.rewriter() {
-            session.release_state(rule.cluster());
+        if let Some(Rewriter { evaluator, session: Some(session), .. }) = self.processor.rewriter()
+        {
+            session.release_state(evaluator.cluster());
         }
     }
 

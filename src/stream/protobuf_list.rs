@@ -8,9 +8,10 @@
 
 use bytes::BytesMut;
 
-use super::framer::{Context, Cursor, Framer, NO_ITEM};
+use super::disposition::Content;
+use super::framer::{Context, Cursor, Framer};
 use super::item::{Item, ListEnd};
-use super::processor::{Disposition, Processor};
+use super::processor::Processor;
 use crate::config::{Config, ProtobufLists};
 use crate::error::{Error, Fault, Result};
 use crate::object::envelope::{MAGIC, TypeMeta, plain};
@@ -211,10 +212,11 @@ impl ProtobufList {
     ) -> Result<()> {
         let object = field.len_delimited().map_err(|fault| context.fault(fault, None))?;
         let item = Item::list_item(data, object, &self.item_kind, &self.api_version);
-        let edit = match context.processor.take(&item) {
-            Ok(Disposition::Keep) => return Ok(()),
-            Ok(Disposition::Edit(edit)) => edit,
-            Ok(Disposition::Drop) => {
+        let content = context.processor.take_list_item(&item);
+        match content.map_err(|fault| context.fault(fault, context.processor.name_of(&item)))? {
+            Content::Keep => return Ok(()),
+            Content::Edit => {}
+            Content::Drop => {
                 if self.compact.is_none() {
                     cursor.flush(data, out);
                     let written = write_nothing(field, out);
@@ -224,14 +226,8 @@ impl ProtobufList {
                 cursor.written = field.value.end;
                 return Ok(());
             }
-            Ok(Disposition::Emit(..) | Disposition::Substitute(_)) => {
-                return Err(context.fault(
-                    Fault::protobuf(field.start, NO_ITEM),
-                    context.processor.name_of(&item),
-                ));
-            }
-            Err(fault) => return Err(context.fault(fault, context.processor.name_of(&item))),
-        };
+        }
+        let edit = context.processor.edit();
         if let Some(held) = &mut self.compact {
             let around = [Enclosure { length: field.length(), body: object, fixed: false }];
             write_enclosed(

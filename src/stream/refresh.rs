@@ -1,24 +1,21 @@
 //! Emits the events that a client needs after facts changed.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::affected::collect;
-use super::client_session::{
-    ClientSession, ResponsePhase, WatchForm, digest, judge, observe, version_of,
-};
+use super::client_session::ClientSession;
+use super::evaluator::Evaluator;
 use super::event::{EventType, write_bookmark, write_expired, write_object};
 use super::item::{Event, Item};
+use super::lifecycle::Lifecycle;
 use crate::client_state::store::lock;
 use crate::client_state::{ClientState, CopyState, SentForm};
 use crate::cluster::Cluster;
 use crate::cluster::counters::count;
 use crate::config::Retention;
-use crate::object::outline::{Outline, VersionPlace};
-use crate::object::outline_object;
 use crate::object::version::Version;
-use crate::rewrite::Rules;
-use crate::wire::Span;
-use crate::wire::splice::{Edit, Output};
+use crate::wire::splice::Output;
 
 /// The message of the ERROR that ends a watch for whose events there are no originals.
 const RELIST: &str = "the endpoints that this node may use have changed; list again";
@@ -26,92 +23,89 @@ const RELIST: &str = "the endpoints that this node may use have changed; list ag
 /// An object cannot be emitted, because its original was not kept.
 struct OriginalMissing;
 
+/// An event that a client needs, with the object before the evaluator's edit.
+struct PendingEvent {
+    event_type: EventType,
+    original: Arc<[u8]>,
+}
+
 impl ClientSession {
     /// Requests a refresh at the next boundary.
     pub(super) fn request_refresh(&mut self) {
         self.refresh_requested = self.key.is_some()
-            && matches!(self.phase, ResponsePhase::Initial { .. } | ResponsePhase::Live);
+            && (self.lifecycle.is_initial() || self.lifecycle == Lifecycle::Live);
     }
 
     /// Returns `true` if a refresh may emit events.
     pub(super) fn needs_refresh(&self, cluster: &Cluster) -> bool {
         self.key.is_some()
-            && self.phase == ResponsePhase::Live
+            && self.lifecycle == Lifecycle::Live
             && (self.is_due(None)
                 || lock(self.lease.client_state()).generation != cluster.generation())
     }
 
     /// Returns `true` if events have to be emitted before `next`, or now if there is no next item.
     pub(super) fn is_due(&self, next: Option<&Item<'_>>) -> bool {
-        match self.phase {
-            ResponsePhase::Live => {
+        match self.lifecycle {
+            Lifecycle::Live => {
                 let client_state = lock(self.lease.client_state());
                 self.refresh_requested
                     || !client_state.pending.is_empty()
                     || !client_state.repeat.is_empty() && client_state.high != self.repeat_at
             }
             // Siblings on a topology fallback cannot wait for an end that may never be seen.
-            ResponsePhase::Initial { announced: false } => {
-                !lock(self.lease.client_state()).pending.is_empty()
-            }
-            ResponsePhase::Initial { announced: true } => {
+            Lifecycle::Legacy => !lock(self.lease.client_state()).pending.is_empty(),
+            Lifecycle::Announced => {
                 let bookmark = next
                     .filter(|item| self.holds() && item.event == Event::Bookmark)
                     .and_then(Item::bookmark);
                 bookmark.is_some_and(|bookmark| bookmark.ends_initial_events)
             }
-            ResponsePhase::List { .. } | ResponsePhase::Over => false,
+            Lifecycle::Object | Lifecycle::ListPage | Lifecycle::Ended => false,
         }
     }
 
     /// Emits the events that are due.
-    pub(super) fn emit_due(
-        &mut self,
-        rule: &mut Rules,
-        outline: &mut Outline,
-        edit: &mut Edit,
-        out: &mut Output<'_>,
-    ) {
-        if self.phase == (ResponsePhase::Initial { announced: true }) {
-            let (kind, encoding) = (self.kind, self.encoding);
-            let released = self.release(rule, outline, edit, |object, edit| {
-                write_object(
-                    EventType::Added,
-                    kind,
-                    encoding,
-                    object,
-                    Span::new(0, object.len()),
-                    edit,
-                    out,
-                );
-            });
-            if released.is_err() {
-                self.expire(rule, out);
+    pub(super) fn emit_due(&mut self, evaluator: &mut Evaluator, out: &mut Output<'_>) {
+        let emitted = match self.lifecycle {
+            Lifecycle::Announced => self.emit_held(evaluator, out),
+            lifecycle => {
+                if lifecycle == Lifecycle::Live && std::mem::take(&mut self.refresh_requested) {
+                    collect(&mut lock(self.lease.client_state()), evaluator.rules_mut());
+                }
+                self.emit_pending(evaluator, out)
             }
-            return;
-        }
-        if self.phase == ResponsePhase::Live && std::mem::take(&mut self.refresh_requested) {
-            collect(&mut lock(self.lease.client_state()), rule);
-        }
-        if self.emit_pending(rule, outline, edit, out).is_err() {
-            self.expire(rule, out);
+        };
+        if emitted.is_err() {
+            self.expire(evaluator.cluster(), out);
         }
     }
 
     /// Ends the watch with ERROR, so that its client relists.
-    fn expire(&mut self, rule: &Rules, out: &mut Output<'_>) {
+    fn expire(&mut self, cluster: &Cluster, out: &mut Output<'_>) {
         write_expired(self.encoding, RELIST, out);
-        count(&rule.cluster().live_counters().streams_expired, 1);
-        self.phase = ResponsePhase::Over;
+        count(&cluster.live_counters().streams_expired, 1);
+        self.lifecycle = Lifecycle::Ended;
         self.expired = true;
         self.lease.mark_relisting();
     }
 
+    /// Emits the slices that were held back among the initial events.
+    fn emit_held(
+        &mut self,
+        evaluator: &mut Evaluator,
+        out: &mut Output<'_>,
+    ) -> Result<(), OriginalMissing> {
+        let (kind, encoding) = (evaluator.kind(), self.encoding);
+        let released = self.release(evaluator, |object, edit| {
+            write_object(EventType::Added, kind, &Item::stored(object, encoding), edit, out);
+        });
+        released.map_err(|_| OriginalMissing)
+    }
+
     fn emit_pending(
         &mut self,
-        rule: &mut Rules,
-        outline: &mut Outline,
-        edit: &mut Edit,
+        evaluator: &mut Evaluator,
         out: &mut Output<'_>,
     ) -> Result<(), OriginalMissing> {
         let shared = self.lease.client_state().clone();
@@ -125,43 +119,36 @@ impl ClientSession {
         pending.append(&mut again.clone());
         let mut emitted = 0;
         for id in pending {
-            emitted += u64::from(self.emit_object(
-                &mut client_state,
-                id,
-                again.contains(&id),
-                rule,
-                outline,
-                edit,
-                out,
-            )?);
+            let event = self.next_event(&mut client_state, id, again.contains(&id), evaluator)?;
+            let Some(PendingEvent { event_type, original }) = event else { continue };
+            let item = Item::stored(&original, self.encoding);
+            write_object(event_type, evaluator.kind(), &item, evaluator.edit(), out);
+            emitted += 1;
         }
-        count(&rule.cluster().live_counters().events_refreshed, emitted);
+        count(&evaluator.cluster().live_counters().events_refreshed, emitted);
         if emitted > 0
             && self.bookmarks
-            && self.phase == ResponsePhase::Live
+            && self.lifecycle == Lifecycle::Live
             && client_state.high != Version::default()
         {
-            write_bookmark(self.kind, self.encoding, client_state.high, out);
+            write_bookmark(evaluator.kind(), self.encoding, client_state.high, out);
         }
         Ok(())
     }
 
-    /// Emits an object if the client has another form, or if `again`. Returns `true` if it emitted.
-    #[allow(clippy::too_many_arguments)]
-    fn emit_object(
+    /// Returns the event for an object if the client has another form, or if `again`, and records
+    /// it as emitted. The evaluator has its edit.
+    fn next_event(
         &mut self,
         client_state: &mut ClientState,
         id: u32,
         again: bool,
-        rule: &mut Rules,
-        outline: &mut Outline,
-        edit: &mut Edit,
-        out: &mut Output<'_>,
-    ) -> Result<bool, OriginalMissing> {
+        evaluator: &mut Evaluator,
+    ) -> Result<Option<PendingEvent>, OriginalMissing> {
         // The client went on from before this version: upstream has yet to bring it, to a client
         // that may not have it.
         if client_state.high.is_before(client_state.entry(id).version) {
-            return Ok(false);
+            return Ok(None);
         }
         let Some(original) = client_state.entry(id).original.clone() else {
             // An object without a Service is in no needed list, and an object without a version
@@ -175,116 +162,72 @@ impl ClientSession {
                 client_state.entry_mut(id).invalidate_copy();
             }
             client_state.missing.insert(id);
-            return Ok(false);
+            return Ok(None);
         };
         let item = Item::stored(&original, self.encoding);
-        outline_object(self.kind, &mut self.scanner, &original, self.encoding, outline)
-            .map_err(|_| OriginalMissing)?;
-        let (family, version) = (client_state.entry(id).family, client_state.entry(id).version);
-        let judged =
-            judge(rule, outline, edit, &original, item.object, client_state, Some(id), family)
-                .map_err(|_| OriginalMissing)?;
-        self.name.set(
-            &outline.optional_text(&original, outline.namespace),
-            &outline.optional_text(&original, outline.name),
-        );
-        observe(
-            client_state,
-            &self.name,
-            rule,
-            outline,
-            &original,
-            family,
-            version,
-            &judged,
-            self.topology_fallback,
-        );
-        let normal = WatchForm::of(self.kind, self.encoding, &original, outline);
-        let form = match judged.filtered_out {
-            true => SentForm::Absent,
-            false => SentForm::Present(digest(
-                client_state,
-                &mut self.form,
-                &normal,
-                &item,
-                outline,
-                edit,
-            )),
-        };
-        let high = client_state.high;
-        client_state.set_view_kind(id, judged.view_kind);
+        evaluator.read_object(&original, self.encoding).map_err(|_| OriginalMissing)?;
+        let evaluation =
+            evaluator.evaluate(&item, client_state, Some(id)).map_err(|_| OriginalMissing)?;
+        evaluator.key(&original);
+        evaluator.observe(&original, &evaluation, client_state);
+        let whole = evaluator.watch_form(&item);
+        let form = evaluator.form(&item, &whole, &evaluation, client_state);
+        let (high, version) = (client_state.high, client_state.entry(id).version);
+        client_state.set_view_kind(id, evaluation.judged.view_kind);
         let entry = client_state.entry_mut(id);
-        let (has, live) = (entry.has(), self.phase == ResponsePhase::Live);
+        let (copy, live) = (entry.has(), self.lifecycle == Lifecycle::Live);
         // No event is needed for a filtered-out object that the client does not have.
         let emits = entry.sent != Some(form) || again && form != SentForm::Absent;
         if emits {
             // Above W the client would miss what it has not seen; without a W only the object's own
             // version is safe.
             let stamp = if live && high != Version::default() { high } else { version };
-            if let Some(place) = outline.version.filter(|_| stamp != version) {
-                write_stamp(edit, place, stamp);
+            if stamp != version {
+                evaluator.stamp(stamp);
             }
             let same = entry.stamp == stamp || entry.stamp == Version::default();
             entry.emitted(form, stamp, true);
             // A client accepts ADDED and DELETED at any resourceVersion, so that only MODIFIED is
             // repeated. Before the initial events are over `high` is not known, so that
             // it moves when they are.
-            if same && has != CopyState::Absent && form != SentForm::Absent {
+            if same && copy != CopyState::Absent && form != SentForm::Absent {
                 client_state.repeat.insert(id);
                 self.repeat_at = high;
             }
-            rule.count(&judged);
-            let event_type = match has {
-                _ if form == SentForm::Absent => EventType::Deleted,
-                CopyState::Absent => EventType::Added,
-                _ if live => EventType::Modified,
-                _ => EventType::Added,
-            };
-            write_object(event_type, self.kind, self.encoding, &original, item.object, edit, out);
+            evaluator.count(&evaluation);
         }
-        if !self.keeps(client_state, id, original.len(), &judged.keys) {
-            // Should the connection break before it arrives, the watch that resumes here owes
-            // it once more.
-            match emits && live && high != Version::default() {
-                true => client_state.keep_recent(id),
-                false => client_state.keep(id, None),
+        if !self.keeps(client_state, id, original.len(), &evaluation.judged.keys) {
+            // Should the connection break before it arrives, the watch that resumes here emits it
+            // once more.
+            if emits && live && high != Version::default() {
+                client_state.keep_recent(id);
+            } else {
+                client_state.keep(id, None);
             }
         }
-        Ok(emits)
+        let event_type = match copy {
+            _ if form == SentForm::Absent => EventType::Deleted,
+            CopyState::Absent => EventType::Added,
+            _ if live => EventType::Modified,
+            _ => EventType::Added,
+        };
+        Ok(emits.then_some(PendingEvent { event_type, original }))
     }
 
     /// Takes an object of a needed list. It counts only at the version that this stream has read.
-    pub(super) fn provide_object(&mut self, object: &[u8], outline: &mut Outline) {
-        if outline_object(self.kind, &mut self.scanner, object, self.encoding, outline).is_err() {
+    pub(super) fn provide_object(&mut self, object: &[u8], evaluator: &mut Evaluator) {
+        if evaluator.read_object(object, self.encoding).is_err() || !evaluator.key(object) {
             return;
         }
-        self.name.set(
-            &outline.optional_text(object, outline.namespace),
-            &outline.optional_text(object, outline.name),
-        );
         let mut client_state = lock(self.lease.client_state());
-        let Some(id) = client_state.find(&self.name).filter(|id| client_state.missing.contains(id))
-        else {
-            return;
-        };
-        if client_state.entry(id).version == version_of(outline, object) {
-            let normal = WatchForm::of(self.kind, self.encoding, object, outline).concat();
-            client_state.keep(id, Some((b"", &normal)));
+        let id = client_state.find(evaluator.last_key());
+        let Some(id) = id.filter(|id| client_state.missing.contains(id)) else { return };
+        if client_state.entry(id).version == evaluator.version(object) {
+            let item = Item::stored(object, self.encoding);
+            let whole = evaluator.watch_form(&item).concat();
+            client_state.keep(id, Some((b"", &whole)));
             client_state.missing.remove(&id);
             client_state.pending.insert(id);
         }
     }
-}
-
-/// Writes another version into an object.
-fn write_stamp(edit: &mut Edit, place: VersionPlace, stamp: Version) {
-    let stamp = stamp.to_string();
-    let Some((length, metadata_length, metadata)) = place.lengths else {
-        return edit.replace(place.text, stamp.as_bytes());
-    };
-    let mut text = vec![stamp.len() as u8];
-    text.extend_from_slice(stamp.as_bytes());
-    let before = Span::new(length.start, place.text.end);
-    edit.replace_length(metadata_length, metadata.len() - before.len() + text.len());
-    edit.replace(before, &text);
 }

@@ -33,6 +33,10 @@ pub(crate) struct Edit {
 /// A patch whose bytes are not known yet: the length of a message whose cuts are still to come.
 pub(crate) struct Reserved(usize);
 
+/// The edit that changes nothing.
+pub(crate) static NO_EDIT: Edit =
+    Edit { patches: Vec::new(), text: Vec::new(), shrinks: 0, grows: 0 };
+
 impl Edit {
     pub(crate) fn clear(&mut self) {
         self.patches.clear();
