@@ -1,10 +1,11 @@
 //! Bodies that the embedder fetches itself, as sources of facts.
 
+use super::BodyRewriter;
 use super::fact_recorder::FactRecorder;
 use super::path::Resource;
+use super::plan::encoding;
 use super::processor::Processor;
 use super::request::{RequestHead, ResponseHead, Target};
-use super::{BodyRewriter, encoding};
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 use crate::wire::splice::Output;

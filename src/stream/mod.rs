@@ -13,6 +13,7 @@ mod json_list;
 mod json_values;
 mod lifecycle;
 mod path;
+mod plan;
 mod processor;
 mod protobuf_frames;
 mod protobuf_list;
@@ -30,22 +31,21 @@ use self::fact_recorder::FactRecorder;
 use self::framer::{BodyForm, Context, Cursor, Framer};
 use self::json_list::JsonList;
 use self::json_values::JsonValues;
-use self::path::{Resource, UnreadPath};
+use self::plan::{Passed, Plan, encoding};
 use self::processor::{Processor, Rewriter};
 use self::protobuf_frames::ProtobufFrames;
 use self::protobuf_list::ProtobufList;
 use self::protobuf_object::ProtobufObject;
 use self::reassembly::{Progress, Reassembly};
 pub use self::reply::{Reply, ReplyCause};
-use self::request::{RequestHead, ResponseHead, Target, Verb};
+use self::request::{RequestHead, ResponseHead, Verb};
 use crate::cluster::Cluster;
 use crate::cluster::counters::count;
-use crate::cluster::fact::matters;
 use crate::config::rewrites::component;
 use crate::config::{Clients, Config, Limits};
 use crate::error::{Error, Result};
+use crate::object::SubjectKind;
 use crate::object::outline::SERVICE_NAME_LABEL;
-use crate::object::{FactKind, SubjectKind};
 use crate::rewrite::{Rules, rewrites_of};
 use crate::wire::encoding::Encoding;
 use crate::wire::splice::Output;
@@ -440,48 +440,28 @@ pub(crate) fn open(
     stateless: bool,
 ) -> Result<Action> {
     let config = cluster.config();
-    let is_rewritten = |kind: SubjectKind| !config.rewrites().and(rewrites_of(kind)).is_empty();
-    let Some(target) = Target::of(request) else {
-        match UnreadPath::of(&request.method, &request.target) {
-            Some(UnreadPath::Path(kind)) if is_rewritten(kind) => {
-                count(&cluster.live_counters().passed_unknown_path, 1)
+    let counters = cluster.live_counters();
+    let (kind, target, facts, encoding) = match Plan::of(request, head, config) {
+        Plan::Forward(passed) => {
+            match passed {
+                Passed::UnknownPath => count(&counters.passed_unknown_path, 1),
+                Passed::UnknownVersion => count(&counters.passed_unknown_version, 1),
+                Passed::Unrelated => {}
             }
-            Some(UnreadPath::Version(kind)) if is_rewritten(kind) => {
-                count(&cluster.live_counters().passed_unknown_version, 1)
-            }
-            _ => {}
+            return Ok(Action::Forward);
         }
-        return Ok(Action::Forward);
-    };
-    let subject = match target.resource {
-        Resource::Subject(kind) => Some(kind),
-        Resource::Fact(FactKind::Service) => Some(SubjectKind::Service),
-        Resource::Fact(_) => None,
-    };
-    let subject = subject.filter(|&kind| is_rewritten(kind));
-    if head.status != 200 {
-        // A part of a body, or a WebSocket, would carry objects where they cannot be found.
-        let has_content = head.status == 101 || (201..300).contains(&head.status);
-        return match subject {
-            Some(_) if has_content => Err(Error::status(&request.target, head.status)),
-            _ => Ok(Action::Forward),
-        };
-    }
-    let recorder = match target.resource {
-        // The facts of another cluster are none of this one's.
-        Resource::Fact(kind) if matters(kind, config) && !target.is_behind_another_api => {
-            Some(FactRecorder::new(cluster.clone(), kind, &target))
+        Plan::Reject(error) => return Err(error),
+        Plan::ReadFacts { kind, target, encoding } => {
+            let recorder = Box::new(FactRecorder::new(cluster.clone(), kind, &target));
+            let processor = Processor::ReadFacts(recorder);
+            return Ok(Action::Rewrite(BodyRewriter::new(
+                target.verb,
+                encoding,
+                processor,
+                config,
+            )));
         }
-        Resource::Fact(_) | Resource::Subject(_) => None,
-    };
-    let Some(kind) = subject else {
-        let Some(recorder) = recorder else { return Ok(Action::Forward) };
-        return Ok(Action::Rewrite(BodyRewriter::new(
-            target.verb,
-            encoding(request, head)?,
-            Processor::ReadFacts(Box::new(recorder)),
-            config,
-        )));
+        Plan::Rewrite { kind, target, facts, encoding } => (kind, target, facts, encoding),
     };
     let agent = request.values("user-agent").next().or(agent).unwrap_or_default();
     // Where every client gets the same it does not matter who it is.
@@ -494,10 +474,10 @@ pub(crate) fn open(
     );
     if !missing.is_empty() {
         debug!(target = %request.target, node, ?missing, "reply: facts are missing");
-        let encoding = encoding(request, head).unwrap_or(Encoding::Json);
+        let encoding = encoding.unwrap_or(Encoding::Json);
         return Ok(Action::Reply(Reply::missing_facts(missing, encoding)));
     }
-    let encoding = encoding(request, head)?;
+    let encoding = encoding?;
     let rules = Rules::new(
         cluster.clone(),
         node,
@@ -515,19 +495,9 @@ pub(crate) fn open(
     let processor = Processor::Rewrite(Box::new(Rewriter::new(
         rules,
         target.verb == Verb::Get,
-        recorder,
+        facts.map(|kind| FactRecorder::new(cluster.clone(), kind, &target)),
         session,
     )));
     debug!(target = %request.target, node, kind = kind.kind(), "rewrite");
     Ok(Action::Rewrite(BodyRewriter::new(target.verb, encoding, processor, config)))
-}
-
-fn encoding(request: &RequestHead, head: &ResponseHead) -> Result<Encoding> {
-    let plain = |value: &str| value.is_empty() || value.eq_ignore_ascii_case("identity");
-    if let Some(value) = head.values("content-encoding").find(|value| !plain(value.trim())) {
-        return Err(Error::content_encoding(value));
-    }
-    let content_type = head.values("content-type").next().unwrap_or_default();
-    Encoding::of_content_type(content_type)
-        .ok_or_else(|| Error::content_type(content_type, &request.target))
 }
