@@ -3,28 +3,10 @@
 
 use super::ClientState;
 use super::entry::{Counted, READY, TERMINATING};
+use super::group::{FAMILIES, Group, MAX_LATER};
 use crate::topology::Members;
-use crate::topology::fallback::{AtomicCounters, Condition, UsableSteps};
+use crate::topology::fallback::{Condition, UsableSteps};
 use crate::topology::verdict::ViewKind;
-
-/// The families that topology fallbacks are decided for.
-pub(crate) const FAMILIES: [u8; 3] = [0, 4, 6];
-
-/// The objects of one Service in one family.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Group {
-    /// Usable steps of the counted objects, by the members of the own pool at `revision`.
-    counters: AtomicCounters,
-    /// `None` inside: without a pool. `None`: nothing was counted yet.
-    revision: Option<Option<u64>>,
-    /// Objects that are not counted yet, and such as are no longer of the group.
-    later: Vec<u32>,
-    /// Every object of the group is seen so by the client, or pending.
-    view_kind: Option<ViewKind>,
-}
-
-/// How many objects of a group may wait to be counted before all of them are counted anew.
-const MAX_LATER: usize = 1024;
 
 impl ClientState {
     /// Returns the usable steps of an object for a node `own` whose pool has `members`.

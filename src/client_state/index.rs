@@ -1,6 +1,6 @@
 //! From names to the objects that mention them.
 
-use crate::topology::Names;
+use crate::topology::names::Names;
 
 /// Names with the objects that mention each. A name is known as long as one object does.
 #[derive(Debug, Clone, Default)]

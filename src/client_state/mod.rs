@@ -3,6 +3,7 @@
 //! reconnects.
 
 mod entry;
+mod group;
 mod groups;
 mod index;
 pub(crate) mod store;
@@ -14,12 +15,12 @@ use std::sync::Arc;
 
 pub(crate) use self::entry::{CopyState, EmittedForms, SentForm};
 use self::entry::{ObjectState, Place, bit};
-pub(crate) use self::groups::FAMILIES;
-use self::groups::Group;
+pub(crate) use self::group::FAMILIES;
+use self::group::Group;
 use self::index::Index;
 use crate::object::version::Version;
-use crate::topology::Names;
 use crate::topology::fallback::Condition;
+use crate::topology::names::Names;
 
 /// Seeded once in a process, so that digests of two client states can be compared.
 pub(crate) type Digests = foldhash::quality::RandomState;

@@ -1,55 +1,9 @@
-//! Waking whoever waits for a fact change.
+//! Listeners for fact changes.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use super::Cluster;
-use crate::sync::{Mutex, PoisonError};
-
-/// The wakers of the listeners that wait.
-#[derive(Debug, Default)]
-pub(super) struct Wakers(Mutex<Waiting>);
-
-#[derive(Debug, Default)]
-struct Waiting {
-    next: u64,
-    wakers: HashMap<u64, Waker>,
-}
-
-impl Wakers {
-    fn change<T>(&self, change: impl FnOnce(&mut Waiting) -> T) -> T {
-        // No method panics half-way through a change, so a poisoned lock still holds a whole map.
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn id(&self) -> u64 {
-        self.change(|waiting| {
-            waiting.next += 1;
-            waiting.next
-        })
-    }
-
-    fn register(&self, id: u64, waker: &Waker) {
-        self.change(|waiting| match waiting.wakers.get_mut(&id) {
-            Some(registered) => registered.clone_from(waker),
-            None => {
-                waiting.wakers.insert(id, waker.clone());
-            }
-        });
-    }
-
-    fn remove(&self, id: u64) {
-        self.change(|waiting| waiting.wakers.remove(&id));
-    }
-
-    /// Wakes all. Call it without locks: a waker may run any code.
-    pub(super) fn wake(&self) {
-        let wakers = self.change(|waiting| std::mem::take(&mut waiting.wakers));
-        wakers.into_values().for_each(Waker::wake);
-    }
-}
-
 /// Reports changes of the facts of a [`Cluster`] to one task: changes of verdicts, and facts that
 /// were missing.
 ///
@@ -126,7 +80,7 @@ impl fmt::Debug for ChangeListener {
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Wake;
+    use std::task::{Wake, Waker};
 
     use super::*;
     use crate::{Config, RequestHead, ResponseHead};
@@ -162,7 +116,7 @@ mod tests {
             assert_eq!(first.poll_changed(&mut contexts[0]), Poll::Pending);
             assert_eq!(second.poll_changed(&mut contexts[1]), Poll::Pending);
         }
-        assert_eq!(cluster.wakers().change(|waiting| waiting.wakers.len()), 2);
+        assert_eq!(cluster.wakers().waiting(), 2);
 
         read_node(&cluster, "a");
         assert_eq!(woken(), [1, 1]);
@@ -180,6 +134,6 @@ mod tests {
         assert_eq!(woken(), [2, 1]);
 
         drop((first, second));
-        assert_eq!(cluster.wakers().change(|waiting| waiting.wakers.len()), 0);
+        assert_eq!(cluster.wakers().waiting(), 0);
     }
 }

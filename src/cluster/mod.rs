@@ -10,16 +10,17 @@ pub(crate) mod pages;
 pub(crate) mod pool_members;
 pub(crate) mod source;
 mod table;
+mod wakers;
 
 use std::fmt;
 
-use self::changes::Wakers;
 use self::clients::defaults;
 use self::counters::{AtomicCounters, Counters, count};
 use self::fact::{Fact, matters};
 pub(crate) use self::facts::{Facts, Listing};
 use self::log::Change;
 use self::pages::Pages;
+use self::wakers::Wakers;
 
 use crate::client_state::store::SessionStore;
 use crate::config::rewrites::{Rewrite, Rewrites};

@@ -1,7 +1,7 @@
 //! Lists in pages: the facts of the pages read so far, until the last page completes the
 //! list.
 
-use super::Listing;
+use super::facts::Listing;
 
 use crate::object::FactKind;
 use crate::object::selection::Selection;

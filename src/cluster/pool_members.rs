@@ -1,6 +1,7 @@
 //! The members of pools, from whatever kind of object.
 
-use crate::topology::{Members, Names};
+use crate::topology::Members;
+use crate::topology::names::Names;
 
 /// Pools by name, each with the nodes that the objects at hand put into it.
 ///

@@ -7,7 +7,7 @@ use super::fact::Fact;
 
 use crate::object::selection::Selection;
 use crate::object::version::Version;
-use crate::topology::Names;
+use crate::topology::names::Names;
 
 #[derive(Debug)]
 pub(super) struct Table<V> {

@@ -11,10 +11,45 @@ use super::{
 };
 use crate::error::{Error, Result};
 
+impl Config {
+    /// Reads a configuration document; `docs/config.md` describes it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an unknown key or a value that cannot be
+    /// used; the message names it.
+    pub fn from_json(text: &str) -> Result<Config> {
+        // serde would read an array as the keys' values in their order.
+        if text.trim_start().starts_with('[') {
+            return Err(Error::config("the document is not a JSON object"));
+        }
+        let document: Document =
+            serde_json::from_str(text).map_err(|error| Error::config(error.to_string()))?;
+        document.config()
+    }
+}
+
+impl std::str::FromStr for Config {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Config> {
+        Config::from_json(text)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Config {
+    fn deserialize<D: serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> std::result::Result<Config, D::Error> {
+        let document = Document::deserialize(deserializer)?;
+        document.config().map_err(serde::de::Error::custom)
+    }
+}
+
 /// The document as it is written.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Document {
+struct Document {
     dialect: Option<String>,
     membership: Option<MembershipDocument>,
     pool: Option<String>,
@@ -94,7 +129,7 @@ struct LimitsDocument {
 }
 
 impl Document {
-    pub(super) fn config(self) -> Result<Config> {
+    fn config(self) -> Result<Config> {
         let known = |dialect: &str| Dialect::ALL.into_iter().find(|known| known.name() == dialect);
         let unknown = |key: &str, value: &str, known: &str| {
             Error::config(format!("`{key}` is {value:?}; it must be {known}"))

@@ -7,11 +7,9 @@ pub(crate) mod rewrites;
 
 use std::net::IpAddr;
 
-use self::document::Document;
 pub use self::limits::Limits;
 pub use self::rewrites::Rewrite;
 use self::rewrites::Rewrites;
-use crate::error::{Error, Result};
 pub use crate::topology::keys::Dialect;
 pub use crate::topology::verdict::{MissingFactPolicy, OnMissingFact};
 
@@ -141,27 +139,10 @@ impl Config {
 }
 
 /// Reads a configuration document.
-impl std::str::FromStr for Config {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Config> {
-        Config::from_json(text)
-    }
-}
-
 /// [`Config::openyurt`].
 impl Default for Config {
     fn default() -> Config {
         Config::openyurt()
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for Config {
-    fn deserialize<D: serde::Deserializer<'de>>(
-        deserializer: D,
-    ) -> std::result::Result<Config, D::Error> {
-        let document = Document::deserialize(deserializer)?;
-        document.config().map_err(serde::de::Error::custom)
     }
 }
 
@@ -347,22 +328,6 @@ impl Config {
     /// `topology.kubernetes.io/zone`.
     pub fn node_label(key: impl Into<String>) -> Config {
         Config { membership: Membership::NodeLabel(key.into()), ..Config::openyurt() }
-    }
-
-    /// Reads a configuration document; `docs/config.md` describes it.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an unknown key or a value that cannot be
-    /// used; the message names it.
-    pub fn from_json(text: &str) -> Result<Config> {
-        // serde would read an array as the keys' values in their order.
-        if text.trim_start().starts_with('[') {
-            return Err(Error::config("the document is not a JSON object"));
-        }
-        let document: Document =
-            serde_json::from_str(text).map_err(|error| Error::config(error.to_string()))?;
-        document.config()
     }
 
     /// The rewrites that are on, for the clients that get them.

@@ -98,7 +98,7 @@ fn every_rewrite_can_be_switched() {
 fn what_cannot_be_honoured_is_refused_by_name() {
     assert_eq!(
         Config::from_json("[]"),
-        Err(Error::config("the document is not a JSON object".to_owned()))
+        Err(crate::Error::config("the document is not a JSON object".to_owned()))
     );
     let refused = |text: &str, word: &str| match Config::from_json(text) {
         Err(error) => assert!(

@@ -2,7 +2,7 @@
 //! which fields there are; here they become what is shown.
 
 use super::schema;
-use super::{Frontend, Port, State};
+use super::view::{Frontend, Port, State};
 use crate::config::Hub;
 use crate::object::endpoint_slice::HOSTNAME;
 use crate::object::outline::SERVICE_NAME_LABEL;

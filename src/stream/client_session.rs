@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::NeededList;
 use super::affected::reevaluate;
 use super::disposition::{Content, Observation};
 use super::evaluator::Evaluator;
 use super::item::{Event, Item};
 use super::lifecycle::{InitialEvents, Lifecycle};
+use super::needed_list::NeededList;
 use super::reply::Reply;
 use super::request::{Target, Verb};
 use crate::client_state::store::{

@@ -4,7 +4,7 @@
 use bytes::BytesMut;
 
 use super::item::Item;
-use super::reply::Status;
+use super::status::Status;
 use crate::object::SubjectKind;
 use crate::object::envelope::MAGIC;
 use crate::object::version::Version;

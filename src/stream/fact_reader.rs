@@ -1,6 +1,6 @@
 //! Bodies that the embedder fetches itself, as sources of facts.
 
-use super::BodyRewriter;
+use super::body_rewriter::BodyRewriter;
 use super::fact_recorder::FactRecorder;
 use super::path::Resource;
 use super::plan::encoding;

@@ -3,10 +3,10 @@
 use bytes::{Bytes, BytesMut};
 
 use super::event::write_envelope;
+use super::status::Status;
 use crate::cluster::MissingFact;
 use crate::object::SubjectKind;
 use crate::wire::encoding::Encoding;
-use crate::wire::protobuf::{put_number, put_record};
 use crate::wire::splice::Output;
 
 /// A whole response to send to a client in place of the API server's.
@@ -63,15 +63,6 @@ pub enum ReplyCause {
     UnknownResourceVersion,
 }
 
-/// A metav1.Status of a failure.
-pub(super) struct Status<'a> {
-    code: u16,
-    reason: &'static str,
-    message: &'a str,
-}
-
-const FAILURE: &str = "Failure";
-
 /// The message to a client whose watch cannot resume.
 const UNKNOWN_VERSION: &str = "resourceVersion is no longer known to this proxy; list again";
 
@@ -79,42 +70,6 @@ const UNKNOWN_VERSION: &str = "resourceVersion is no longer known to this proxy;
 const RETRY_AFTER: u32 = 1;
 
 impl Status<'_> {
-    /// client-go's reflectors relist when they read this code and reason.
-    pub(super) fn expired(message: &str) -> Status<'_> {
-        Status { code: 410, reason: "Expired", message }
-    }
-
-    fn not_found(message: &str) -> Status<'_> {
-        Status { code: 404, reason: "NotFound", message }
-    }
-
-    fn unavailable(message: &str) -> Status<'_> {
-        Status { code: 503, reason: "ServiceUnavailable", message }
-    }
-
-    /// The object, without an envelope.
-    pub(super) fn object(&self, encoding: Encoding) -> Vec<u8> {
-        let Status { code, reason, message } = self;
-        match encoding {
-            Encoding::Json => {
-                let message = serde_json::Value::from(*message);
-                format!(
-                    r#"{{"kind":"Status","apiVersion":"v1","metadata":{{}},"status":"{FAILURE}","message":{message},"reason":"{reason}","code":{code}}}"#
-                )
-                .into_bytes()
-            }
-            Encoding::Protobuf => {
-                let mut status = Vec::new();
-                put_record(&mut status, 1, b"\x0a\x00\x12\x00\x1a\x00");
-                put_record(&mut status, 2, FAILURE.as_bytes());
-                put_record(&mut status, 3, message.as_bytes());
-                put_record(&mut status, 4, reason.as_bytes());
-                put_number(&mut status, 6, u64::from(*code));
-                status
-            }
-        }
-    }
-
     fn body(&self, encoding: Encoding) -> Bytes {
         let object = self.object(encoding);
         match encoding {

@@ -1,6 +1,6 @@
 //! The nodes of one pool.
 
-use super::Names;
+use super::names::Names;
 
 /// The nodes of one pool, each with the number of objects that name it.
 ///

@@ -6,12 +6,7 @@
 pub(crate) mod fallback;
 pub(crate) mod keys;
 mod members;
+pub(crate) mod names;
 pub(crate) mod verdict;
 
-use std::collections::HashMap;
-
 pub(crate) use self::members::Members;
-
-/// Names to values, with a hasher that is seeded anew in every process: the names come from the
-/// cluster.
-pub(crate) type Names<V> = HashMap<Box<[u8]>, V, foldhash::fast::RandomState>;
