@@ -96,7 +96,7 @@ impl BodyRewriter {
     /// Appends the watch events this client needs after facts changed: MODIFIED for each object
     /// whose filtered form differs from the last sent, ADDED or DELETED for each Service that
     /// became visible or was filtered out, then a BOOKMARK if the client allows them. Call it
-    /// whenever [`Cluster::generation`] moved. Inside an event, and before the initial events are
+    /// whenever [`Cluster::generation`](crate::Cluster::generation) moved. Inside an event, and before the initial events are
     /// over, it appends nothing; the `push` that reaches the next boundary appends the events.
     ///
     /// Does nothing for lists and single objects.
