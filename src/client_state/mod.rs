@@ -1,6 +1,25 @@
 //! The state of one client: for each object its original, a digest of the form that was sent, and
 //! the resourceVersion under which the client has it. It lives across a list, its watch and
 //! reconnects.
+//!
+//! The client's copy of one object, and the verbs that change it:
+//!
+//! ```text
+//!                    received(Present)                     correct(Absent), received(Absent)
+//!   +-----------+ ---------------------> +---------+ ------------------------> +--------+
+//!   |  unknown  |                        | present |                           | absent |
+//!   +-----------+ <--------------------- +---------+ <------------------------ +--------+
+//!     ^       ^      resume_at, hold         | ^     received, correct(Present)    |
+//!     |       |                   suppressed | | correct(other form)               |
+//!     |       |                              +-+                                   |
+//!     |       +---- resume_at: the event that made it absent may not have arrived -+
+//!     +------------ merge of two states that do not agree
+//! ```
+//!
+//! Beside the copy, an object may be *pending* (its form at the client may be wrong: `invalidate`,
+//! `resume_at`), *missing* (it is pending, and its original has to be requested), or due to be
+//! *repeated* (the client may have taken its last event for a resync, R3). `take_due` returns the
+//! objects whose events are due, and `correct` records each event.
 
 mod entry;
 mod group;
@@ -45,23 +64,25 @@ pub(crate) struct ClientState {
     retained: usize,
     digests: Digests,
     /// The client's past is known from here on: no watch that begins before can be continued.
-    pub(crate) floor: Version,
+    floor: Version,
     /// Everything up to here was sent to the client or suppressed: W of wire
     /// 4.5. Unknown until the initial phase is over.
-    pub(crate) high: Version,
+    high: Version,
     /// It knows of several clients that have to relist, whose versions may leave gaps.
-    pub(crate) is_merged: bool,
+    is_merged: bool,
     /// The list that it begins with was given to a client of which nothing may be known.
-    pub(crate) began_in_doubt: bool,
+    began_in_doubt: bool,
     /// Changes of facts up to this generation were looked at.
-    pub(crate) generation: u64,
+    generation: u64,
     /// Objects of which the client may hold another form than it should.
-    pub(crate) pending: BTreeSet<u32>,
+    pending: BTreeSet<u32>,
     /// Objects that were emitted under the version at which the client had them. Some clients treat
     /// such an event as a resync, so that the object is emitted again when `high` moves (R3).
-    pub(crate) repeat: BTreeSet<u32>,
+    repeat: BTreeSet<u32>,
+    /// Where `high` stood when a refresh last emitted an object that is to be repeated.
+    repeated_at: Version,
     /// Pending objects whose originals have to be requested.
-    pub(crate) missing: BTreeSet<u32>,
+    missing: BTreeSet<u32>,
     /// Objects that were emitted by a refresh at `recent_at`, whose originals are kept until `high`
     /// moves: the connection may break before they arrive, and the watch that resumes
     /// there owes them again.
@@ -74,6 +95,25 @@ pub(crate) struct ClientState {
 
 /// How many names of objects that are gone are remembered.
 const MAX_GONE: usize = 4096;
+
+/// What remains to be done after the client received an object from the API server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Followup {
+    Nothing,
+    /// Emit it again when `high` moves: the client may have another form under its version.
+    Repeat,
+    /// Look at it once more: the client of the watch may be one with another form.
+    Check,
+}
+
+/// An event that corrects the client's copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Correction {
+    /// The copy before.
+    pub(crate) copy: CopyState,
+    /// The resourceVersion of the event.
+    pub(crate) stamp: Version,
+}
 
 /// An object as the API server sent it.
 pub(crate) struct Observed<'a, I> {
@@ -107,6 +147,7 @@ impl ClientState {
             generation,
             pending: BTreeSet::new(),
             repeat: BTreeSet::new(),
+            repeated_at: Version::default(),
             missing: BTreeSet::new(),
             recent: BTreeSet::new(),
             recent_at: Version::default(),
@@ -122,7 +163,7 @@ impl ClientState {
         &self.entries[id as usize]
     }
 
-    pub(crate) fn entry_mut(&mut self, id: u32) -> &mut ObjectState {
+    fn entry_mut(&mut self, id: u32) -> &mut ObjectState {
         &mut self.entries[id as usize]
     }
 
@@ -204,6 +245,7 @@ impl ClientState {
             Some(id) => id,
             None => self.add(seen.name),
         };
+        self.missing.remove(&id);
         self.uncount(id);
         let service = (!seen.service.is_empty()).then(|| self.services.intern(seen.service));
         let before = std::mem::replace(&mut self.entry_mut(id).service, service);
@@ -242,6 +284,189 @@ impl ClientState {
             self.count_later(id);
         }
         id
+    }
+
+    /// The generation of facts up to which changes were looked at.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The changes of facts up to `generation` were looked at.
+    pub(crate) fn looked_at(&mut self, generation: u64) {
+        self.generation = generation;
+    }
+
+    /// The client may hold these objects in another form than it should.
+    pub(crate) fn invalidate(&mut self, ids: impl IntoIterator<Item = u32>) {
+        self.pending.extend(ids);
+    }
+
+    /// The object is seen again as it was when it was sent, so that its original is not needed.
+    pub(crate) fn restore(&mut self, id: u32) {
+        self.missing.remove(&id);
+    }
+
+    /// The client receives an event of the API server at `version`.
+    pub(crate) fn advance(&mut self, version: Version) {
+        self.high = self.high.later(version);
+    }
+
+    /// The initial events are over at `version`: a watch may resume from here on.
+    pub(crate) fn begin_at(&mut self, version: Version) {
+        (self.floor, self.high) = (version, version);
+    }
+
+    /// A list, or a page of one, ended at `version`.
+    pub(crate) fn listed_at(&mut self, version: Version, is_first_page: bool) {
+        if is_first_page {
+            self.floor = version;
+        }
+        self.high = self.floor;
+    }
+
+    /// The version up to which everything was sent or suppressed; unknown before the initial events
+    /// are over.
+    pub(crate) fn high(&self) -> Version {
+        self.high
+    }
+
+    /// The list that it begins with may be one of a client of which nothing is known.
+    pub(crate) fn doubt_beginning(&mut self, is_in_doubt: bool) {
+        self.began_in_doubt |= is_in_doubt;
+    }
+
+    /// The client receives this form of an object in an event of the API server at `version`.
+    pub(crate) fn received(
+        &mut self,
+        id: u32,
+        form: SentForm,
+        version: Version,
+        followup: Followup,
+    ) {
+        self.entry_mut(id).emitted(form, version, false);
+        self.settled(id);
+        match followup {
+            Followup::Nothing => {}
+            Followup::Repeat => drop(self.repeat.insert(id)),
+            Followup::Check => drop(self.pending.insert(id)),
+        }
+    }
+
+    /// An event was suppressed: the client's copy is right.
+    pub(crate) fn suppressed(&mut self, id: u32) {
+        self.pending.remove(&id);
+    }
+
+    /// An object is held back.
+    pub(crate) fn hold(&mut self, id: u32) {
+        self.settled(id);
+        self.entry_mut(id).sent = None;
+    }
+
+    /// An object that was held back is emitted.
+    pub(crate) fn released(&mut self, id: u32, form: SentForm, repeats: bool) {
+        let entry = self.entry_mut(id);
+        entry.emitted(form, entry.version, false);
+        if repeats {
+            self.repeat.insert(id);
+        }
+    }
+
+    /// Returns `true` if the client's copy of an object may be wrong.
+    pub(crate) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Returns `true` if events may be due.
+    pub(crate) fn is_due(&self) -> bool {
+        self.has_pending() || !self.repeat.is_empty() && self.high != self.repeated_at
+    }
+
+    /// Returns the objects whose events may be due, and for each whether its event is due even if
+    /// the copy is right. They are no longer pending.
+    pub(crate) fn take_due(&mut self) -> Vec<(u32, bool)> {
+        self.drop_recent();
+        let mut repeated = BTreeSet::new();
+        if self.high != self.repeated_at {
+            repeated.append(&mut self.repeat);
+        }
+        let pending = std::mem::take(&mut self.pending);
+        pending.union(&repeated).map(|&id| (id, repeated.contains(&id))).collect()
+    }
+
+    /// Returns `true` if the client resumed before the version of the object, which the API server
+    /// is going to send.
+    pub(crate) fn is_ahead(&self, id: u32) -> bool {
+        self.high.is_before(self.entry(id).version)
+    }
+
+    /// Requests the original of a pending object.
+    pub(crate) fn request_original(&mut self, id: u32, repeats: bool) {
+        if repeats {
+            self.entry_mut(id).invalidate_copy();
+        }
+        self.missing.insert(id);
+    }
+
+    /// Returns the Services with objects whose originals are requested.
+    pub(crate) fn requested_services(&self) -> BTreeSet<&[u8]> {
+        self.missing.iter().map(|&id| self.service_of(id)).collect()
+    }
+
+    /// Takes a requested original. Does nothing if it was not requested, or not at this version.
+    pub(crate) fn provide(&mut self, name: &[u8], version: Version, original: &[u8]) {
+        let id = self.find(name).filter(|id| self.missing.contains(id));
+        let Some(id) = id.filter(|&id| self.entry(id).version == version) else { return };
+        self.keep(id, Some((b"", original)));
+        self.missing.remove(&id);
+        self.pending.insert(id);
+    }
+
+    /// Returns `true` if the object is to be emitted again.
+    pub(crate) fn is_repeated(&self, id: u32) -> bool {
+        self.repeat.contains(&id)
+    }
+
+    /// Records the event that gives the client this form of an object; `None` if it needs none.
+    /// `live`: the initial events are over.
+    pub(crate) fn correct(
+        &mut self,
+        id: u32,
+        form: SentForm,
+        repeats: bool,
+        live: bool,
+    ) -> Option<Correction> {
+        let high = self.high;
+        let entry = self.entry_mut(id);
+        // No event is needed for a filtered-out object that the client does not have.
+        if entry.sent == Some(form) && (!repeats || form == SentForm::Absent) {
+            return None;
+        }
+        let copy = entry.has();
+        // Above W the client would miss what it has not seen; without a W only the object's own
+        // version is safe (R1, R2, R4).
+        let stamp = if live && high != Version::default() { high } else { entry.version };
+        let same = entry.stamp == stamp || entry.stamp == Version::default();
+        entry.emitted(form, stamp, true);
+        // A client accepts ADDED and DELETED at any resourceVersion, so that only MODIFIED is
+        // repeated. Before the initial events are over `high` is not known, so that it moves when
+        // they are.
+        if same && copy != CopyState::Absent && form != SentForm::Absent {
+            self.repeat.insert(id);
+            self.repeated_at = high;
+        }
+        Some(Correction { copy, stamp })
+    }
+
+    /// Lets the original of an object go that was looked at. `emitted`: in a live event, which may
+    /// not arrive if the connection breaks; then the watch that resumes here emits it once more, so
+    /// that the original stays until `high` moves.
+    pub(crate) fn release_original(&mut self, id: u32, emitted: bool) {
+        if emitted && self.high != Version::default() {
+            self.keep_recent(id);
+        } else {
+            self.keep(id, None);
+        }
     }
 
     /// Keeps the original of an object, `head` and `tail` together, or none.
@@ -337,7 +562,7 @@ impl ClientState {
     }
 
     /// The client has the object as the API server sent it: nothing is pending.
-    pub(crate) fn settled(&mut self, id: u32) {
+    fn settled(&mut self, id: u32) {
         self.pending.remove(&id);
         self.repeat.remove(&id);
     }
@@ -348,14 +573,14 @@ impl ClientState {
     }
 
     /// The object was emitted by a refresh: its original stays until `high` moves.
-    pub(crate) fn keep_recent(&mut self, id: u32) {
+    fn keep_recent(&mut self, id: u32) {
         self.drop_recent();
         self.recent_at = self.high;
         self.recent.insert(id);
     }
 
     /// Drops the originals that [`ClientState::keep_recent`] kept, if `high` has moved.
-    pub(crate) fn drop_recent(&mut self) {
+    fn drop_recent(&mut self) {
         if self.recent_at == self.high {
             return;
         }
@@ -382,8 +607,7 @@ impl ClientState {
             }
         }
         self.forget_lenses();
-        self.floor = start;
-        self.high = start;
+        (self.floor, self.high, self.repeated_at) = (start, start, Version::default());
     }
 
     /// The client's copy of every object is unknown, so that every object is pending.
@@ -470,122 +694,4 @@ fn nodes(places: &[Place]) -> Vec<u32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::topology::fallback::UsableSteps;
-    use crate::wire::random::random;
-
-    fn at(version: u64) -> Version {
-        Version(Some(version))
-    }
-
-    fn observe(
-        client_state: &mut ClientState,
-        version: u64,
-        endpoints: &[(Option<&str>, Condition)],
-    ) -> u32 {
-        let endpoints = endpoints
-            .iter()
-            .map(|(node, condition)| (node.map(|node| Cow::Borrowed(node.as_bytes())), *condition));
-        client_state.observe(Observed {
-            name: b"shop/cart-1",
-            service: b"shop/cart",
-            family: 4,
-            version: at(version),
-            endpoints,
-        })
-    }
-
-    #[test]
-    fn an_endpoint_that_names_no_node_is_usable_too() {
-        let mut client_state = ClientState::new(Digests::default(), 0, true);
-        observe(
-            &mut client_state,
-            1,
-            &[(None, Condition::Ready), (Some("hz-1"), Condition::Terminating)],
-        );
-        let of = |condition, node: Option<&str>| {
-            UsableSteps::of(condition, node.map(str::as_bytes), b"hz-1", None)
-        };
-        let expected = of(Condition::Ready, None) | of(Condition::Terminating, Some("hz-1"));
-        assert_eq!(client_state.usable_steps_of(b"shop/cart", 4, None, b"hz-1", None), expected);
-    }
-
-    #[test]
-    fn what_changed_since_for_another_client_is_not_owed_to_this_one() {
-        let (mut ours, mut theirs) = (
-            ClientState::new(Digests::default(), 0, true),
-            ClientState::new(Digests::default(), 0, true),
-        );
-        for (client_state, version) in [(&mut ours, 5), (&mut theirs, 8)] {
-            let id = observe(client_state, version, &[]);
-            client_state.entry_mut(id).emitted(SentForm::Present(17), at(version), false);
-        }
-        ours.agree(&theirs, at(6));
-        let id = ours.find(b"shop/cart-1").unwrap();
-        assert_eq!((ours.entry(id).sent, ours.pending.is_empty()), (None, true));
-    }
-
-    #[test]
-    fn objects_are_found_by_their_nodes_whatever_comes_goes_and_moves() {
-        let mut client_state = ClientState::new(Digests::default(), 0, true);
-        let mut random = random();
-        let mut on: Vec<usize> = Vec::new();
-        for version in 1..500 {
-            match (random(4), on.len()) {
-                (0 | 1, len) => on.insert(random(len + 1), random(12)),
-                (2, len) if len > 0 => drop(on.remove(random(len))),
-                (_, len) if len > 0 => on[random(len)] = random(12),
-                _ => {}
-            }
-            let names: Vec<String> = on.iter().map(|node| format!("node-{node}")).collect();
-            let endpoints: Vec<_> =
-                names.iter().map(|name| (Some(name.as_str()), Condition::Ready)).collect();
-            let id = observe(&mut client_state, version, &endpoints);
-            for node in 0..12 {
-                let expected: &[u32] = if on.contains(&node) { &[id] } else { &[] };
-                assert_eq!(
-                    client_state.on_node(format!("node-{node}").as_bytes()),
-                    expected,
-                    "{on:?}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_gone_is_bounded_even_where_two_pasts_came_together() {
-        let gone = |from: usize| {
-            let mut client_state = ClientState::new(Digests::default(), 0, true);
-            client_state.gone.extend(
-                (from..from + MAX_GONE).map(|number| format!("shop/{number}").into_bytes().into()),
-            );
-            client_state
-        };
-        let mut client_state = gone(0);
-        client_state.agree(&gone(MAX_GONE), at(5));
-        client_state.high = at(9);
-        let id = observe(&mut client_state, 9, &[]);
-        client_state.entry_mut(id).emitted(SentForm::Present(17), at(9), false);
-        client_state.remove(b"shop/cart-1", true);
-        assert_eq!((client_state.gone.len(), client_state.floor), (0, at(9)));
-        client_state.remove(b"shop/cart-1", true);
-        assert_eq!(client_state.has(b"shop/0"), CopyState::Absent);
-    }
-
-    #[test]
-    fn originals_that_are_let_go_leave_nothing() {
-        let mut client_state = ClientState::new(Digests::default(), 0, true);
-        let id = observe(&mut client_state, 1, &[]);
-        client_state.keep(id, Some((b"he", b"ad")));
-        assert_eq!(
-            (client_state.retained(), client_state.entry(id).original.as_deref()),
-            (4, Some(&b"head"[..]))
-        );
-        client_state.keep_no_originals();
-        assert_eq!(
-            (client_state.retained(), client_state.entry(id).original.as_deref()),
-            (0, None)
-        );
-    }
-}
+mod tests;

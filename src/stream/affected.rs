@@ -19,8 +19,8 @@ pub(super) fn collect(client_state: &mut ClientState, rule: &mut Rules) {
     rule.choose_by(&facts);
     let rule = &*rule;
     let own = rule.node();
-    let (generation, changes) = facts.changes_since(client_state.generation);
-    client_state.generation = generation;
+    let (generation, changes) = facts.changes_since(client_state.generation());
+    client_state.looked_at(generation);
     if rule.kind() == SubjectKind::Service {
         // A Service's own fields arrive with its own events.
         let decides = |change: &Change| match change {
@@ -30,7 +30,7 @@ pub(super) fn collect(client_state: &mut ClientState, rule: &mut Rules) {
         };
         if changes.is_none_or(|changes| changes.iter().any(decides)) {
             let depending: Vec<u32> = client_state.depending().collect();
-            client_state.pending.extend(depending);
+            client_state.invalidate(depending);
         }
         return;
     }
@@ -60,7 +60,7 @@ pub(super) fn collect(client_state: &mut ClientState, rule: &mut Rules) {
     for service in services {
         reevaluate(client_state, &service, &facts, rule, everything);
     }
-    client_state.pending.append(&mut touched);
+    client_state.invalidate(touched);
 }
 
 /// Looks how the objects of a Service are seen now. Those that were sent as seen otherwise are
@@ -93,11 +93,11 @@ pub(super) fn reevaluate(
             let same = entry.view_kind == view_kind && view_kind != ViewKind::Pools
                 || entry.view_kind == ViewKind::Forwarded;
             if !same || entry.sent.is_none() || pool_changed && view_kind.is_of_pool() {
-                client_state.pending.insert(id);
+                client_state.invalidate([id]);
             } else if !view_kind.is_of_pool() {
                 // It is seen again as it was when it was sent. Through the pool a member may have
                 // changed since.
-                client_state.missing.remove(&id);
+                client_state.restore(id);
             }
         }
         client_state.set_lens_of(service, family, Some(view_kind).filter(|_| is_ladder));

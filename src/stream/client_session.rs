@@ -1,7 +1,7 @@
 //! The session of one client: records what is emitted in the client state, and suppresses unchanged
 //! events.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use super::affected::reevaluate;
 use super::disposition::{Content, Observation};
@@ -14,7 +14,7 @@ use super::request::{Target, Verb};
 use crate::client_state::store::{
     EarlierCopies, EarlierForms, Key, Lease, SessionStore, Stage, lock, lock_sessions,
 };
-use crate::client_state::{ClientState, CopyState, EmittedForms, SentForm};
+use crate::client_state::{ClientState, CopyState, EmittedForms, Followup, SentForm};
 use crate::cluster::Cluster;
 use crate::cluster::counters::count;
 use crate::config::Retention;
@@ -46,8 +46,6 @@ pub(super) struct ClientSession {
     pub(super) refresh_requested: bool,
     /// The watch was ended by this stream.
     pub(super) expired: bool,
-    /// Where `high` stood when the objects of [`ClientState::repeat`] were emitted.
-    pub(super) repeat_at: Version,
     topology_fallback: bool,
     suppress_unchanged: bool,
     pub(super) retention: Retention,
@@ -134,7 +132,7 @@ impl ClientSession {
                 guard.doubt(Arc::new(key.clone()), target.start());
                 earlier = guard.before(&key);
             }
-            lock(lease.client_state()).began_in_doubt |= earlier.is_in_doubt();
+            lock(lease.client_state()).doubt_beginning(earlier.is_in_doubt());
         }
         // The client stores each of these events at once, and may reconnect before the state can be
         // resumed.
@@ -152,7 +150,6 @@ impl ClientSession {
             lifecycle,
             pages,
             expired: false,
-            repeat_at: Version::default(),
             topology_fallback,
             // A body without a session keeps every event, and so does a client of Services.
             suppress_unchanged: config.suppress_unchanged
@@ -228,10 +225,8 @@ impl ClientSession {
             || checks
             || self.keeps(&client_state, id, object.len(), &evaluation.judged.keys);
         client_state.keep(id, keeps.then_some((&*object.head, object.tail)));
-        client_state.missing.remove(&id);
         if self.holds_back() && matches!(evaluation.judged.keys, Keys::Fallback(_)) {
-            client_state.settled(id);
-            client_state.entry_mut(id).sent = None;
+            client_state.hold(id);
             self.held_at.insert(id, self.held.len());
             self.held.push(HeldSlice { id, object: Some(item.object_bytes().to_vec()), earlier });
             self.held_bytes += item.object.len();
@@ -242,26 +237,24 @@ impl ClientSession {
         }
         evaluator.count(&evaluation);
         client_state.set_view_kind(id, evaluation.judged.view_kind);
-        let entry = client_state.entry_mut(id);
         // A client without a rewrite gets every event.
         let is_suppressed = self.suppress_unchanged
             && live
             && evaluator.rules().applies()
             && form != SentForm::Absent
-            && entry.sent == Some(form);
+            && client_state.entry(id).sent == Some(form);
         if is_suppressed {
             // The client's copy is still right.
-            client_state.pending.remove(&id);
+            client_state.suppressed(id);
             count(&evaluator.cluster().live_counters().events_suppressed, 1);
         } else {
-            entry.emitted(form, version, false);
-            client_state.settled(id);
-            if repeats {
-                client_state.repeat.insert(id);
-            } else if checks {
+            let followup = match form {
+                SentForm::Present(_) if repeats => Followup::Repeat,
                 // Its original goes when it was looked at.
-                client_state.pending.insert(id);
-            }
+                _ if checks => Followup::Check,
+                _ => Followup::Nothing,
+            };
+            client_state.received(id, form, version, followup);
         }
         if self.topology_fallback && !self.holds_back() {
             let rules = evaluator.rules();
@@ -278,8 +271,7 @@ impl ClientSession {
     pub(super) fn passed(&mut self, item: &Item<'_>, version: Version, cluster: &Cluster) {
         match self.lifecycle.pass(item) {
             InitialEvents::Same if self.lifecycle == Lifecycle::Live => {
-                let mut client_state = lock(self.lease.client_state());
-                client_state.high = client_state.high.later(version);
+                lock(self.lease.client_state()).advance(version);
             }
             InitialEvents::Same => {}
             InitialEvents::EndBefore => self.begin(version, cluster),
@@ -296,10 +288,7 @@ impl ClientSession {
     /// The initial events are over: from here on the client's watch can be continued.
     fn begin(&mut self, version: Version, cluster: &Cluster) {
         self.earlier = EarlierCopies::default();
-        let mut client_state = lock(self.lease.client_state());
-        client_state.floor = version;
-        client_state.high = version;
-        drop(client_state);
+        lock(self.lease.client_state()).begin_at(version);
         self.store_session(Stage::Ready, cluster);
     }
 
@@ -316,10 +305,7 @@ impl ClientSession {
             return;
         }
         let mut client_state = lock(self.lease.client_state());
-        if self.pages == Pages::None {
-            client_state.floor = version;
-        }
-        client_state.high = client_state.floor;
+        client_state.listed_at(version, self.pages == Pages::None);
         if continues.is_empty() && self.topology_fallback && self.pages == Pages::Read {
             // Pages were decided one by one.
             let services: Vec<Vec<u8>> = client_state.services().map(<[u8]>::to_vec).collect();
@@ -366,8 +352,7 @@ impl ClientSession {
             return Vec::new();
         }
         let client_state = lock(self.lease.client_state());
-        let services: BTreeSet<&[u8]> =
-            client_state.missing.iter().map(|&id| client_state.service_of(id)).collect();
+        let services = client_state.requested_services();
         services.into_iter().map(|key| NeededList::of(kind, key)).collect()
     }
 
@@ -390,11 +375,7 @@ impl ClientSession {
             let whole = evaluator.watch_form(&item);
             let form = evaluator.form(&item, &whole, &evaluation, &client_state);
             client_state.set_view_kind(id, evaluation.judged.view_kind);
-            let entry = client_state.entry_mut(id);
-            entry.emitted(form, entry.version, false);
-            if earlier.under_version.may_differ_from(form) {
-                client_state.repeat.insert(id);
-            }
+            client_state.released(id, form, earlier.under_version.may_differ_from(form));
             emit(&object, evaluator.edit());
         }
         Ok(())
@@ -436,6 +417,6 @@ impl ClientSession {
             };
         // Without the original an object that is emitted again would make its client relist, which
         // may lead to the same uncertainty.
-        client_state.repeat.contains(&id) || wanted && room
+        client_state.is_repeated(id) || wanted && room
     }
 }

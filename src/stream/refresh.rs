@@ -1,6 +1,5 @@
 //! Emits the events that a client needs after facts changed.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::affected::collect;
@@ -10,7 +9,7 @@ use super::event::{EventType, write_bookmark, write_expired, write_object};
 use super::item::{Event, Item};
 use super::lifecycle::Lifecycle;
 use crate::client_state::store::lock;
-use crate::client_state::{ClientState, CopyState, SentForm};
+use crate::client_state::{ClientState, CopyState, Correction, SentForm};
 use crate::cluster::Cluster;
 use crate::cluster::counters::count;
 use crate::config::Retention;
@@ -41,20 +40,15 @@ impl ClientSession {
         self.key.is_some()
             && self.lifecycle == Lifecycle::Live
             && (self.is_due(None)
-                || lock(self.lease.client_state()).generation != cluster.generation())
+                || lock(self.lease.client_state()).generation() != cluster.generation())
     }
 
     /// Returns `true` if events have to be emitted before `next`, or now if there is no next item.
     pub(super) fn is_due(&self, next: Option<&Item<'_>>) -> bool {
         match self.lifecycle {
-            Lifecycle::Live => {
-                let client_state = lock(self.lease.client_state());
-                self.refresh_requested
-                    || !client_state.pending.is_empty()
-                    || !client_state.repeat.is_empty() && client_state.high != self.repeat_at
-            }
+            Lifecycle::Live => self.refresh_requested || lock(self.lease.client_state()).is_due(),
             // Siblings on a topology fallback cannot wait for an end that may never be seen.
-            Lifecycle::Legacy => !lock(self.lease.client_state()).pending.is_empty(),
+            Lifecycle::Legacy => lock(self.lease.client_state()).has_pending(),
             Lifecycle::Announced => {
                 let bookmark = next
                     .filter(|item| self.holds() && item.event == Event::Bookmark)
@@ -110,16 +104,9 @@ impl ClientSession {
     ) -> Result<(), OriginalMissing> {
         let shared = self.lease.client_state().clone();
         let mut client_state = lock(&shared);
-        client_state.drop_recent();
-        let mut again = BTreeSet::new();
-        if client_state.high != self.repeat_at {
-            again.append(&mut client_state.repeat);
-        }
-        let mut pending = std::mem::take(&mut client_state.pending);
-        pending.append(&mut again.clone());
         let mut emitted = 0;
-        for id in pending {
-            let event = self.next_event(&mut client_state, id, again.contains(&id), evaluator)?;
+        for (id, again) in client_state.take_due() {
+            let event = self.next_event(&mut client_state, id, again, evaluator)?;
             let Some(PendingEvent { event_type, original }) = event else { continue };
             let item = Item::stored(&original, self.encoding);
             write_object(event_type, evaluator.kind(), &item, evaluator.edit(), out);
@@ -129,9 +116,9 @@ impl ClientSession {
         if emitted > 0
             && self.bookmarks
             && self.lifecycle == Lifecycle::Live
-            && client_state.high != Version::default()
+            && client_state.high() != Version::default()
         {
-            write_bookmark(evaluator.kind(), self.encoding, client_state.high, out);
+            write_bookmark(evaluator.kind(), self.encoding, client_state.high(), out);
         }
         Ok(())
     }
@@ -147,7 +134,7 @@ impl ClientSession {
     ) -> Result<Option<PendingEvent>, OriginalMissing> {
         // The client went on from before this version: upstream has yet to bring it, to a client
         // that may not have it.
-        if client_state.high.is_before(client_state.entry(id).version) {
+        if client_state.is_ahead(id) {
             return Ok(None);
         }
         let Some(original) = client_state.entry(id).original.clone() else {
@@ -158,10 +145,7 @@ impl ClientSession {
             if self.retention != Retention::Topology || !can_be_asked_for {
                 return Err(OriginalMissing);
             }
-            if again {
-                client_state.entry_mut(id).invalidate_copy();
-            }
-            client_state.missing.insert(id);
+            client_state.request_original(id, again);
             return Ok(None);
         };
         let item = Item::stored(&original, self.encoding);
@@ -172,46 +156,28 @@ impl ClientSession {
         evaluator.observe(&original, &evaluation, client_state);
         let whole = evaluator.watch_form(&item);
         let form = evaluator.form(&item, &whole, &evaluation, client_state);
-        let (high, version) = (client_state.high, client_state.entry(id).version);
         client_state.set_view_kind(id, evaluation.judged.view_kind);
-        let entry = client_state.entry_mut(id);
-        let (copy, live) = (entry.has(), self.lifecycle == Lifecycle::Live);
-        // No event is needed for a filtered-out object that the client does not have.
-        let emits = entry.sent != Some(form) || again && form != SentForm::Absent;
-        if emits {
-            // Above W the client would miss what it has not seen; without a W only the object's own
-            // version is safe.
-            let stamp = if live && high != Version::default() { high } else { version };
-            if stamp != version {
+        let live = self.lifecycle == Lifecycle::Live;
+        let correction = client_state.correct(id, form, again, live);
+        if let Some(Correction { stamp, .. }) = correction {
+            if stamp != client_state.entry(id).version {
                 evaluator.stamp(stamp);
-            }
-            let same = entry.stamp == stamp || entry.stamp == Version::default();
-            entry.emitted(form, stamp, true);
-            // A client accepts ADDED and DELETED at any resourceVersion, so that only MODIFIED is
-            // repeated. Before the initial events are over `high` is not known, so that
-            // it moves when they are.
-            if same && copy != CopyState::Absent && form != SentForm::Absent {
-                client_state.repeat.insert(id);
-                self.repeat_at = high;
             }
             evaluator.count(&evaluation);
         }
         if !self.keeps(client_state, id, original.len(), &evaluation.judged.keys) {
-            // Should the connection break before it arrives, the watch that resumes here emits it
-            // once more.
-            if emits && live && high != Version::default() {
-                client_state.keep_recent(id);
-            } else {
-                client_state.keep(id, None);
-            }
+            client_state.release_original(id, correction.is_some() && live);
         }
-        let event_type = match copy {
-            _ if form == SentForm::Absent => EventType::Deleted,
-            CopyState::Absent => EventType::Added,
-            _ if live => EventType::Modified,
-            _ => EventType::Added,
+        let event = |Correction { copy, .. }| {
+            let event_type = match copy {
+                _ if form == SentForm::Absent => EventType::Deleted,
+                CopyState::Absent => EventType::Added,
+                _ if live => EventType::Modified,
+                _ => EventType::Added,
+            };
+            PendingEvent { event_type, original }
         };
-        Ok(emits.then_some(PendingEvent { event_type, original }))
+        Ok(correction.map(event))
     }
 
     /// Takes an object of a needed list. It counts only at the version that this stream has read.
@@ -219,15 +185,8 @@ impl ClientSession {
         if evaluator.read_object(object, self.encoding).is_err() || !evaluator.key(object) {
             return;
         }
+        let whole = evaluator.watch_form(&Item::stored(object, self.encoding)).concat();
         let mut client_state = lock(self.lease.client_state());
-        let id = client_state.find(evaluator.last_key());
-        let Some(id) = id.filter(|id| client_state.missing.contains(id)) else { return };
-        if client_state.entry(id).version == evaluator.version(object) {
-            let item = Item::stored(object, self.encoding);
-            let whole = evaluator.watch_form(&item).concat();
-            client_state.keep(id, Some((b"", &whole)));
-            client_state.missing.remove(&id);
-            client_state.pending.insert(id);
-        }
+        client_state.provide(evaluator.last_key(), evaluator.version(object), &whole);
     }
 }
