@@ -209,7 +209,7 @@ impl ClientSession {
             self.regroup(&mut client_state, &service_before, evaluator.rules());
             return Ok(Observation { content, copy: Some(copy), live });
         }
-        let id = evaluator.observe(item.buf, &evaluation, &mut client_state);
+        let id = evaluator.observe(item.buf, version, &evaluation, &mut client_state);
         let object = evaluator.watch_form(item);
         let form = evaluator.form(item, &object, &evaluation, &client_state);
         // If the client may have another form under the same version, the watch emits the object

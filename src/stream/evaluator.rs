@@ -42,7 +42,6 @@ pub(super) struct Evaluation {
     pub(super) judged: Judged,
     /// The address family that a topology fallback is decided for. Endpoints have but one.
     family: u8,
-    version: Version,
 }
 
 impl Evaluation {
@@ -213,7 +212,7 @@ impl Evaluator {
     ) -> Result<Evaluation, Fault> {
         let Evaluator { rules, outline, edit, .. } = self;
         let judged = rules.judge(item.buf, item.object, outline, edit, siblings)?;
-        Ok(Evaluation { judged, family, version: self.version(item.buf) })
+        Ok(Evaluation { judged, family })
     }
 
     fn family(&self, buf: &[u8]) -> u8 {
@@ -229,10 +228,11 @@ impl Evaluator {
         self.rules.count(&evaluation.judged);
     }
 
-    /// Records the object in the client state, and returns its number.
+    /// Records the object, which is at `version`, in the client state, and returns its number.
     pub(super) fn observe(
         &self,
         buf: &[u8],
+        version: Version,
         evaluation: &Evaluation,
         client_state: &mut ClientState,
     ) -> u32 {
@@ -246,7 +246,7 @@ impl Evaluator {
             name: &self.key,
             service: self.rules.service_key(),
             family: evaluation.family,
-            version: evaluation.version,
+            version,
             endpoints,
         })
     }

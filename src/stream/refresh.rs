@@ -153,14 +153,15 @@ impl ClientSession {
         let evaluation =
             evaluator.evaluate(&item, client_state, Some(id)).map_err(|_| OriginalMissing)?;
         evaluator.key(&original);
-        evaluator.observe(&original, &evaluation, client_state);
+        let version = client_state.entry(id).version;
+        evaluator.observe(&original, version, &evaluation, client_state);
         let whole = evaluator.watch_form(&item);
         let form = evaluator.form(&item, &whole, &evaluation, client_state);
         client_state.set_view_kind(id, evaluation.judged.view_kind);
         let live = self.lifecycle == Lifecycle::Live;
         let correction = client_state.correct(id, form, again, live);
         if let Some(Correction { stamp, .. }) = correction {
-            if stamp != client_state.entry(id).version {
+            if stamp != version {
                 evaluator.stamp(stamp);
             }
             evaluator.count(&evaluation);
