@@ -96,7 +96,7 @@ pub(crate) struct ClientState {
 /// How many names of objects that are gone are remembered.
 const MAX_GONE: usize = 4096;
 
-/// What remains to be done after the client received an object from the API server.
+/// The work that remains after the client received an object from the API server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Followup {
     Nothing,

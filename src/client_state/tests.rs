@@ -237,7 +237,7 @@ impl Model {
     }
 }
 
-/// Whatever order writes, fact changes, refreshes and broken connections come in, a client that
+/// After writes, fact changes, refreshes and broken connections in any order, a client that
 /// receives all events holds what it should, and its handlers have run with it.
 #[test]
 fn the_client_converges_after_every_order_of_verbs() {

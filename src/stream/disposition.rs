@@ -1,4 +1,4 @@
-//! What is written in place of an item.
+//! The output in place of an item.
 
 use bytes::Bytes;
 
