@@ -24,6 +24,25 @@ pub(crate) enum CopyState {
     Unknown,
 }
 
+/// The work that remains after the client received an object from the API server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Followup {
+    Nothing,
+    /// Emit it again when `high` moves: the client may have another form under its version.
+    Repeat,
+    /// Look at it once more: the client of the watch may be one with another form.
+    Check,
+}
+
+/// An event that corrects the client's copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Correction {
+    /// The copy before.
+    pub(crate) copy: CopyState,
+    /// The resourceVersion of the event.
+    pub(crate) stamp: Version,
+}
+
 /// The state of one object at one client.
 #[derive(Debug, Clone)]
 pub(crate) struct ObjectState {
