@@ -1,6 +1,6 @@
-//! What siblings of a Service with a topology fallback have usable together.
+//! Siblings of a Service with a topology fallback, and the steps that they can use together.
 
-use crate::topology::fallback::AtomicCounters;
+use crate::topology::fallback::StepCounts;
 use crate::topology::verdict::ViewKind;
 
 /// The families that topology fallbacks are decided for.
@@ -10,7 +10,7 @@ pub(crate) const FAMILIES: [u8; 3] = [0, 4, 6];
 #[derive(Debug, Clone, Default)]
 pub(super) struct Group {
     /// Usable steps of the counted objects, by the members of the own pool at `revision`.
-    pub(super) counters: AtomicCounters,
+    pub(super) counters: StepCounts,
     /// `None` inside: without a pool. `None`: nothing was counted yet.
     pub(super) revision: Option<Option<u64>>,
     /// Objects that are not counted yet, and such as are no longer of the group.

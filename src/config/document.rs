@@ -29,6 +29,7 @@ impl Config {
     }
 }
 
+/// Reads a configuration document.
 impl std::str::FromStr for Config {
     type Err = Error;
 

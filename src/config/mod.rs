@@ -138,7 +138,6 @@ impl Config {
     }
 }
 
-/// Reads a configuration document.
 /// [`Config::openyurt`].
 impl Default for Config {
     fn default() -> Config {

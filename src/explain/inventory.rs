@@ -72,23 +72,28 @@ enum Content {
 }
 
 impl Content {
-    /// `namespace/name`, for messages.
-    fn name(&self) -> String {
-        let (namespace, name) = match self {
+    /// Decodes the object; `None` if the kind is not shown. An error names the object.
+    fn decode(self, kind: &str, api_version: &str) -> Option<Result<Object>> {
+        let undecodable = |encoding, namespace: &str, name: &str, why: String| {
+            Error::undecodable(encoding, format!("{kind} {namespace}/{name}").into(), why.into())
+        };
+        Some(match self {
             Content::Json(value) => {
                 let text =
                     |key: &str| value["metadata"][key].as_str().unwrap_or_default().to_owned();
-                (text("namespace"), text("name"))
+                let (namespace, name) = (text("namespace"), text("name"));
+                Object::of_json(kind, api_version, value)?
+                    .map_err(|why| undecodable("JSON", &namespace, &name, why))
             }
             Content::Protobuf(bytes) => {
-                let metadata = schema::Object::decode(&**bytes)
-                    .unwrap_or_default()
-                    .metadata
-                    .unwrap_or_default();
-                (metadata.namespace, metadata.name)
+                Object::of_protobuf(kind, api_version, &bytes)?.map_err(|why| {
+                    let object = schema::Object::decode(&*bytes).unwrap_or_default();
+                    let schema::Metadata { namespace, name, .. } =
+                        object.metadata.unwrap_or_default();
+                    undecodable("protobuf", &namespace, &name, why)
+                })
             }
-        };
-        format!("{namespace}/{name}")
+        })
     }
 }
 
@@ -130,17 +135,8 @@ impl Inventory {
         }
         let mut loaded = 0;
         for (kind, api_version, content) in body.objects {
-            let name = content.name();
-            let (object, encoding) = match content {
-                Content::Json(value) => (Object::of_json(&kind, &api_version, value), "JSON"),
-                Content::Protobuf(bytes) => {
-                    (Object::of_protobuf(&kind, &api_version, &bytes), "protobuf")
-                }
-            };
-            let Some(object) = object else { continue };
-            let object = object.map_err(|why| {
-                Error::undecodable(encoding, format!("{kind} {name}").into(), why.into())
-            })?;
+            let Some(object) = content.decode(&kind, &api_version) else { continue };
+            let object = object?;
             loaded += 1;
             match object {
                 Object::Service(service) => drop(

@@ -212,11 +212,7 @@ fn service(service: schema::Service) -> Service {
 
 fn slice(slice: schema::EndpointSlice, node: impl Fn(schema::Endpoint) -> Option<String>) -> Slice {
     let mut metadata = slice.metadata.unwrap_or_default();
-    let port = |port: schema::SlicePort| Port {
-        name: port.name,
-        port: port.port,
-        protocol: tcp_unless_named(port.protocol),
-    };
+    let port = |each: schema::SlicePort| port(each.name, each.port, each.protocol);
     let endpoint = |mut endpoint: schema::Endpoint| {
         let conditions = endpoint.conditions.take().unwrap_or_default();
         Endpoint {
@@ -243,11 +239,7 @@ fn endpoints(endpoints: schema::Endpoints) -> Object {
         node: address.node_name,
         state,
     };
-    let port = |port: schema::EndpointPort| Port {
-        name: port.name,
-        port: port.port,
-        protocol: tcp_unless_named(port.protocol),
-    };
+    let port = |each: schema::EndpointPort| port(each.name, each.port, each.protocol);
     let subset = |subset: schema::EndpointSubset| {
         let ready = subset.addresses.into_iter().map(|each| address(each, State::Active));
         let others =
@@ -263,6 +255,10 @@ fn endpoints(endpoints: schema::Endpoints) -> Object {
     };
     let subsets = endpoints.subsets.into_iter().map(subset).collect();
     Object::Endpoints { namespace, name, subsets }
+}
+
+fn port(name: String, port: i32, protocol: String) -> Port {
+    Port { name, port, protocol: tcp_unless_named(protocol) }
 }
 
 /// `TCP` is the API's default protocol.

@@ -233,6 +233,12 @@ impl Rules {
         self.kind
     }
 
+    /// Returns `true` if Services may name a topology fallback, which is decided over siblings.
+    /// Services themselves have no endpoints, and no siblings.
+    pub(crate) fn topology_fallback(&self) -> bool {
+        self.cluster.config().topology_fallback && self.kind != SubjectKind::Service
+    }
+
     /// The key of the Service that the object judged last belongs to or is, as
     /// [`ObjectKey`]; empty if it names none.
     pub(crate) fn service_key(&self) -> &[u8] {

@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::fact_recorder::FactRecorder;
 use super::framer::{BodyForm, Context, Cursor, Framer};
 use super::json_list::JsonList;
 use super::json_values::JsonValues;
@@ -12,9 +13,11 @@ use super::protobuf_frames::ProtobufFrames;
 use super::protobuf_list::ProtobufList;
 use super::protobuf_object::ProtobufObject;
 use super::reassembly::{Progress, Reassembly};
-use super::request::{RequestHead, ResponseHead, Verb};
+use super::request::{RequestHead, ResponseHead, Target, Verb};
+use crate::cluster::Cluster;
 use crate::config::{Config, Limits};
 use crate::error::{Error, Result};
+use crate::object::FactKind;
 use crate::wire::encoding::Encoding;
 use crate::wire::splice::Output;
 
@@ -96,7 +99,7 @@ impl BodyRewriter {
     /// Appends the watch events this client needs after facts changed: MODIFIED for each object
     /// whose filtered form differs from the last sent, ADDED or DELETED for each Service that
     /// became visible or was filtered out, then a BOOKMARK if the client allows them. Call it
-    /// whenever [`Cluster::generation`](crate::Cluster::generation) moved. Inside an event, and before the initial events are
+    /// whenever [`Cluster::generation`] moved. Inside an event, and before the initial events are
     /// over, it appends nothing; the `push` that reaches the next boundary appends the events.
     ///
     /// Does nothing for lists and single objects.
@@ -270,6 +273,18 @@ impl BodyRewriter {
 
     fn check_open(&self) -> Result<()> {
         if self.closed { Err(Error::closed(self.bytes_in, self.bytes_out)) } else { Ok(()) }
+    }
+
+    /// Reads facts from the response to a request for `target`, and forwards every byte.
+    pub(super) fn of_facts(
+        cluster: &Cluster,
+        kind: FactKind,
+        target: &Target,
+        encoding: Encoding,
+    ) -> BodyRewriter {
+        let recorder = Box::new(FactRecorder::new(cluster.clone(), kind, target));
+        let processor = Processor::ReadFacts(recorder);
+        BodyRewriter::new(target.verb, encoding, processor, cluster.config())
     }
 
     pub(super) fn new(

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::affected::reevaluate;
 use super::disposition::{Content, Observation};
 use super::evaluator::Evaluator;
-use super::item::{Event, Item};
+use super::item::{Bookmark, Event, Item};
 use super::lifecycle::{InitialEvents, Lifecycle};
 use super::needed_list::NeededList;
 use super::reply::Reply;
@@ -90,8 +90,7 @@ impl ClientSession {
     ) -> Result<Option<ClientSession>, Reply> {
         let (cluster, kind) = (rule.cluster(), rule.kind());
         let config = cluster.config();
-        // Services have no endpoints, and no siblings.
-        let topology_fallback = config.topology_fallback && kind != SubjectKind::Service;
+        let topology_fallback = rule.topology_fallback();
         // A body without a session is judged by itself, except for siblings on a topology fallback.
         if target.verb == Verb::Get || stateless && !topology_fallback {
             return Ok(None);
@@ -172,7 +171,7 @@ impl ClientSession {
         item: &Item<'_>,
     ) -> Result<Observation, Fault> {
         let version = evaluator.version(item.buf);
-        self.passed(item, version, evaluator.cluster());
+        self.passed(item.event, version, evaluator.cluster());
         let is_named = evaluator.key(item.buf);
         // Locked by themselves, before the own client state is.
         let earlier = self.earlier.look(evaluator.last_key(), version);
@@ -267,22 +266,32 @@ impl ClientSession {
         Ok(Observation { content, copy: Some(copy), live })
     }
 
-    /// Passes an item of the API server at `version`.
-    pub(super) fn passed(&mut self, item: &Item<'_>, version: Version, cluster: &Cluster) {
-        match self.lifecycle.pass(item) {
+    /// Passes an object of the API server at `version`.
+    pub(super) fn passed(&mut self, event: Event, version: Version, cluster: &Cluster) {
+        self.pass(event, None, version, cluster);
+    }
+
+    fn pass(
+        &mut self,
+        event: Event,
+        bookmark: Option<Bookmark>,
+        version: Version,
+        cluster: &Cluster,
+    ) {
+        match self.lifecycle.pass(event, bookmark) {
             InitialEvents::Same if self.lifecycle == Lifecycle::Live => {
                 lock(self.lease.client_state()).advance(version);
             }
             InitialEvents::Same => {}
-            InitialEvents::EndBefore => self.begin(version, cluster),
-            InitialEvents::EndAt(version) => self.begin(version, cluster),
+            InitialEvents::EndBefore | InitialEvents::EndAt(_) => self.begin(version, cluster),
         }
     }
 
     /// Passes a BOOKMARK or ERROR of the API server.
     pub(super) fn mark(&mut self, item: &Item<'_>, cluster: &Cluster) {
-        let version = item.bookmark().map(|bookmark| bookmark.version).unwrap_or_default();
-        self.passed(item, version, cluster);
+        let bookmark = item.bookmark();
+        let version = bookmark.map(|bookmark| bookmark.version).unwrap_or_default();
+        self.pass(item.event, bookmark, version, cluster);
     }
 
     /// The initial events are over: from here on the client's watch can be continued.

@@ -26,7 +26,6 @@ use crate::wire::splice::Edit;
 /// `read_object` finds its fields, `evaluate` applies the rules, and the other methods are about
 /// that object until the next one is read. Buffers are kept from object to object.
 pub(super) struct Evaluator {
-    kind: SubjectKind,
     rules: Rules,
     outline: Outline,
     edit: Edit,
@@ -34,7 +33,6 @@ pub(super) struct Evaluator {
     scanner: Scanner,
     key: ObjectKey,
     form: Vec<u8>,
-    topology_fallback: bool,
 }
 
 /// The result of the rules for one object.
@@ -60,24 +58,19 @@ impl Evaluation {
 impl Evaluator {
     pub(super) fn new(rules: Rules) -> Evaluator {
         let (config, kind) = (rules.cluster().config(), rules.kind());
-        // Services have no endpoints, and no siblings.
-        let topology_fallback = config.topology_fallback && kind != SubjectKind::Service;
-        let limits = config.limits;
-        let shape = kind.shape(topology_fallback);
+        let (limits, shape) = (config.limits, kind.shape(rules.topology_fallback()));
         Evaluator {
-            kind,
             outline: Outline::new(limits.endpoints, config.topology_fallback),
             edit: Edit::default(),
             scanner: Scanner::new(shape, limits.depth, limits.endpoints),
             key: ObjectKey::default(),
             form: Vec::new(),
-            topology_fallback,
             rules,
         }
     }
 
     pub(super) fn kind(&self) -> SubjectKind {
-        self.kind
+        self.rules.kind()
     }
 
     pub(super) fn rules(&self) -> &Rules {
@@ -99,22 +92,22 @@ impl Evaluator {
 
     /// Returns the fields to find in a JSON item or object.
     pub(super) fn item_shape(&self) -> Shape {
-        self.kind.shape(self.outline.wants_conditions())
+        self.kind().shape(self.outline.wants_conditions())
     }
 
     /// Returns the fields to find in a JSON watch event.
     pub(super) fn event_shape(&self) -> Shape {
-        self.kind.event_shape(self.outline.wants_conditions())
+        self.kind().event_shape(self.outline.wants_conditions())
     }
 
     /// Reads the fields of an item. `false`: it is of a kind that the rules are not about, and is
     /// forwarded.
     pub(super) fn read_item(&mut self, item: &Item<'_>) -> Result<bool, Fault> {
-        let (buf, outline) = (item.buf, &mut self.outline);
+        let (buf, subject, outline) = (item.buf, self.rules.kind(), &mut self.outline);
         outline.clear(item.encoding == Encoding::Json);
         let (kind, api_version) = match item.encoding {
             Encoding::Json => {
-                outline_json(self.kind, buf, item.marks, outline)?;
+                outline_json(subject, buf, item.marks, outline)?;
                 (
                     outline.optional_text(buf, outline.kind),
                     outline.optional_text(buf, outline.api_version),
@@ -123,13 +116,13 @@ impl Evaluator {
             Encoding::Protobuf => (item.kind.into(), item.api_version.into()),
         };
         if item.encoding == Encoding::Protobuf && *kind == *PARTIAL_OBJECT_METADATA.as_bytes() {
-            outline_protobuf(self.kind, buf, item.object, outline)?;
+            outline_protobuf(subject, buf, item.object, outline)?;
         }
         let bare = outline.endpoints.is_empty()
             && outline.subsets.is_empty()
             && outline.service_type.is_none();
         match &*kind {
-            kind if kind == self.kind.kind().as_bytes() || kind.is_empty() => {}
+            kind if kind == subject.kind().as_bytes() || kind.is_empty() => {}
             // An object that has endpoints although its kind has none is refused below.
             kind if bare && kind == PARTIAL_OBJECT_METADATA.as_bytes() => {
                 count(&self.rules.cluster().live_counters().passed_metadata_only, 1);
@@ -143,18 +136,18 @@ impl Evaluator {
             b"Status" if bare => return Ok(false),
             _ => return Err(other_kind(item)),
         }
-        if !api_version.is_empty() && *api_version != *self.kind.api_version().as_bytes() {
+        if !api_version.is_empty() && *api_version != *subject.api_version().as_bytes() {
             return Err(other_kind(item));
         }
         if item.encoding == Encoding::Protobuf {
-            outline_protobuf(self.kind, buf, item.object, outline)?;
+            outline_protobuf(subject, buf, item.object, outline)?;
         }
         Ok(true)
     }
 
     /// Reads the fields of a whole object.
     pub(super) fn read_object(&mut self, object: &[u8], encoding: Encoding) -> Result<(), Fault> {
-        outline_object(self.kind, &mut self.scanner, object, encoding, &mut self.outline)
+        outline_object(self.rules.kind(), &mut self.scanner, object, encoding, &mut self.outline)
     }
 
     /// Reads the key of the object in `buf`, and returns `false` if it has no name.
@@ -169,9 +162,9 @@ impl Evaluator {
         &self.key
     }
 
-    pub(super) fn name(&self, buf: &[u8]) -> Cow<'_, str> {
+    pub(super) fn name(&self, buf: &[u8]) -> String {
         let name = self.outline.optional_text(buf, self.outline.name);
-        String::from_utf8_lossy(&name).into_owned().into()
+        String::from_utf8_lossy(&name).into_owned()
     }
 
     /// The name of an object that could not be read, as far as it was, for messages.
@@ -237,7 +230,7 @@ impl Evaluator {
         client_state: &mut ClientState,
     ) -> u32 {
         // Where nodes cannot matter they are not recorded.
-        let places = self.topology_fallback || evaluation.judged.keys.asks_for_pool();
+        let places = self.rules.topology_fallback() || evaluation.judged.keys.asks_for_pool();
         let endpoints = if places { &*self.outline.endpoints } else { &[] };
         let endpoints = endpoints.iter().map(|endpoint| {
             (endpoint.node.map(|node| self.outline.text(buf, node)), endpoint.condition)
@@ -272,7 +265,7 @@ impl Evaluator {
 
     /// Returns the object as it stands in a watch event.
     pub(super) fn watch_form<'a>(&self, item: &Item<'a>) -> WatchForm<'a> {
-        WatchForm::of(self.kind, item, &self.outline)
+        WatchForm::of(self.kind(), item, &self.outline)
     }
 
     /// Writes another version into the object.

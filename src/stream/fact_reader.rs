@@ -1,10 +1,8 @@
 //! Bodies that the embedder fetches itself, as sources of facts.
 
 use super::body_rewriter::BodyRewriter;
-use super::fact_recorder::FactRecorder;
 use super::path::Resource;
 use super::plan::encoding;
-use super::processor::Processor;
 use super::request::{RequestHead, ResponseHead, Target};
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
@@ -65,9 +63,7 @@ impl Cluster {
             return refuse("the status is not 200");
         }
         let encoding = encoding(request, head)?;
-        let recorder = FactRecorder::new(self.clone(), kind, &target);
-        let processor = Processor::ReadFacts(Box::new(recorder));
-        Ok(FactReader { body: BodyRewriter::new(target.verb, encoding, processor, self.config()) })
+        Ok(FactReader { body: BodyRewriter::of_facts(self, kind, &target, encoding) })
     }
 }
 

@@ -65,7 +65,7 @@ impl FactRecorder {
     }
 
     fn record(&mut self, fact: Fact, item: &Item<'_>) {
-        if self.lifecycle.pass(item) == InitialEvents::EndBefore {
+        if self.lifecycle.pass(item.event, None) == InitialEvents::EndBefore {
             let seen = self.listing.facts.values();
             let version =
                 seen.fold(Version::default(), |version, fact| version.later(fact.version));
@@ -92,10 +92,10 @@ impl FactRecorder {
 
     /// Passes a BOOKMARK or ERROR.
     fn mark(&mut self, item: &Item<'_>) {
-        let was_live = self.lifecycle == Lifecycle::Live;
-        if let InitialEvents::EndAt(version) = self.lifecycle.pass(item) {
+        let (was_live, bookmark) = (self.lifecycle == Lifecycle::Live, item.bookmark());
+        if let InitialEvents::EndAt(version) = self.lifecycle.pass(item.event, bookmark) {
             self.initial_events_ended(version);
-        } else if was_live && let Some(bookmark) = item.bookmark() {
+        } else if was_live && let Some(bookmark) = bookmark {
             let (kind, start) = (self.kind, self.start);
             self.cluster.record_bookmark(kind, &self.selection, start, bookmark.version)
         }

@@ -117,8 +117,11 @@ impl<'a> Item<'a> {
         Item { encoding, ..Item::json_object(buf, &[]) }
     }
 
-    /// Reads a bookmark; `None` if it cannot be read.
+    /// Reads a bookmark; `None` for another event, and if it cannot be read.
     pub(super) fn bookmark(&self) -> Option<Bookmark> {
+        if self.event != Event::Bookmark {
+            return None;
+        }
         let metadata = Metadata::read(self.object_bytes(), self.encoding)?;
         let ends_initial_events =
             metadata.annotations.get(INITIAL_EVENTS_END).is_some_and(|value| value == "true");

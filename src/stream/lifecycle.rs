@@ -7,7 +7,7 @@
 //!   any -- end of list, ERROR --> Ended
 //! ```
 
-use super::item::{Event, Item};
+use super::item::{Bookmark, Event};
 use super::request::{Initial, Verb};
 use crate::object::version::Version;
 
@@ -55,24 +55,19 @@ impl Lifecycle {
         matches!(self, Lifecycle::Announced | Lifecycle::Legacy)
     }
 
-    /// Passes an item, and returns whether it ends the initial events.
-    pub(super) fn pass(&mut self, item: &Item<'_>) -> InitialEvents {
-        let end = match (*self, item.event) {
-            (_, Event::Error) => {
+    /// Passes an event, with its content if it is a bookmark that can be read. Returns whether it
+    /// ends the initial events.
+    pub(super) fn pass(&mut self, event: Event, bookmark: Option<Bookmark>) -> InitialEvents {
+        let end = match (*self, event, bookmark) {
+            (_, Event::Error, _) => {
                 *self = Lifecycle::Ended;
                 return InitialEvents::Same;
             }
-            (Lifecycle::Announced, Event::Bookmark) => match item.bookmark() {
-                Some(bookmark) if bookmark.ends_initial_events => {
-                    InitialEvents::EndAt(bookmark.version)
-                }
-                _ => return InitialEvents::Same,
-            },
-            (Lifecycle::Legacy, Event::Bookmark) => match item.bookmark() {
-                Some(bookmark) => InitialEvents::EndAt(bookmark.version),
-                None => return InitialEvents::Same,
-            },
-            (Lifecycle::Legacy, Event::Modified | Event::Deleted) => InitialEvents::EndBefore,
+            (Lifecycle::Announced, _, Some(Bookmark { version, ends_initial_events: true })) => {
+                InitialEvents::EndAt(version)
+            }
+            (Lifecycle::Legacy, _, Some(bookmark)) => InitialEvents::EndAt(bookmark.version),
+            (Lifecycle::Legacy, Event::Modified | Event::Deleted, _) => InitialEvents::EndBefore,
             _ => return InitialEvents::Same,
         };
         *self = Lifecycle::Live;
@@ -82,6 +77,7 @@ impl Lifecycle {
 
 #[cfg(test)]
 mod tests {
+    use super::super::item::Item;
     use super::*;
     use crate::wire::encoding::Encoding;
 
@@ -116,9 +112,9 @@ mod tests {
         ];
         for (before, event, object, expected, after) in table {
             let mut lifecycle = before;
-            let end = lifecycle.pass(&item(event, object));
+            let end = lifecycle.pass(event, item(event, object).bookmark());
             assert_eq!((end, lifecycle), (expected, after), "{before:?} {event:?}");
-            assert_eq!(lifecycle.pass(&item(Event::Error, PLAIN)), same);
+            assert_eq!(lifecycle.pass(Event::Error, item(Event::Error, PLAIN).bookmark()), same);
             assert_eq!(lifecycle, Ended);
         }
     }

@@ -64,14 +64,7 @@ pub(crate) fn open(
         }
         Plan::Reject(error) => return Err(error),
         Plan::ReadFacts { kind, target, encoding } => {
-            let recorder = Box::new(FactRecorder::new(cluster.clone(), kind, &target));
-            let processor = Processor::ReadFacts(recorder);
-            return Ok(Action::Rewrite(BodyRewriter::new(
-                target.verb,
-                encoding,
-                processor,
-                config,
-            )));
+            return Ok(Action::Rewrite(BodyRewriter::of_facts(cluster, kind, &target, encoding)));
         }
         Plan::Rewrite { kind, target, facts, encoding } => (kind, target, facts, encoding),
     };

@@ -98,12 +98,7 @@ impl Processor {
     /// Returns `true` if the response may be a list of this kind.
     pub(super) fn expects_list(&self, kind: &[u8]) -> bool {
         match self {
-            Processor::Rewrite(rewriter) => {
-                let item = kind.strip_suffix(b"List").unwrap_or_default();
-                let bare = matches!(kind, b"Table" | b"Status")
-                    || item == PARTIAL_OBJECT_METADATA.as_bytes();
-                bare || item == rewriter.evaluator.kind().kind().as_bytes()
-            }
+            Processor::Rewrite(rewriter) => rewriter.expects_list(kind),
             // A list that states no facts is forwarded too.
             Processor::ReadFacts(_) | Processor::Collect(_) => true,
         }
@@ -117,7 +112,7 @@ impl Processor {
                     Some(b"Table") => {
                         count(&rewriter.evaluator.cluster().live_counters().passed_table, 1)
                     }
-                    Some(kind) if !self.expects_list(kind) => {
+                    Some(kind) if !rewriter.expects_list(kind) => {
                         return Err("a list of another kind than the request asked for");
                     }
                     None if !end.has_items => {
@@ -125,7 +120,6 @@ impl Processor {
                     }
                     _ => {}
                 }
-                let Processor::Rewrite(rewriter) = self else { return Ok(()) };
                 if let Some(recorder) = &mut rewriter.facts {
                     recorder.list_ended(end);
                 }
@@ -240,6 +234,14 @@ impl Rewriter {
         Rewriter { evaluator, facts: facts.map(Box::new), single, session: session.map(Box::new) }
     }
 
+    /// Returns `true` if the response may be a list of this kind.
+    fn expects_list(&self, kind: &[u8]) -> bool {
+        let item = kind.strip_suffix(b"List").unwrap_or_default();
+        let bare =
+            matches!(kind, b"Table" | b"Status") || item == PARTIAL_OBJECT_METADATA.as_bytes();
+        bare || item == self.evaluator.kind().kind().as_bytes()
+    }
+
     /// Evaluates an item, and records it in the session.
     fn observe(&mut self, item: &Item<'_>) -> Result<Observation, Fault> {
         let Rewriter { evaluator, facts, session, .. } = self;
@@ -256,7 +258,7 @@ impl Rewriter {
         match session {
             Some(session) if is_whole => session.object(evaluator, item),
             Some(session) => {
-                session.passed(item, evaluator.version(item.buf), evaluator.cluster());
+                session.passed(item.event, evaluator.version(item.buf), evaluator.cluster());
                 Ok(Observation::of(Content::Keep))
             }
             None if is_whole => {

@@ -6,7 +6,7 @@ use super::affected::collect;
 use super::client_session::ClientSession;
 use super::evaluator::Evaluator;
 use super::event::{EventType, write_bookmark, write_expired, write_object};
-use super::item::{Event, Item};
+use super::item::Item;
 use super::lifecycle::Lifecycle;
 use crate::client_state::store::lock;
 use crate::client_state::{ClientState, CopyState, Correction, SentForm};
@@ -50,9 +50,7 @@ impl ClientSession {
             // Siblings on a topology fallback cannot wait for an end that may never be seen.
             Lifecycle::Legacy => lock(self.lease.client_state()).has_pending(),
             Lifecycle::Announced => {
-                let bookmark = next
-                    .filter(|item| self.holds() && item.event == Event::Bookmark)
-                    .and_then(Item::bookmark);
+                let bookmark = next.filter(|_| self.holds()).and_then(Item::bookmark);
                 bookmark.is_some_and(|bookmark| bookmark.ends_initial_events)
             }
             Lifecycle::Object | Lifecycle::ListPage | Lifecycle::Ended => false,

@@ -117,7 +117,7 @@ impl UsableSteps {
         UsableSteps(self.0 | any << (Step::Pool as u8))
     }
 
-    /// Which of the six things that can be usable are, each as its place in [`AtomicCounters`].
+    /// Which of the six things that can be usable are, each as its place in [`StepCounts`].
     fn places(self) -> impl Iterator<Item = usize> {
         (0..6).filter(move |place| self.0 >> place & 1 != 0)
     }
@@ -137,9 +137,9 @@ impl BitOr for UsableSteps {
 
 /// The usable steps of several objects together, kept while objects come, change and go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct AtomicCounters([u32; 6]);
+pub(crate) struct StepCounts([u32; 6]);
 
-impl AtomicCounters {
+impl StepCounts {
     /// One more object, which has this usable.
     pub(crate) fn add(&mut self, usable: UsableSteps) {
         usable.places().for_each(|place| self.0[place] += 1);
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_rung_with_something_ready_counts() {
+    fn the_first_step_with_something_ready_counts() {
         let ready = |node| at(Some(node), Condition::Ready);
         assert_eq!(climb(&[Node, Pool, Any], ready("me") | ready("friend") | ready("other")), Node);
         assert_eq!(climb(&[Node, Pool, Any], ready("friend") | ready("other")), Pool);
@@ -230,14 +230,14 @@ mod tests {
             at(Some("friend"), Condition::Terminating),
             at(None, Condition::Ready),
         ];
-        let mut counters = AtomicCounters::default();
+        let mut counters = StepCounts::default();
         objects.iter().for_each(|&usable| counters.add(usable));
         assert_eq!(counters.usable(), objects[0] | objects[1] | objects[2]);
         counters.remove(objects[0]);
         assert_eq!(counters.usable(), objects[1] | objects[2]);
         counters.remove(objects[1]);
         counters.remove(objects[2]);
-        assert_eq!(counters, AtomicCounters::default());
+        assert_eq!(counters, StepCounts::default());
     }
 
     #[test]
