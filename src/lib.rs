@@ -115,6 +115,7 @@ mod config;
 pub mod documentation;
 mod error;
 pub mod explain;
+mod fact_sync;
 #[cfg(feature = "http")]
 mod http;
 mod node;
@@ -138,6 +139,7 @@ pub use config::{
     ProtobufLists, Retention, Rewrite,
 };
 pub use error::{Error, ErrorKind, Result};
+pub use fact_sync::{FactRequest, FactStep, FactSync, FetchId};
 pub use node::NodeView;
 pub use object::FactKind;
 pub use rewrite::ServiceReason;

@@ -2,10 +2,11 @@
 
 #[cfg(feature = "k8s-openapi")]
 use crate::cluster::counters::{AtomicCounters, count};
-use crate::cluster::{Cluster, Facts, MissingFact};
+use crate::cluster::{Cluster, Facts, MissingFact, Need};
 use crate::config::Rewrite;
 use crate::config::rewrites::{Rewrites, component};
 use crate::error::Result;
+use crate::object::FactKind;
 use crate::object::selection::Selection;
 use crate::rewrite::{ServiceFields, ServiceReason, judge_service};
 use crate::stream::request::{self, RequestHead, ResponseHead};
@@ -99,6 +100,13 @@ impl NodeView {
             self.cluster.config().rewrites(),
             component.as_deref(),
         )
+    }
+
+    /// Returns how much of each kind this node's client needs by the present facts; without a
+    /// client, what any client may need.
+    pub(crate) fn needs(&self) -> Vec<(FactKind, Need)> {
+        let component = self.agent.as_deref().map(component);
+        self.cluster.needs_now(component.as_deref())
     }
 
     /// Returns the request to send to the API server, so that its response can be read: without

@@ -111,7 +111,7 @@ fn in_words<'a>(known: impl Iterator<Item = &'a Selection>) -> Option<Box<str>> 
 
 /// The part of a kind that has to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Need {
+pub(crate) enum Need {
     Nothing,
     /// The object of the own node.
     Own,
@@ -200,24 +200,11 @@ impl Cluster {
         may_apply: Rewrites,
         component: Option<&str>,
     ) -> Vec<MissingFact> {
-        let config = self.config();
         let facts = self.read();
-        let on = config.rewrites().and(may_apply);
-        let yurt_hub = config.clients == Clients::YurtHub;
-        let now = component.map_or(on, |component| facts.rewrites_of(component, config).and(on));
-        // The ConfigMap can add to the defaults of a component, never take from them.
-        let may_get_more = yurt_hub
-            && component.is_none_or(|component| defaults(component).and(on) != on)
-            && !on.is_empty();
         let everything = Selection::default();
         let mut missing = Vec::new();
-        for kind in FactKind::ALL.into_iter().filter(|&kind| matters(kind, config)) {
+        for (kind, need) in self.needs(&facts, may_apply, component) {
             let known = |enough: &dyn Fn(&Selection) -> bool| facts.sources(kind).any(enough);
-            let need = if kind == FactKind::ConfigMap && may_get_more {
-                Need::All
-            } else {
-                need(kind, now, config)
-            };
             let enough = match (kind, need) {
                 (_, Need::Nothing) => true,
                 (FactKind::Service, _) => known(&|known| known.covers_services_of(selection)),
@@ -245,6 +232,35 @@ impl Cluster {
             }
         }
         missing
+    }
+
+    /// Returns how much of each kind objects for `component` (`None`: any client) need, if only the
+    /// rewrites `may_apply` can apply.
+    fn needs(
+        &self,
+        facts: &Facts,
+        may_apply: Rewrites,
+        component: Option<&str>,
+    ) -> Vec<(FactKind, Need)> {
+        let config = self.config();
+        let on = config.rewrites().and(may_apply);
+        let now = component.map_or(on, |component| facts.rewrites_of(component, config).and(on));
+        // The ConfigMap can add to the defaults of a component, never take from them.
+        let may_get_more = config.clients == Clients::YurtHub
+            && component.is_none_or(|component| defaults(component).and(on) != on)
+            && !on.is_empty();
+        let matters = FactKind::ALL.into_iter().filter(|&kind| matters(kind, config));
+        let needs = matters.map(|kind| {
+            let listed = kind == FactKind::ConfigMap && may_get_more;
+            (kind, if listed { Need::All } else { need(kind, now, config) })
+        });
+        needs.collect()
+    }
+
+    /// Returns how much of a kind is needed now before objects of any namespace can be forwarded to
+    /// `component` (`None`: any client).
+    pub(crate) fn needs_now(&self, component: Option<&str>) -> Vec<(FactKind, Need)> {
+        self.needs(&self.read(), self.config().rewrites(), component)
     }
 
     pub(crate) fn live_counters(&self) -> &AtomicCounters {
@@ -328,7 +344,7 @@ impl Cluster {
         }
     }
 
-    fn progress(&self) -> u64 {
+    pub(crate) fn progress(&self) -> u64 {
         self.inner.progress.load(Ordering::Acquire)
     }
 

@@ -275,6 +275,14 @@ impl BodyRewriter {
         if self.closed { Err(Error::closed(self.bytes_in, self.bytes_out)) } else { Ok(()) }
     }
 
+    /// Returns what reads the facts, if nothing is rewritten.
+    pub(super) fn recorder(&self) -> Option<&FactRecorder> {
+        match &self.processor {
+            Processor::ReadFacts(recorder) => Some(recorder),
+            Processor::Rewrite(_) | Processor::Collect(_) => None,
+        }
+    }
+
     /// Reads facts from the response to a request for `target`, and forwards every byte.
     pub(super) fn of_facts(
         cluster: &Cluster,

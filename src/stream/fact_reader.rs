@@ -4,8 +4,10 @@ use super::body_rewriter::BodyRewriter;
 use super::path::Resource;
 use super::plan::encoding;
 use super::request::{RequestHead, ResponseHead, Target};
+use super::status::ReadStatus;
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
+use crate::object::version::Version;
 use crate::wire::splice::Output;
 
 /// Reads the facts in one response body.
@@ -84,5 +86,16 @@ impl FactReader {
     /// [`ErrorKind::Truncated`](crate::ErrorKind) if the body ended inside a value.
     pub fn finish(&mut self) -> Result<()> {
         self.body.end(&mut Output::nowhere())
+    }
+
+    /// A watch from this version misses nothing after what was read; `None` before a list or the
+    /// initial events of a watch are over.
+    pub(crate) fn resume_at(&self) -> Option<Version> {
+        self.body.recorder()?.resume_at()
+    }
+
+    /// Returns the Status of the ERROR event that ended the watch.
+    pub(crate) fn error(&self) -> Option<&ReadStatus> {
+        self.body.recorder()?.error()
     }
 }

@@ -3,6 +3,7 @@
 use super::item::{Event, Item, ListEnd};
 use super::lifecycle::{InitialEvents, Lifecycle};
 use super::request::Target;
+use super::status::ReadStatus;
 use crate::cluster::counters::count;
 use crate::cluster::fact::{Fact, Read, matters};
 use crate::cluster::pages::Page;
@@ -23,6 +24,11 @@ pub(super) struct FactRecorder {
     page: Option<String>,
     /// The version at which the live events of a watch start.
     start: Version,
+    /// A watch from here misses nothing after what was read; `None` until a list or the initial
+    /// events of a watch are over.
+    resume_at: Option<Version>,
+    /// The Status of the ERROR event that ended the watch.
+    error: Option<ReadStatus>,
     /// The facts of the list or the initial events so far.
     listing: Listing,
     /// Something was seen that shows that the listing is not the whole truth.
@@ -40,6 +46,8 @@ impl FactRecorder {
             lifecycle: if matters { Lifecycle::of(target.verb) } else { Lifecycle::Ended },
             page: target.continues.clone(),
             start: target.start(),
+            resume_at: (Lifecycle::of(target.verb) == Lifecycle::Live).then(|| target.start()),
+            error: None,
             listing: Listing::default(),
             incomplete: false,
         }
@@ -47,6 +55,14 @@ impl FactRecorder {
 
     pub(super) fn kind(&self) -> FactKind {
         self.kind
+    }
+
+    pub(super) fn resume_at(&self) -> Option<Version> {
+        self.resume_at
+    }
+
+    pub(super) fn error(&self) -> Option<&ReadStatus> {
+        self.error.as_ref()
     }
 
     pub(super) fn take(&mut self, item: &Item<'_>) {
@@ -84,6 +100,7 @@ impl FactRecorder {
             }
             Lifecycle::Live => {
                 let (kind, start) = (self.kind, self.start);
+                self.resume_at = Some(fact.version);
                 self.cluster.record_event(kind, &self.selection, start, fact, is_deleted)
             }
             Lifecycle::Ended => {}
@@ -93,10 +110,14 @@ impl FactRecorder {
     /// Passes a BOOKMARK or ERROR.
     fn mark(&mut self, item: &Item<'_>) {
         let (was_live, bookmark) = (self.lifecycle == Lifecycle::Live, item.bookmark());
+        if item.event == Event::Error {
+            self.error = Some(ReadStatus::of(item.object_bytes(), item.encoding));
+        }
         if let InitialEvents::EndAt(version) = self.lifecycle.pass(item.event, bookmark) {
             self.initial_events_ended(version);
         } else if was_live && let Some(bookmark) = bookmark {
             let (kind, start) = (self.kind, self.start);
+            self.resume_at = Some(bookmark.version);
             self.cluster.record_bookmark(kind, &self.selection, start, bookmark.version)
         }
     }
@@ -104,6 +125,7 @@ impl FactRecorder {
     fn initial_events_ended(&mut self, version: Version) {
         let listing = std::mem::take(&mut self.listing);
         if !self.incomplete {
+            self.resume_at = Some(version);
             self.cluster.record_list(self.kind, &self.selection, version, listing);
         }
         self.start = version;
@@ -132,6 +154,7 @@ impl FactRecorder {
         }
         if end.continues.is_empty() {
             drop(pages);
+            self.resume_at = Some(version);
             self.cluster.record_list(self.kind, &self.selection, version, listing);
         } else {
             let (kind, selection) = (self.kind, self.selection.clone());

@@ -25,7 +25,7 @@ mod reassembly;
 mod refresh;
 mod reply;
 pub(crate) mod request;
-mod status;
+pub(crate) mod status;
 
 pub use self::body_rewriter::BodyRewriter;
 pub use self::fact_reader::FactReader;

@@ -1,5 +1,7 @@
 //! A metav1.Status of a failure (B1.7).
 
+use serde::Deserialize;
+
 use crate::wire::encoding::Encoding;
 use crate::wire::protobuf::{put_number, put_record};
 
@@ -46,6 +48,43 @@ impl Status<'_> {
                 put_number(&mut status, 6, u64::from(*code));
                 status
             }
+        }
+    }
+}
+
+/// A Status that was read.
+#[derive(Clone, PartialEq, Eq, Deserialize, prost::Message)]
+#[serde(default)]
+pub(crate) struct ReadStatus {
+    /// The HTTP status that it stands for; 0 if it says none.
+    #[prost(int32, tag = "6")]
+    pub(crate) code: i32,
+    #[prost(string, tag = "3")]
+    pub(crate) message: String,
+}
+
+impl ReadStatus {
+    /// Reads the object of an ERROR event; empty if no decoder would accept it.
+    pub(super) fn of(object: &[u8], encoding: Encoding) -> ReadStatus {
+        match encoding {
+            Encoding::Json => serde_json::from_slice(object).ok(),
+            Encoding::Protobuf => prost::Message::decode(object).ok(),
+        }
+        .unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_read_as_it_was_written() {
+        for encoding in [Encoding::Json, Encoding::Protobuf] {
+            let object = Status::expired("too old: \"7\"").object(encoding);
+            let expected = ReadStatus { code: 410, message: "too old: \"7\"".to_owned() };
+            assert_eq!(ReadStatus::of(&object, encoding), expected);
+            assert_eq!(ReadStatus::of(b"\xff", encoding), ReadStatus::default());
         }
     }
 }
