@@ -182,13 +182,17 @@ impl FactSync {
                 needs.insert(kind, need);
             }
         }
-        let ended =
-            self.sources.extract_if(.., |kind, source| needs.get(kind) != Some(&source.need()));
-        for (kind, source) in ended {
-            self.steps.extend(source.fetching().map(FactStep::Cancel));
-            // Nobody keeps these facts up to date: should they be needed again, they are missing.
-            self.node.cluster().invalidate_source(kind);
-        }
+        let node = &self.node;
+        let steps = &mut self.steps;
+        self.sources.retain(|&kind, source| {
+            let is_needed = needs.get(&kind) == Some(&source.need());
+            if !is_needed {
+                steps.extend(source.fetching().map(FactStep::Cancel));
+                // Nobody keeps these facts up to date: needed again, they are missing.
+                node.cluster().invalidate_source(kind);
+            }
+            is_needed
+        });
         for (kind, need) in needs {
             self.sources.entry(kind).or_insert_with(|| Source::new(kind, need, now));
         }

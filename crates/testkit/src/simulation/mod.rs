@@ -17,5 +17,6 @@ mod rng;
 pub mod run;
 pub mod scene;
 mod server;
+mod syncer;
 mod wire;
 mod world;

@@ -11,6 +11,7 @@ use super::object::{Body, Encoding, FACTS, KEYS, Kind};
 use super::rng::Rng;
 use super::scene::{ByName, Scene, Setup, Stats};
 use super::server::Scope;
+use super::syncer::Syncer;
 use super::world;
 
 /// The result of a run.
@@ -24,6 +25,7 @@ struct Run {
     rng: Rng,
     scene: Scene,
     feeders: Vec<Feeder>,
+    syncer: Option<Syncer>,
     clients: Vec<Client>,
 }
 
@@ -114,16 +116,28 @@ impl Run {
         if scene.setup.narrow {
             facts.push((Kind::Service, Scope::Namespace(world::NAMESPACES[0].to_owned())));
         }
+        let setup = &scene.setup;
+        let syncer = setup.syncs.then(|| {
+            let own = Scope::Name(world::NODES[0].to_owned());
+            facts.retain(|(kind, scope)| match kind {
+                Kind::Service => setup.services_pass || *scope != Scope::All,
+                Kind::Node => *scope != own,
+                _ => false,
+            });
+            let (seed, pass) = (setup.seed, setup.services_pass);
+            Syncer::new(&scene.cluster, world::NODES[0], setup.encoding, pass, seed)
+        });
         let feeders = facts.into_iter().map(feeder).collect();
         let rng = if given.is_given() { given } else { rng };
-        Run { feeders, rng, scene, clients }
+        Run { feeders, syncer, rng, scene, clients }
     }
 
     fn all(&mut self) -> Result<(), String> {
         let steps = self.scene.setup.steps;
         if !self.rng.one_in(4) {
             // Mostly the facts are there before a client comes.
-            settle(&mut self.scene, &mut self.feeders, &mut [], &mut self.rng)?;
+            let (feeders, syncer) = (&mut self.feeders, &mut self.syncer);
+            settle(&mut self.scene, feeders, syncer, &mut [], &mut self.rng)?;
         }
         for step in 0.. {
             if step >= steps && !self.rng.is_given() {
@@ -153,6 +167,13 @@ impl Run {
                 scene.note(what);
             }
             200..=349 => {
+                if let Some(syncer) = &mut self.syncer
+                    && rng.one_in(2)
+                {
+                    let result = syncer.step(&scene.server, &mut scene.known, rng);
+                    scene.learned();
+                    return result;
+                }
                 let at = rng.below(self.feeders.len());
                 let are_narrow = self.feeders.len() > FACTS.len();
                 let feeder = &mut self.feeders[at];
@@ -213,6 +234,7 @@ impl Run {
         self.scene.restart();
         self.clients.iter_mut().for_each(Client::lose_proxy);
         self.feeders.iter_mut().for_each(Feeder::restart);
+        self.syncer.iter_mut().for_each(|syncer| syncer.restart(&self.scene.cluster));
     }
 }
 
@@ -326,7 +348,7 @@ impl Run {
         scene.note("everything comes to rest");
         // By chance: bytes could keep a client at one version for good.
         let rng = &mut Rng::new(self.rng.next());
-        settle(scene, &mut self.feeders, &mut self.clients, rng)?;
+        settle(scene, &mut self.feeders, &mut self.syncer, &mut self.clients, rng)?;
         // Without bookmarks only an event ends the initial events.
         let stuck: Vec<_> = self
             .clients
@@ -338,7 +360,7 @@ impl Run {
             scene.note("a nudge");
             world::nudge(&mut scene.server, rng, scene.setup.subject, namespace.as_deref());
         }
-        settle(scene, &mut self.feeders, &mut self.clients, rng)?;
+        settle(scene, &mut self.feeders, &mut self.syncer, &mut self.clients, rng)?;
         check_known(scene)?;
         check_clients(scene, &self.clients, false)?;
         self.move_on()?;
@@ -371,7 +393,7 @@ impl Run {
                 }
             }
         }
-        settle(scene, &mut self.feeders, &mut self.clients, rng)?;
+        settle(scene, &mut self.feeders, &mut self.syncer, &mut self.clients, rng)?;
         check_known(scene)?;
         self.move_on()
     }
@@ -384,7 +406,7 @@ impl Run {
             for namespace in world::NAMESPACES {
                 world::nudge(&mut scene.server, rng, scene.setup.subject, Some(namespace));
             }
-            settle(scene, &mut self.feeders, &mut self.clients, rng)?;
+            settle(scene, &mut self.feeders, &mut self.syncer, &mut self.clients, rng)?;
         }
         check_clients(scene, &self.clients, true)
     }
@@ -418,6 +440,7 @@ const MAX_TOLD_TO_LIST: usize = 2;
 fn settle(
     scene: &mut Scene,
     feeders: &mut [Feeder],
+    syncer: &mut Option<Syncer>,
     clients: &mut [Client],
     rng: &mut Rng,
 ) -> Result<(), String> {
@@ -433,6 +456,10 @@ fn settle(
                 feeder.pump(&scene.server);
                 feed(scene, feeder, usize::MAX, rng)?;
             }
+        }
+        if let Some(syncer) = syncer {
+            syncer.settle(&scene.server, &mut scene.known)?;
+            scene.learned();
         }
         let mut moved = false;
         for client in &mut *clients {

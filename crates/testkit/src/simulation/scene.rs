@@ -47,6 +47,8 @@ pub struct Setup {
     /// Each Node is followed by its name, and no stream has all of them; or some are, beside the
     /// stream that has all.
     pub by_name: ByName,
+    /// The library fetches the facts itself, except the Nodes of other nodes.
+    pub syncs: bool,
     /// Bytes of originals that a client state may keep, if they are few.
     pub client_state_bytes: Option<usize>,
     /// How many of 1000 steps break a connection: 1 to 40.
@@ -72,7 +74,7 @@ impl Setup {
         let mut rng = Rng::new(seed ^ 0x5eed);
         let narrow = rng.one_in(2);
         let subject = if seed / 6 % 3 == 2 { Kind::Service } else { Kind::Slice };
-        Setup {
+        let setup = Setup {
             subject,
             seed,
             encoding: ENCODINGS[(seed / 3 % 2) as usize],
@@ -94,8 +96,12 @@ impl Setup {
             cuts: *rng.of(&[1, 5, 15, 40]),
             steps: rng.between(300, 3000),
             window: *rng.of(&[10, 30, 100, 300]),
+            syncs: false,
             fault: Fault::None,
-        }
+        };
+        // Without pools the library would not fetch what the model follows.
+        let syncs = rng.one_in(3) && !setup.off;
+        Setup { syncs, by_name: if syncs { ByName::All } else { setup.by_name }, ..setup }
     }
 
     pub fn config(&self) -> Config {
