@@ -4,7 +4,8 @@
  *
  *     cluster ---- node ---- stream     one cluster per process, one node per proxy,
  *        |          +------- reply      one stream per response
- *        +---- fact_reader              reads the facts that the embedder fetches
+ *        |          +------- fact_sync  says which facts to fetch, and reads them
+ *        +---- fact_reader              reads facts that the embedder fetches by itself
  *        +---- listener                 reports changes of facts
  *
  * One response: call poolscope_node_prepare() and send the request with the headers that it
@@ -162,6 +163,43 @@ typedef int32_t poolscope_status;
 #endif // __cplusplus
 
 /**
+ * What a fact sync wants. The numbers never change.
+ */
+enum poolscope_fact_action
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Nothing to do for `millis`.
+     */
+    POOLSCOPE_FACT_WAIT = 0,
+    /**
+     * Send GET `target` with the header `Accept: accept`, and report what comes of request `id`.
+     */
+    POOLSCOPE_FACT_FETCH = 1,
+    /**
+     * Drop the response to request `id`: it stalled, or its facts are not needed any more.
+     */
+    POOLSCOPE_FACT_CANCEL = 2,
+    /**
+     * A request for `kind` failed and will be repeated in `millis`: for logs and metrics.
+     */
+    POOLSCOPE_FACT_FAILED = 3,
+    /**
+     * The API server responded with facts of `kind`: an earlier failure is over.
+     */
+    POOLSCOPE_FACT_ANSWERED = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum poolscope_fact_action poolscope_fact_action;
+#else
+typedef int32_t poolscope_fact_action;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * The reason for a reply. The numbers never change; new ones may be added.
  */
 enum poolscope_cause
@@ -174,8 +212,8 @@ enum poolscope_cause
      */
     POOLSCOPE_CAUSE_OTHER = 0,
     /**
-     * Facts have to be read first (HTTP status 503). Instead of sending the reply you may wait for
-     * the facts and open the response again.
+     * Facts have to be read first (HTTP status 503; to a watch 429). Instead of sending the reply
+     * you may wait for the facts and open the response again.
      */
     POOLSCOPE_CAUSE_MISSING_FACTS = 1,
     /**
@@ -236,6 +274,11 @@ typedef struct poolscope_error poolscope_error;
  * Reads the facts in one response body. For one thread at a time.
  */
 typedef struct poolscope_fact_reader poolscope_fact_reader;
+
+/**
+ * Fetches the facts that a node needs, and keeps them up to date. For one thread at a time.
+ */
+typedef struct poolscope_fact_sync poolscope_fact_sync;
 
 /**
  * Services and their endpoints, loaded from whole bodies, to be explained. For one thread at a
@@ -347,7 +390,8 @@ typedef struct {
      */
     uint16_t http_status;
     /**
-     * The headers; NULL if there are none. Only Content-Type and Content-Encoding are read.
+     * The headers; NULL if there are none. Content-Type, Content-Encoding and, for a fact
+     * sync, Retry-After are read.
      */
     const poolscope_header *headers;
     /**
@@ -357,12 +401,63 @@ typedef struct {
 } poolscope_response;
 
 /**
+ * One thing that a fact sync wants. The texts are valid until the next call of
+ * poolscope_fact_sync_next() with the same fact sync, and until it is freed.
+ */
+typedef struct {
+    /**
+     * What to do; it says which other fields have a value.
+     */
+    poolscope_fact_action action;
+    /**
+     * The number of a request.
+     */
+    uint64_t id;
+    /**
+     * Milliseconds; for POOLSCOPE_FACT_WAIT UINT64_MAX means: until something comes.
+     */
+    uint64_t millis;
+    /**
+     * The kind, such as `NodePool`; also of POOLSCOPE_FACT_FETCH.
+     */
+    const char *kind;
+    /**
+     * Length of `kind` in bytes.
+     */
+    size_t kind_len;
+    /**
+     * Path and query. Put the path of the API server's address before it, if that has one.
+     */
+    const char *target;
+    /**
+     * Length of `target` in bytes.
+     */
+    size_t target_len;
+    /**
+     * The value of the header Accept.
+     */
+    const char *accept;
+    /**
+     * Length of `accept` in bytes.
+     */
+    size_t accept_len;
+    /**
+     * Request, cause and what to do.
+     */
+    const char *message;
+    /**
+     * Length of `message` in bytes.
+     */
+    size_t message_len;
+} poolscope_fact_step;
+
+/**
  * A whole response to send in place of the API server's. Free it with poolscope_reply_free(),
  * which also frees the memory that it points to.
  */
 typedef struct {
     /**
-     * The HTTP status: 410 or 503.
+     * The HTTP status: 410, 429 or 503.
      */
     uint16_t http_status;
     /**
@@ -669,6 +764,102 @@ poolscope_status poolscope_node_judge(const poolscope_node *node,
  * Frees a node. Does nothing for NULL. Streams that it opened continue.
  */
 POOLSCOPE_API void poolscope_node_free(poolscope_node *node);
+
+/**
+ * Fetches every kind of facts that the node needs. The seed decides about the random part of the
+ * delays: give each process another one. Free it with poolscope_fact_sync_free().
+ *
+ * Call poolscope_fact_sync_next() and do what it returns until it returns POOLSCOPE_FACT_WAIT.
+ * Report what comes of each request with poolscope_fact_sync_head(), poolscope_fact_sync_push(),
+ * poolscope_fact_sync_end() and poolscope_fact_sync_broke(), then call next again; and call it
+ * when the wait is over and when facts changed. `now` is in milliseconds since any fixed moment,
+ * by a clock that never goes back.
+ */
+POOLSCOPE_API
+poolscope_status poolscope_fact_sync_new(const poolscope_node *node,
+                                         uint64_t seed,
+                                         poolscope_fact_sync **sync,
+                                         poolscope_error **error);
+
+/**
+ * Leaves a kind to the node's client, whose own requests for it pass through streams. For `Node`
+ * this is the own Node: if all Nodes are needed, they are fetched.
+ */
+POOLSCOPE_API
+poolscope_status poolscope_fact_sync_leave_to_client(poolscope_fact_sync *sync,
+                                                     const char *kind,
+                                                     size_t kind_len,
+                                                     poolscope_error **error);
+
+/**
+ * Fetches a kind from now on although it was left to the client, if it is needed: because
+ * responses wait for it, and the client reads too little.
+ */
+POOLSCOPE_API
+poolscope_status poolscope_fact_sync_require(poolscope_fact_sync *sync,
+                                             const char *kind,
+                                             size_t kind_len,
+                                             poolscope_error **error);
+
+/**
+ * Returns what to do next.
+ */
+POOLSCOPE_API
+poolscope_status poolscope_fact_sync_next(poolscope_fact_sync *sync,
+                                          uint64_t now,
+                                          poolscope_fact_step *step,
+                                          poolscope_error **error);
+
+/**
+ * Takes the head of the response to request `id`. Sets `*wanted` to false if its body is not
+ * wanted: drop the response.
+ */
+POOLSCOPE_API
+poolscope_status poolscope_fact_sync_head(poolscope_fact_sync *sync,
+                                          uint64_t id,
+                                          const poolscope_response *response,
+                                          uint64_t now,
+                                          bool *wanted,
+                                          poolscope_error **error);
+
+/**
+ * Takes the next bytes of the body. Sets `*wanted` to false if the rest is not wanted: drop the
+ * response.
+ */
+POOLSCOPE_API
+poolscope_status poolscope_fact_sync_push(poolscope_fact_sync *sync,
+                                          uint64_t id,
+                                          const uint8_t *data,
+                                          size_t len,
+                                          uint64_t now,
+                                          bool *wanted,
+                                          poolscope_error **error);
+
+/**
+ * Takes the regular end of the body.
+ */
+POOLSCOPE_API
+poolscope_status poolscope_fact_sync_end(poolscope_fact_sync *sync,
+                                         uint64_t id,
+                                         uint64_t now,
+                                         poolscope_error **error);
+
+/**
+ * Takes a failure: no response came, or its body broke off. `why` goes into the message of
+ * POOLSCOPE_FACT_FAILED.
+ */
+POOLSCOPE_API
+poolscope_status poolscope_fact_sync_broke(poolscope_fact_sync *sync,
+                                           uint64_t id,
+                                           const char *why,
+                                           size_t why_len,
+                                           uint64_t now,
+                                           poolscope_error **error);
+
+/**
+ * Frees a fact sync. Does nothing for NULL. The facts stay, and nobody keeps them up to date.
+ */
+POOLSCOPE_API void poolscope_fact_sync_free(poolscope_fact_sync *sync);
 
 /**
  * Frees a reply. Does nothing for NULL.

@@ -77,7 +77,7 @@ mod tests {
         let Ok(Action::Reply(reply)) = node.open(&request, &response) else { panic!() };
         let body = reply.body.clone();
         let response = http::Response::from(reply);
-        assert_eq!((response.status().as_u16(), response.body()), (503, &body));
+        assert_eq!((response.status().as_u16(), response.body()), (429, &body));
         assert_eq!(response.headers()["retry-after"], "1");
         assert_eq!(response.headers()["content-type"], "application/json");
     }

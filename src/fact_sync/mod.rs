@@ -83,7 +83,7 @@ pub struct FactSync {
 /// let mut sync = FactSync::new(Cluster::new(Config::openyurt())?.node("hz-1"), 7);
 /// while let FactStep::Fetch(request) = sync.next(Duration::ZERO) {
 ///     sync.broke(request.id, "connection refused", Duration::ZERO);
-///     let FactStep::Failed { kind, message, again_in } = sync.next(Duration::ZERO) else { panic!() };
+///     let FactStep::Failed { kind, message, again_in, .. } = sync.next(Duration::ZERO) else { panic!() };
 ///     println!("{kind}: {message}; again in {again_in:?}");
 /// }
 /// # Ok::<(), poolscope::Error>(())

@@ -25,7 +25,7 @@ use crate::wire::encoding::Encoding;
 /// match node.open(&request, &ResponseHead::ok("application/json"))? {
 ///     Action::Forward => println!("send the body as it is"),
 ///     Action::Rewrite(_) => println!("push the body through the rewriter"),
-///     // No facts were read yet: the client gets 503 and retries after a second.
+///     // No facts were read yet: the client gets 503, or 429 to a watch, and retries after a second.
 ///     Action::Reply(reply) => assert_eq!((reply.status, reply.retry_after), (503, Some(1))),
 /// }
 /// # Ok::<(), poolscope::Error>(())
@@ -80,7 +80,8 @@ pub(crate) fn open(
     if !missing.is_empty() {
         debug!(target = %request.target, node, ?missing, "reply: facts are missing");
         let encoding = encoding.unwrap_or(Encoding::Json);
-        return Ok(Action::Reply(Reply::missing_facts(missing, encoding)));
+        let is_watch = matches!(target.verb, Verb::Watch { .. });
+        return Ok(Action::Reply(Reply::missing_facts(missing, is_watch, encoding)));
     }
     let encoding = encoding?;
     let rules = Rules::new(

@@ -26,7 +26,7 @@ use crate::wire::splice::Output;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reply {
-    /// The HTTP status: 410 or 503.
+    /// The HTTP status: 410, 429 or 503.
     pub status: u16,
     /// The value of the header `Retry-After` in seconds; `None`: send no such header.
     pub retry_after: Option<u32>,
@@ -55,7 +55,7 @@ pub struct Reply {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReplyCause {
-    /// These facts have to be read first (503). Instead of sending the reply you may wait for the
+    /// These facts have to be read first (503; to a watch 429). Instead of sending the reply you may wait for the
     /// facts and open the response again.
     MissingFacts(Vec<MissingFact>),
     /// The watch asks to resume at a resourceVersion that is not known here (410). The client
@@ -109,13 +109,23 @@ impl Reply {
         Status::expired(UNKNOWN_VERSION).reply(encoding, None, cause)
     }
 
-    /// The reply while facts are missing.
-    pub(super) fn missing_facts(missing: Vec<MissingFact>, encoding: Encoding) -> Reply {
+    /// The reply while facts are missing. To a watch it is 429: client-go opens the watch again at
+    /// the same version, where after ten times 503 it would read everything anew (B7.1).
+    pub(super) fn missing_facts(
+        missing: Vec<MissingFact>,
+        is_watch: bool,
+        encoding: Encoding,
+    ) -> Reply {
         let named: Vec<String> = missing.iter().map(MissingFact::to_string).collect();
         let message =
             format!("poolscope does not know yet what this node may use: {}", named.join("; "));
         let cause = ReplyCause::MissingFacts(missing);
-        Status::unavailable(&message).reply(encoding, Some(RETRY_AFTER), cause)
+        let status = if is_watch {
+            Status::too_many_requests(&message)
+        } else {
+            Status::unavailable(&message)
+        };
+        status.reply(encoding, Some(RETRY_AFTER), cause)
     }
 }
 
@@ -148,7 +158,11 @@ mod tests {
                 known: Some("namespace shop".into()),
             },
         ];
-        let not_ready = Reply::missing_facts(missing.clone(), Encoding::Json);
+        let watch = Reply::missing_facts(missing.clone(), true, Encoding::Json);
+        assert_eq!((watch.status, watch.retry_after), (429, Some(1)));
+        let status: serde_json::Value = serde_json::from_slice(&watch.body).unwrap();
+        assert_eq!((&status["reason"], &status["code"]), (&"TooManyRequests".into(), &429.into()));
+        let not_ready = Reply::missing_facts(missing.clone(), false, Encoding::Json);
         assert_eq!((not_ready.status, not_ready.retry_after), (503, Some(1)));
         let status: serde_json::Value = serde_json::from_slice(&not_ready.body).unwrap();
         assert_eq!(
@@ -158,7 +172,7 @@ mod tests {
         let message = status["message"].as_str().unwrap();
         assert!(missing.iter().all(|missing| message.contains(&*missing.path)), "{message}");
         assert!(message.contains("namespace shop"), "{message}");
-        let protobuf = Reply::missing_facts(missing, Encoding::Protobuf).body;
+        let protobuf = Reply::missing_facts(missing, false, Encoding::Protobuf).body;
         assert!(protobuf.windows(path.len()).any(|window| window == path.as_bytes()));
     }
 }

@@ -24,6 +24,11 @@ impl Status<'_> {
         Status { code: 404, reason: "NotFound", message }
     }
 
+    /// client-go waits and opens the watch again, at the same version (B7).
+    pub(super) fn too_many_requests(message: &str) -> Status<'_> {
+        Status { code: 429, reason: "TooManyRequests", message }
+    }
+
     pub(super) fn unavailable(message: &str) -> Status<'_> {
         Status { code: 503, reason: "ServiceUnavailable", message }
     }

@@ -5,7 +5,7 @@ use std::ptr;
 
 use serde_json::json;
 
-use super::boundary::{borrow, boundary, free, slot, text, value_or};
+use super::boundary::{Result, borrow, boundary, free, slot, text, value_or};
 use super::failure::{poolscope_error, poolscope_status};
 use super::handle::Shared;
 use super::node::poolscope_node;
@@ -120,13 +120,21 @@ pub unsafe extern "C" fn poolscope_cluster_invalidate_source(
     unsafe {
         boundary(error, || {
             let cluster = borrow(cluster, "cluster")?.0.enter()?;
-            let kind = serde_json::from_value::<FactKind>(json!(text(kind, kind_len, "kind")?));
-            cluster.invalidate_source(
-                kind.map_err(|_| poolscope_error::argument("kind", "is not a kind of facts"))?,
-            );
+            cluster.invalidate_source(fact_kind(kind, kind_len)?);
             Ok(())
         })
     }
+}
+
+/// Reads the name of a kind of facts.
+///
+/// # Safety
+/// As for [`text`].
+pub(super) unsafe fn fact_kind(kind: *const c_char, len: usize) -> Result<FactKind> {
+    // SAFETY: as this function's.
+    let kind = unsafe { text(kind, len, "kind")? };
+    serde_json::from_value(json!(kind))
+        .map_err(|_| poolscope_error::argument("kind", "is not a kind of facts"))
 }
 
 /// Frees a cluster. Does nothing for NULL.

@@ -50,7 +50,8 @@ pub struct poolscope_request {
 pub struct poolscope_response {
     /// The HTTP status.
     pub http_status: u16,
-    /// The headers; NULL if there are none. Only Content-Type and Content-Encoding are read.
+    /// The headers; NULL if there are none. Content-Type, Content-Encoding and, for a fact
+    /// sync, Retry-After are read.
     pub headers: *const poolscope_header,
     /// Number of headers.
     pub header_count: usize,

@@ -28,8 +28,8 @@ pub enum poolscope_action {
 pub enum poolscope_cause {
     /// A reason that a later version added.
     POOLSCOPE_CAUSE_OTHER = 0,
-    /// Facts have to be read first (HTTP status 503). Instead of sending the reply you may wait for
-    /// the facts and open the response again.
+    /// Facts have to be read first (HTTP status 503; to a watch 429). Instead of sending the reply
+    /// you may wait for the facts and open the response again.
     POOLSCOPE_CAUSE_MISSING_FACTS = 1,
     /// The watch asks to resume at a resourceVersion that is not known (HTTP status 410). The
     /// client relists.
@@ -44,7 +44,7 @@ use poolscope_cause::*;
 #[repr(C)]
 #[derive(Debug)]
 pub struct poolscope_reply {
-    /// The HTTP status: 410 or 503.
+    /// The HTTP status: 410, 429 or 503.
     pub http_status: u16,
     /// Seconds for the header Retry-After; 0: send no such header.
     pub retry_after: u32,

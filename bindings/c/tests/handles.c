@@ -203,6 +203,44 @@ static void an_error_outlives_its_handle(void)
     check_error(error, "malformed");
 }
 
+/* Answers every request of the fact sync at time 0 with `body`. Returns how many there were. */
+static int answer_all(poolscope_fact_sync *sync, const char *body)
+{
+    poolscope_fact_step step;
+    int fetches = 0;
+    for (;;) {
+        CHECK(poolscope_fact_sync_next(sync, 0, &step, NULL) == POOLSCOPE_OK);
+        if (step.action == POOLSCOPE_FACT_WAIT)
+            return fetches;
+        if (step.action != POOLSCOPE_FACT_FETCH)
+            continue;
+        fetches++;
+        bool wanted;
+        CHECK(poolscope_fact_sync_head(sync, step.id, RESPONSE(200, JSON), 0, &wanted, NULL) ==
+              POOLSCOPE_OK);
+        CHECK(wanted);
+        CHECK(poolscope_fact_sync_push(sync, step.id, (const uint8_t *)body, strlen(body), 0,
+                                       &wanted, NULL) == POOLSCOPE_OK);
+        CHECK(wanted);
+    }
+}
+
+static void a_fact_sync_makes_its_node_ready(void)
+{
+    poolscope_cluster *cluster = empty_cluster("{}");
+    poolscope_node *node = node_of(cluster, "hz-1");
+    poolscope_fact_sync *sync;
+    CHECK(poolscope_fact_sync_new(node, 7, &sync, NULL) == POOLSCOPE_OK);
+    poolscope_cluster_free(cluster);
+    CHECK(!poolscope_node_is_ready(node));
+    CHECK(answer_all(sync, "{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{"
+                           "\"resourceVersion\":\"9\",\"annotations\":{"
+                           "\"k8s.io/initial-events-end\":\"true\"}}}}") == 3);
+    CHECK(poolscope_node_is_ready(node));
+    poolscope_node_free(node);
+    poolscope_fact_sync_free(sync);
+}
+
 void test_handles(void)
 {
     handles_may_be_freed_in_any_order();
@@ -210,5 +248,6 @@ void test_handles(void)
     a_listener_is_called_until_it_is_freed();
     a_stream_may_be_freed_in_the_middle();
     returned_bytes_stay_until_the_next_call();
+    a_fact_sync_makes_its_node_ready();
     an_error_outlives_its_handle();
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// The files that declare something, in the order of the header.
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "failure",
     "version",
     "text",
@@ -12,6 +12,7 @@ const FILES: [&str; 11] = [
     "listener",
     "fact_reader",
     "node",
+    "fact_sync",
     "reply",
     "stream",
     "inventory",

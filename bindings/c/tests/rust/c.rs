@@ -62,6 +62,39 @@ macro_rules! number_answers {
 
 number_answers!(u16 u32 i32 usize);
 
+impl Place for bool {
+    const DIRT: bool = true;
+
+    fn is_nothing(self) -> bool {
+        !self
+    }
+}
+
+/// The step that a failed call leaves.
+impl Place for poolscope_fact_step {
+    const DIRT: poolscope_fact_step = poolscope_fact_step {
+        action: poolscope_fact_action::POOLSCOPE_FACT_CANCEL,
+        id: 17,
+        millis: 17,
+        kind: ptr::dangling(),
+        kind_len: 17,
+        target: ptr::dangling(),
+        target_len: 17,
+        accept: ptr::dangling(),
+        accept_len: 17,
+        message: ptr::dangling(),
+        message_len: 17,
+    };
+
+    fn is_nothing(self) -> bool {
+        let texts = [self.kind, self.target, self.accept, self.message];
+        let lengths = [self.kind_len, self.target_len, self.accept_len, self.message_len];
+        self.action == poolscope_fact_action::POOLSCOPE_FACT_WAIT
+            && (self.id, self.millis, lengths) == (0, 0, [0; 4])
+            && texts.iter().all(|text| text.is_null())
+    }
+}
+
 /// Reads and frees what a call has left at `*error`, and holds it against the status that the call
 /// returned.
 pub fn ended(status: poolscope_status, error: *mut poolscope_error) -> Result<()> {
@@ -139,6 +172,7 @@ handles! {
     Cluster(poolscope_cluster) freed by poolscope_cluster_free;
     Node(poolscope_node) freed by poolscope_node_free;
     FactReader(poolscope_fact_reader) freed by poolscope_fact_reader_free;
+    FactSync(poolscope_fact_sync) freed by poolscope_fact_sync_free;
     BodyRewriter(poolscope_stream) freed by poolscope_stream_free;
     Inventory(poolscope_inventory) freed by poolscope_inventory_free;
     Listener(poolscope_listener) freed by poolscope_listener_free;
@@ -224,6 +258,67 @@ impl FactReader {
 
     pub fn finish(&mut self) -> Result<()> {
         call!(poolscope_fact_reader_finish(self.0))
+    }
+}
+
+/// A step, with copies of its texts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FactStep {
+    pub action: poolscope_fact_action,
+    pub id: u64,
+    pub millis: u64,
+    pub kind: String,
+    pub target: String,
+    pub accept: String,
+    pub message: String,
+}
+
+impl FactSync {
+    pub fn new(node: &Node, seed: u64) -> Result<FactSync> {
+        call!(poolscope_fact_sync_new(node.0, seed; sync)).map(FactSync)
+    }
+
+    pub fn leave_to_client(&mut self, kind: &str) -> Result<()> {
+        let (kind, len) = parts(kind.as_bytes());
+        call!(poolscope_fact_sync_leave_to_client(self.0, kind, len))
+    }
+
+    pub fn require(&mut self, kind: &str) -> Result<()> {
+        let (kind, len) = parts(kind.as_bytes());
+        call!(poolscope_fact_sync_require(self.0, kind, len))
+    }
+
+    pub fn next(&mut self, now: u64) -> Result<FactStep> {
+        let text = |data: *const c_char, len| match data.is_null() {
+            true => String::new(),
+            false => String::from_utf8(copied(data.cast(), len)).unwrap(),
+        };
+        call!(poolscope_fact_sync_next(self.0, now; step)).map(|step| FactStep {
+            action: step.action,
+            id: step.id,
+            millis: step.millis,
+            kind: text(step.kind, step.kind_len),
+            target: text(step.target, step.target_len),
+            accept: text(step.accept, step.accept_len),
+            message: text(step.message, step.message_len),
+        })
+    }
+
+    pub fn head(&mut self, id: u64, head: &ResponseHead, now: u64) -> Result<bool> {
+        head.with(|head| call!(poolscope_fact_sync_head(self.0, id, head, now; wanted)))
+    }
+
+    pub fn push(&mut self, id: u64, data: &[u8], now: u64) -> Result<bool> {
+        call!(poolscope_fact_sync_push(self.0, id, data.as_ptr(), data.len(), now; wanted))
+    }
+
+    pub fn end(&mut self, id: u64, now: u64) -> Result<()> {
+        call!(poolscope_fact_sync_end(self.0, id, now))
+    }
+
+    pub fn broke(&mut self, id: u64, why: &str, now: u64) -> Result<()> {
+        let (why, len) = parts(why.as_bytes());
+        call!(poolscope_fact_sync_broke(self.0, id, why, len, now))
     }
 }
 

@@ -136,7 +136,9 @@ impl Life {
             if self.stream.is_none() && !waiting.is_empty() {
                 match self.node.open(&client.request, &client.head).unwrap() {
                     Decision::Rewrite(stream) => self.stream = Some(stream),
-                    Decision::Reply(reply) if reply.status == 503 => self.note("waited", 1),
+                    Decision::Reply(reply) if matches!(reply.status, 429 | 503) => {
+                        self.note("waited", 1)
+                    }
                     _ => panic!("{}", client.name),
                 }
             }

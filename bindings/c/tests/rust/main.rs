@@ -9,6 +9,7 @@ mod both;
 mod c;
 mod contract;
 mod explained;
+mod fact_sync;
 mod life;
 mod nulls;
 mod recordings;

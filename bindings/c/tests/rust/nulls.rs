@@ -115,6 +115,7 @@ struct Scene {
     request: c::RequestHead,
     head: c::ResponseHead,
     feed: c::FactReader,
+    sync: c::FactSync,
     stream: c::BodyRewriter,
     inventory: c::Inventory,
 }
@@ -139,7 +140,8 @@ fn scene() -> Scene {
     let feed = feed();
     let node = cluster.node("hz-edge-1").unwrap();
     let stream = node.open(&request, &head).unwrap().take_stream().unwrap();
-    Scene { cluster, node, request, head, feed, stream, inventory: c::Inventory::new() }
+    let sync = c::FactSync::new(&node, 7).unwrap();
+    Scene { cluster, node, request, head, feed, sync, stream, inventory: c::Inventory::new() }
 }
 
 /// The functions of the header that return a status and can fail.
@@ -157,7 +159,7 @@ fn fallible() -> BTreeSet<String> {
 
 #[test]
 fn null_is_refused_by_name_wherever_there_must_be_something() {
-    let Scene { cluster, node, request, head, feed, stream, inventory } = scene();
+    let Scene { cluster, node, request, head, feed, sync, stream, inventory } = scene();
     request.with(|request| {
         head.with(|response| {
             let (text, len) = (c"GET".as_ptr(), 3usize);
@@ -191,6 +193,36 @@ fn null_is_refused_by_name_wherever_there_must_be_something() {
                 poolscope_fact_reader_push(reader: feed.0, data: data, len: data_len;)
             );
             refuses_null!(seen, poolscope_fact_reader_finish(reader: feed.0;));
+            refuses_null!(seen, poolscope_fact_sync_new(node: node.0, seed: 7u64; sync));
+            let kind = c"Node".as_ptr();
+            refuses_null!(
+                seen,
+                poolscope_fact_sync_leave_to_client(sync: sync.0, kind: kind, kind_len: 4usize;)
+            );
+            refuses_null!(
+                seen,
+                poolscope_fact_sync_require(sync: sync.0, kind: kind, kind_len: 4usize;)
+            );
+            refuses_null!(seen, poolscope_fact_sync_next(sync: sync.0, now: 0u64; step));
+            refuses_null!(
+                seen,
+                poolscope_fact_sync_head(
+                    sync: sync.0, id: 1u64, response: response, now: 0u64; wanted
+                )
+            );
+            refuses_null!(
+                seen,
+                poolscope_fact_sync_push(
+                    sync: sync.0, id: 1u64, data: data, len: data_len, now: 0u64; wanted
+                )
+            );
+            refuses_null!(seen, poolscope_fact_sync_end(sync: sync.0, id: 1u64, now: 0u64;));
+            refuses_null!(
+                seen,
+                poolscope_fact_sync_broke(
+                    sync: sync.0, id: 1u64, why: text, why_len: len, now: 0u64;
+                )
+            );
             refuses_null!(
                 seen,
                 poolscope_node_client(node: node.0, user_agent: text, user_agent_len: len; client)
@@ -349,6 +381,7 @@ fn freeing_null_is_nothing() {
         poolscope_listener_free(ptr::null_mut());
         poolscope_cluster_free(ptr::null_mut());
         poolscope_fact_reader_free(ptr::null_mut());
+        poolscope_fact_sync_free(ptr::null_mut());
         poolscope_node_free(ptr::null_mut());
         poolscope_reply_free(ptr::null_mut());
         poolscope_stream_free(ptr::null_mut());
