@@ -31,7 +31,7 @@ type Cause int
 const (
 	// CauseOther: a reason that a later version added.
 	CauseOther Cause = 0
-	// CauseMissingFacts: facts have to be read first (503).
+	// CauseMissingFacts: facts have to be read first (503; to a watch 429).
 	CauseMissingFacts Cause = 1
 	// CauseUnknownResourceVersion: the watch asks to resume at a resourceVersion that is not known
 	// (410). The client relists.
@@ -49,7 +49,7 @@ type Opened struct {
 
 // Reply is a response in place of the API server's.
 type Reply struct {
-	// Status is 503 or 410.
+	// Status is 410, 429 or 503.
 	Status int
 	// RetryAfter is the value of the header Retry-After in seconds; 0: send no such header.
 	RetryAfter  int
