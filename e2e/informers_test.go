@@ -168,9 +168,9 @@ func observe(
 		view.Sync(
 			ctx,
 			poolscope.SyncOptions{
-				Client: client,
-				Server: upstream,
-				Kinds:  []poolscope.FactKind{poolscope.KindNode, poolscope.KindNodePool},
+				Client:       client,
+				Server:       upstream,
+				LeftToClient: []poolscope.FactKind{poolscope.KindService},
 			},
 		)
 	}()

@@ -93,6 +93,11 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		request.Method+" "+request.URL.RequestURI()+" "+request.Header.Get("Accept-Encoding"),
 	)
 	body, known := s.lists[request.URL.Path]
+	if request.URL.Query().Has("sendInitialEvents") {
+		s.mutex.Unlock()
+		http.Error(w, "no WatchList", http.StatusUnprocessableEntity)
+		return
+	}
 	watching := request.URL.Query().Get("watch") == "true"
 	var events chan string
 	if watching {

@@ -67,11 +67,11 @@ func (x *exchange) setRequest(request *http.Request) {
 	x.request.headers, x.request.header_count = x.headers(request.Header)
 }
 
-// setResponse takes the two headers that the library reads.
+// setResponse takes the headers that the library reads.
 func (x *exchange) setResponse(status int, header http.Header) {
 	x.response.http_status = C.uint16_t(status)
 	x.response.headers, x.response.header_count =
-		x.headers(header, "Content-Type", "Content-Encoding")
+		x.headers(header, "Content-Type", "Content-Encoding", "Retry-After")
 }
 
 // lend returns an exchange of a request and the head of its response.

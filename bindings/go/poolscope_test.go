@@ -345,6 +345,10 @@ func TestWhichClientGetsWhichRewrite(t *testing.T) {
 	asked := make(chan string, 8)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked <- r.URL.Query().Get("fieldSelector") + " " + r.Header.Get("Accept")
+		if r.URL.Query().Has("sendInitialEvents") {
+			w.WriteHeader(http.StatusUnprocessableEntity)
+			return
+		}
 		w.Header().Set("Content-Type", "application/json")
 		if r.URL.Query().Get("watch") == "" {
 			fmt.Fprint(
@@ -364,7 +368,11 @@ func TestWhichClientGetsWhichRewrite(t *testing.T) {
 		defer close(ended)
 		node.Sync(
 			ctx,
-			SyncOptions{Client: server.Client(), Server: address, Kinds: []FactKind{KindConfigMap}},
+			SyncOptions{
+				Client:       server.Client(),
+				Server:       address,
+				LeftToClient: []FactKind{KindService, KindNode, KindNodePool},
+			},
 		)
 	}()
 	defer func() {
@@ -372,7 +380,7 @@ func TestWhichClientGetsWhichRewrite(t *testing.T) {
 		<-ended
 		server.Client().CloseIdleConnections()
 	}()
-	for request := range 2 {
+	for request := range 3 {
 		if said := <-asked; said != "metadata.name=yurt-hub-cfg application/json" {
 			t.Fatal(request, said)
 		}

@@ -2,12 +2,16 @@
 
 package poolscope
 
+/*
+#include <poolscope.h>
+*/
+import "C"
+
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,12 +20,8 @@ import (
 	"time"
 )
 
-// The delay before a failed list or watch is repeated doubles each time, from the first to the
-// second.
-const (
-	syncAgain     = 200 * time.Millisecond
-	syncAgainMost = 30 * time.Second
-)
+// How long responses wait for a kind that is left to the client before Sync fetches it.
+const patience = 4 * time.Second
 
 // SyncOptions select how [Node.Sync] fetches facts.
 type SyncOptions struct {
@@ -29,9 +29,10 @@ type SyncOptions struct {
 	Client *http.Client
 	// Server is its address: https://10.96.0.1:443.
 	Server *url.URL
-	// Kinds are the kinds to fetch: those that the node's own client does not read. Empty: all that
-	// are missing when Sync is called. A single Node is fetched if only the own one is needed.
-	Kinds []FactKind
+	// LeftToClient are the kinds that the node's own client reads through [Node.WrapTransport]; of
+	// Nodes its own one. Sync fetches such a kind only after a response has waited for it for four
+	// seconds, because the client reads too little of it.
+	LeftToClient []FactKind
 	// Failed, if set, is called with every failure; Sync continues.
 	Failed func(kind FactKind, err error)
 	// Answered, if set, is called whenever the API server responded with facts of a kind: an earlier
@@ -39,203 +40,175 @@ type SyncOptions struct {
 	Answered func(kind FactKind)
 }
 
-// Sync fetches the facts that the node needs, with lists and watches, until the context ends. Run
-// it in a goroutine of its own. It needs the rights to list and watch the kinds. It returns the
-// cause of the context's end; at once nil if no fact is missing, and an error if an option is.
+// Sync fetches the facts that the node needs, and keeps them up to date, until the context ends.
+// Run it in a goroutine of its own. It needs the rights to list and watch the kinds. It returns the
+// cause of the context's end, and at once an error if an option is missing.
+//
+// A request that fails is repeated after a delay that doubles from 0.2 to 30 seconds. A kind that
+// the API server does not serve is asked for in its older API versions.
 func (n *Node) Sync(ctx context.Context, options SyncOptions) error {
 	if options.Client == nil || options.Server == nil {
 		return errors.New("poolscope: SyncOptions need a Client and a Server")
 	}
-	var all sync.WaitGroup
-	for _, missing := range n.Describe().Missing {
-		if len(options.Kinds) == 0 || slices.Contains(options.Kinds, missing.Kind) {
-			all.Add(1)
-			go func() {
-				defer all.Done()
-				n.syncKind(ctx, &options, missing)
-			}()
+	facts, err := newFactSync(n, rand.Uint64())
+	if err != nil {
+		return err
+	}
+	for _, kind := range options.LeftToClient {
+		if err := facts.leaveToClient(kind); err != nil {
+			return err
 		}
 	}
-	all.Wait()
-	return context.Cause(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
+	s := &syncer{
+		node:    n,
+		options: options,
+		facts:   facts,
+		wake:    make(chan struct{}, 1),
+		fail:    cancel,
+	}
+	// The last use of the facts' handle is that of the last request.
+	defer facts.close()
+	defer s.fetches.Wait()
+	defer cancel(nil)
+	return s.run(ctx)
 }
 
-// syncKind lists and watches one kind, again and again.
-func (n *Node) syncKind(ctx context.Context, options *SyncOptions, missing MissingFact) {
-	source := source{
-		cluster: n.cluster,
-		client:  options.Client,
-		server:  options.Server,
-		path:    missing.Path,
-	}
-	wait := syncAgain
-	source.answered = func() {
-		wait = syncAgain
-		if options.Answered != nil {
-			options.Answered(missing.Kind)
-		}
-	}
-	for _, plural := range []string{"/nodes", "/ciliumnodes"} {
-		if before, name, own := strings.Cut(missing.Path, plural+"/"); own {
-			source.path, source.field = before+plural, "metadata.name="+name
-		}
-	}
-	if before, query, one := strings.Cut(missing.Path, "?"); one {
-		values, _ := url.ParseQuery(query)
-		source.path, source.field = before, values.Get("fieldSelector")
-	}
-	// The facts of these kinds are in their metadata, a fraction of the object.
-	source.metadataOnly = missing.Kind != KindNodePool && missing.Kind != KindNodeBucket &&
-		missing.Kind != KindConfigMap
+// syncer sends the requests that its factSync wants.
+type syncer struct {
+	node    *Node
+	options SyncOptions
+	facts   *factSync
+	// A request came to something.
+	wake chan struct{}
+	// Ends all with an error of the library.
+	fail context.CancelCauseFunc
+	// By number, the functions that end requests.
+	cancels sync.Map
+	fetches sync.WaitGroup
+	// The kinds that are fetched although they were left to the client.
+	required []FactKind
+}
+
+func (s *syncer) run(ctx context.Context) error {
 	for {
-		err := source.follow(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if err != nil && options.Failed != nil {
-			options.Failed(missing.Kind, err)
-		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return
-		}
-		wait = min(2*wait, syncAgainMost)
-	}
-}
-
-// source is one kind of facts at the API server.
-type source struct {
-	cluster      *Cluster
-	client       *http.Client
-	server       *url.URL
-	path         string
-	field        string
-	metadataOnly bool
-	// The version at which the next watch resumes; empty: list first.
-	version string
-	// Called when the API server has responded: the next delay is short.
-	answered func()
-}
-
-// follow lists if it has no version, and watches from there until the connection ends.
-func (s *source) follow(ctx context.Context) error {
-	if s.version == "" {
-		if err := s.list(ctx); err != nil {
+		// Taken before the next step, so that no later fact is missed.
+		factsRead := s.node.cluster.factsRead.next()
+		step, err := s.facts.next()
+		if err != nil {
 			return err
 		}
-	}
-	return s.watch(ctx)
-}
-
-// head is the part of an object that Sync reads itself.
-type head struct {
-	Metadata struct {
-		ResourceVersion string `json:"resourceVersion"`
-	} `json:"metadata"`
-	Message string `json:"message"`
-}
-
-func (s *source) list(ctx context.Context) error {
-	// The API server's cache is as fresh as a watch.
-	return s.get(
-		ctx,
-		url.Values{"resourceVersion": {"0"}},
-		"PartialObjectMetadataList",
-		func(body *json.Decoder) error {
-			var list head
-			err := body.Decode(&list)
-			s.version = list.Metadata.ResourceVersion
-			return err
-		},
-	)
-}
-
-func (s *source) watch(ctx context.Context) error {
-	query := url.Values{
-		"watch":               {"true"},
-		"allowWatchBookmarks": {"true"},
-		"resourceVersion":     {s.version},
-	}
-	return s.get(ctx, query, "PartialObjectMetadata", func(body *json.Decoder) error {
-		for {
-			var event struct {
-				Type   string `json:"type"`
-				Object head   `json:"object"`
+		switch step.action {
+		case C.POOLSCOPE_FACT_FETCH:
+			request, cancel := context.WithCancel(ctx)
+			s.cancels.Store(step.id, cancel)
+			s.fetches.Go(func() {
+				s.fetch(request, step)
+				cancel()
+				s.cancels.Delete(step.id)
+				select {
+				case s.wake <- struct{}{}:
+				default:
+				}
+			})
+		case C.POOLSCOPE_FACT_CANCEL:
+			if cancel, runs := s.cancels.Load(step.id); runs {
+				cancel.(context.CancelFunc)()
 			}
-			switch err := body.Decode(&event); {
-			case err == io.EOF:
-				return nil
-			case err != nil:
+		case C.POOLSCOPE_FACT_FAILED:
+			if s.options.Failed != nil {
+				s.options.Failed(step.kind, errors.New("poolscope: "+step.message))
+			}
+		case C.POOLSCOPE_FACT_ANSWERED:
+			if s.options.Answered != nil {
+				s.options.Answered(step.kind)
+			}
+		default:
+			wait, err := s.require(step.wait)
+			if err != nil {
 				return err
-			case event.Type == "ERROR":
-				s.version = ""
-				return fmt.Errorf("the watch ended: %s", event.Object.Message)
 			}
-			s.version = event.Object.Metadata.ResourceVersion
+			timer := time.NewTimer(wait)
+			select {
+			case <-s.wake:
+			case <-factsRead:
+			case <-timer.C:
+			case <-ctx.Done():
+			}
+			timer.Stop()
 		}
-	})
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
 }
 
-// get reads the facts in a response, which read reads too.
-func (s *source) get(
-	ctx context.Context,
-	query url.Values,
-	metadata string,
-	read func(*json.Decoder) error,
-) error {
-	target := *s.server
-	if s.field != "" {
-		query.Set("fieldSelector", s.field)
+// require fetches kinds that were left to the client and for which responses have waited too long.
+// It returns how long to wait: nothing if there are such kinds, at most wait.
+func (s *syncer) require(wait time.Duration) (time.Duration, error) {
+	if len(s.options.LeftToClient) == 0 {
+		return wait, nil
 	}
-	target.Path, target.RawQuery = strings.TrimSuffix(target.Path, "/")+s.path, query.Encode()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+	wait = min(wait, patience/4)
+	for _, waiting := range s.node.Waiting() {
+		if time.Since(waiting.Since) < patience {
+			continue
+		}
+		for _, missing := range waiting.Missing {
+			if slices.Contains(s.required, missing.Kind) {
+				continue
+			}
+			if err := s.facts.require(missing.Kind); err != nil {
+				return 0, err
+			}
+			s.required, wait = append(s.required, missing.Kind), 0
+		}
+	}
+	return wait, nil
+}
+
+// fetch sends a request and reports what comes of it.
+func (s *syncer) fetch(ctx context.Context, step factStep) {
+	if err := s.report(ctx, step); err != nil {
+		s.fail(err)
+	}
+}
+
+// report returns errors of the library alone.
+func (s *syncer) report(ctx context.Context, step factStep) error {
+	response, err := s.send(ctx, step)
 	if err != nil {
-		return err
-	}
-	request.Header.Set("Accept", "application/json")
-	if s.metadataOnly {
-		request.Header.Set("Accept", "application/json;as="+metadata+";g=meta.k8s.io;v=v1")
-	}
-	response, err := s.client.Do(request)
-	if err != nil {
-		return err
+		return s.facts.broke(step.id, err)
 	}
 	defer response.Body.Close()
-	switch response.StatusCode {
-	case http.StatusOK:
-	case http.StatusGone:
-		s.version = ""
-	case http.StatusNotFound:
-		s.path = olderVersion(s.path)
-	}
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("GET %s: %s", target.String(), response.Status)
-	}
-	reader, err := s.cluster.ReadFacts(request, response.StatusCode, response.Header)
-	if err != nil {
-		return err
-	}
-	defer reader.Close()
-	s.answered()
-	body := io.TeeReader(response.Body, reader)
-	if err := read(json.NewDecoder(body)); err != nil {
-		return err
-	}
-	// The newline after a list.
-	if _, err := io.Copy(io.Discard, body); err != nil {
-		return err
-	}
-	return reader.Finish()
-}
-
-// olderVersion returns the path of the next older API version, and after the oldest the newest.
-func olderVersion(path string) string {
-	versions := []string{"/v1beta2/", "/v1beta1/", "/v1alpha1/"}
-	for at, version := range versions {
-		if strings.HasPrefix(path, "/apis/apps.openyurt.io"+version) {
-			return strings.Replace(path, version, versions[(at+1)%len(versions)], 1)
+	wanted, err := s.facts.head(step.id, response)
+	buffer := make([]byte, chunkSize)
+	for wanted && err == nil {
+		n, end := response.Body.Read(buffer)
+		if n > 0 {
+			wanted, err = s.facts.push(step.id, buffer[:n])
+		}
+		switch {
+		case end == nil || !wanted || err != nil:
+		case end == io.EOF:
+			return s.facts.end(step.id)
+		default:
+			return s.facts.broke(step.id, end)
 		}
 	}
-	return path
+	return err
+}
+
+func (s *syncer) send(ctx context.Context, step factStep) (*http.Response, error) {
+	target := strings.TrimSuffix(s.options.Server.EscapedPath(), "/") + step.target
+	address, err := s.options.Server.Parse(target)
+	if err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Accept", step.accept)
+	return s.options.Client.Do(request)
 }

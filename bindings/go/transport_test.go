@@ -427,13 +427,14 @@ func TestALearnerKeepsTheClusterTaught(t *testing.T) {
 		verdict, err := node.Judge("shop", "cart", "sh-1")
 		return err == nil && len(verdict.Pools) == 0
 	})
-	if asked := server.requests("GET " + poolsPath); len(asked) != 3 ||
-		!strings.Contains(asked[2], "resourceVersion=12") {
+	// WatchList, which the server does not have, list, watch, watch.
+	if asked := server.requests("GET " + poolsPath); len(asked) != 4 ||
+		!strings.Contains(asked[3], "resourceVersion=12") {
 		t.Fatal(asked)
 	}
 	// The API server has forgotten: relist.
 	server.send(t, poolsPath, event("ERROR", `{"kind":"Status","message":"too old","code":410}`))
-	eventually(t, "listed again", func() bool { return len(server.requests("GET "+poolsPath)) == 5 })
+	eventually(t, "listed again", func() bool { return len(server.requests("GET "+poolsPath)) == 6 })
 	cancel()
 	<-done
 }

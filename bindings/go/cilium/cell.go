@@ -103,7 +103,7 @@ func (v *agentView) register(jobs job.Group, health cell.Health, registry *metri
 	if v == nil {
 		return nil
 	}
-	watcher := &watcher{view: v, jobs: jobs, health: health.NewScope("view")}
+	watcher := &watcher{view: v, health: health.NewScope("view")}
 	jobs.Add(
 		job.OneShot("fetch-facts", v.fetch),
 		job.Timer("watch-facts", watcher.tick, watchInterval),

@@ -14,39 +14,17 @@ import (
 	"github.com/poolscope/poolscope/bindings/go"
 )
 
-// fetch fetches the facts that no agent reads: pools, or all Nodes if their labels are the pools.
-// The agent reads Services, its own Node and, with most configurations, CiliumNodes anyway.
+// The agent reads Services, its own Node and, with most configurations, CiliumNodes.
+var readByAgent = []poolscope.FactKind{
+	poolscope.KindService, poolscope.KindNode, poolscope.KindCiliumNode,
+}
+
+// fetch fetches the facts that no agent reads: pools, or all Nodes if their labels are the pools;
+// and kinds of which the agent reads too little, such as Services with another selector than that
+// of their slices.
 func (v *agentView) fetch(ctx context.Context, _ cell.Health) error {
-	var kinds []poolscope.FactKind
-	for _, missing := range v.node.Describe().Missing {
-		if !readByAgent(missing) {
-			kinds = append(kinds, missing.Kind)
-		}
-	}
-	v.sync(ctx, kinds)
-	return nil
-}
-
-func readByAgent(missing poolscope.MissingFact) bool {
-	switch missing.Kind {
-	case poolscope.KindNode:
-		// A path with a name: only the own Node is needed.
-		return strings.Contains(missing.Path, "/nodes/")
-	case poolscope.KindService, poolscope.KindCiliumNode:
-		return true
-	default:
-		return false
-	}
-}
-
-// sync fetches these kinds until the context ends.
-func (v *agentView) sync(ctx context.Context, kinds []poolscope.FactKind) {
-	if len(kinds) == 0 {
-		return
-	}
-	v.log.Info("Fetching facts that the agent does not read", "kinds", kinds)
-	v.node.Sync(ctx, poolscope.SyncOptions{
-		Client: v.unfiltered, Server: v.server, Kinds: kinds,
+	err := v.node.Sync(ctx, poolscope.SyncOptions{
+		Client: v.unfiltered, Server: v.server, LeftToClient: readByAgent,
 		Failed: func(kind poolscope.FactKind, err error) {
 			v.failures.Add(1)
 			v.failing.failed(kind, err)
@@ -54,6 +32,10 @@ func (v *agentView) sync(ctx context.Context, kinds []poolscope.FactKind) {
 		},
 		Answered: v.failing.answered,
 	})
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // failing has, for each kind, the time since which it cannot be fetched.

@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/cilium/hive/cell"
-	"github.com/cilium/hive/job"
 
 	"github.com/poolscope/poolscope/bindings/go"
 )
@@ -22,14 +20,10 @@ const (
 	patience = 4 * time.Second
 )
 
-// watcher reports responses that wait, and fetches kinds of which the agent reads too little, such
-// as Services with another selector than that of their slices.
+// watcher reports responses that wait.
 type watcher struct {
 	view   *agentView
-	jobs   job.Group
 	health cell.Health
-	// The kinds that the watcher fetches.
-	fetched sync.Map
 }
 
 func (w *watcher) tick(context.Context) error {
@@ -44,24 +38,6 @@ func (w *watcher) tick(context.Context) error {
 		w.health.Degraded("Facts about pools may be out of date: "+w.view.place(), errors.New(failing))
 	default:
 		w.health.OK(w.view.place())
-	}
-	for _, missing := range missing {
-		if !readByAgent(missing) {
-			continue
-		}
-		if _, already := w.fetched.LoadOrStore(missing.Kind, true); !already {
-			w.jobs.Add(
-				job.OneShot(
-					"fetch-"+strings.ToLower(string(missing.Kind)),
-					func(ctx context.Context, _ cell.Health) error {
-						// sync returns at once if the kind is no longer missing; it may be needed again.
-						defer w.fetched.Delete(missing.Kind)
-						w.view.sync(ctx, []poolscope.FactKind{missing.Kind})
-						return nil
-					},
-				),
-			)
-		}
 	}
 	return nil
 }
