@@ -295,9 +295,11 @@ impl Source {
         now: Duration,
         random: &mut Random,
     ) -> Outcome {
-        let target = self.fetch().map(|fetch| format!("GET {}: ", fetch.request.target));
+        // The rest of the query is the same in all requests.
+        let path = self.fetch().and_then(|fetch| fetch.request.target.split('?').next());
+        let path = path.map(|path| format!("GET {path}: ")).unwrap_or_default();
         let delay = self.delay.after_failure(random).max(asked);
         self.state = State::Due(now + delay);
-        Outcome::Failed(format!("{}{why}", target.unwrap_or_default()), delay)
+        Outcome::Failed(format!("{path}{why}"), delay)
     }
 }

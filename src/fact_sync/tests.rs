@@ -266,7 +266,7 @@ fn every_situation_has_its_requests() {
 fn a_failure_says_what_to_do() {
     let message =
         |answer| requests(sync_of(Config::openyurt()), FactKind::NodePool, &[answer]).1.remove(0);
-    let target = "GET /apis/apps.openyurt.io/v1beta2/nodepools?watch=true";
+    let target = "GET /apis/apps.openyurt.io/v1beta2/nodepools: ";
     for (answer, words) in [
         (Status(403), "verbs list and watch on nodepools.apps.openyurt.io"),
         (Status(404), "other versions to try: v1beta2, v1beta1, v1alpha1"),
