@@ -111,6 +111,79 @@ fn originals_that_are_let_go_leave_nothing() {
     assert_eq!((client_state.retained(), client_state.entry(id).original.as_deref()), (0, None));
 }
 
+#[test]
+fn an_object_that_is_held_back_is_not_with_the_client_until_it_is_released() {
+    let mut state = ClientState::new(Digests::default(), 0, false);
+    let id = observe(&mut state, 3, &[]);
+    state.received(id, SentForm::Present(17), at(3), Followup::Repeat);
+    assert!(state.is_repeated(id));
+    state.invalidate([id]);
+    state.hold(id);
+    assert_eq!(
+        (state.entry(id).sent, state.has_pending(), state.is_repeated(id)),
+        (None, false, false)
+    );
+    state.released(id, SentForm::Present(18), false);
+    assert_eq!((state.entry(id).sent, state.is_repeated(id)), (Some(SentForm::Present(18)), false));
+    state.released(id, SentForm::Present(18), true);
+    assert!(state.is_repeated(id));
+}
+
+/// A live event may not arrive; the watch that resumes needs the original again.
+#[test]
+fn originals_of_emitted_events_stay_until_the_version_moves() {
+    let mut state = ClientState::new(Digests::default(), 0, false);
+    let id = observe(&mut state, 3, &[]);
+    let mut emit = |state: &mut ClientState, emitted, high| {
+        state.high = high;
+        state.keep(id, Some((b"", b"original")));
+        state.entry_mut(id).emitted(SentForm::Present(17), at(3), true);
+        state.release_original(id, emitted);
+        state.entry(id).original.is_some()
+    };
+    // Nothing was emitted, or there is no version to resume at.
+    assert!(!emit(&mut state, false, at(5)));
+    assert!(!emit(&mut state, true, Version::default()));
+    assert!(emit(&mut state, true, at(5)));
+    assert_eq!(state.take_due(), []);
+    assert!(state.entry(id).original.is_some(), "the version has not moved");
+    state.advance(at(6));
+    assert_eq!(state.take_due(), []);
+    assert!(state.entry(id).original.is_none());
+
+    // What is emitted again needs it, and so does what may be wrong.
+    for due in [true, false] {
+        assert!(emit(&mut state, true, at(7)));
+        if due {
+            state.repeat.insert(id);
+            state.repeated_at = at(8);
+        } else {
+            state.repeat.clear();
+            state.pending.insert(id);
+        }
+        state.advance(at(8));
+        state.take_due();
+        assert!(state.entry(id).original.is_some());
+        state.pending.clear();
+    }
+    // The API server sent the object meanwhile, and its original was kept or not at that moment.
+    assert!(emit(&mut state, true, at(9)));
+    state.entry_mut(id).emitted(SentForm::Present(17), at(9), false);
+    state.advance(at(10));
+    state.take_due();
+    assert!(state.entry(id).original.is_some());
+}
+
+#[test]
+fn a_beginning_in_doubt_stays_in_doubt() {
+    let mut state = ClientState::new(Digests::default(), 0, false);
+    state.doubt_beginning(false);
+    assert!(!state.began_in_doubt);
+    state.doubt_beginning(true);
+    state.doubt_beginning(false);
+    assert!(state.began_in_doubt);
+}
+
 /// A model of one informer and of the API server, against which the type alone is checked.
 #[derive(Default)]
 struct Model {
@@ -170,6 +243,7 @@ impl Model {
         let before = state.entry(id).sent;
         if before == Some(form) {
             state.suppressed(id);
+            assert!(!state.pending.contains(&id), "a copy that is right needs no event");
             return;
         }
         let absent = form == SentForm::Absent;

@@ -50,11 +50,6 @@ impl Lifecycle {
         }
     }
 
-    /// Returns `true` among the initial events of a watch.
-    pub(super) fn is_initial(self) -> bool {
-        matches!(self, Lifecycle::Announced | Lifecycle::Legacy)
-    }
-
     /// Passes an event, with its content if it is a bookmark that can be read. Returns whether it
     /// ends the initial events.
     pub(super) fn pass(&mut self, event: Event, bookmark: Option<Bookmark>) -> InitialEvents {

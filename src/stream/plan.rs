@@ -208,6 +208,8 @@ mod tests {
         .............. GET /apis/discovery.k8s.io/v1/endpointslices
         .............. GET /apis/discovery.k8s.io/v1/endpointslices?watch=true&resourceVersion=7
         .............. GET /apis/discovery.k8s.io/v2/endpointslices
+        .............. GET /endpointslices
+        pppppppppppppp GET /services
         .............. GET /proxy/apis/discovery.k8s.io/v1/endpointslices
         .............. GET /apis/x.io/v1/clusters/c/proxy/apis/discovery.k8s.io/v1/endpointslices
         .............. HEAD /apis/discovery.k8s.io/v1/endpointslices

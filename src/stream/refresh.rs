@@ -29,10 +29,9 @@ struct PendingEvent {
 }
 
 impl ClientSession {
-    /// Requests a refresh at the next boundary.
+    /// Requests a refresh at the next boundary of the live events.
     pub(super) fn request_refresh(&mut self) {
-        self.refresh_requested = self.key.is_some()
-            && (self.lifecycle.is_initial() || self.lifecycle == Lifecycle::Live);
+        self.refresh_requested = self.key.is_some();
     }
 
     /// Returns `true` if a refresh may emit events.
