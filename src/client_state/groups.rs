@@ -53,8 +53,8 @@ impl ClientState {
                 ..Group::default()
             };
             for &id in &group.later {
-                if self.entries[id as usize].family == family {
-                    self.entries[id as usize].counted = Counted::Later;
+                if self.entries[id].family == family {
+                    self.entries[id].counted = Counted::Later;
                 }
             }
         }
@@ -81,7 +81,7 @@ impl ClientState {
 
     /// Takes an object out of its group.
     pub(super) fn uncount(&mut self, id: u32) {
-        let entry = &mut self.entries[id as usize];
+        let entry = &mut self.entries[id];
         if let (Some(service), Counted::As(usable)) = (entry.service, entry.counted)
             && let Some(group) = self.groups.get_mut(&(service, entry.family))
         {
@@ -92,7 +92,7 @@ impl ClientState {
 
     /// Puts an object into its group, to be counted when somebody asks.
     pub(super) fn count_later(&mut self, id: u32) {
-        let entry = &mut self.entries[id as usize];
+        let entry = &mut self.entries[id];
         let Some(group) =
             entry.service.and_then(|service| self.groups.get_mut(&(service, entry.family)))
         else {
@@ -111,14 +111,14 @@ impl ClientState {
 
     /// How every object of a Service in one family is seen, or pending; `None` if that is not
     /// known.
-    pub(crate) fn lens_of(&self, service: &[u8], family: u8) -> Option<ViewKind> {
+    pub(crate) fn view_kind_of(&self, service: &[u8], family: u8) -> Option<ViewKind> {
         self.groups.get(&(self.services.id(service)?, family))?.view_kind
     }
 
     /// An object was judged, and is seen so. If its siblings are seen otherwise, facts have changed
     /// in between: how the group is seen is not known until every one of them was looked at.
     pub(crate) fn set_view_kind(&mut self, id: u32, view_kind: ViewKind) {
-        let entry = &mut self.entries[id as usize];
+        let entry = &mut self.entries[id];
         entry.view_kind = view_kind;
         if let Some(group) =
             entry.service.and_then(|service| self.groups.get_mut(&(service, entry.family)))
@@ -129,7 +129,12 @@ impl ClientState {
 
     /// From now on every object of a Service in one family is seen so, or pending; `None`: that is
     /// not kept.
-    pub(crate) fn set_lens_of(&mut self, service: &[u8], family: u8, view_kind: Option<ViewKind>) {
+    pub(crate) fn set_view_kind_of(
+        &mut self,
+        service: &[u8],
+        family: u8,
+        view_kind: Option<ViewKind>,
+    ) {
         let group =
             self.services.id(service).and_then(|service| self.groups.get_mut(&(service, family)));
         if let Some(group) = group {
@@ -145,7 +150,7 @@ impl ClientState {
     }
 
     /// Nothing is known any more of how the objects of groups are seen.
-    pub(super) fn forget_lenses(&mut self) {
+    pub(super) fn forget_view_kinds(&mut self) {
         self.groups.values_mut().for_each(|group| group.view_kind = None);
     }
 }

@@ -1,13 +1,13 @@
 //! From names to the objects that mention them.
 
+use super::slots::Slots;
 use crate::topology::names::Names;
 
 /// Names with the objects that mention each. A name is known as long as one object does.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Index {
     ids: Names<u32>,
-    slots: Vec<Mentioned>,
-    vacant: Vec<u32>,
+    slots: Slots<Mentioned>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -77,7 +77,7 @@ impl Index {
 
     /// The objects that mention the name of that number.
     pub(super) fn objects(&mut self, id: u32) -> &[u32] {
-        self.slots[id as usize].by.objects()
+        self.slots[id].by.objects()
     }
 
     /// The number under which `name` is kept; made if it has none. It stays while an object
@@ -86,23 +86,13 @@ impl Index {
         if let Some(&id) = self.ids.get(name) {
             return id;
         }
-        let slot = Mentioned { name: name.into(), by: Objects::default() };
-        let id = match self.vacant.pop() {
-            Some(id) => {
-                self.slots[id as usize] = slot;
-                id
-            }
-            None => {
-                self.slots.push(slot);
-                self.slots.len() as u32 - 1
-            }
-        };
+        let id = self.slots.add(Mentioned { name: name.into(), by: Objects::default() });
         self.ids.insert(name.into(), id);
         id
     }
 
     pub(super) fn name(&self, id: u32) -> &[u8] {
-        &self.slots[id as usize].name
+        &self.slots[id].name
     }
 
     /// Every name.
@@ -112,19 +102,19 @@ impl Index {
 
     /// `object` mentions the name, and did not before.
     pub(super) fn link(&mut self, id: u32, object: u32) {
-        self.slots[id as usize].by.insert(object);
+        self.slots[id].by.insert(object);
     }
 
     /// `object` no longer mentions the name. Returns whether it was the last that did: the number
     /// is free then.
     pub(super) fn unlink(&mut self, id: u32, object: u32) -> bool {
-        let slot = &mut self.slots[id as usize];
+        let slot = &mut self.slots[id];
         slot.by.remove(object);
         let is_gone = slot.by.is_empty();
         if is_gone {
             let Mentioned { name, .. } = std::mem::take(slot);
             self.ids.remove(&name);
-            self.vacant.push(id);
+            self.slots.free(id);
         }
         is_gone
     }

@@ -16,16 +16,18 @@
 //!     +------------ merge of two states that do not agree
 //! ```
 //!
-//! The verbs are in `protocol.rs`. Beside the copy, an object may be *pending* (its form at the client may be wrong: `invalidate`,
-//! `resume_at`), *missing* (it is pending, and its original has to be requested), or due to be
-//! *repeated* (the client may have taken its last event for a resync, R3). `take_due` returns the
-//! objects whose events are due, and `correct` records each event.
+//! The verbs are in `protocol.rs`. Beside the copy, an object may be *pending* (its form at the
+//! client may be wrong: `invalidate`, `resume_at`), *missing* (it is pending, and its original has
+//! to be requested), or due to be *repeated* (the client may have taken its last event for a
+//! resync, R3). `take_due` returns the objects whose events are due, and `correct` records each
+//! event.
 
 mod entry;
 mod group;
 mod groups;
 mod index;
 mod protocol;
+mod slots;
 pub(crate) mod store;
 
 use std::borrow::Cow;
@@ -38,6 +40,7 @@ use self::entry::{ObjectState, Place, bit};
 pub(crate) use self::group::FAMILIES;
 use self::group::Group;
 use self::index::Index;
+use self::slots::Slots;
 use crate::object::version::Version;
 use crate::topology::fallback::Condition;
 use crate::topology::names::Names;
@@ -48,8 +51,7 @@ pub(crate) type Digests = foldhash::quality::RandomState;
 /// The state of one client.
 #[derive(Debug, Clone)]
 pub(crate) struct ClientState {
-    entries: Vec<ObjectState>,
-    vacant: Vec<u32>,
+    entries: Slots<ObjectState>,
     names: Names<u32>,
     services: Index,
     /// Only of objects whose Service asks for the pool, and with topology fallbacks of all: for no
@@ -66,8 +68,8 @@ pub(crate) struct ClientState {
     digests: Digests,
     /// The client's past is known from here on: no watch that begins before can be continued.
     floor: Version,
-    /// Everything up to here was sent to the client or suppressed: W of wire
-    /// 4.5. Unknown until the initial phase is over.
+    /// Everything up to here was sent to the client or suppressed (B4.5). Unknown until the
+    /// initial events are over.
     high: Version,
     /// It knows of several clients that have to relist, whose versions may leave gaps.
     is_merged: bool,
@@ -112,8 +114,7 @@ pub(crate) struct Observed<'a, I> {
 impl ClientState {
     pub(crate) fn new(digests: Digests, generation: u64, topology_fallback: bool) -> ClientState {
         ClientState {
-            entries: Vec::new(),
-            vacant: Vec::new(),
+            entries: Slots::default(),
             names: Names::default(),
             services: Index::default(),
             nodes: Index::default(),
@@ -142,11 +143,11 @@ impl ClientState {
     }
 
     pub(crate) fn entry(&self, id: u32) -> &ObjectState {
-        &self.entries[id as usize]
+        &self.entries[id]
     }
 
     fn entry_mut(&mut self, id: u32) -> &mut ObjectState {
-        &mut self.entries[id as usize]
+        &mut self.entries[id]
     }
 
     /// The objects of a Service.
@@ -242,7 +243,7 @@ impl ClientState {
         }
         let (mut places, mut conditions) = (std::mem::take(&mut self.places), 0);
         places.clear();
-        let (before, mut at) = (&self.entries[id as usize].places, 0);
+        let (before, mut at) = (&self.entries[id].places, 0);
         for (node, condition) in seen.endpoints {
             let bit = bit(condition);
             conditions |= bit;
@@ -270,7 +271,7 @@ impl ClientState {
 
     /// Keeps the original of an object, `head` and `tail` together, or none.
     pub(crate) fn keep(&mut self, id: u32, original: Option<(&[u8], &[u8])>) {
-        let kept = &mut self.entries[id as usize].original;
+        let kept = &mut self.entries[id].original;
         self.retained -= kept.as_ref().map_or(0, |kept| kept.len());
         let Some((head, tail)) = original else {
             *kept = None;
@@ -292,13 +293,12 @@ impl ClientState {
     /// the bytes of the others.
     pub(crate) fn keep_what_is_due(&mut self) -> usize {
         let due: BTreeSet<u32> = self.pending.union(&self.repeat).copied().collect();
-        let kept =
-            |id: &u32| self.entries[*id as usize].original.take().map(|original| (*id, original));
+        let kept = |id: &u32| self.entries[*id].original.take().map(|original| (*id, original));
         let originals: Vec<_> = due.iter().filter_map(kept).collect();
         self.keep_no_originals();
         for (id, original) in originals {
             self.retained += original.len();
-            self.entries[id as usize].original = Some(original);
+            self.entries[id].original = Some(original);
         }
         self.retained
     }
@@ -329,7 +329,7 @@ impl ClientState {
         }
         self.settled(id);
         self.missing.remove(&id);
-        self.vacant.push(id);
+        self.entries.free(id);
     }
 
     /// Puts what the client of an older client state may hold beside what this one's may. Nothing
@@ -368,10 +368,10 @@ impl ClientState {
     /// The client of a watch that begins at `start` may be that of `other`. On what the two do not
     /// agree is not known, and owed unless upstream is going to bring it.
     pub(crate) fn agree(&mut self, other: &ClientState, start: Version) {
-        self.forget_lenses();
+        self.forget_view_kinds();
         self.gone.extend(other.gone.iter().cloned());
         for (name, &id) in &self.names {
-            let entry = &mut self.entries[id as usize];
+            let entry = &mut self.entries[id];
             let their_id = other.find(name);
             let theirs = their_id.map(|id| other.entry(id));
             entry.under_own_version =
@@ -397,17 +397,7 @@ impl ClientState {
 
     fn add(&mut self, name: &[u8]) -> u32 {
         // An earlier object of that name may still be at the client.
-        let entry = ObjectState::new(self.gone.remove(name));
-        let id = match self.vacant.pop() {
-            Some(id) => {
-                self.entries[id as usize] = entry;
-                id
-            }
-            None => {
-                self.entries.push(entry);
-                self.entries.len() as u32 - 1
-            }
-        };
+        let id = self.entries.add(ObjectState::new(self.gone.remove(name)));
         self.names.insert(name.into(), id);
         id
     }

@@ -221,7 +221,7 @@ impl ClientState {
     /// if the API server will not send it again.
     pub(crate) fn resume_at(&mut self, start: Version) {
         for id in self.names.values() {
-            let entry = &mut self.entries[*id as usize];
+            let entry = &mut self.entries[*id];
             if !entry.version.is_covered_by(start) {
                 entry.invalidate_copy();
                 self.pending.remove(id);
@@ -230,15 +230,15 @@ impl ClientState {
                 self.pending.insert(*id);
             }
         }
-        self.forget_lenses();
+        self.forget_view_kinds();
         (self.floor, self.high, self.repeated_at) = (start, start, Version::default());
     }
 
     /// The client's copy of every object is unknown, so that every object is pending.
     pub(crate) fn invalidate_copy(&mut self) {
-        self.forget_lenses();
+        self.forget_view_kinds();
         for id in self.names.values() {
-            self.entries[*id as usize].invalidate_copy();
+            self.entries[*id].invalidate_copy();
             self.pending.insert(*id);
         }
     }

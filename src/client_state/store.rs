@@ -17,8 +17,8 @@ use crate::wire::encoding::Encoding;
 /// A client state in use by one stream, or by none.
 pub(crate) type SharedState = Arc<Mutex<ClientState>>;
 
-/// Nothing in the room panics half-way through a change, so a poisoned lock still holds a whole
-/// client state.
+/// No method of a client state panics half-way through a change, so a poisoned lock still holds a
+/// whole one.
 pub(crate) fn lock(client_state: &SharedState) -> MutexGuard<'_, ClientState> {
     client_state.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -73,15 +73,18 @@ pub(super) fn reevaluate(
     pool_changed: bool,
 ) {
     let (keys, _) = facts.service(service);
-    // The siblings of a topology fallback share one lens, which the group keeps.
-    let is_ladder = matches!(keys, Service::Known(Keys::Fallback(_)));
+    // The siblings of a topology fallback share one view kind, which the group keeps.
+    let is_fallback = matches!(keys, Service::Known(Keys::Fallback(_)));
     let mut objects = None;
     for family in FAMILIES {
         let usable = |members: Option<&Members>| {
             client_state.usable_steps_of(service, family, None, rule.node(), members)
         };
         let view_kind = rule.view(facts, keys.clone(), usable).view_kind();
-        if is_ladder && !pool_changed && client_state.lens_of(service, family) == Some(view_kind) {
+        if is_fallback
+            && !pool_changed
+            && client_state.view_kind_of(service, family) == Some(view_kind)
+        {
             continue;
         }
         for &id in objects.get_or_insert_with(|| client_state.of_service(service).to_vec()).iter() {
@@ -100,6 +103,6 @@ pub(super) fn reevaluate(
                 client_state.restore(id);
             }
         }
-        client_state.set_lens_of(service, family, Some(view_kind).filter(|_| is_ladder));
+        client_state.set_view_kind_of(service, family, Some(view_kind).filter(|_| is_fallback));
     }
 }

@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn several_keys_are_a_ladder_of_those_that_are_known() {
+    fn several_keys_are_a_fallback_of_those_that_are_known() {
         let fallback =
             |steps: &[Step]| Keys::Fallback(Fallback::of(steps.iter().copied()).unwrap());
         assert_eq!(

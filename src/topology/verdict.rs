@@ -197,8 +197,8 @@ pub(crate) enum View<'a> {
     Pools { node: &'a [u8], pools: Vec<&'a Members> },
 }
 
-/// A [`View`] without what it depends on: as long as a node sees an object through the same lens,
-/// and the lens is not one of a pool, it sees the same of it.
+/// A [`View`] without what it depends on: as long as it stays the same for a node and an object,
+/// and is not one of a pool, the node sees the same of the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ViewKind {
     Whole,
@@ -207,7 +207,7 @@ pub(crate) enum ViewKind {
     Pool,
     /// The pool and the node itself.
     PoolAndOwn,
-    /// Pools by labels; which labels, the lens does not say.
+    /// Pools by labels; which labels, is not kept.
     Pools,
     /// Not at all: something else stands in its place.
     Forwarded,
@@ -258,7 +258,7 @@ impl<'a> View<'a> {
                 return View::Pools { node, pools };
             }
             Keys::Fallback(fallback) => {
-                return View::settle_ladder(fallback, node, pools.own(), doubt, usable);
+                return View::settle_fallback(fallback, node, pools.own(), doubt, usable);
             }
         };
         match pool {
@@ -282,7 +282,7 @@ impl<'a> View<'a> {
     /// | does not exist | the node itself (O8) | |
     /// | is not described, `pass` | every endpoint (O9) | `passedUnknownPool` |
     /// | is not described, `hide` | the node itself, which is in its pool | if `*` is reached `passedUnknownPool`, if no key is met `emptiedUnknownPool` |
-    fn settle_ladder(
+    fn settle_fallback(
         fallback: Fallback,
         node: &'a [u8],
         pool: OwnPool<'a>,
@@ -518,7 +518,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ladder_is_seen_through_the_rung_that_counts() {
+    fn a_fallback_is_seen_through_the_step_that_counts() {
         let fallback =
             Dialect::OpenYurt.read("kubernetes.io/hostname,openyurt.io/nodepool,*", true);
         let pool = members(&["friend"]);

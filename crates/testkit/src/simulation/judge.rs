@@ -172,7 +172,7 @@ impl Known {
     }
 
     /// Whether what a node sees of a slice depends on other slices.
-    pub fn is_ladder(&self, slice: &Slice) -> bool {
+    pub fn is_fallback(&self, slice: &Slice) -> bool {
         self.fallback(slice).is_some()
     }
 

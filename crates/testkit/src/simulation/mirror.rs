@@ -58,7 +58,7 @@ pub fn check_page(
             return Err(format!("a list for {node} has {}, which it must not see", item.key()));
         }
         if !past.iter().any(|known| {
-            known.is_ladder(original) || known.filter(node, original, std::iter::empty()) == *item
+            known.is_fallback(original) || known.filter(node, original, std::iter::empty()) == *item
         }) {
             return Err(format!(
                 "a list for {node} has\n  {item:?}\nand the server said\n  {original:?}"
@@ -193,13 +193,13 @@ fn check_content(scene: &Scene, node: &str, change: Change, slice: &Slice) -> Re
     for original in
         scene.server.versions(&slice.key()).iter().rev().filter_map(|object| slice_of(object))
     {
-        let mut expected = if known.is_ladder(original) {
+        let mut expected = if known.is_fallback(original) {
             original.clone()
         } else {
             known.filter(node, original, std::iter::empty())
         };
         expected.metadata.resource_version.clone_from(&slice.metadata.resource_version);
-        if known.is_ladder(original) {
+        if known.is_fallback(original) {
             // Which of them, all slices of the Service decide.
             let mut rest = slice.endpoints.iter();
             let mut next = rest.next();
