@@ -46,6 +46,12 @@ pub mod wire {
     #![doc = include_str!("../docs/wire.md")]
 }
 
+pub mod facts {
+    #![doc = "[glossary]: super::glossary"]
+    #![doc = "\n"]
+    #![doc = include_str!("../docs/facts.md")]
+}
+
 pub mod glossary {
     #![doc = include_str!("../docs/glossary.md")]
 }
