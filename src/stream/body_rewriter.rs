@@ -183,6 +183,12 @@ impl BodyRewriter {
         self.processor.is_expired()
     }
 
+    /// Returns `true` for a watch. A watch whose upstream breaks may end like any other, because its
+    /// client resumes (B7.2); a list or an object must not look whole then.
+    pub fn is_watch(&self) -> bool {
+        self.form == BodyForm::Watch
+    }
+
     /// Returns the bytes of the body that were processed, without those held back.
     pub fn bytes_in(&self) -> u64 {
         self.bytes_in
