@@ -20,15 +20,18 @@ listing() {
     fi
 }
 
-for package in poolscope poolscope-capi poolscope-cli; do
+for package in poolscope poolscope-capi poolscope-cli poolscope-http; do
     cargo package --allow-dirty --list -p "$package" | listing "$package.files.txt"
 done
 cargo public-api -p poolscope --features k8s-openapi,k8s-openapi/v1_33,http,tracing -sss |
     listing poolscope.txt
+cargo public-api -p poolscope-http --features tokio -sss | listing poolscope-http.txt
 
-cargo tree -p poolscope -e normal --prefix none --no-dedupe --format '{p} {f}' |
-    sed 's/ (.*)//' | sort -u |
-    listing poolscope.packages.txt
+for package in poolscope poolscope-http; do
+    cargo tree -p "$package" -e normal --prefix none --no-dedupe --format '{p} {f}' |
+        sed 's/ (.*)//' | sort -u |
+        listing "$package.packages.txt"
+done
 (cd bindings/go && go doc -all .) | listing poolscope.go.txt
 
 # The last release, if there is one.

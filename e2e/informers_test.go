@@ -214,28 +214,45 @@ func observe(
 	return o
 }
 
-// wrong says what is wrong with an informer's cache.
+// holder is a client that follows EndpointSlices.
+type holder interface {
+	// of is the node of the client.
+	of() string
+	// wrong says what is wrong with what it holds.
+	wrong(expected map[string][]discoveryv1.Endpoint) error
+}
+
+func (o *observer) of() string { return o.node }
+
 func (o *observer) wrong(expected map[string][]discoveryv1.Endpoint) error {
 	held, err := o.slices.List(labels.Everything())
 	if err != nil {
 		return err
 	}
-	if len(held) != len(expected) {
-		return fmt.Errorf("%s holds %d slices, not %d", o.what, len(held), len(expected))
+	if err := differ(o.what, held, expected); err != nil {
+		return fmt.Errorf("%w; it knows %+v", err, o.view.Describe())
 	}
-	if err := o.behind(held); err != nil {
-		return err
+	return o.behind(held)
+}
+
+// differ says where slices differ from what is expected.
+func differ(
+	what string,
+	held []*discoveryv1.EndpointSlice,
+	expected map[string][]discoveryv1.Endpoint,
+) error {
+	if len(held) != len(expected) {
+		return fmt.Errorf("%s holds %d slices, not %d", what, len(held), len(expected))
 	}
 	for _, slice := range held {
 		if want, known := expected[slice.Name]; !known ||
 			!apiequality.Semantic.DeepEqual(want, slice.Endpoints) && len(want)+len(slice.Endpoints) > 0 {
 			return fmt.Errorf(
-				"%s holds of %s %s, not %s; it knows %+v",
-				o.what,
+				"%s holds of %s %s, not %s",
+				what,
 				slice.Name,
 				shown(slice.Endpoints),
 				shown(want),
-				o.view.Describe(),
 			)
 		}
 	}
@@ -253,13 +270,13 @@ func shown(endpoints []discoveryv1.Endpoint) (list []string) {
 }
 
 // settle waits until every client holds what it should.
-func settle(t *testing.T, when string, w *world, observers []*observer) {
+func settle[H holder](t *testing.T, when string, w *world, holders []H) {
 	t.Helper()
 	began := time.Now()
 	view := w.view()
-	for _, o := range observers {
+	for _, each := range holders {
 		for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-			wrong := o.wrong(view(o.node))
+			wrong := each.wrong(view(each.of()))
 			if wrong == nil {
 				break
 			}
@@ -273,7 +290,7 @@ func settle(t *testing.T, when string, w *world, observers []*observer) {
 	t.Logf(
 		"%s: %d clients hold what they should after %v",
 		when,
-		len(observers),
+		len(holders),
 		time.Since(began).Round(time.Millisecond),
 	)
 }
