@@ -67,6 +67,17 @@ mod tests {
     }
 
     #[test]
+    fn every_part_of_a_delay_is_equally_likely() {
+        for seed in [0, 1, u64::MAX] {
+            let (mut random, mut tenths) = (Random::new(seed), [0; 10]);
+            for _ in 0..2000 {
+                tenths[(random.below(Duration::from_secs(1)).as_millis() / 100) as usize] += 1;
+            }
+            assert!(tenths.iter().all(|count| (120..280).contains(count)), "{tenths:?}");
+        }
+    }
+
+    #[test]
     fn two_seeds_wait_differently() {
         let waits = |seed| {
             let (mut delay, mut random) = (Delay::default(), Random::new(seed));
