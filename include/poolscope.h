@@ -500,6 +500,11 @@ typedef struct {
      */
     uint64_t bytes_out;
     /**
+     * The body is a watch. If its upstream breaks, end the response like any other: the client
+     * resumes. A list or an object must not look whole then.
+     */
+    bool is_watch;
+    /**
      * poolscope_stream_refresh() may return events now. Also true right after a watch resumes.
      */
     bool needs_refresh;

@@ -137,12 +137,21 @@ func (r *reader) next(p []byte) int {
 		if len(piece.bytes) > 0 {
 			n = r.deliver(p, func() ([]byte, error) { return r.stream.Push(piece.bytes) })
 		}
-		switch {
+		switch state := r.stream.State(); {
 		case r.err != nil:
-		case r.stream.State().IsEnded:
+		case state.IsEnded:
 			r.end(io.EOF)
 		case piece.err == nil:
 			r.buffer <- piece.bytes[:cap(piece.bytes)]
+		case state.IsWatch && r.context.Err() == nil:
+			// Also if upstream broke: the client resumes after its last whole event, and would list
+			// anew after an HTTP/2 stream error.
+			n += r.deliver(p[n:], func() ([]byte, error) {
+				// An error says that the last event was not whole.
+				out, _ := r.stream.Finish()
+				return out, nil
+			})
+			r.end(io.EOF)
 		case piece.err == io.EOF:
 			n += r.deliver(p[n:], r.stream.Finish)
 			r.end(io.EOF)

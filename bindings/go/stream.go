@@ -129,6 +129,9 @@ type StreamState struct {
 	BytesIn uint64
 	// BytesOut counts the bytes that were returned.
 	BytesOut uint64
+	// IsWatch: if upstream breaks, end the response like any other; the client resumes. A list or an
+	// object must not look whole then.
+	IsWatch bool
 	// NeedsRefresh: [Stream.Refresh] may return events. Also true right after a watch resumes.
 	NeedsRefresh bool
 	// IsEnded: the stream ended itself with an ERROR event. End the response.
@@ -146,6 +149,7 @@ func (s *Stream) State() StreamState {
 	return StreamState{
 		BytesIn:      uint64(state.bytes_in),
 		BytesOut:     uint64(state.bytes_out),
+		IsWatch:      bool(state.is_watch),
 		NeedsRefresh: bool(state.needs_refresh),
 		IsEnded:      bool(state.is_ended),
 	}

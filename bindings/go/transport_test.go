@@ -372,6 +372,35 @@ func TestABodyThatWasCutIsAnError(t *testing.T) {
 	}
 }
 
+func TestAWatchThatWasCutEndsAfterItsLastWholeEvent(t *testing.T) {
+	node := ready(t, "")
+	request, _ := http.NewRequest(
+		http.MethodGet,
+		slicesPath+"?watch=true&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan",
+		nil,
+	)
+	whole := event("ADDED", fmt.Sprintf(cartSlice, 7))
+	for _, upstream := range []io.Reader{
+		strings.NewReader(whole + whole[:40]),
+		io.MultiReader(strings.NewReader(whole+whole[:40]), broken{}),
+		io.MultiReader(strings.NewReader(whole), broken{}),
+	} {
+		reader, err := node.NewReader(
+			request,
+			http.Header{"Content-Type": {"application/json"}},
+			io.NopCloser(upstream),
+		)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(reader)
+		reader.Close()
+		if err != nil || string(got) != whole {
+			t.Fatalf("%v after %s", err, got)
+		}
+	}
+}
+
 var errBroken = errors.New("the line broke")
 
 type broken struct{}

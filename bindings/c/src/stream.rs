@@ -131,6 +131,9 @@ pub struct poolscope_stream_state {
     pub bytes_in: u64,
     /// Bytes that were returned.
     pub bytes_out: u64,
+    /// The body is a watch. If its upstream breaks, end the response like any other: the client
+    /// resumes. A list or an object must not look whole then.
+    pub is_watch: bool,
     /// poolscope_stream_refresh() may return events now. Also true right after a watch resumes.
     pub needs_refresh: bool,
     /// The stream ended itself with an ERROR event, or a bug in poolscope stopped an earlier call.
@@ -145,8 +148,13 @@ pub struct poolscope_stream_state {
 pub unsafe extern "C" fn poolscope_stream_get_state(
     stream: *mut poolscope_stream,
 ) -> poolscope_stream_state {
-    let ended =
-        poolscope_stream_state { bytes_in: 0, bytes_out: 0, needs_refresh: false, is_ended: true };
+    let ended = poolscope_stream_state {
+        bytes_in: 0,
+        bytes_out: 0,
+        is_watch: false,
+        needs_refresh: false,
+        is_ended: true,
+    };
     // SAFETY: the header's contract.
     unsafe {
         value_or(ended, || {
@@ -154,6 +162,7 @@ pub unsafe extern "C" fn poolscope_stream_get_state(
             Ok(poolscope_stream_state {
                 bytes_in: stream.bytes_in(),
                 bytes_out: stream.bytes_out(),
+                is_watch: stream.is_watch(),
                 needs_refresh: stream.needs_refresh(),
                 is_ended: stream.is_ended(),
             })
