@@ -55,7 +55,9 @@ fn short(request: &FactRequest) -> String {
         None => panic!("{target}"),
     };
     assert_eq!(target.contains("watch=true"), how != "List", "{target}");
-    assert_eq!(target.contains("timeoutSeconds="), how != "List", "{target}");
+    let timeout = target.split_once("timeoutSeconds=").map(|(_, rest)| rest.split('&').next());
+    let timeout = timeout.map(|seconds| seconds.unwrap().parse::<u64>().unwrap());
+    assert_eq!(timeout.is_some_and(|seconds| (300..600).contains(&seconds)), how != "List");
     let version = target.split('?').next().unwrap().split('/').nth_back(1).unwrap();
     let own = if request.only_own_node { " own" } else { "" };
     format!("{how} {version}{own}")
@@ -157,6 +159,11 @@ fn every_situation_has_its_requests() {
             &["List v1beta2 at once", "Watch@7 v1beta2 at once"],
         ),
         ("WatchList ignored", &[Body(ITEM, Silence)], &["List v1beta2 <=0.2 s"]),
+        (
+            "a list that is refused",
+            &[Status(422), Status(422), Status(400)],
+            &["List v1beta2 at once", "List v1beta2 <=0.2 s", "List v1beta2 <=0.4 s"],
+        ),
         (
             "no connection",
             &[Refuse; 3],
@@ -388,6 +395,46 @@ fn facts_that_nobody_follows_are_not_complete() {
     sync.leave_to_client(FactKind::Service);
     assert!(matches!(sync.next(Duration::ZERO), FactStep::Cancel(_)));
     assert_eq!(node.missing().len(), 1);
+}
+
+/// Returns the seconds from the first request to its cancellation, and the failure. The head comes
+/// after ten seconds, then `body`.
+fn silence_after(body: &str) -> (u64, String) {
+    let mut config = Config::openyurt();
+    config.set_membership(crate::Membership::Off);
+    let mut sync = sync_of(config);
+    let (mut now, json) = (Duration::from_secs(10), ResponseHead::ok("application/json"));
+    let FactStep::Fetch(request) = sync.next(Duration::ZERO) else { panic!() };
+    assert_eq!(request.id.number(), 1);
+    assert!(sync.head(request.id, &json, now));
+    assert!(sync.push(request.id, body.as_bytes(), now));
+    let mut cancelled = None;
+    loop {
+        match sync.next(now) {
+            FactStep::Wait(time) => now += time.unwrap(),
+            FactStep::Cancel(id) => cancelled = Some((id, now.as_secs())),
+            FactStep::Failed { message, .. } => {
+                let (id, seconds) = cancelled.expect("a response that is cancelled");
+                assert_eq!(id, request.id);
+                while let FactStep::Wait(time) = sync.next(now) {
+                    now += time.unwrap();
+                }
+                // The next one has the next number.
+                assert!(!sync.head(request.id, &json, now));
+                assert!(sync.head(FetchId::from_number(2), &json, now));
+                return (seconds, message);
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn silence_counts_from_the_last_byte_and_is_longer_in_a_live_watch() {
+    let message = |seconds| format!("GET /api/v1/services: nothing came for {seconds} s");
+    assert_eq!(silence_after(NOTHING), (160, message(150)));
+    assert_eq!(silence_after(ITEM), (40, message(30)));
+    assert_eq!(silence_after(""), (40, message(30)));
 }
 
 #[test]
