@@ -22,11 +22,10 @@ type factSync struct {
 	cleanup runtime.Cleanup
 }
 
-// factStep is one thing that a factSync wants.
+// factStep is a step of a factSync.
 type factStep struct {
 	action C.poolscope_fact_action
 	id     uint64
-	// Zero or less: until something comes.
 	wait    time.Duration
 	kind    FactKind
 	target  string

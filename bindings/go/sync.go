@@ -79,7 +79,7 @@ type syncer struct {
 	node    *Node
 	options SyncOptions
 	facts   *factSync
-	// A request came to something.
+	// A request ended.
 	wake chan struct{}
 	// Ends all with an error of the library.
 	fail context.CancelCauseFunc

@@ -65,7 +65,7 @@ pub struct FactSync {
     left: BTreeSet<FactKind>,
     /// The kinds that are fetched all the same.
     required: BTreeSet<FactKind>,
-    /// What `next` has to return first.
+    /// Steps that `next` returns first.
     steps: VecDeque<FactStep>,
     last_id: u64,
     random: Random,
@@ -74,7 +74,7 @@ pub struct FactSync {
     seen: Option<u64>,
 }
 
-/// What a [`FactSync`] wants.
+/// A step of a [`FactSync`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -83,7 +83,8 @@ pub struct FactSync {
 /// let mut sync = FactSync::new(Cluster::new(Config::openyurt())?.node("hz-1"), 7);
 /// while let FactStep::Fetch(request) = sync.next(Duration::ZERO) {
 ///     sync.broke(request.id, "connection refused", Duration::ZERO);
-///     let FactStep::Failed { kind, message, again_in, .. } = sync.next(Duration::ZERO) else { panic!() };
+///     let failed = sync.next(Duration::ZERO);
+///     let FactStep::Failed { kind, message, again_in, .. } = failed else { panic!() };
 ///     println!("{kind}: {message}; again in {again_in:?}");
 /// }
 /// # Ok::<(), poolscope::Error>(())
@@ -129,8 +130,8 @@ impl FactSync {
     }
 
     /// Leaves a kind to the node's client, whose own requests for it pass through
-    /// [rewriters](crate::NodeView::open). For [`FactKind::Node`] this is the own Node: if all Nodes
-    /// are needed, they are fetched.
+    /// [rewriters](crate::NodeView::open). For [`FactKind::Node`] this is the own Node: if all
+    /// Nodes are needed, they are fetched.
     pub fn leave_to_client(&mut self, kind: FactKind) {
         self.left.insert(kind);
         self.seen = None;

@@ -36,7 +36,7 @@ pub(super) struct Source {
     kind: FactKind,
     need: Need,
     state: State,
-    /// Where the next watch starts; unknown: everything is read anew.
+    /// The version at which the next watch starts; unknown: all objects are read again.
     resume_at: Version,
     /// The server has not refused a WatchList.
     has_watch_list: bool,
@@ -63,7 +63,7 @@ struct Fetch {
     heard: Duration,
 }
 
-/// What a call came to.
+/// The result of a call.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// The response is wanted.
@@ -228,7 +228,7 @@ impl Source {
         self.over(Some(why.to_owned()), now, random)
     }
 
-    /// Nothing was heard for too long.
+    /// No byte came for too long.
     pub(super) fn silent(&mut self, now: Duration, random: &mut Random) -> Outcome {
         let is_reading = matches!(self.state, State::Reading(..));
         let Some(fetch) = self.fetch() else { return Outcome::Over };

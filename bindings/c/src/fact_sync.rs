@@ -22,7 +22,7 @@ struct Sync {
     message: String,
 }
 
-/// What a fact sync wants. The numbers never change.
+/// A step of a fact sync. The numbers never change.
 #[repr(i32)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum poolscope_fact_action {
@@ -40,12 +40,12 @@ pub enum poolscope_fact_action {
 
 use poolscope_fact_action::*;
 
-/// One thing that a fact sync wants. The texts are valid until the next call of
+/// A step of a fact sync with its fields. The texts are valid until the next call of
 /// poolscope_fact_sync_next() with the same fact sync, and until it is freed.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct poolscope_fact_step {
-    /// What to do; it says which other fields have a value.
+    /// The step. The comment of each names the fields that have a value.
     pub action: poolscope_fact_action,
     /// The number of a request.
     pub id: u64,

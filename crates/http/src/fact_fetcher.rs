@@ -26,7 +26,7 @@ use crate::waiting::WaitingList;
 /// How long responses wait for a kind that is left to the client before it is fetched.
 const PATIENCE: Duration = Duration::from_secs(4);
 
-/// Something that happened to the facts of one kind, for logs and metrics.
+/// A failure or a recovery of the facts of one kind, for logs and metrics.
 ///
 /// ```
 /// use poolscope_http::FactEvent;

@@ -12,7 +12,7 @@ use crate::service::RewriteService;
 use crate::timer::Timer;
 use crate::waiting::{Waiting, WaitingList};
 
-/// What happens to a response while facts are missing.
+/// The handling of a response while facts are missing.
 ///
 /// ```
 /// use poolscope_http::OnMissing;

@@ -55,13 +55,13 @@ impl Syncer {
         Syncer { node: node.to_owned(), encoding, kinds, sync, now, lines }
     }
 
-    /// The same for a cluster that knows nothing.
+    /// Starts over with a cluster without facts.
     pub fn restart(&mut self, cluster: &Cluster) {
         let without_services = !self.kinds.contains(&Kind::Service);
         *self = Syncer::new(cluster, &self.node, self.encoding, without_services, 1);
     }
 
-    /// Lets time pass, and does what the library wants; then one response moves or fails.
+    /// Lets time pass and takes the library's steps; then one response moves or fails.
     pub fn step(
         &mut self,
         server: &Server,
@@ -89,7 +89,7 @@ impl Syncer {
             3 if server.is_up_to_date(upstream) => upstream.is_ended = true,
             4..=9 => server.bookmark(upstream),
             10..=20 => drop(server.pump(upstream, rng.between(1, 4))),
-            // Nothing at all for a while.
+            // A silence.
             21 => self.now += Duration::from_secs(rng.below(200) as u64),
             _ => {
                 let count = rng.some_of(20_000);
@@ -130,7 +130,7 @@ impl Syncer {
             && self.kinds.iter().all(|kind| self.lines.iter().any(|line| line.kind == *kind))
     }
 
-    /// Does what the library wants now. Returns how long it waits.
+    /// Takes the library's steps. Returns how long it waits.
     fn follow(
         &mut self,
         server: &Server,
