@@ -5,7 +5,7 @@ use http::{StatusCode, request, response};
 
 use crate::{Bytes, Reply, RequestHead, ResponseHead};
 
-/// Header values that are not UTF-8 are left out: poolscope reads none of them.
+/// Header values that are not visible ASCII are left out: poolscope reads none of them.
 fn texts(headers: &HeaderMap) -> Vec<(String, String)> {
     headers
         .iter()

@@ -78,7 +78,8 @@ func (c *Cluster) Counters() map[string]uint64 {
 }
 
 // InvalidateSource marks the facts of a kind as incomplete and keeps them. The next list of the
-// kind replaces them. Call it when the API server was restored to an earlier state.
+// kind replaces them; [Node.Sync] reads it anew. Call it when the API server was restored to an
+// earlier state.
 func (c *Cluster) InvalidateSource(kind FactKind) error {
 	return use(c.handle, func(h *C.poolscope_cluster) error {
 		var e *C.poolscope_error

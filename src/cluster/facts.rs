@@ -29,6 +29,7 @@ pub(crate) struct Facts {
     clients: Table<ListedClients>,
     membership: PoolMembers,
     sources: [Sources; FactKind::ALL.len()],
+    invalidations: [u64; FactKind::ALL.len()],
     /// How many lists were read to their end.
     lists: u64,
     log: Log,
@@ -79,6 +80,7 @@ impl Facts {
             clients: Table::default(),
             membership: PoolMembers::default(),
             sources: Default::default(),
+            invalidations: Default::default(),
             lists: 0,
             log: Log::default(),
             deleted: BTreeMap::new(),
@@ -180,10 +182,26 @@ impl Facts {
         self.sources[kind as usize].selections()
     }
 
-    /// Returns numbers that change whenever facts may have become complete for a node: lists that
-    /// were read to their end, and Nodes that are known.
-    pub(super) fn completeness(&self) -> (u64, usize) {
-        (self.lists, self.nodes.len())
+    /// Returns numbers that change whenever facts may have become complete for a node, or
+    /// incomplete.
+    pub(super) fn completeness(&self) -> (u64, usize, usize, u64) {
+        let invalidations = self.invalidations.iter().sum();
+        (self.lists, self.nodes.fresh(), self.clients.fresh(), invalidations)
+    }
+
+    /// Returns how often the sources of a kind were invalidated.
+    pub(super) fn invalidations(&self, kind: FactKind) -> u64 {
+        self.invalidations[kind as usize]
+    }
+
+    /// Returns `true` if the Node of that name was read since the last invalidation.
+    pub(super) fn has_fresh_node(&self, name: &str) -> bool {
+        self.nodes.is_fresh(name.as_bytes())
+    }
+
+    /// Returns `true` if the ConfigMap was read since the last invalidation.
+    pub(super) fn has_fresh_clients(&self) -> bool {
+        self.clients.fresh() > 0
     }
 
     /// Whether a Node of that name was seen.
@@ -194,6 +212,7 @@ impl Facts {
     /// See [`Cluster::invalidate_source`](super::Cluster::invalidate_source).
     pub(super) fn invalidate_source(&mut self, kind: FactKind) {
         self.sources[kind as usize] = Sources::default();
+        self.invalidations[kind as usize] += 1;
         match kind {
             FactKind::Service => self.services.forget_versions(),
             FactKind::Node | FactKind::CiliumNode => self.nodes.forget_versions(),

@@ -209,12 +209,12 @@ impl Cluster {
                 (_, Need::Nothing) => true,
                 (FactKind::Service, _) => known(&|known| known.covers_services_of(selection)),
                 (FactKind::ConfigMap, _) => {
-                    facts.clients().is_some()
+                    facts.has_fresh_clients()
                         || known(&|known| known.covers(&config_map::selection()))
                 }
                 // Only the own Node's label is needed, from whatever list the Node came.
                 (_, Need::Own) => {
-                    facts.has_node(node) || known(&|known| known.must_have(node.as_bytes()))
+                    facts.has_fresh_node(node) || known(&|known| known.must_have(node.as_bytes()))
                 }
                 (_, Need::All) => known(&|known| known.covers(&everything)),
             };
@@ -263,6 +263,11 @@ impl Cluster {
         self.needs(&self.read(), self.config().rewrites(), component)
     }
 
+    /// Returns how often the sources of a kind were invalidated.
+    pub(crate) fn invalidations(&self, kind: FactKind) -> u64 {
+        self.read().invalidations(kind)
+    }
+
     pub(crate) fn live_counters(&self) -> &AtomicCounters {
         &self.inner.counters
     }
@@ -284,6 +289,7 @@ impl Cluster {
     /// Marks the facts of a kind as incomplete and keeps them. The next list of the kind replaces
     /// them, whatever it selects and however old it is; until then the kind is missing. Call it
     /// when a source has ended for good, or when the API server was restored to an earlier state.
+    /// Each [`FactSync`](crate::FactSync) of the cluster then reads the kind anew.
     pub fn invalidate_source(&self, kind: FactKind) {
         self.update(|facts| facts.invalidate_source(kind));
     }

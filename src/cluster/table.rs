@@ -17,11 +17,15 @@ pub(super) struct Table<V> {
     /// The removals in their order. An object that was added again is not in `removed` under that
     /// version.
     order: VecDeque<(Box<[u8]>, Version)>,
+    /// How many objects are not stale.
+    fresh: usize,
 }
 
 #[derive(Debug)]
 struct Entry<V> {
     version: Version,
+    /// Its source was invalidated, and it was not read since.
+    is_stale: bool,
     /// The source that has it: the next list of that, or of more, has it too if it still exists.
     source: Option<Arc<Selection>>,
     value: V,
@@ -32,7 +36,12 @@ const REMOVED: (usize, usize) = (4096, 1 << 16);
 
 impl<V> Default for Table<V> {
     fn default() -> Table<V> {
-        Table { entries: Names::default(), removed: Names::default(), order: VecDeque::new() }
+        Table {
+            entries: Names::default(),
+            removed: Names::default(),
+            order: VecDeque::new(),
+            fresh: 0,
+        }
     }
 }
 
@@ -41,8 +50,14 @@ impl<V> Table<V> {
         self.entries.get(key).map(|entry| &entry.value)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.entries.len()
+    /// Returns `true` if the object was read since the last invalidation.
+    pub(super) fn is_fresh(&self, key: &[u8]) -> bool {
+        self.entries.get(key).is_some_and(|entry| !entry.is_stale)
+    }
+
+    /// Returns how many objects were read since the last invalidation.
+    pub(super) fn fresh(&self) -> usize {
+        self.fresh
     }
 
     /// The version that an object was last seen at, or removed at.
@@ -60,7 +75,10 @@ impl<V> Table<V> {
     ) -> Option<V> {
         self.removed.remove(key);
         let source = source.or_else(|| self.entries.get(key)?.source.as_ref()).cloned();
-        self.entries.insert(key.into(), Entry { version, source, value }).map(|entry| entry.value)
+        let entry = Entry { version, is_stale: false, source, value };
+        let before = self.entries.insert(key.into(), entry);
+        self.fresh += usize::from(before.as_ref().is_none_or(|before| before.is_stale));
+        before.map(|entry| entry.value)
     }
 
     /// Removes an object, which was gone at `version`.
@@ -71,7 +89,9 @@ impl<V> Table<V> {
             self.removed.insert(key.into(), version);
             self.order.push_back((key.into(), version));
         }
-        self.entries.remove(key).map(|entry| entry.value)
+        let before = self.entries.remove(key)?;
+        self.fresh -= usize::from(!before.is_stale);
+        Some(before.value)
     }
 
     /// Forgets the oldest removals, if there are many. `mark_relisting`: every source has come to
@@ -115,8 +135,9 @@ impl<V> Table<V> {
     /// Forgets when things were seen, not what: whatever comes next is newer.
     pub(super) fn forget_versions(&mut self) {
         for entry in self.entries.values_mut() {
-            entry.version = Version::default();
+            (entry.version, entry.is_stale) = (Version::default(), true);
         }
+        self.fresh = 0;
         self.removed.clear();
         self.order.clear();
     }
@@ -142,6 +163,24 @@ mod tests {
         assert_eq!(table.version(b"a"), Some(at(21)));
         table.forget_removed(|_| true);
         assert!(table.order.is_empty(), "it is there");
+    }
+
+    #[test]
+    fn an_object_is_stale_from_an_invalidation_until_it_is_read() {
+        let mut table = Table::default();
+        let state =
+            |table: &Table<u8>| (table.is_fresh(b"a"), table.fresh(), table.get(b"a").copied());
+        table.set(b"a", at(5), None, 1);
+        table.set(b"a", at(6), None, 2);
+        table.set(b"b", at(6), None, 3);
+        assert_eq!(state(&table), (true, 2, Some(2)));
+        table.forget_versions();
+        assert_eq!(state(&table), (false, 0, Some(2)));
+        table.set(b"a", at(3), None, 4);
+        assert_eq!(state(&table), (true, 1, Some(4)));
+        table.remove(b"b", at(7));
+        table.remove(b"a", at(7));
+        assert_eq!(state(&table), (false, 0, None));
     }
 
     #[test]

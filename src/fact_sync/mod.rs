@@ -31,6 +31,8 @@ use crate::stream::request::ResponseHead;
 /// not serve is asked for in its older API versions. A kind that is not needed any more is no
 /// longer fetched.
 ///
+/// When a `FactSync` is dropped the facts stay, and nobody keeps them up to date.
+///
 /// ```
 /// use std::time::Duration;
 /// use poolscope::{Cluster, Config, FactStep, FactSync, ResponseHead};
@@ -107,7 +109,8 @@ pub enum FactStep {
         /// The time until it is repeated.
         again_in: Duration,
     },
-    /// The API server responded with facts of this kind: an earlier failure is over.
+    /// An earlier failure of this kind is over: the API server responded with facts, or they are
+    /// not needed any more.
     Answered(FactKind),
     /// Nothing to do for this long; `None`: until something comes.
     Wait(Option<Duration>),
@@ -191,11 +194,17 @@ impl FactSync {
                 steps.extend(source.fetching().map(FactStep::Cancel));
                 // Nobody keeps these facts up to date: needed again, they are missing.
                 node.cluster().invalidate_source(kind);
+                steps.push_back(FactStep::Answered(kind));
             }
             is_needed
         });
         for (kind, need) in needs {
-            self.sources.entry(kind).or_insert_with(|| Source::new(kind, need, now));
+            let invalidations = node.cluster().invalidations(kind);
+            let source = self
+                .sources
+                .entry(kind)
+                .or_insert_with(|| Source::new(kind, need, invalidations, now));
+            steps.extend(source.invalidate(invalidations, now).map(FactStep::Cancel));
         }
     }
 

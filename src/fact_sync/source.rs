@@ -21,6 +21,9 @@ use crate::stream::request::ResponseHead;
 
 /// The longest silence before the head of a response, in a list, and among initial events.
 const ANSWER: Duration = Duration::from_secs(30);
+/// The longest time that the initial events of a WatchList may take: a server that ignores the
+/// parameter never ends them.
+const INITIAL_EVENTS: Duration = Duration::from_secs(120);
 /// The longest silence of a live watch: its server sends a bookmark about every minute.
 const SILENCE: Duration = Duration::from_secs(150);
 /// A watch that lived so long was no failure.
@@ -35,6 +38,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(300);
 pub(super) struct Source {
     kind: FactKind,
     need: Need,
+    /// How often the facts of the kind had been invalidated when they were last read anew.
+    invalidations: u64,
     state: State,
     /// The version at which the next watch starts; unknown: all objects are read again.
     resume_at: Version,
@@ -58,6 +63,7 @@ enum State {
 struct Fetch {
     request: FactRequest,
     form: Form,
+    /// The request, or the head of the response.
     began: Duration,
     /// The last byte, or the request.
     heard: Duration,
@@ -77,10 +83,11 @@ pub(super) enum Outcome {
 }
 
 impl Source {
-    pub(super) fn new(kind: FactKind, need: Need, now: Duration) -> Source {
+    pub(super) fn new(kind: FactKind, need: Need, invalidations: u64, now: Duration) -> Source {
         Source {
             kind,
             need,
+            invalidations,
             state: State::Due(now),
             resume_at: Version::default(),
             has_watch_list: true,
@@ -91,6 +98,16 @@ impl Source {
 
     pub(super) fn need(&self) -> Need {
         self.need
+    }
+
+    /// Reads everything anew if the facts were invalidated since. Returns the request to cancel.
+    pub(super) fn invalidate(&mut self, invalidations: u64, now: Duration) -> Option<FetchId> {
+        if std::mem::replace(&mut self.invalidations, invalidations) == invalidations {
+            return None;
+        }
+        let fetching = self.fetching();
+        (self.resume_at, self.state) = (Version::default(), State::Due(now));
+        fetching
     }
 
     /// Returns the request whose response is awaited or read.
@@ -110,10 +127,11 @@ impl Source {
         match &self.state {
             State::Due(at) => *at,
             State::Sent(fetch) => fetch.heard + ANSWER,
-            State::Reading(fetch, reader) => {
-                let is_live = fetch.form != Form::List && reader.resume_at().is_some();
-                fetch.heard + if is_live { SILENCE } else { ANSWER }
-            }
+            State::Reading(fetch, reader) => match (fetch.form, reader.resume_at()) {
+                (Form::List, _) => fetch.heard + ANSWER,
+                (_, Some(_)) => fetch.heard + SILENCE,
+                (_, None) => (fetch.heard + ANSWER).min(fetch.began + INITIAL_EVENTS),
+            },
         }
     }
 
@@ -158,7 +176,8 @@ impl Source {
         match node.cluster().read_facts(&fetch.request.head(), head) {
             Ok(reader) => {
                 let answered = matches!(fetch.form, Form::Watch(_));
-                self.state = State::Reading(Fetch { heard: now, ..fetch.clone() }, reader);
+                let fetch = Fetch { began: now, heard: now, ..fetch.clone() };
+                self.state = State::Reading(fetch, reader);
                 if answered { Outcome::Answered } else { Outcome::Continue }
             }
             Err(error) => self.fail(error.to_string(), Duration::ZERO, now, random),
@@ -182,7 +201,8 @@ impl Source {
                 self.state = State::Due(now);
                 return Outcome::Over;
             }
-            410 => self.resume_at = Version::default(),
+            // It does not know the version.
+            400 | 410 | 422 => self.resume_at = Version::default(),
             404 => {
                 self.resume_at = Version::default();
                 self.version = (self.version + 1) % versions(self.kind).len();
@@ -192,11 +212,14 @@ impl Source {
         let what_to_do = match status {
             401 => ": the API server does not accept the credentials".to_owned(),
             403 => format!(": grant the account the verbs list and watch on {wanted}"),
-            404 => format!(
-                ": the API server does not serve {wanted} in {}; other versions to try: {}",
-                wanted.version,
-                versions(self.kind).join(", ")
-            ),
+            404 => match versions(self.kind) {
+                [only] => format!(": the API server does not serve {wanted} in {only}"),
+                all => format!(
+                    ": the API server does not serve {wanted} in this version; all versions that \
+                     are tried: {}",
+                    all.join(", ")
+                ),
+            },
             _ => String::new(),
         };
         let asked = head.values("retry-after").find_map(|value| value.trim().parse().ok());
@@ -230,14 +253,19 @@ impl Source {
 
     /// No byte came for too long.
     pub(super) fn silent(&mut self, now: Duration, random: &mut Random) -> Outcome {
-        let is_reading = matches!(self.state, State::Reading(..));
         let Some(fetch) = self.fetch() else { return Outcome::Over };
-        let seconds = (now - fetch.heard).as_secs();
-        // A server without WatchList that ignores the parameter never announces the end.
-        if fetch.form == Form::WatchList && is_reading {
-            self.has_watch_list = false;
-        }
-        self.over(Some(format!("nothing came for {seconds} s")), now, random)
+        let seconds = now.saturating_sub(fetch.heard).as_secs();
+        let fault = match &self.state {
+            // A server that ignores the parameter never announces the end.
+            State::Reading(Fetch { form: Form::WatchList, .. }, reader)
+                if reader.resume_at().is_none() =>
+            {
+                self.has_watch_list = false;
+                "the initial events did not end: asking for a list from now on".to_owned()
+            }
+            _ => format!("nothing came for {seconds} s"),
+        };
+        self.over(Some(fault), now, random)
     }
 
     /// The response is over: takes what was read, and plans the next request.
@@ -249,8 +277,12 @@ impl Source {
             };
         };
         let (form, read_to, error) = (fetch.form, reader.resume_at(), reader.error().cloned());
-        if form != Form::List && read_to.is_some() && now.saturating_sub(fetch.began) >= LIFE {
+        let lived = now.saturating_sub(fetch.began);
+        if form != Form::List && read_to.is_some() && lived >= LIFE {
             self.delay.reset();
+        }
+        if form == Form::WatchList && read_to.is_none() && error.is_none() && lived >= ANSWER {
+            self.has_watch_list = false;
         }
         self.resume_at = match &error {
             // Only a server that is busy keeps its history.
@@ -271,6 +303,11 @@ impl Source {
                     Form::List => "the response is no whole list of the kind",
                     _ => "the watch ended before its initial events were over",
                 };
+                self.fail(why.to_owned(), Duration::ZERO, now, random)
+            }
+            (None, None, Some(version)) if form == Form::List && version == Version::default() => {
+                let why = "the list has no resourceVersion that is a number: no watch can start \
+                           there, and it is read again and again";
                 self.fail(why.to_owned(), Duration::ZERO, now, random)
             }
             (None, None, Some(_)) if form == Form::List => {
@@ -298,6 +335,8 @@ impl Source {
         // The rest of the query is the same in all requests.
         let path = self.fetch().and_then(|fetch| fetch.request.target.split('?').next());
         let path = path.map(|path| format!("GET {path}: ")).unwrap_or_default();
+        // Not every node at the same moment.
+        let asked = asked + random.below(asked / 4);
         let delay = self.delay.after_failure(random).max(asked);
         self.state = State::Due(now + delay);
         Outcome::Failed(format!("{path}{why}"), delay)

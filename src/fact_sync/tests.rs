@@ -35,6 +35,7 @@ const CHANGE: &str =
 const BOOKMARK: &str = r#"{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"15"}}}"#;
 const CUT: &str = r#"{"type":"MODIFIED","object":{"metadata":{"name":"a","resourceVersion":"12"}}}{"type":"MODIF"#;
 const LIST: &str = r#"{"kind":"NodePoolList","metadata":{"resourceVersion":"7"},"items":[]}"#;
+const OPAQUE: &str = r#"{"kind":"NodePoolList","metadata":{"resourceVersion":"abc"},"items":[]}"#;
 const EXPIRED: &str =
     r#"{"type":"ERROR","object":{"kind":"Status","code":410,"message":"too old"}}"#;
 const BUSY: &str = r#"{"type":"ERROR","object":{"kind":"Status","code":429,"message":"busy"}}"#;
@@ -72,7 +73,8 @@ fn wait(delay: Duration) -> String {
     while longest < delay {
         longest = (longest * 2).min(Duration::from_secs(30));
         if delay > Duration::from_secs(30) {
-            return format!("{} s", delay.as_secs());
+            assert!((300..=375).contains(&delay.as_secs()), "{delay:?}");
+            return "300 to 375 s".to_owned();
         }
     }
     format!("<={} s", longest.as_secs_f32())
@@ -129,7 +131,7 @@ fn requests(mut sync: FactSync, kind: FactKind, answers: &[Answer]) -> (Vec<Stri
                 }
             }
             FactStep::Failed { kind: failed, message, again_in } => {
-                assert!(again_in <= Duration::from_secs(300));
+                assert!(again_in <= Duration::from_secs(375));
                 // The others fall silent while time passes.
                 if failed == kind {
                     messages.push(message);
@@ -224,11 +226,30 @@ fn every_situation_has_its_requests() {
             &[Body(ITEM, Break), Body(ITEM, End(9000))],
             &["WatchList v1beta2 <=0.2 s", "WatchList v1beta2 <=0.4 s"],
         ),
-        ("a live watch falls silent", &[Body(NOTHING, Silence)], &["Watch@9 v1beta2 <=0.2 s"]),
+        (
+            "a live watch falls silent",
+            &[Body(NOTHING, Silence), Status(410)],
+            &["Watch@9 v1beta2 <=0.2 s", "WatchList v1beta2 <=0.4 s"],
+        ),
+        (
+            "WatchList ignored, and the watch ends",
+            &[Body(CHANGE, End(40_000)), Body(LIST, End(0))],
+            &["List v1beta2 <=0.2 s", "Watch@7 v1beta2 at once"],
+        ),
+        (
+            "a version that a watch cannot start at",
+            &[live, Status(400), Status(422)],
+            &["Watch@9 v1beta2 <=0.2 s", "WatchList v1beta2 <=0.4 s", "List v1beta2 at once"],
+        ),
+        (
+            "a list without a version",
+            &[Status(422), Body(OPAQUE, End(0)), Body(OPAQUE, End(0))],
+            &["List v1beta2 at once", "List v1beta2 <=0.2 s", "List v1beta2 <=0.4 s"],
+        ),
         (
             "the server is busy",
             &[Later(429, "7"), Later(503, "900")],
-            &["WatchList v1beta2 <=12.8 s", "WatchList v1beta2 300 s"],
+            &["WatchList v1beta2 <=12.8 s", "WatchList v1beta2 300 to 375 s"],
         ),
         (
             "a list is cut",
@@ -276,7 +297,7 @@ fn a_failure_says_what_to_do() {
     let target = "GET /apis/apps.openyurt.io/v1beta2/nodepools: ";
     for (answer, words) in [
         (Status(403), "verbs list and watch on nodepools.apps.openyurt.io"),
-        (Status(404), "other versions to try: v1beta2, v1beta1, v1alpha1"),
+        (Status(404), "all versions that are tried: v1beta2, v1beta1, v1alpha1"),
         (Status(401), "does not accept the credentials"),
         (Refuse, "connection refused"),
         (Body(INTERNAL, Silence), "ERROR 500: etcd"),
@@ -339,6 +360,14 @@ fn what_the_client_reads_is_left_to_it_until_it_is_required() {
     assert_eq!(kinds(&mut sync), ["Service WatchList v1", "Node WatchList v1"]);
 }
 
+fn read_node(cluster: &Cluster) {
+    let request = crate::RequestHead::get("/api/v1/nodes/hz-1");
+    let json = ResponseHead::ok("application/json");
+    let mut reader = cluster.read_facts(&request, &json).unwrap();
+    reader.push(br#"{"metadata":{"name":"hz-1"}}"#).unwrap();
+    reader.finish().unwrap();
+}
+
 /// The ConfigMap decides whether a client gets endpoints filtered at all.
 #[test]
 fn kinds_become_necessary_and_unnecessary() {
@@ -348,6 +377,8 @@ fn kinds_become_necessary_and_unnecessary() {
     let node = cluster.node("hz-1").client("cilium-agent/1.20");
     let mut sync = FactSync::new(node.clone(), 3);
     let now = Duration::ZERO;
+    // What is known of the own Node and the ConfigMap does not count then, either.
+    read_node(&cluster);
     let FactStep::Fetch(request) = sync.next(now) else { panic!() };
     assert_eq!(request.kind, FactKind::ConfigMap);
     assert!(request.target.contains("fieldSelector=metadata.name%3Dyurt-hub-cfg"));
@@ -367,8 +398,10 @@ fn kinds_become_necessary_and_unnecessary() {
     assert!(!node.missing().is_empty());
 
     assert!(sync.push(request.id, config_map("MODIFIED", 12, "coredns").as_bytes(), now));
-    let cancelled: Vec<_> = [(); 3].map(|()| sync.next(now)).into();
-    assert!(cancelled.iter().all(|step| matches!(step, FactStep::Cancel(_))), "{cancelled:?}");
+    for kind in [FactKind::Service, FactKind::Node, FactKind::NodePool] {
+        assert!(matches!(sync.next(now), FactStep::Cancel(_)));
+        assert_eq!(sync.next(now), FactStep::Answered(kind));
+    }
     assert!(matches!(sync.next(now), FactStep::Wait(Some(_))));
     assert!(node.missing().is_empty());
 
@@ -376,6 +409,44 @@ fn kinds_become_necessary_and_unnecessary() {
     assert!(sync.push(request.id, config_map("MODIFIED", 13, "cilium-agent").as_bytes(), now));
     assert_eq!(node.missing().len(), 3);
     assert_eq!(kinds(&mut sync).len(), 3);
+}
+
+/// Answers all requests that are due with an empty WatchList. Returns their kinds.
+fn answer(sync: &mut FactSync) -> Vec<FactKind> {
+    let (now, json) = (Duration::ZERO, ResponseHead::ok("application/json"));
+    let mut kinds = Vec::new();
+    loop {
+        match sync.next(now) {
+            FactStep::Fetch(request) => {
+                assert!(sync.head(request.id, &json, now));
+                assert!(sync.push(request.id, NOTHING.as_bytes(), now));
+                kinds.push(request.kind);
+            }
+            FactStep::Wait(_) => return kinds,
+            _ => {}
+        }
+    }
+}
+
+/// Without that a node would wait for a list that nobody requests.
+#[test]
+fn facts_that_were_invalidated_are_read_anew_by_every_sync() {
+    let cluster = Cluster::new(Config::openyurt()).unwrap();
+    let nodes = ["hz-1", "hz-2"].map(|name| cluster.node(name));
+    let mut syncs = nodes.clone().map(|node| FactSync::new(node, 3));
+    syncs.iter_mut().for_each(|sync| assert_eq!(answer(sync).len(), 3));
+    cluster.invalidate_source(FactKind::Service);
+    for (node, sync) in nodes.iter().zip(&mut syncs) {
+        assert!(matches!(sync.next(Duration::ZERO), FactStep::Cancel(_)));
+        assert_eq!(answer(sync), [FactKind::Service]);
+        assert!(node.missing().is_empty());
+    }
+    // One that does not need the kind any more takes it away from the other.
+    syncs[0].leave_to_client(FactKind::NodePool);
+    assert_eq!(answer(&mut syncs[0]), []);
+    assert_eq!(nodes[1].missing().len(), 1);
+    assert_eq!(answer(&mut syncs[1]), [FactKind::NodePool]);
+    assert!(nodes.iter().all(|node| node.missing().is_empty()));
 }
 
 /// Facts that were complete are missing again after they were not followed for a while.
@@ -398,8 +469,8 @@ fn facts_that_nobody_follows_are_not_complete() {
 }
 
 /// Returns the seconds from the first request to its cancellation, and the failure. The head comes
-/// after ten seconds, then `body`.
-fn silence_after(body: &str) -> (u64, String) {
+/// after ten seconds, then `body`; `busy`: and an event every twenty seconds.
+fn silence_after(body: &str, busy: bool) -> (u64, String) {
     let mut config = Config::openyurt();
     config.set_membership(crate::Membership::Off);
     let mut sync = sync_of(config);
@@ -411,6 +482,10 @@ fn silence_after(body: &str) -> (u64, String) {
     let mut cancelled = None;
     loop {
         match sync.next(now) {
+            FactStep::Wait(time) if busy => {
+                now += time.unwrap().min(Duration::from_secs(20));
+                sync.push(request.id, CHANGE.as_bytes(), now);
+            }
             FactStep::Wait(time) => now += time.unwrap(),
             FactStep::Cancel(id) => cancelled = Some((id, now.as_secs())),
             FactStep::Failed { message, .. } => {
@@ -431,10 +506,13 @@ fn silence_after(body: &str) -> (u64, String) {
 
 #[test]
 fn silence_counts_from_the_last_byte_and_is_longer_in_a_live_watch() {
-    let message = |seconds| format!("GET /api/v1/services: nothing came for {seconds} s");
-    assert_eq!(silence_after(NOTHING), (160, message(150)));
-    assert_eq!(silence_after(ITEM), (40, message(30)));
-    assert_eq!(silence_after(""), (40, message(30)));
+    let message = "GET /api/v1/services: nothing came for 150 s";
+    assert_eq!(silence_after(NOTHING, false), (160, message.to_owned()));
+    for (body, busy, seconds) in [(ITEM, false, 40), ("", false, 40), (ITEM, true, 130)] {
+        let (cancelled, message) = silence_after(body, busy);
+        assert_eq!(cancelled, seconds);
+        assert!(message.contains("did not end"), "{message}");
+    }
 }
 
 #[test]

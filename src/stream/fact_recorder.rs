@@ -100,7 +100,7 @@ impl FactRecorder {
             }
             Lifecycle::Live => {
                 let (kind, start) = (self.kind, self.start);
-                self.resume_at = Some(fact.version);
+                self.reach(fact.version);
                 self.cluster.record_event(kind, &self.selection, start, fact, is_deleted)
             }
             Lifecycle::Ended => {}
@@ -117,8 +117,15 @@ impl FactRecorder {
             self.initial_events_ended(version);
         } else if was_live && let Some(bookmark) = bookmark {
             let (kind, start) = (self.kind, self.start);
-            self.resume_at = Some(bookmark.version);
+            self.reach(bookmark.version);
             self.cluster.record_bookmark(kind, &self.selection, start, bookmark.version)
+        }
+    }
+
+    /// Everything up to this version was read, unless the initial events were not usable.
+    fn reach(&mut self, version: Version) {
+        if !self.incomplete {
+            self.resume_at = Some(version);
         }
     }
 

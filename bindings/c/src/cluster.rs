@@ -108,7 +108,8 @@ pub unsafe extern "C" fn poolscope_cluster_counters(
 
 /// Marks the facts of a kind (`Service`, `Node`, `CiliumNode`, `NodePool`, `NodeBucket`,
 /// `ConfigMap`) as incomplete and keeps them. The next list of the kind replaces them. Call it when
-/// a source has ended for good, or when the API server was restored to an earlier state.
+/// a source has ended for good, or when the API server was restored to an earlier state. Each fact
+/// sync of the cluster then reads the kind anew.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn poolscope_cluster_invalidate_source(
     cluster: *const poolscope_cluster,
