@@ -24,8 +24,8 @@ type factSync struct {
 
 // factStep is a step of a factSync.
 type factStep struct {
-	action C.poolscope_fact_action
-	id     uint64
+	action  C.poolscope_fact_action
+	id      uint64
 	wait    time.Duration
 	kind    FactKind
 	target  string

@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -13,8 +14,11 @@ import (
 const (
 	// How much is read from upstream at once.
 	chunkSize = 32 << 10
-	// How long to wait before a needed list that failed is requested again.
+	// How long to wait before a list is requested again that failed or brought nothing. The delay
+	// doubles with each failure in a row.
 	listAgain = time.Second
+	// The longest delay, and the longest time for a response.
+	listLongest = 30 * time.Second
 )
 
 // reader returns a body as the node's client receives it. One goroutine reads upstream; everything
@@ -33,8 +37,11 @@ type reader struct {
 	fetch    func(ctx context.Context, target string) (*neededList, error)
 	lists    chan *neededList
 	fetching bool
-	// The last response to a needed list could not be read.
-	unfit bool
+	// Requests in a row that brought nothing. The next request is for another list, so that a list
+	// that cannot be read does not keep the others waiting.
+	failures int
+	// The list that is or was requested last.
+	requested string
 
 	// Guards the stream's memory against Close: returned bytes are copied before they can be freed.
 	mutex  sync.Mutex
@@ -161,13 +168,18 @@ func (r *reader) next(p []byte) int {
 		return n
 	case list := <-r.lists:
 		r.fetching = false
+		r.failures++
 		if list == nil {
 			return 0
 		}
 		return r.deliver(p, func() ([]byte, error) {
 			out, err := r.stream.ProvideList(list.status, list.header, list.body)
-			// The stream continues as if there had been no response, and needs the relist.
-			r.unfit = err != nil
+			// After an error the stream continues as if there had been no response. An object of
+			// another resourceVersion does not count, and the list is needed again.
+			still := func(list NeededList) bool { return list.Target == r.requested }
+			if err == nil && !slices.ContainsFunc(r.stream.NeededLists(), still) {
+				r.failures = 0
+			}
 			return out, nil
 		})
 	case <-changed:
@@ -221,24 +233,22 @@ func (r *reader) requestList() {
 	if len(needed) == 0 {
 		return
 	}
-	r.fetching = true
-	wait := r.unfit
+	r.fetching, r.requested = true, needed[r.failures%len(needed)].Target
+	target, wait := r.requested, time.Duration(0)
+	if r.failures > 0 {
+		wait = min(listAgain<<min(r.failures-1, 5), listLongest)
+	}
 	go func() {
-		if wait {
-			r.pause()
+		select {
+		case <-time.After(wait):
+		case <-r.context.Done():
 		}
-		list, err := r.fetch(r.context, needed[0].Target)
+		ctx, cancel := context.WithTimeout(r.context, listLongest)
+		defer cancel()
+		list, err := r.fetch(ctx, target)
 		if err != nil {
-			r.pause()
 			list = nil
 		}
 		r.lists <- list
 	}()
-}
-
-func (r *reader) pause() {
-	select {
-	case <-time.After(listAgain):
-	case <-r.context.Done():
-	}
 }

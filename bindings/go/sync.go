@@ -54,6 +54,8 @@ func (n *Node) Sync(ctx context.Context, options SyncOptions) error {
 	if err != nil {
 		return err
 	}
+	// The last use of the facts' handle is that of the last request.
+	defer facts.close()
 	for _, kind := range options.LeftToClient {
 		if err := facts.leaveToClient(kind); err != nil {
 			return err
@@ -67,8 +69,6 @@ func (n *Node) Sync(ctx context.Context, options SyncOptions) error {
 		wake:    make(chan struct{}, 1),
 		fail:    cancel,
 	}
-	// The last use of the facts' handle is that of the last request.
-	defer facts.close()
 	defer s.fetches.Wait()
 	defer cancel(nil)
 	return s.run(ctx)
@@ -106,10 +106,7 @@ func (s *syncer) run(ctx context.Context) error {
 				s.fetch(request, step)
 				cancel()
 				s.cancels.Delete(step.id)
-				select {
-				case s.wake <- struct{}{}:
-				default:
-				}
+				s.notice()
 			})
 		case C.POOLSCOPE_FACT_CANCEL:
 			if cancel, runs := s.cancels.Load(step.id); runs {
@@ -167,6 +164,14 @@ func (s *syncer) require(wait time.Duration) (time.Duration, error) {
 	return wait, nil
 }
 
+// notice makes run ask for the next step.
+func (s *syncer) notice() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
 // fetch sends a request and reports what comes of it.
 func (s *syncer) fetch(ctx context.Context, step factStep) {
 	if err := s.report(ctx, step); err != nil {
@@ -182,6 +187,7 @@ func (s *syncer) report(ctx context.Context, step factStep) error {
 	}
 	defer response.Body.Close()
 	wanted, err := s.facts.head(step.id, response)
+	s.notice()
 	buffer := make([]byte, chunkSize)
 	for wanted && err == nil {
 		n, end := response.Body.Read(buffer)

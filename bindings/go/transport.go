@@ -219,16 +219,15 @@ func (r *Reply) become(response *http.Response) {
 	response.Uncompressed = false
 }
 
-// before returns the path before the API root if the API server is behind another server:
-// /k8s/clusters/c-1.
+// before returns the path before the API root of a list or watch of endpoints if the API server is
+// behind another server: /k8s/clusters/c-1. The prefix may hold an API root too; no namespace is
+// called as one of these.
 func before(path string) string {
-	at := -1
-	for _, root := range []string{"/apis/", "/api/v1/"} {
-		if found := strings.Index(path, root); found >= 0 && (at < 0 || found < at) {
-			at = found
-		}
+	at := 0
+	for _, root := range []string{"/apis/discovery.k8s.io/", "/api/v1/"} {
+		at = max(at, strings.LastIndex(path, root))
 	}
-	return path[:max(at, 0)]
+	return path[:at]
 }
 
 // fetcher requests needed lists from the origin of a response, with the headers of its request.

@@ -475,7 +475,7 @@ func (a answers) RoundTrip(request *http.Request) (*http.Response, error) { retu
 
 func TestWhatIsWantedIsAskedForWhereTheResponseCameFrom(t *testing.T) {
 	const wanted = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3Dcart"
-	for _, prefix := range []string{"", "/k8s/clusters/c-1", "/k8s/clusters/a%2Fb", "/api/proxy"} {
+	for _, prefix := range []string{"", "/k8s/clusters/c-1", "/k8s/clusters/a%2Fb", "/api/proxy", "/apis/x.io/v1/clusters/c/proxy"} {
 		request, err := http.NewRequest(
 			"GET",
 			"https://host:6443"+prefix+"/apis/discovery.k8s.io/v1/endpointslices?watch=true",

@@ -134,7 +134,7 @@ fn an_object_that_is_held_back_is_not_with_the_client_until_it_is_released() {
 fn originals_of_emitted_events_stay_until_the_version_moves() {
     let mut state = ClientState::new(Digests::default(), 0, false);
     let id = observe(&mut state, 3, &[]);
-    let mut emit = |state: &mut ClientState, emitted, high| {
+    let emit = |state: &mut ClientState, emitted, high| {
         state.high = high;
         state.keep(id, Some((b"", b"original")));
         state.entry_mut(id).emitted(SentForm::Present(17), at(3), true);

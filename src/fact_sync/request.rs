@@ -33,7 +33,8 @@ impl FetchId {
 /// let FactStep::Fetch(request) = sync.next(Duration::ZERO) else { panic!() };
 /// assert_eq!(request.kind, FactKind::Service);
 /// assert!(request.target.starts_with("/api/v1/services?watch=true&sendInitialEvents=true"));
-/// assert!(request.metadata_only && request.accept.contains("as=PartialObjectMetadata"));
+/// assert!(request.is_watch && request.metadata_only);
+/// assert!(request.accept.contains("as=PartialObjectMetadata"));
 /// # Ok::<(), poolscope::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub struct FactRequest {
     pub target: String,
     /// The value of the header `Accept`.
     pub accept: &'static str,
+    /// It is a watch: its body goes on until the API server ends it.
+    pub is_watch: bool,
     /// It asks for the metadata of the objects alone, because the facts are there.
     pub metadata_only: bool,
     /// It asks for the own Node or CiliumNode alone.
@@ -141,6 +144,7 @@ impl Wanted<'_> {
                 (true, Form::List) => ACCEPT_METADATA_LIST,
                 (true, _) => ACCEPT_METADATA,
             },
+            is_watch: form != Form::List,
             metadata_only,
             only_own_node: self.own_node.is_some(),
         }

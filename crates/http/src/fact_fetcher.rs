@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::ACCEPT;
+use http::header::{ACCEPT, ACCEPT_ENCODING};
 use http::{Request, Response, Uri};
 use http_body::Body;
 use poolscope::{ChangeListener, FactKind, FactRequest, FactStep, FactSync, FetchId, NodeView};
@@ -23,8 +23,11 @@ use crate::shared_service::SharedService;
 use crate::timer::{Sleep, Timer};
 use crate::waiting::WaitingList;
 
-/// How long responses wait for a kind that is left to the client before it is fetched.
+/// How long responses lack a kind that is left to the client before it is fetched.
 const PATIENCE: Duration = Duration::from_secs(4);
+
+/// Frames of a body that is always ready, after which other tasks run.
+const FRAMES: usize = 64;
 
 /// A failure or a recovery of the facts of one kind, for logs and metrics.
 ///
@@ -81,6 +84,7 @@ pub enum FactEvent {
 /// # }
 /// ```
 pub struct FactFetcher<S, ReqB> {
+    node: NodeView,
     service: Arc<SharedService<S>>,
     sync: Arc<Syncing>,
     changes: ChangeListener,
@@ -122,6 +126,7 @@ impl<S, ReqB> FactFetcher<S, ReqB> {
         let seed = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), node.name());
         let sync = Mutex::new(FactSync::new(node.clone(), seed));
         FactFetcher {
+            node: node.clone(),
             service: Arc::new(SharedService::new(service)),
             sync: Arc::new(Syncing {
                 began: timer.now(),
@@ -147,8 +152,8 @@ impl<S, ReqB> FactFetcher<S, ReqB> {
     }
 
     /// Leaves a kind to the client behind the layer; of Nodes the own one. It is fetched only after
-    /// a response of the layer has waited for it for four seconds, because the client reads too
-    /// little of it.
+    /// responses of the layer have lacked it for four seconds, because the client reads too little
+    /// of it.
     #[must_use]
     pub fn leave_to_client(mut self, kind: FactKind) -> FactFetcher<S, ReqB> {
         self.sync.with(|sync, _| sync.leave_to_client(kind));
@@ -166,18 +171,15 @@ impl<S, ReqB> FactFetcher<S, ReqB> {
         self
     }
 
-    /// Requires kinds that responses have waited for too long. Returns `true` if there are any.
+    /// Requires kinds that responses have lacked for too long. Returns `true` if there are any.
     fn require(&mut self) -> bool {
         let before = self.left.len();
-        for waiting in self.waiting.list() {
-            if self.sync.timer.now() - waiting.since < PATIENCE {
-                continue;
-            }
-            for missing in &waiting.missing {
-                if let Some(at) = self.left.iter().position(|left| *left == missing.kind) {
-                    self.left.swap_remove(at);
-                    self.sync.with(|sync, _| sync.require(missing.kind));
-                }
+        let then = self.sync.timer.now().checked_sub(PATIENCE);
+        let Some(then) = then.filter(|_| before > 0) else { return false };
+        for kind in self.waiting.lacking(&self.node.missing(), then) {
+            if let Some(at) = self.left.iter().position(|left| *left == kind) {
+                self.left.swap_remove(at);
+                self.sync.with(|sync, _| sync.require(kind));
             }
         }
         self.left.len() < before
@@ -248,9 +250,14 @@ where
     /// Sends a request. The future reports its response to the sync.
     fn fetch(&self, request: &FactRequest) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         let (id, sync, service) = (request.id, self.sync.clone(), self.service.clone());
-        let request = self
-            .uri(&request.target)
-            .and_then(|uri| Request::get(uri).header(ACCEPT, request.accept).body((self.empty)()));
+        let request = self.uri(&request.target).and_then(|uri| {
+            let mut builder = Request::get(uri).header(ACCEPT, request.accept);
+            if request.is_watch {
+                // A decompressing layer below may read only the first member of a watch.
+                builder = builder.header(ACCEPT_ENCODING, "identity");
+            }
+            builder.body((self.empty)())
+        });
         Box::pin(async move {
             let sent = async { service.send(request?).await.map_err(Into::<BoxError>::into) };
             let result = match sent.await {
@@ -258,7 +265,7 @@ where
                 Err(error) => Err(error),
             };
             if let Err(error) = result {
-                sync.with(|sync, now| sync.broke(id, &error.to_string(), now));
+                sync.with(|sync, now| sync.broke(id, &chain(&*error), now));
             }
         })
     }
@@ -269,6 +276,34 @@ where
         parts.path_and_query = Some(path.try_into()?);
         Ok(Uri::from_parts(parts)?)
     }
+}
+
+/// Returns an error with its causes: an HTTP client's own text may be "client error (Connect)".
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let cause = error.to_string();
+        // Some errors repeat the text of their cause.
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+        source = error.source();
+    }
+    text
+}
+
+/// Lets other tasks run once.
+async fn give_way() {
+    let mut has_waited = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_waited, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await
 }
 
 /// Pushes a response into the sync. The error is that of its body.
@@ -284,8 +319,17 @@ where
     }
     let mut inflater = is_gzip.then(Inflater::new);
     let mut body = pin!(body);
-    while let Some(frame) = poll_fn(|context| body.as_mut().poll_frame(context)).await {
-        let Ok(chunk) = frame.map_err(Into::into)?.into_data() else { continue };
+    let mut frames = 0;
+    let next = |context: &mut Context<'_>, body: Pin<&mut B>| {
+        body.poll_frame(context)
+            .map(|frame| frame.map(|frame| frame.map_err(Into::<BoxError>::into)))
+    };
+    while let Some(frame) = poll_fn(|context| next(context, body.as_mut())).await {
+        frames += 1;
+        if frames % FRAMES == 0 {
+            give_way().await;
+        }
+        let Ok(chunk) = frame?.into_data() else { continue };
         let push = |chunk: &Bytes| sync.with(|sync, now| sync.push(id, chunk, now));
         let Some(inflater) = &mut inflater else {
             if push(&chunk) {

@@ -87,11 +87,12 @@ where
     Ok(out.freeze())
 }
 
-/// Returns the path before the API root, for an API server behind another server:
-/// `/k8s/clusters/c-1`.
+/// Returns the path before the API root of a list or watch of endpoints, for an API server behind
+/// another server: `/k8s/clusters/c-1`. The prefix may hold an API root too; no namespace is called
+/// as one of these.
 fn prefix(path: &str) -> &str {
-    let roots = ["/apis/", "/api/v1/"].into_iter().filter_map(|root| path.find(root));
-    &path[..roots.min().unwrap_or(0)]
+    let roots = ["/apis/discovery.k8s.io/", "/api/v1/"];
+    &path[..roots.into_iter().filter_map(|root| path.rfind(root)).max().unwrap_or(0)]
 }
 
 #[cfg(test)]
@@ -99,8 +100,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_prefix_ends_at_the_first_root() {
+    fn a_prefix_ends_at_the_root_of_the_endpoints() {
         assert_eq!(prefix("/api/v1/endpoints"), "");
+        let nested = "/apis/x.io/v1/clusters/c/proxy";
+        assert_eq!(prefix(&format!("{nested}/apis/discovery.k8s.io/v1/endpointslices")), nested);
+        let nested = "/api/v1/namespaces/a/services/b/proxy";
+        assert_eq!(prefix(&format!("{nested}/api/v1/namespaces/shop/endpoints")), nested);
         assert_eq!(prefix("/k8s/clusters/c-1/apis/discovery.k8s.io/v1/x"), "/k8s/clusters/c-1");
         assert_eq!(prefix("/p/api/v1/namespaces/apis/endpoints"), "/p");
         assert_eq!(prefix("/healthz"), "");

@@ -40,8 +40,11 @@ pub trait ListSource: Send + 'static {
     fn get(&self, target: &str) -> ListFuture;
 }
 
-/// The delay before a list is requested again that failed or brought nothing.
+/// The delay before a list is requested again that failed or brought nothing. It doubles with each
+/// failure in a row.
 const AGAIN: Duration = Duration::from_secs(1);
+/// The longest delay, and the longest time for a response.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// The requests of one stream, one at a time.
 pub(crate) struct NeededLists {
@@ -50,12 +53,12 @@ pub(crate) struct NeededLists {
     step: Step,
     /// Requests that did not help. The next request is for another list, so that a list that cannot
     /// be read does not keep the others waiting.
-    failures: usize,
+    failures: u32,
 }
 
 enum Step {
     Idle,
-    Requesting(String, ListFuture),
+    Requesting(String, ListFuture, Sleep),
     Pausing(Sleep),
 }
 
@@ -77,13 +80,20 @@ impl NeededLists {
                 if needed.is_empty() {
                     return Poll::Pending;
                 }
-                let target = needed[self.failures % needed.len()].target.clone();
+                let target = needed[self.failures as usize % needed.len()].target.clone();
                 let response = self.source.get(&target);
-                Step::Requesting(target, response)
+                Step::Requesting(target, response, self.timer.sleep(LONGEST))
             }
-            Step::Requesting(target, response) => {
+            Step::Requesting(target, response, deadline) => {
                 let mut helped = false;
-                if let Ok((head, body)) = ready!(response.as_mut().poll(context)) {
+                let response = match response.as_mut().poll(context) {
+                    Poll::Ready(response) => response.ok(),
+                    Poll::Pending => {
+                        ready!(deadline.as_mut().poll(context));
+                        None
+                    }
+                };
+                if let Some((head, body)) = response {
                     rewriting.call(|rewriter, out| {
                         // After an error the stream continues as if there had been no response,
                         // and still needs the list.
@@ -94,10 +104,12 @@ impl NeededLists {
                     helped &= needed(rewriting).iter().all(|list| list.target != *target);
                 }
                 if helped {
+                    self.failures = 0;
                     Step::Idle
                 } else {
+                    let pause = LONGEST.min(AGAIN * (1 << self.failures.min(5)));
                     self.failures += 1;
-                    Step::Pausing(self.timer.sleep(AGAIN))
+                    Step::Pausing(self.timer.sleep(pause))
                 }
             }
             Step::Pausing(pause) => {

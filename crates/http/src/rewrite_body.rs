@@ -87,7 +87,7 @@ impl<B> RewriteBody<B> {
     }
 
     /// Returns this body with a source for the lists that it needs. They are requested one at a
-    /// time; a list that failed is requested again after a second. Needed lists exist only with
+    /// time; a list that failed is requested again after a second, then after longer delays. Needed lists exist only with
     /// [`Retention::Topology`](poolscope::Retention::Topology).
     pub fn needed_lists(
         mut self,
@@ -129,6 +129,7 @@ where
                 *body.changes = None;
                 *body.lists = None;
                 if let Some(error) = rewriting.take_error() {
+                    *body.trailers = None;
                     return Poll::Ready(Some(Err(error)));
                 }
                 return Poll::Ready(body.trailers.take().map(|fields| Ok(Frame::trailers(fields))));

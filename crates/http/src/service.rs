@@ -162,9 +162,11 @@ impl<S, ReqB> RewriteService<S, ReqB> {
                 Action::Reply(reply) => reply,
                 action => return Ok(action),
             };
-            let (OnMissing::Wait(limit), ReplyCause::MissingFacts(missing)) =
-                (settings.on_missing, &reply.cause)
-            else {
+            let ReplyCause::MissingFacts(missing) = &reply.cause else {
+                return Ok(Action::Reply(reply));
+            };
+            settings.waiting.lack(missing, settings.timer.now());
+            let OnMissing::Wait(limit) = settings.on_missing else {
                 return Ok(Action::Reply(reply));
             };
             let (entry, deadline) = wait.get_or_insert_with(|| {

@@ -58,7 +58,11 @@ impl<S> SharedService<S> {
     {
         let mut service = self.service.lock().unwrap_or_else(PoisonError::into_inner);
         // Before the call, so that a wake in between is not lost.
-        self.tasks.lock().push(context.waker().clone());
+        let mut tasks = self.tasks.lock();
+        if !tasks.iter().any(|task| task.will_wake(context.waker())) {
+            tasks.push(context.waker().clone());
+        }
+        drop(tasks);
         let shared = Waker::from(self.tasks.clone());
         let ready = service.poll_ready(&mut Context::from_waker(&shared));
         if ready.is_ready() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use poolscope::MissingFact;
+use poolscope::{FactKind, MissingFact};
 
 /// A response that waits for missing facts.
 ///
@@ -37,6 +37,8 @@ pub(crate) struct WaitingList(Mutex<Entries>);
 struct Entries {
     next: u64,
     waiting: BTreeMap<u64, Waiting>,
+    /// Since when responses have lacked facts of a kind, whether they waited or got a reply.
+    lacking: BTreeMap<FactKind, Instant>,
 }
 
 impl WaitingList {
@@ -47,6 +49,23 @@ impl WaitingList {
 
     pub(crate) fn list(&self) -> Vec<Waiting> {
         self.lock().waiting.values().cloned().collect()
+    }
+
+    /// Notes what a response lacks.
+    pub(crate) fn lack(&self, missing: &[MissingFact], now: Instant) {
+        let mut entries = self.lock();
+        for fact in missing {
+            entries.lacking.entry(fact.kind).or_insert(now);
+        }
+    }
+
+    /// Returns the kinds that responses have lacked since before `then`. Kinds that are not missing
+    /// now are forgotten.
+    pub(crate) fn lacking(&self, missing: &[MissingFact], then: Instant) -> Vec<FactKind> {
+        let mut entries = self.lock();
+        entries.lacking.retain(|kind, _| missing.iter().any(|fact| fact.kind == *kind));
+        let old = entries.lacking.iter().filter(|(_, since)| **since <= then);
+        old.map(|(kind, _)| *kind).collect()
     }
 
     /// Adds a response that waits until the entry is dropped.

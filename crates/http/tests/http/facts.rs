@@ -335,6 +335,29 @@ async fn what_the_client_reads_too_little_of_is_fetched() {
     fetching.abort();
 }
 
+/// Also where responses do not wait.
+#[tokio::test(start_paused = true)]
+async fn replies_show_what_the_client_reads_too_little_of() {
+    let (server, (node, layer)) = (Server::new(1, Mode::Good), layer());
+    server.change(SERVICES, scene::service("web", "openyurt.io/nodepool"));
+    let layer = layer.on_missing(OnMissing::Reply);
+    let fetching = server.fetch(&layer, &[FactKind::Service, FactKind::Node]);
+    let mut statuses = Vec::new();
+    for _ in 0..8 {
+        let upstream = service_fn(|_: Request<Empty<Bytes>>| {
+            let body = Full::new(Bytes::from(scene::list(&["me", "other"])));
+            ready(Response::builder().header("Content-Type", JSON).body(body))
+        });
+        let request = Request::get(SLICES).body(Empty::new()).unwrap();
+        let response = layer.layer(upstream).oneshot(request).await.unwrap();
+        statuses.push(response.status().as_u16());
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(statuses, [503, 503, 503, 503, 503, 200, 200, 200]);
+    assert_eq!(node.missing(), []);
+    fetching.abort();
+}
+
 #[tokio::test(start_paused = true)]
 async fn events_name_failures_and_recoveries() {
     let (server, (_, layer)) = (Server::new(1, Mode::Down), layer());
