@@ -87,8 +87,8 @@ impl<B> RewriteBody<B> {
     }
 
     /// Returns this body with a source for the lists that it needs. They are requested one at a
-    /// time; a list that failed is requested again after a second, then after longer delays. Needed lists exist only with
-    /// [`Retention::Topology`](poolscope::Retention::Topology).
+    /// time; a list that failed is requested again after a second, then after longer delays.
+    /// Needed lists exist only with [`Retention::Topology`](poolscope::Retention::Topology).
     pub fn needed_lists(
         mut self,
         source: impl ListSource,
