@@ -163,7 +163,7 @@ typedef int32_t poolscope_status;
 #endif // __cplusplus
 
 /**
- * What a fact sync wants. The numbers never change.
+ * A step of a fact sync. The numbers never change.
  */
 enum poolscope_fact_action
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -401,12 +401,12 @@ typedef struct {
 } poolscope_response;
 
 /**
- * One thing that a fact sync wants. The texts are valid until the next call of
+ * A step of a fact sync with its fields. The texts are valid until the next call of
  * poolscope_fact_sync_next() with the same fact sync, and until it is freed.
  */
 typedef struct {
     /**
-     * What to do; it says which other fields have a value.
+     * The step. The comment of each names the fields that have a value.
      */
     poolscope_fact_action action;
     /**
@@ -643,7 +643,8 @@ poolscope_status poolscope_cluster_counters(const poolscope_cluster *cluster,
 /**
  * Marks the facts of a kind (`Service`, `Node`, `CiliumNode`, `NodePool`, `NodeBucket`,
  * `ConfigMap`) as incomplete and keeps them. The next list of the kind replaces them. Call it when
- * a source has ended for good, or when the API server was restored to an earlier state.
+ * a source has ended for good, or when the API server was restored to an earlier state. Each fact
+ * sync of the cluster then reads the kind anew.
  */
 POOLSCOPE_API
 poolscope_status poolscope_cluster_invalidate_source(const poolscope_cluster *cluster,
