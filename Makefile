@@ -80,6 +80,7 @@ published: msrv
 	cd bindings/c && cargo deny -L error --all-features check licenses bans sources
 	cd crates/cli && cargo deny -L error --all-features check licenses bans sources
 	cd crates/http && cargo deny -L error --all-features check licenses bans sources
+	cd crates/proxy && cargo deny -L error check licenses bans sources
 
 # Needs the advisory database, which is not in a package registry.
 advisories:
@@ -90,7 +91,8 @@ MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 msrv:
 	rustup toolchain list | grep -q '^$(MSRV)' || rustup toolchain install $(MSRV).0 --profile minimal
 	$(CARGO) +$(MSRV).0 check --target-dir $(BUILT)/msrv \
-		-p poolscope -p poolscope-capi -p poolscope-cli -p poolscope-http
+		-p poolscope -p poolscope-capi -p poolscope-cli -p poolscope-http \
+		-p poolscope-proxy
 
 # The Rust tests of the C ABI under AddressSanitizer, in a folder of their own, because everything
 # is built anew.
@@ -104,12 +106,14 @@ test-go: lib
 	cd bindings/go/examples/informer && $(GO) vet ./...
 
 # A real kube-apiserver, built from its Go module (which takes minutes the first time), with
-# client-go informers and reflectors of kube-rs; what client-go does after a watch; and OpenYurt's
-# own filter beside poolscope. `e2e-quick` runs fewer variants.
+# client-go informers, reflectors of kube-rs and the node proxy; what client-go does after a watch;
+# and OpenYurt's own filter beside poolscope. `e2e-quick` runs fewer variants.
 e2e: lib
 	$(CARGO) build -p poolscope-http --example follower
-	cd e2e && $(GO) vet . ./apiserver ./reflector && FOLLOWER=$(abspath $(BUILT))/debug/examples/follower \
-		$(GO) test -count=1 $(SHORT) -timeout 30m . ./apiserver ./reflector
+	$(CARGO) build -p poolscope-proxy
+	cd e2e && $(GO) vet . ./apiserver ./reflector && \
+		FOLLOWER=$(abspath $(BUILT))/debug/examples/follower \
+		PROXY=$(abspath $(BUILT))/debug/poolscope-proxy $(GO) test -count=1 $(SHORT) -timeout 30m . ./apiserver ./reflector
 	cd e2e/yurthub && $(GO) vet ./... && $(GO) test -count=1 $(SHORT) -timeout 30m ./...
 
 e2e-quick:

@@ -20,7 +20,7 @@ listing() {
     fi
 }
 
-for package in poolscope poolscope-capi poolscope-cli poolscope-http; do
+for package in poolscope poolscope-capi poolscope-cli poolscope-http poolscope-proxy; do
     cargo package --allow-dirty --list -p "$package" | listing "$package.files.txt"
 done
 cargo public-api -p poolscope --features k8s-openapi,k8s-openapi/v1_33,http,tracing -sss |

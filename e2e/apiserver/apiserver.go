@@ -292,3 +292,9 @@ func writeKey(t testing.TB, path string) {
 		t.Fatal(err)
 	}
 }
+
+// Address is the server's host and port.
+func (s *Server) Address() string { return "127.0.0.1:" + s.apiPort }
+
+// CAFile names the certificates that the server's own is signed by.
+func (s *Server) CAFile() string { return filepath.Join(s.data, "certificates", "apiserver.crt") }

@@ -1,0 +1,36 @@
+//! A proxy on one node in front of the Kubernetes API server: unmodified agents that are pointed at
+//! it see only the endpoints that their node may use.
+//!
+//! ```text
+//!   agent --https, its own token--> listener -> gateway -> poolscope-http -> upstream --> API server
+//!                                                  \--- everything else, byte for byte ---/
+//! ```
+//!
+//! The proxy never adds credentials to a client's request. Its own identity fetches the facts.
+#![forbid(unsafe_code)]
+
+pub mod admin;
+pub mod authority;
+pub mod client_files;
+pub mod credentials;
+pub mod gateway;
+pub mod listener;
+pub mod options;
+pub mod own_requests;
+pub mod reply;
+pub mod request;
+pub mod response;
+pub mod run;
+pub mod upstream;
+
+/// Any error.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The body of a request on its way to the API server, or of a response on its way to the client.
+pub type Body = http_body_util::combinators::UnsyncBoxBody<bytes::Bytes, BoxError>;
+
+/// Returns an empty body.
+pub fn empty() -> Body {
+    use http_body_util::{BodyExt, Empty};
+    Body::new(Empty::new().map_err(|never| match never {}))
+}

@@ -1,0 +1,58 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+/// Serves the Kubernetes API to the agents of one node, with only the endpoints that the node may
+/// use.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "poolscope-proxy", version)]
+pub struct Options {
+    /// The node's name
+    #[arg(long, env = "NODE_NAME")]
+    pub node: String,
+    /// An API server, HOST:PORT; repeat it for several
+    #[arg(long = "server", value_name = "HOST:PORT", required = true)]
+    pub servers: Vec<String>,
+    /// The address to listen on; repeat it for several
+    #[arg(long, default_values = ["127.0.0.1:10271", "[::1]:10271"])]
+    pub listen: Vec<SocketAddr>,
+    /// The address of /livez, /readyz and /counters
+    #[arg(long, default_value = "127.0.0.1:10272")]
+    pub health_listen: SocketAddr,
+    /// The folder for ca.crt and the kubeconfig of the node's agents
+    #[arg(long, default_value = "/var/run/cilium/poolscope")]
+    pub client_dir: PathBuf,
+    /// The path of that folder as the agents see it, if it differs
+    #[arg(long)]
+    pub client_dir_as_seen: Option<PathBuf>,
+    /// The folder for the proxy's own CA, which has to outlive the process
+    #[arg(long, default_value = "/var/lib/poolscope-proxy")]
+    pub state_dir: PathBuf,
+    /// The configuration (docs/config.md)
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// The token of the proxy's own identity
+    #[arg(long, default_value = "/var/run/secrets/kubernetes.io/serviceaccount/token")]
+    pub token_file: PathBuf,
+    /// The CA of the API servers
+    #[arg(long, default_value = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")]
+    pub ca_file: PathBuf,
+    /// The format of the log
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// Check options and configuration, and exit
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// The format of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
