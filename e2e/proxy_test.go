@@ -184,7 +184,7 @@ func TestUnmodifiedInformersBehindTheProxyHoldWhatTheirNodeMayUse(t *testing.T) 
 	settle(t, "after a restart of the API server", w, agents)
 }
 
-// What is not rewritten passes as it is, with the client's own credentials.
+// Other responses pass unchanged, with the client's own credentials.
 func TestTheProxyPassesEverythingElse(t *testing.T) {
 	server := apiserver.Start(t)
 	newWorld(t, server.Config(), 5)

@@ -1,4 +1,4 @@
-//! What the proxy changes in a client's request, and what it refuses.
+//! Changes to a client's request, and the requests that are refused.
 
 use http::header::{CONNECTION, HeaderName, UPGRADE};
 use http::{HeaderMap, Request, Version};

@@ -129,7 +129,7 @@ impl Running {
         Ok(Running { addresses, health: health_address, stop, serving, beside })
     }
 
-    /// Ends all watches, waits until the other responses have ended, at most ten seconds, and stops.
+    /// Ends all watches, waits at most ten seconds until the other responses have ended, and stops.
     pub async fn stop(self) {
         tracing::info!("stopping");
         self.stop.send_replace(true);
