@@ -40,6 +40,13 @@ pub struct Options {
     /// The CA of the API servers
     #[arg(long, default_value = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")]
     pub ca_file: PathBuf,
+    /// The certificate to serve, instead of one by the proxy's own CA: one that the CA of
+    /// --ca-file signed, for agents that trust only their ServiceAccount's CA
+    #[arg(long, requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The key of that certificate
+    #[arg(long, requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
     /// The format of the log
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,

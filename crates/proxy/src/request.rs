@@ -9,6 +9,11 @@ const PLURALS: [&str; 3] = ["endpoints", "endpointslices", "services"];
 /// Returns `true` if a path may mean another one to the API server than to the proxy, and names a
 /// kind that is rewritten: such a response could pass unfiltered.
 pub fn is_ambiguous(path: &str) -> bool {
+    // Behind the proxy of a Service or pod any form is usual, unless it names such a kind again.
+    path.split("/proxy/").any(is_ambiguous_part)
+}
+
+fn is_ambiguous_part(path: &str) -> bool {
     let lower = path.to_ascii_lowercase();
     let is_unusual = ["//", "/./", "/../", "%2f", "%2e", "%5c", "%00", "\\", ";"]
         .into_iter()
@@ -118,6 +123,8 @@ mod tests {
             "/api/v1/services/..",
             "/API//v1/Services",
             "/api/v1/endpoints;x=1//",
+            "/api/v1/namespaces/a/services/b/proxy/api/v1//endpoints",
+            "/api/v1//namespaces/a/services/b/proxy/x",
         ] {
             assert!(is_ambiguous(path), "{path}");
         }
@@ -125,6 +132,7 @@ mod tests {
             "/api/v1/endpoints",
             "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/cart-1",
             "/api/v1/namespaces/a/services/b:80/proxy/x",
+            "/api/v1/namespaces/a/services/b:80/proxy/x//y%2fz/../a",
             "/api/v1/namespaces/a/pods/b/proxy/x//y",
             "/healthz//x",
             "/",

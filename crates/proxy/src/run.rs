@@ -81,8 +81,7 @@ impl Running {
         let gateway =
             Arc::new(Gateway::new(node.clone(), &layer, upstream.clone(), stopping.clone()));
         let now = SystemTime::now();
-        let authority = Arc::new(Authority::open(&options.state_dir, &options.node, &[], now)?);
-        let certificate = Arc::new(ServerCertificate::from_authority(authority.clone(), now)?);
+        let (certificate, ca_pem) = certificate(options, now)?;
         let (mut addresses, mut serving) = (Vec::new(), Vec::new());
         for address in &options.listen {
             let listener = bind(*address).await?;
@@ -103,7 +102,7 @@ impl Running {
         let port = addresses.first().ok_or("--listen: name an address")?.port();
         let seen = options.client_dir_as_seen.as_deref().unwrap_or(&options.client_dir);
         let files = ClientFiles::new(&options.client_dir, seen, port)?;
-        files.write(authority.ca_pem())?;
+        files.write(&ca_pem)?;
         let renewing = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(LOOK).await;
@@ -119,7 +118,7 @@ impl Running {
                     Err(error) => tracing::warn!(%error, "the API server's CA was not read"),
                 }
                 // The folder is on a tmpfs, mostly, and others may clean it.
-                if let Err(error) = files.write(authority.ca_pem()) {
+                if let Err(error) = files.write(&ca_pem) {
                     tracing::warn!(%error, "the files of the clients were not written");
                 }
             }
@@ -143,6 +142,24 @@ impl Running {
         }
         self.beside.iter().for_each(JoinHandle::abort);
     }
+}
+
+/// Returns the certificate to serve, and the CA that clients have to trust.
+fn certificate(
+    options: &Options,
+    now: SystemTime,
+) -> Result<(Arc<ServerCertificate>, String), BoxError> {
+    Ok(match (&options.tls_cert, &options.tls_key) {
+        (Some(certificate), Some(key)) => {
+            let served = ServerCertificate::from_files(certificate, key, now)?;
+            (Arc::new(served), read(&options.ca_file)?)
+        }
+        _ => {
+            let authority = Arc::new(Authority::open(&options.state_dir, &options.node, &[], now)?);
+            let served = ServerCertificate::from_authority(authority.clone(), now)?;
+            (Arc::new(served), authority.ca_pem().to_owned())
+        }
+    })
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, BoxError> {
