@@ -151,7 +151,7 @@ func explained(t *testing.T, agent *agent) {
 		"poolscope/status": {
 			"node edge-hz-1 is in pool hangzhou", "endpointsDropped",
 		},
-		"poolscope/explain default/" + serviceName: {hangzhou.v4(), "seen", beijing.v4(), "hidden", "O7"},
+		"poolscope/explain default/" + serviceName: {hangzhou.v4(), "kept", beijing.v4(), "dropped", "O7"},
 		"db/show -f json health":                   {"node edge-hz-1 is in pool hangzhou"},
 	} {
 		agent.eventually("answers to "+command, func() error {
