@@ -39,7 +39,7 @@ impl Gateway {
     }
 
     /// Serves one request. The proxy never adds credentials to it.
-    pub async fn serve(&self, mut request: Request<Incoming>) -> Response<Body> {
+    pub async fn serve(&self, request: Request<Incoming>) -> Response<Body> {
         if !request.headers().contains_key(AUTHORIZATION) {
             let message = "send the ServiceAccount token of the client (`tokenFile` in the \
                            kubeconfig): this proxy lends no identity";
@@ -50,10 +50,8 @@ impl Gateway {
                            usual one";
             return failure(StatusCode::BAD_REQUEST, message, false);
         }
-        // An HTTP/2 client sends an absolute URI; the pool sets the authority of the server.
-        match request.uri().path_and_query().map(|target| target.as_str().parse()) {
-            Some(Ok(target)) => *request.uri_mut() = target,
-            _ => return failure(StatusCode::BAD_REQUEST, "the request has no path", false),
+        if request.uri().path_and_query().is_none() {
+            return failure(StatusCode::BAD_REQUEST, "the request has no path", false);
         }
         let is_watch = is_watch(&request);
         let is_bodiless_get = request.method() == http::Method::GET;
@@ -82,7 +80,6 @@ impl Gateway {
         is_watch: bool,
     ) -> Result<Response<Body>, BoxError> {
         clean(request.headers_mut());
-        request.headers_mut().remove(http::header::HOST);
         let request = request.map(|body| Body::new(body.map_err(Into::into)));
         let mut response = self.rewriting.clone().call(request).await?;
         clean(response.headers_mut());
@@ -97,7 +94,6 @@ impl Gateway {
         let client = hyper::upgrade::on(&mut request);
         let protocol = request.headers().get(UPGRADE).cloned();
         clean(request.headers_mut());
-        request.headers_mut().remove(http::header::HOST);
         switch(request.headers_mut(), protocol);
         let request = request.map(|body| Body::new(body.map_err(Into::into)));
         let mut response = self.upstream.tunnel(request).await?;

@@ -7,19 +7,17 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::connection::Permit;
 use super::error::Error;
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use crate::{BoxError, empty};
 
 /// The body of a request of any client.
 pub(super) struct RequestBody {
     // Before the permit, so that it is dropped first.
-    body: UnsyncBoxBody<Bytes, BoxError>,
+    body: crate::Body,
     permit: Option<Arc<Permit>>,
 }
 
@@ -29,11 +27,11 @@ impl RequestBody {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        RequestBody { body: UnsyncBoxBody::new(body.map_err(Into::into)), permit: None }
+        RequestBody { body: crate::Body::new(body.map_err(Into::into)), permit: None }
     }
 
     pub(super) fn empty() -> RequestBody {
-        RequestBody::new(Empty::new())
+        RequestBody { body: empty(), permit: None }
     }
 
     /// Keeps the stream of `permit` counted until this body is dropped.

@@ -46,6 +46,8 @@ pub use snapshot::ServerSnapshot;
 use body::RequestBody;
 use pool::Pool;
 
+use crate::BoxError;
+
 /// The future of an [`Upstream`].
 pub type ResponseFuture =
     Pin<Box<dyn Future<Output = Result<Response<UpstreamBody>, Error>> + Send>>;
@@ -80,7 +82,7 @@ impl Upstream {
     pub async fn tunnel<B>(&self, request: Request<B>) -> Result<Response<Incoming>, Error>
     where
         B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        B::Error: Into<BoxError>,
     {
         send::tunnel(self.pool.clone(), request.map(RequestBody::new)).await
     }
@@ -106,7 +108,7 @@ impl Upstream {
 impl<B> Service<Request<B>> for Upstream
 where
     B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B::Error: Into<BoxError>,
 {
     type Response = Response<UpstreamBody>;
     type Error = Error;

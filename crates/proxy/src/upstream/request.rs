@@ -3,6 +3,8 @@
 use http::{Method, Request, Uri};
 use http_body::Body;
 
+use crate::request::is_watch;
+
 /// The kind of traffic that an HTTP/2 connection carries. Watches and other requests use separate
 /// connections, so that a large list does not delay events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,10 +17,8 @@ impl Purpose {
     /// Returns `Streams` for watches and followed logs.
     pub(super) fn of<B>(request: &Request<B>) -> Purpose {
         let query = request.uri().query().unwrap_or_default();
-        let is_long = query
-            .split('&')
-            .any(|pair| matches!(pair, "watch=true" | "watch=1" | "follow=true" | "follow=1"));
-        if is_long { Purpose::Streams } else { Purpose::Requests }
+        let follows = || query.split('&').any(|pair| matches!(pair, "follow=true" | "follow=1"));
+        if is_watch(request) || follows() { Purpose::Streams } else { Purpose::Requests }
     }
 }
 
