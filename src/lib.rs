@@ -130,6 +130,7 @@ mod wire;
 
 pub use bytes::{Bytes, BytesMut};
 
+pub use client_state::store::saved::RestoreError;
 pub use cluster::changes::ChangeListener;
 pub use cluster::counters::Counters;
 pub use cluster::log::Change;

@@ -31,7 +31,7 @@ fn streams_keep_what_they_promise() {
     }
     // A simulation in which nothing happens would find nothing wrong either.
     let counts =
-        [sum.refreshed, sum.expired, sum.reconnects, sum.relists, sum.compared, sum.settled];
+        [sum.refreshed, sum.expired, sum.reconnects, sum.relists, sum.restored, sum.settled];
     assert!(seeds < 60 || counts.iter().all(|&count| count > 0), "{sum:?}");
 }
 

@@ -27,6 +27,7 @@ mod group;
 mod groups;
 mod index;
 mod protocol;
+mod saved;
 mod slots;
 pub(crate) mod store;
 
@@ -45,8 +46,14 @@ use crate::object::version::Version;
 use crate::topology::fallback::Condition;
 use crate::topology::names::Names;
 
-/// Seeded once in a process, so that digests of two client states can be compared.
-pub(crate) type Digests = foldhash::quality::RandomState;
+/// Seeded once for a session store, so that digests of two client states can be compared, and so
+/// that a process which continues can compare its own with them.
+pub(crate) type Digests = foldhash::quality::FixedState;
+
+/// Returns the hasher of digests for a seed.
+pub(crate) fn digests(seed: u64) -> Digests {
+    Digests::with_seed(seed)
+}
 
 /// The state of one client.
 #[derive(Debug, Clone)]

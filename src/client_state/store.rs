@@ -5,9 +5,12 @@
 //! states are found by their key, so that opening a stream does not look at the streams of other
 //! keys, and at no more than [`MAX_COMPARED`] of its own.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+pub(crate) mod saved;
 
-use super::{ClientState, Digests, EmittedForms};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::BuildHasher;
+
+use super::{ClientState, Digests, EmittedForms, digests};
 use crate::object::SubjectKind;
 use crate::object::selection::Selection;
 use crate::object::version::Version;
@@ -92,6 +95,7 @@ pub(crate) struct SessionStore {
     doubted: BTreeMap<u64, Arc<Key>>,
     /// The latest version in doubt of keys that were evicted.
     doubt_of_any: Version,
+    digest_seed: u64,
     digests: Digests,
     topology_fallback: bool,
     /// Bytes of originals that unused client states may keep.
@@ -222,6 +226,8 @@ impl EarlierCopies {
 
 impl SessionStore {
     pub(crate) fn new(max_retained: usize, topology_fallback: bool) -> SessionStore {
+        // Of the standard library's keys, which nobody can predict.
+        let digest_seed = std::hash::RandomState::new().hash_one(0);
         SessionStore {
             slots: HashMap::new(),
             keys: HashMap::new(),
@@ -231,7 +237,8 @@ impl SessionStore {
             doubts: HashMap::new(),
             doubted: BTreeMap::new(),
             doubt_of_any: Version::default(),
-            digests: Digests::default(),
+            digest_seed,
+            digests: digests(digest_seed),
             topology_fallback,
             max_retained,
         }

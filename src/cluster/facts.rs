@@ -522,6 +522,11 @@ impl Facts {
         (self.generation(), self.log.since(generation))
     }
 
+    /// Client states that have looked at no changes are evaluated whole.
+    pub(super) fn begin_log_anew(&mut self) {
+        self.log.begin_anew();
+    }
+
     pub(super) fn log(&self) -> &Log {
         &self.log
     }

@@ -68,6 +68,14 @@ impl Log {
         }
     }
 
+    /// Begins a generation from which on changes are kept: client states that have looked at none
+    /// are evaluated whole.
+    pub(crate) fn begin_anew(&mut self) {
+        self.generation += 1;
+        self.forgotten = self.generation;
+        self.changes.clear();
+    }
+
     /// Returns the changes after `generation`, or `None` if they are no longer kept.
     pub(crate) fn since(&self, generation: u64) -> Option<Vec<Change>> {
         if generation < self.forgotten {

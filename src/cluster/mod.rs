@@ -8,11 +8,13 @@ mod facts;
 pub(crate) mod log;
 pub(crate) mod pages;
 pub(crate) mod pool_members;
+mod saved;
 pub(crate) mod source;
 mod table;
 mod wakers;
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use self::clients::defaults;
 use self::counters::{AtomicCounters, Counters, count};
@@ -62,6 +64,8 @@ struct ClusterInner {
     counters: AtomicCounters,
     pages: Mutex<Pages>,
     sessions: Arc<Mutex<SessionStore>>,
+    /// What [`Cluster::before_change`] has set.
+    hook: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 /// A kind that has to be read before objects that depend on it can be forwarded.
@@ -160,6 +164,7 @@ impl Cluster {
                 counters: AtomicCounters::default(),
                 pages: Mutex::default(),
                 sessions,
+                hook: OnceLock::new(),
             }),
         })
     }
@@ -343,6 +348,12 @@ impl Cluster {
         count(&self.inner.counters.deleted_services_forgotten, facts.take_forgotten());
         let after = (facts.generation(), facts.completeness());
         self.inner.generation.store(facts.generation(), Ordering::Release);
+        if after.0 != before.0
+            && let Some(hook) = self.inner.hook.get()
+        {
+            // No stream evaluates an object without these facts.
+            hook();
+        }
         drop(facts);
         if after != before {
             self.inner.progress.fetch_add(1, Ordering::Release);

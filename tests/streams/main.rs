@@ -17,5 +17,6 @@ mod refresh;
 mod relist;
 mod resume;
 mod retention;
+mod saved;
 mod suppressed;
 mod told;

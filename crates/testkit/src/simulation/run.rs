@@ -222,7 +222,14 @@ impl Run {
                 let line = client.restart();
                 client.left.extend(line.filter(|_| rng.one_in(2)).map(|line| *line));
             }
-            996 if rng.one_in(3) => self.restart(),
+            996 if rng.one_in(3) => {
+                // A process that is stopped saves first; one that crashes has saved before.
+                if scene.setup.saves && rng.one_in(2) {
+                    scene.save();
+                }
+                self.restart();
+            }
+            997..=999 if scene.setup.saves => scene.save(),
             _ => {}
         }
         Ok(())

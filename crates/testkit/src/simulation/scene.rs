@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use poolscope::{Cluster, Config, Membership, MissingFactPolicy, ProtobufLists, Retention};
 
@@ -49,6 +51,8 @@ pub struct Setup {
     pub by_name: ByName,
     /// The library fetches the facts itself, except the Nodes of other nodes.
     pub syncs: bool,
+    /// Client states are saved now and then, and a new process restores those that still hold.
+    pub saves: bool,
     /// Bytes of originals that a client state may keep, if they are few.
     pub client_state_bytes: Option<usize>,
     /// How many of 1000 steps break a connection: 1 to 40.
@@ -97,11 +101,13 @@ impl Setup {
             steps: rng.between(300, 3000),
             window: *rng.of(&[10, 30, 100, 300]),
             syncs: false,
+            saves: false,
             fault: Fault::None,
         };
         // Without pools the library would not fetch what the model follows.
         let syncs = rng.one_in(3) && !setup.off;
-        Setup { syncs, by_name: if syncs { ByName::All } else { setup.by_name }, ..setup }
+        let by_name = if syncs { ByName::All } else { setup.by_name };
+        Setup { syncs, by_name, saves: rng.one_in(2), ..setup }
     }
 
     pub fn config(&self) -> Config {
@@ -148,6 +154,8 @@ pub struct Stats {
     pub settled: u64,
     /// Refreshes that said something.
     refreshes: u64,
+    /// Client states that a new process restored.
+    pub restored: u64,
 }
 
 impl Stats {
@@ -162,6 +170,7 @@ impl Stats {
             compared,
             settled,
             refreshes,
+            restored,
         } = other;
         for (sum, more) in [
             (&mut self.pushed, pushed),
@@ -173,6 +182,7 @@ impl Stats {
             (&mut self.compared, compared),
             (&mut self.settled, settled),
             (&mut self.refreshes, refreshes),
+            (&mut self.restored, restored),
         ] {
             *sum += more;
         }
@@ -203,6 +213,14 @@ impl Trace {
     }
 }
 
+/// What a process leaves to the next one.
+struct Save {
+    client_states: Vec<u8>,
+    progress: BTreeMap<(String, Option<String>), u64>,
+    /// Facts have changed since, so that clients may hold something else.
+    has_changed: Arc<AtomicBool>,
+}
+
 pub struct Scene {
     pub setup: Setup,
     pub server: Server,
@@ -217,14 +235,29 @@ pub struct Scene {
     pub stats: Stats,
     pub trace: Trace,
     pub step: usize,
+    saved: Option<Save>,
+    /// Set by the cluster before each change of facts.
+    has_changed: Arc<AtomicBool>,
+}
+
+/// A cluster, and what it sets before each change of facts.
+fn new_cluster(setup: &Setup) -> (Cluster, Arc<AtomicBool>) {
+    let cluster = Cluster::new(setup.config()).expect("a valid configuration");
+    let has_changed = Arc::new(AtomicBool::new(false));
+    let set = has_changed.clone();
+    cluster.before_change(move || set.store(true, Relaxed));
+    (cluster, has_changed)
 }
 
 impl Scene {
     pub fn new(setup: Setup) -> Scene {
         let known = Known::new(&setup);
+        let (cluster, has_changed) = new_cluster(&setup);
         Scene {
             server: Server::new(setup.window),
-            cluster: Cluster::new(setup.config()).expect("a valid configuration"),
+            cluster,
+            saved: None,
+            has_changed,
             past: vec![Rc::new(known.clone())],
             known,
             progress: BTreeMap::new(),
@@ -255,12 +288,32 @@ impl Scene {
         }
     }
 
-    /// Another process: nothing is known, nothing remembered.
+    /// Saves the client states, as a process does now and then.
+    pub fn save(&mut self) {
+        self.note("client states are saved");
+        self.has_changed.store(false, Relaxed);
+        self.saved = Some(Save {
+            client_states: self.cluster.save_client_states(usize::MAX),
+            progress: self.progress.clone(),
+            has_changed: self.has_changed.clone(),
+        });
+    }
+
+    /// Another process: nothing is known, and nothing remembered but saved client states.
     pub fn restart(&mut self) {
-        self.cluster = Cluster::new(self.setup.config()).expect("a valid configuration");
+        (self.cluster, self.has_changed) = new_cluster(&self.setup);
+        self.progress.clear();
+        if let Some(save) = self.saved.take()
+            && !save.has_changed.load(Relaxed)
+        {
+            let restored = self.cluster.restore_client_states(save.client_states.into());
+            self.progress = save.progress;
+            let restored = restored.expect("nothing was served yet");
+            self.note(format!("{restored} client states are restored"));
+            self.stats.restored += restored as u64;
+        }
         self.known = Known::new(&self.setup);
         self.past.push(Rc::new(self.known.clone()));
-        self.progress.clear();
     }
 
     /// A client of a node was given these objects.
