@@ -21,6 +21,7 @@ pub mod reply;
 pub mod request;
 pub mod response;
 pub mod run;
+pub mod saved_states;
 pub mod upstream;
 
 /// Any error.
