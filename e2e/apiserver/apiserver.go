@@ -17,7 +17,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -33,19 +32,25 @@ const (
 
 // Server is a running API server.
 type Server struct {
-	binaries, data   string
-	apiPort, etcdURL string
-	etcd, api        *exec.Cmd
+	binaries, data         string
+	host, apiPort, etcdURL string
+	etcd, api              *exec.Cmd
 }
 
 // Start builds what has to be built and runs it until the test ends.
 func Start(t testing.TB) *Server {
 	t.Helper()
+	return StartOn(t, "127.0.0.1")
+}
+
+// StartOn is Start with an address of its own, which a test in its own network namespace may choose.
+func StartOn(t testing.TB, host string) *Server {
+	t.Helper()
 	binaries, err := Build()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{binaries: binaries, data: t.TempDir()}
+	s := &Server{binaries: binaries, data: t.TempDir(), host: host}
 	etcdPort, peerPort := freePort(t), freePort(t)
 	s.apiPort, s.etcdURL = freePort(t), "http://127.0.0.1:"+etcdPort
 	peerURL := "http://127.0.0.1:" + peerPort
@@ -85,7 +90,7 @@ func Start(t testing.TB) *Server {
 // Config reaches the server as its administrator.
 func (s *Server) Config() *rest.Config {
 	return &rest.Config{
-		Host:            "https://127.0.0.1:" + s.apiPort,
+		Host:            "https://" + s.Address(),
 		BearerToken:     token,
 		TLSClientConfig: rest.TLSClientConfig{Insecure: true},
 		QPS:             -1,
@@ -136,7 +141,7 @@ func (s *Server) Resume(t testing.TB) {
 		"--etcd-servers",
 		s.etcdURL,
 		"--bind-address",
-		"127.0.0.1",
+		s.host,
 		"--secure-port",
 		s.apiPort,
 		"--advertise-address",
@@ -171,7 +176,7 @@ func (s *Server) Resume(t testing.TB) {
 		},
 	}
 	for deadline := time.Now().Add(patient); ; time.Sleep(100 * time.Millisecond) {
-		request, _ := http.NewRequest(http.MethodGet, "https://127.0.0.1:"+s.apiPort+"/readyz", nil)
+		request, _ := http.NewRequest(http.MethodGet, "https://"+s.Address()+"/readyz", nil)
 		request.Header.Set("Authorization", "Bearer "+token)
 		if response, err := client.Do(request); err == nil {
 			response.Body.Close()
@@ -224,45 +229,6 @@ func stop(command *exec.Cmd) {
 	}
 }
 
-// Build makes the two programs, and says where they are; the second time that takes a second. Start
-// calls it. By itself it is for who starts where there is no network to fetch modules from.
-func Build() (string, error) {
-	module, err := output("go", "env", "GOMOD")
-	if err != nil {
-		return "", err
-	}
-	into, err := filepath.Abs(filepath.Join(filepath.Dir(module), "..", "target", "e2e"))
-	if err != nil {
-		return "", err
-	}
-	version, err := output("go", "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes")
-	if err != nil {
-		return "", err
-	}
-	for name, from := range map[string]string{
-		"etcd":           "go.etcd.io/etcd/server/v3",
-		"kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
-	} {
-		flags := "-s -w -X k8s.io/component-base/version.gitVersion=" + version
-		program := filepath.Join(into, name)
-		if _, err := output("go", "build", "-o", program, "-ldflags", flags, from); err != nil {
-			return "", err
-		}
-	}
-	return into, nil
-}
-
-func output(name string, arguments ...string) (string, error) {
-	command := exec.Command(name, arguments...)
-	command.Env = append(os.Environ(), "CGO_ENABLED=0")
-	command.Stderr = os.Stderr
-	out, err := command.Output()
-	if err != nil {
-		return "", fmt.Errorf("%s %v: %w", name, arguments, err)
-	}
-	return strings.TrimSpace(string(out)), nil
-}
-
 func freePort(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -294,7 +260,7 @@ func writeKey(t testing.TB, path string) {
 }
 
 // Address is the server's host and port.
-func (s *Server) Address() string { return "127.0.0.1:" + s.apiPort }
+func (s *Server) Address() string { return net.JoinHostPort(s.host, s.apiPort) }
 
 // CAFile names the certificates that the server's own is signed by.
 func (s *Server) CAFile() string { return filepath.Join(s.data, "certificates", "apiserver.crt") }
