@@ -1,0 +1,11 @@
+# Unmodified kube-proxies and CoreDNS behind the node proxy. Root; everything is in namespaces. The
+# first time, the builds take minutes. KUBERNETES=1.37 chooses the API server's release.
+
+.PHONY: e2e-clients
+
+e2e-clients:
+	e2e/clients/needs.sh
+	$(CARGO) build -p poolscope-proxy
+	cd e2e/clients/coredns && $(GO) vet .
+	cd e2e && $(GO) vet ./clients && PROXY=$(abspath $(BUILT))/debug/poolscope-proxy \
+		$(GO) test -count=1 -v -timeout 15m ./clients
