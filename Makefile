@@ -143,3 +143,4 @@ include e2e/clients/clients.mk
 include fuzz/fuzz.mk
 include benches/bench.mk
 include cross.mk
+include deploy/deploy.mk

@@ -4,10 +4,12 @@
 #     tools.sh test          C compilers, binutils, valgrind, pkg-config, Go, rustfmt, clippy
 #     tools.sh published     nightly rustdoc, cargo-public-api, cargo-deny
 #     tools.sh semver        cargo-semver-checks, which takes minutes to build
+#     tools.sh deploy        Helm 3 and 4, kubeconform, crane, from their Go modules
+#     tools.sh image         Debian's Rust with the source of std, zig and cargo-zigbuild; as root
 #
 # Rust itself comes from rustup. Programs go to the folder of --prefix (default: target/tools).
 set -eu
-need=${1:?which tools: test, published or semver}
+need=${1:?which tools: test, published, semver, deploy or image}
 prefix=${2:-target/tools}
 here=$(cd "$(dirname "$0")/.." && pwd)
 
@@ -68,6 +70,20 @@ program() {
         cargo install -q --locked --root "$prefix" "$name@$version"
 }
 
+# Builds the Go program of a module as NAME-VERSION, once, and links NAME to it.
+go_program() {
+    name=$1 package=$2 version=$3
+    mkdir -p "$prefix/bin" "$prefix/go"
+    if [ ! -x "$prefix/go/$name-$version" ]; then
+        say "building $name $version"
+        into=$(cd "$prefix" && pwd)/go/build
+        GOBIN=$into CGO_ENABLED=0 GOFLAGS= PATH="$prefix/bin:$PATH" \
+            go install -ldflags '-s -w' "$package@$version"
+        mv "$into/$(basename "$package")" "$prefix/go/$name-$version"
+    fi
+    ln -sf "../go/$name-$version" "$prefix/bin/$name"
+}
+
 case $need in
 test)
     packages gcc:gcc g++:g++ objcopy:binutils valgrind:valgrind pkg-config:pkg-config
@@ -85,6 +101,23 @@ published)
     ;;
 semver)
     program cargo-semver-checks 0.51.0
+    ;;
+deploy)
+    golang
+    packages openssl:openssl setpriv:util-linux
+    go_program helm3 helm.sh/helm/v3/cmd/helm v3.22.0
+    go_program helm4 helm.sh/helm/v4/cmd/helm v4.3.2
+    go_program kubeconform github.com/yannh/kubeconform/cmd/kubeconform v0.8.0
+    go_program crane github.com/google/go-containerregistry/cmd/crane v0.22.1
+    ;;
+image)
+    packages python3:python3-venv
+    [ -e /usr/lib/rustlib/src/rust/library/std ] ||
+        packages no-such-program:"rustc-web cargo-web rust-web-src"
+    [ -x "$prefix/image/bin/cargo-zigbuild" ] || {
+        python3 -m venv "$prefix/image"
+        "$prefix/image/bin/pip" install -q ziglang==0.17.1 cargo-zigbuild==0.24.1
+    }
     ;;
 *)
     say "unknown: $need"
