@@ -4,6 +4,7 @@
 package apiserver
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -35,6 +36,8 @@ type Server struct {
 	binaries, data         string
 	host, apiPort, etcdURL string
 	etcd, api              *exec.Cmd
+	// The authorization modes, if not AlwaysAllow.
+	authorization string
 }
 
 // Start builds what has to be built and runs it until the test ends.
@@ -151,7 +154,8 @@ func (s *Server) Resume(t testing.TB) {
 		"--token-auth-file",
 		filepath.Join(s.data, "tokens.csv"),
 		"--authorization-mode",
-		"AlwaysAllow",
+		cmp.Or(s.authorization, "AlwaysAllow"),
+		"--allow-privileged",
 		"--service-account-issuer",
 		"https://kubernetes.default.svc",
 		"--service-account-key-file",
