@@ -90,12 +90,13 @@ func enter() error {
 	if err := os.Setenv("TMPDIR", "/run/tmp"); err != nil {
 		return err
 	}
+	// A bridge without an address of its own takes that of a port, and changes it with new ports.
 	return ip(
 		"link set lo up",
 		"addr add "+apiHost+"/32 dev lo",
 		"route add local "+endpoints4+"0.0/16 dev lo",
 		"-6 route add local "+endpoints6+"/64 dev lo",
-		"link add links type bridge",
+		"link add links address 02:00:00:00:00:01 type bridge",
 		"addr add 198.18.0.1/24 dev links",
 		"addr add fd00:18::1/64 dev links nodad",
 		"link set links up",
