@@ -4,7 +4,6 @@
 package apiserver
 
 import (
-	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -18,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -35,25 +35,25 @@ const (
 type Server struct {
 	binaries, data         string
 	host, apiPort, etcdURL string
+	flags                  []string
 	etcd, api              *exec.Cmd
-	// The authorization modes, if not AlwaysAllow.
-	authorization string
 }
 
-// Start builds what has to be built and runs it until the test ends.
-func Start(t testing.TB) *Server {
+// Start builds what has to be built and runs it until the test ends. The flags are for
+// kube-apiserver. The last of a repeated flag wins.
+func Start(t testing.TB, flags ...string) *Server {
 	t.Helper()
-	return StartOn(t, "127.0.0.1")
+	return StartOn(t, "127.0.0.1", flags...)
 }
 
 // StartOn is Start with an address of its own, which a test in its own network namespace may choose.
-func StartOn(t testing.TB, host string) *Server {
+func StartOn(t testing.TB, host string, flags ...string) *Server {
 	t.Helper()
 	binaries, err := Build()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{binaries: binaries, data: t.TempDir(), host: host}
+	s := &Server{binaries: binaries, data: t.TempDir(), host: host, flags: flags}
 	etcdPort, peerPort := freePort(t), freePort(t)
 	s.apiPort, s.etcdURL = freePort(t), "http://127.0.0.1:"+etcdPort
 	peerURL := "http://127.0.0.1:" + peerPort
@@ -138,9 +138,7 @@ func (s *Server) Compact(t testing.TB) {
 func (s *Server) Resume(t testing.TB) {
 	t.Helper()
 	key := filepath.Join(s.data, "service-account.key")
-	s.api = s.run(
-		t,
-		"kube-apiserver",
+	arguments := append([]string{
 		"--etcd-servers",
 		s.etcdURL,
 		"--bind-address",
@@ -153,8 +151,6 @@ func (s *Server) Resume(t testing.TB) {
 		filepath.Join(s.data, "certificates"),
 		"--token-auth-file",
 		filepath.Join(s.data, "tokens.csv"),
-		"--authorization-mode",
-		cmp.Or(s.authorization, "AlwaysAllow"),
 		"--allow-privileged",
 		"--service-account-issuer",
 		"https://kubernetes.default.svc",
@@ -171,7 +167,12 @@ func (s *Server) Resume(t testing.TB) {
 		"--profiling=false",
 		"--shutdown-delay-duration",
 		"0s",
-	)
+	}, s.flags...)
+	// Its modes add up, other than the values of other flags.
+	if !slices.Contains(s.flags, "--authorization-mode") {
+		arguments = append(arguments, "--authorization-mode", "AlwaysAllow")
+	}
+	s.api = s.run(t, "kube-apiserver", arguments...)
 	client := &http.Client{
 		Timeout: 2 * time.Second,
 		Transport: &http.Transport{

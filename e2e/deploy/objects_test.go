@@ -44,7 +44,7 @@ type cluster struct {
 
 func startCluster(t *testing.T) *cluster {
 	t.Helper()
-	server := apiserver.StartWithRBAC(t)
+	server := apiserver.Start(t, "--authorization-mode", "Node,RBAC")
 	clientset := kubernetes.NewForConfigOrDie(server.Config())
 	c := &cluster{
 		server:    server,
