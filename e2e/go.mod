@@ -158,7 +158,6 @@ require (
 	k8s.io/kube-proxy v0.35.4 // indirect
 	k8s.io/kube-scheduler v0.35.4 // indirect
 	k8s.io/kubectl v0.35.4 // indirect
-	k8s.io/kubelet v0.35.4 // indirect
 	k8s.io/kubernetes v1.35.4 // indirect
 	k8s.io/metrics v0.35.4 // indirect
 	k8s.io/mount-utils v0.35.4 // indirect
@@ -176,6 +175,7 @@ require (
 	github.com/poolscope/poolscope/bindings/go v0.0.0
 	golang.org/x/sys v0.38.0
 	k8s.io/klog/v2 v2.130.1
+	k8s.io/kubelet v0.35.4
 	sigs.k8s.io/yaml v1.6.0
 )
 
