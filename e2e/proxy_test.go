@@ -3,16 +3,9 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -197,78 +190,11 @@ func TestUnmodifiedInformersBehindTheProxyHoldWhatTheirNodeMayUse(t *testing.T) 
 	settle(t, "after a restart of the API server", w, agents)
 }
 
-// clusterCA writes a CA beside that of the API server, and a certificate for loopback that it signed.
-func clusterCA(t *testing.T, server *apiserver.Server) (bundle, certificate, key string) {
-	t.Helper()
-	folder := t.TempDir()
-	file := func(name string, blocks ...*pem.Block) string {
-		var content []byte
-		for _, block := range blocks {
-			content = append(content, pem.EncodeToMemory(block)...)
-		}
-		path := filepath.Join(folder, name)
-		if err := os.WriteFile(path, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	sign := func(
-		subject, issuer *x509.Certificate,
-		signer *ecdsa.PrivateKey,
-	) (*x509.Certificate, *ecdsa.PrivateKey) {
-		own, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if signer == nil {
-			issuer, signer = subject, own
-		}
-		der, err := x509.CreateCertificate(rand.Reader, subject, issuer, &own.PublicKey, signer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		made, err := x509.ParseCertificate(der)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return made, own
-	}
-	ca, signer := sign(&x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "the cluster"},
-		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign,
-	}, nil, nil)
-	leaf, own := sign(&x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "proxy"},
-		NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}, ca, signer)
-	der, err := x509.MarshalPKCS8PrivateKey(own)
-	if err != nil {
-		t.Fatal(err)
-	}
-	bundle = file("ca.crt", &pem.Block{Type: "CERTIFICATE", Bytes: ca.Raw})
-	servers, err := os.ReadFile(server.CAFile())
-	if err != nil {
-		t.Fatal(err)
-	}
-	both, err := os.OpenFile(bundle, os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer both.Close()
-	if _, err := both.Write(servers); err != nil {
-		t.Fatal(err)
-	}
-	certificate = file("tls.crt", &pem.Block{Type: "CERTIFICATE", Bytes: leaf.Raw})
-	return bundle, certificate, file("tls.key", &pem.Block{Type: "PRIVATE KEY", Bytes: der})
-}
-
 // An agent that trusts only its ServiceAccount's CA reaches the proxy by address alone.
 func TestTheProxyServesACertificateOfTheClustersCA(t *testing.T) {
 	server := apiserver.Start(t)
 	w := newWorld(t, server.Config(), 6)
-	bundle, certificate, key := clusterCA(t, server)
+	bundle, certificate, key := server.Authority(t)
 	p := startProxy(t, server, "hz-0", bundle, "--tls-cert", certificate, "--tls-key", key)
 	config := &rest.Config{
 		Host:            p.config(t, server).Host,
