@@ -140,6 +140,7 @@ shuttle:
 include bindings/c/library.mk
 include bindings/go/cilium/cilium.mk
 include e2e/clients/clients.mk
+include e2e/cilium/stock.mk
 include fuzz/fuzz.mk
 include benches/bench.mk
 include cross.mk

@@ -29,23 +29,10 @@ const (
 	patient = 90 * time.Second
 )
 
-// cilium is Cilium's module, in which the agent's BPF programs and its definitions are.
-func cilium() (string, error) {
-	list := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/cilium/cilium")
-	list.Dir = "../../bindings/go/cilium"
-	list.Stderr = os.Stderr
-	out, err := list.Output()
-	return strings.TrimSpace(string(out)), err
-}
-
 // installAgent puts what the agent expects beside it where it expects it: the sources of its
 // programs, and a compiler.
 func installAgent() error {
-	module, err := cilium()
-	if err != nil {
-		return err
-	}
-	programs := os.DirFS(filepath.Join(module, "bpf"))
+	programs := os.DirFS(filepath.Join(chosen.source, "bpf"))
 	if err := os.CopyFS(filepath.Join(library, "bpf"), programs); err != nil {
 		return err
 	}
@@ -80,34 +67,12 @@ type agent struct {
 	ended   chan struct{}
 }
 
-// startAgent runs the agent of a node until the test ends, or stop, and waits until it is healthy.
-// The maps that an agent before it has pinned are taken over.
-func startAgent(t *testing.T, kubeconfig, node string, flags ...string) *agent {
+// launchAgent runs the agent of a node until the test ends, or stop. It does not wait. The agent
+// takes over the maps that an agent before it pinned.
+func launchAgent(
+	t *testing.T, variant variant, node string, with settings, environment ...string,
+) *agent {
 	t.Helper()
-	a := launchAgent(t, kubeconfig, node, flags...)
-	a.eventually("is healthy", a.healthy)
-	return a
-}
-
-// launchAgent does not wait.
-func launchAgent(t *testing.T, kubeconfig, node string, flags ...string) *agent {
-	t.Helper()
-	binary, err := filepath.Abs("../../target/cilium/cilium-agent")
-	if err != nil {
-		t.Fatal(err)
-	}
-	arguments := append([]string{
-		"--k8s-kubeconfig-path=" + kubeconfig, "--cgroup-root=" + cgroupMount, "--lib-dir=" + library,
-		"--enable-ipv6=true", "--routing-mode=native",
-		"--ipv4-native-routing-cidr=10.244.0.0/16", "--ipv6-native-routing-cidr=fd00:244::/48",
-		"--enable-ipv4-masquerade=false", "--enable-ipv6-masquerade=false",
-		"--kube-proxy-replacement=true", "--ipam=kubernetes",
-		"--identity-allocation-mode=crd", "--devices=eth0",
-		"--enable-l7-proxy=false", "--enable-health-checking=false",
-		"--enable-endpoint-health-checking=false",
-		"--enable-xt-socket-fallback=false", "--enable-hubble=false",
-		"--prometheus-serve-addr=127.0.0.1:9962", "--cni-log-file=/run/cni.log",
-	}, flags...)
 	// In a cgroup namespace, so that what it takes for the root is the test's cgroup.
 	const enter = `mkdir -p "$1" && mount -t cgroup2 none "$1" && shift && exec "$@"`
 	a := &agent{t: t, log: filepath.Join(t.TempDir(), "agent.log"), ended: make(chan struct{})}
@@ -116,10 +81,11 @@ func launchAgent(t *testing.T, kubeconfig, node string, flags ...string) *agent 
 		exec.Command(
 			"unshare",
 			append(
-				[]string{"--mount", "--cgroup", "sh", "-c", enter, "sh", cgroupMount, binary},
-				arguments...)...),
+				[]string{"--mount", "--cgroup", "sh", "-c", enter, "sh", cgroupMount, variant.program},
+				with.flags()...)...),
 	)
 	a.process.Env = append(os.Environ(), "K8S_NODE_NAME="+node)
+	a.process.Env = append(a.process.Env, environment...)
 	log, err := os.Create(a.log)
 	if err != nil {
 		t.Fatal(err)
@@ -269,21 +235,4 @@ func (a *agent) metrics(prefix string) map[string]float64 {
 		}
 	}
 	return found
-}
-
-// memory is what the agent has resident, in bytes.
-func (a *agent) memory() int {
-	a.t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", a.process.Process.Pid))
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kilobytes, _ := strconv.Atoi(strings.Fields(rest)[0])
-			return kilobytes << 10
-		}
-	}
-	a.t.Fatal("no VmRSS")
-	return 0
 }

@@ -2,7 +2,6 @@ package cilium
 
 import (
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -10,20 +9,16 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
-
-	"github.com/poolscope/poolscope/e2e/apiserver"
 )
 
 const (
-	off = "--poolscope-enable=false"
-	// In doubt about a pool nothing may pass: the test deletes one.
-	hide = `--poolscope-config={"onMissingFact":{"unknownPool":"empty"}}`
-	// Cilium collects events of Services and EndpointSlices for so long; 500 ms if it is not told.
-	eager = "--lb-reflector-wait-time=5ms"
 	// Connections for a row of the table, and repetitions of a change.
 	many   = 100
-	repeat = 10
+	repeat = 20
 )
+
+// eager sets Cilium's time of collecting events of Services and EndpointSlices: 500 ms by default.
+var eager = settings{"lb-reflector-wait-time": "5ms"}
 
 var (
 	servicesResource = schema.GroupVersionResource{Version: "v1", Resource: "services"}
@@ -35,18 +30,16 @@ var (
 	}
 )
 
-// The guide's cluster on one machine: first as Cilium leaves it, then with poolscope in the agent,
-// through every change.
+// The guide's cluster on one machine: first as Cilium leaves it, then with poolscope, through every
+// change.
 func TestAClusterIPIsAnsweredInsideTheNodePool(t *testing.T) {
-	server := apiserver.Start(t)
-	world := newWorld(t, server.Config())
-	world.guide()
-	forget(t)
+	site := newSite(t)
+	site.guide()
 	clients := newClients(t)
 
 	t.Log("the agent as Cilium made it: the problem")
-	agent := startAgent(t, world.kubeconfig, hangzhou.node, off)
-	line := &timeline{t: t, world: world, agent: agent, maps: openMaps(t)}
+	agent := site.startUnfiltered(hangzhou.node)
+	line := &timeline{t: t, site: site, agent: agent, maps: openMaps(t)}
 	line.settles("every endpoint", hangzhou, beijing, cloud)
 	table(t, clients, "unfiltered", hangzhou, beijing, cloud)
 	var ordinary []time.Duration
@@ -56,48 +49,53 @@ func TestAClusterIPIsAnsweredInsideTheNodePool(t *testing.T) {
 			line.change(
 				"an endpoint goes",
 				slicesResource,
-				func() { world.endpoints(beijing, cloud) },
+				func() { site.endpoints(beijing, cloud) },
 				beijing,
 				cloud,
 			),
 			line.change(
 				"it is back",
 				slicesResource,
-				func() { world.endpoints(hangzhou, beijing, cloud) },
+				func() { site.endpoints(hangzhou, beijing, cloud) },
 				hangzhou,
 				beijing,
 				cloud,
 			),
 		)
 	}
-	world.endpoints(beijing)
+	site.endpoints(beijing)
 	line.settles("foreign endpoints only", beijing)
 	table(t, clients, "unfiltered, only foreign endpoints left", beijing)
-	world.endpoints(hangzhou, beijing, cloud)
+	site.endpoints(hangzhou, beijing, cloud)
 	line.settles("every endpoint", hangzhou, beijing, cloud)
 	agent.stop()
 
-	t.Log("the same agent with poolscope, over the maps that it left: the cure")
-	agent = startAgent(t, world.kubeconfig, hangzhou.node, hide)
-	line = &timeline{t: t, world: world, agent: agent, maps: line.maps}
+	t.Log("the same with poolscope, over the maps that this agent left: the cure")
+	agent = site.startFiltered(hangzhou.node)
+	line = &timeline{t: t, site: site, agent: agent, maps: line.maps}
 	line.settles("the pool's endpoint", hangzhou)
 	table(t, clients, "filtered", hangzhou)
 	if listed, err := agent.serviceList(tcp4); err != nil ||
 		!slices.Equal(listed, []string{hangzhou.v4()}) {
 		t.Errorf("the service list has %v (%v)", listed, err)
 	}
-	explained(t, agent)
-	world.endpoints(beijing)
+	if !site.variant.proxied {
+		explained(t, agent)
+	}
+	nothingPassedInDoubt(site, agent)
+	site.passesTheProxyAlone(agent)
+	site.endpoints(beijing)
 	line.settles("nothing", []pod{}...)
 	table(t, clients, "filtered, only foreign endpoints left")
-	world.endpoints(hangzhou, beijing, cloud)
+	site.endpoints(hangzhou, beijing, cloud)
 	line.settles("the pool's endpoint", hangzhou)
 
-	changes(t, server, line, clients, ordinary)
+	changes(line, clients, ordinary)
+	site.passesTheProxyAlone(line.agent)
 
 	t.Log("a cloud node, whose agent stays as Cilium made it")
 	line.agent.stop()
-	agent = startAgent(t, world.kubeconfig, cloud.node, off)
+	agent = site.startUnfiltered(cloud.node)
 	(&timeline{t: t, agent: agent, maps: line.maps}).settles(
 		"every endpoint",
 		hangzhou,
@@ -177,226 +175,17 @@ func explained(t *testing.T, agent *agent) {
 			t.Errorf("more was fetched than the agent does not read: %s", line)
 		}
 	}
-	for name, value := range agent.metrics("cilium_poolscope_") {
-		if strings.HasPrefix(name, "cilium_poolscope_passed_unknown") && value != 0 {
-			t.Errorf("%s is %v: something passed in doubt", name, value)
-		}
-	}
 }
 
-// changes goes through every fact change, endpoints and processes while clients connect all the
-// time.
-func changes(
-	t *testing.T,
-	server *apiserver.Server,
-	line *timeline,
-	clients clients,
-	ordinary []time.Duration,
-) {
-	world := line.world
-	none := schema.GroupVersionResource{}
-	line.changes = []change{
-		{
-			what:    "the start",
-			allowed: []pod{hangzhou},
-			begun:   time.Now(),
-			known:   time.Now(),
-			mapped:  time.Now(),
-		},
+func nothingPassedInDoubt(site *site, agent *agent) {
+	site.t.Helper()
+	counters := site.counters(agent)
+	if counters["objects"] == 0 {
+		site.t.Errorf("no object was judged: %v", counters)
 	}
-	for _, where := range []place{host, container} {
-		for _, service := range []frontend{tcp4, udp4} {
-			clients[where].probe(service)
+	for name, value := range counters {
+		if strings.HasPrefix(name, "passed_unknown") && value != 0 {
+			site.t.Errorf("%s is %v", name, value)
 		}
 	}
-	took := map[string][]time.Duration{"an ordinary endpoint change, unfiltered agent": ordinary}
-	again := func(what string, watched schema.GroupVersionResource, write func(), allowed ...pod) {
-		t.Helper()
-		took[what] = append(took[what], line.change(what, watched, write, allowed...))
-	}
-	for range repeat {
-		again(
-			"the annotation goes",
-			servicesResource,
-			func() { world.annotate("") },
-			hangzhou,
-			beijing,
-			cloud,
-		)
-		again(
-			"the annotation is set",
-			servicesResource,
-			func() { world.annotate("openyurt.io/nodepool") },
-			hangzhou,
-		)
-		again(
-			"a node joins the pool",
-			apiserver.NodePools,
-			func() { world.members("hangzhou", hangzhou.node, beijing.node) },
-			hangzhou,
-			beijing,
-		)
-		again(
-			"a node leaves the pool",
-			apiserver.NodePools,
-			func() { world.members("hangzhou", hangzhou.node) },
-			hangzhou,
-		)
-		again(
-			"the last endpoint of the pool goes",
-			slicesResource,
-			func() { world.endpoints(beijing, cloud) },
-			[]pod{}...)
-		again(
-			"an endpoint comes to the pool",
-			slicesResource,
-			func() { world.endpoints(hangzhou, beijing, cloud) },
-			hangzhou,
-		)
-		// The label says the own pool; that pool does not name the node yet, so it sees the others of it.
-		again(
-			"the own node moves to another pool",
-			nodesResource,
-			func() { world.move(hangzhou.node, "beijing") },
-			beijing,
-		)
-		again("and back", nodesResource, func() { world.move(hangzhou.node, "hangzhou") }, hangzhou)
-		again(
-			"the own pool is deleted",
-			apiserver.NodePools,
-			func() { world.deletePool("hangzhou") },
-			[]pod{}...)
-		again("the pool is made anew", none, func() { world.pool("hangzhou", hangzhou.node) }, hangzhou)
-	}
-	line.change("the API server restarts", none, func() { server.Restart(t) }, hangzhou)
-	line.change(
-		"and is heard again: the annotation goes",
-		none,
-		func() { world.annotate("") },
-		hangzhou,
-		beijing,
-		cloud,
-	)
-	line.change("and is set", none, func() { world.annotate("openyurt.io/nodepool") }, hangzhou)
-	line.change(
-		"the agent restarts over its pinned maps, and no longer collects events before it looks at them",
-		none,
-		func() {
-			line.agent.stop()
-			line.agent = startAgent(t, world.kubeconfig, hangzhou.node, hide, eager)
-		},
-		hangzhou,
-	)
-	for range repeat {
-		again(
-			"eager: the annotation goes",
-			servicesResource,
-			func() { world.annotate("") },
-			hangzhou,
-			beijing,
-			cloud,
-		)
-		again(
-			"eager: the annotation is set",
-			servicesResource,
-			func() { world.annotate("openyurt.io/nodepool") },
-			hangzhou,
-		)
-		again(
-			"eager: an ordinary endpoint change",
-			slicesResource,
-			func() { world.endpoints(beijing, cloud) },
-			[]pod{}...)
-		again(
-			"eager: an ordinary endpoint change",
-			slicesResource,
-			func() { world.endpoints(hangzhou, beijing, cloud) },
-			hangzhou,
-		)
-	}
-
-	withoutFacts(t, line)
-
-	t.Log("| from the API write to the changed BPF map | median | longest | times |")
-	for _, what := range slices.Sorted(maps.Keys(took)) {
-		times := took[what]
-		t.Logf(
-			"| %s | %v | %v | %d |",
-			what,
-			median(times),
-			slices.Max(times).Round(time.Millisecond),
-			len(times),
-		)
-	}
-	for _, where := range []place{host, container} {
-		v := line.judge(clients[where].stop())
-		failed := 0
-		for _, times := range v.failed {
-			failed += times
-		}
-		t.Logf(
-			"%s: %d connections answered; %d failed while a pod was there to answer %v; "+
-				"%d by a pod outside while the change was on its way "+
-				"(the last %v after it was known), %d foul",
-			where,
-			v.answered,
-			failed,
-			v.failed,
-			v.late,
-			v.latest.Round(time.Millisecond),
-			len(v.foul),
-		)
-		if len(v.foul) > 0 {
-			t.Errorf(
-				"from the %s %d connections reached a pod outside: %s",
-				where,
-				len(v.foul),
-				strings.Join(v.foul[:min(5, len(v.foul))], "; "),
-			)
-		}
-		if v.answered < 10000 || failed > v.answered/100 {
-			t.Errorf(
-				"from the %s %d connections were answered and %d failed: too few to tell",
-				where,
-				v.answered,
-				failed,
-			)
-		}
-	}
-}
-
-// withoutFacts restarts the agent while the API server does not serve NodePools. After a minute
-// Cilium would take the Services for ones without backends, and every other Service with them.
-func withoutFacts(t *testing.T, line *timeline) {
-	world := line.world
-	none := schema.GroupVersionResource{}
-	line.change("an agent starts without NodePools, over pinned maps", none, func() {
-		line.agent.stop()
-		world.undefinePools()
-		line.agent = launchAgent(t, world.kubeconfig, hangzhou.node, hide)
-		for end := time.Now().Add(75 * time.Second); time.Now().Before(end); time.Sleep(time.Second) {
-			if err := line.maps.have([]pod{hangzhou}); err != nil {
-				t.Fatalf("without facts the maps were changed: %v", err)
-			}
-		}
-		out, err := line.agent.shell("db/show -f json health")
-		if err != nil || !strings.Contains(out, "no NodePool was read yet") {
-			t.Errorf("its health does not say why it waits (%v): %s", err, out)
-		}
-	}, hangzhou)
-	line.change("they are served", none, func() {
-		apiserver.DefineNodePools(t, world.dynamic)
-		world.pool("hangzhou", hangzhou.node)
-		world.pool("beijing", beijing.node)
-	}, hangzhou)
-	line.agent.eventually("is healthy", line.agent.healthy)
-	line.change(
-		"and used: the annotation goes",
-		none,
-		func() { world.annotate("") },
-		hangzhou,
-		beijing,
-		cloud,
-	)
-	line.change("and is set", none, func() { world.annotate("openyurt.io/nodepool") }, hangzhou)
 }

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math/rand"
 	"os"
-	"slices"
+	"os/exec"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -15,8 +15,6 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
-
-	"github.com/poolscope/poolscope/e2e/apiserver"
 )
 
 // A cluster as an edge has it: a thousand nodes in fifty pools, two hundred Services with a hundred
@@ -149,10 +147,8 @@ func (c *crowd) backends(filtered bool) (number int) {
 
 // Measures an agent in a large cluster with and without the filter.
 func TestWhatAnAgentIsSparedOfAThousandNodes(t *testing.T) {
-	server := apiserver.Start(t)
-	world := newWorld(t, server.Config())
-	crowd := newCrowd(world)
-	forget(t)
+	site := newSite(t)
+	crowd := newCrowd(site.world)
 	t.Logf(
 		"%d nodes in %d pools, %d Services with %d endpoints each, then %d changes of an endpoint",
 		nodeCount,
@@ -166,12 +162,11 @@ func TestWhatAnAgentIsSparedOfAThousandNodes(t *testing.T) {
 			"| resident after the start, MB | after the changes, MB | CPU, s |",
 	)
 	for _, filtered := range []bool{false, true} {
-		agent := startAgent(
-			t,
-			world.kubeconfig,
-			nodeName(0),
-			fmt.Sprintf("--poolscope-enable=%v", filtered),
-		)
+		start := site.startUnfiltered
+		if filtered {
+			start = func(node string) *agent { return site.startFiltered(node) }
+		}
+		agent := start(nodeName(0))
 		maps := openMaps(t).v4
 		settle := func() {
 			expected := crowd.backends(filtered)
@@ -185,32 +180,36 @@ func TestWhatAnAgentIsSparedOfAThousandNodes(t *testing.T) {
 			time.Sleep(5 * time.Second)
 		}
 		settle()
-		started := agent.memory()
-		before := agent.metrics("cilium_poolscope_")
+		started := costOf(t, agent.process)
+		before := site.counters(agent)
 		events := crowd.countEvents(crowd.change)
 		settle()
 		if filtered {
-			after := agent.metrics("cilium_poolscope_")
-			grown := func(name string) int {
-				return int(after["cilium_poolscope_"+name] - before["cilium_poolscope_"+name])
-			}
-			if judged := grown("objects_total"); judged != events {
+			after := site.counters(agent)
+			grown := func(name string) int { return int(after[name] - before[name]) }
+			if judged := grown("objects"); judged != events {
 				t.Errorf("%d events came, and %d objects were judged", events, judged)
 			}
-			events += grown("events_refreshed_total") - grown("events_suppressed_total")
+			events += grown("events_refreshed") - grown("events_suppressed")
 		}
+		ended := costOf(t, agent.process)
 		t.Logf(
 			"| %s | %d | %d | %.0f | %.0f | %.1f |",
 			map[bool]string{false: "unfiltered", true: "filtered"}[filtered],
-			count(
-				t,
-				maps.backends,
-			),
+			count(t, maps.backends),
 			events,
-			float64(started)/1e6,
-			float64(agent.memory())/1e6,
-			agent.cpu().Seconds(),
+			float64(started.resident)/1e6,
+			float64(ended.resident)/1e6,
+			ended.cpu.Seconds(),
 		)
+		if filtered && site.proxy != nil {
+			proxy := costOf(t, site.proxy.process)
+			t.Logf(
+				"the proxy has %.0f MB resident and took %.1f s of CPU",
+				float64(proxy.resident)/1e6,
+				proxy.cpu.Seconds(),
+			)
+		}
 		agent.stop()
 	}
 }
@@ -248,18 +247,37 @@ func (c *crowd) countEvents(do func()) (events int) {
 	}
 }
 
-// cpu is the time that the agent has taken, of which /proc tells in hundredths of a second.
-func (a *agent) cpu() time.Duration {
-	a.t.Helper()
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", a.process.Process.Pid))
+// cost is what a process takes of the machine.
+type cost struct {
+	// In bytes.
+	resident int
+	// /proc tells it in hundredths of a second.
+	cpu time.Duration
+}
+
+func costOf(t *testing.T, process *exec.Cmd) (c cost) {
+	t.Helper()
+	folder := fmt.Sprintf("/proc/%d/", process.Process.Pid)
+	stat, err := os.ReadFile(folder + "stat")
 	if err != nil {
-		a.t.Fatal(err)
+		t.Fatal(err)
 	}
 	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	var ticks int
-	for _, field := range slices.Clone(fields[11:13]) {
-		each, _ := strconv.Atoi(field)
-		ticks += each
+	for _, field := range fields[11:13] {
+		ticks, _ := strconv.Atoi(field)
+		c.cpu += time.Duration(ticks) * 10 * time.Millisecond
 	}
-	return time.Duration(ticks) * 10 * time.Millisecond
+	status, err := os.ReadFile(folder + "status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kilobytes, _ := strconv.Atoi(strings.Fields(rest)[0])
+			c.resident = kilobytes << 10
+			return c
+		}
+	}
+	t.Fatal("no VmRSS")
+	return c
 }

@@ -1,6 +1,6 @@
-// Package cilium runs the real cilium-agent with poolscope in it against a real API server, and
-// connects to a Service through the agent's eBPF programs. Everything is in namespaces of its own:
-// when the test ends, however it ends, nothing of it is left.
+// Package cilium runs the real cilium-agent against a real API server, with poolscope in the agent
+// or in a proxy before it, and connects to a Service through the agent's eBPF programs. Everything
+// is in namespaces of its own: when the test ends, however it ends, nothing of it is left.
 package cilium
 
 import (
@@ -25,6 +25,9 @@ const (
 	cgroupPrefix   = "poolscope-e2e-"
 )
 
+// chosen is the variant that the tests run.
+var chosen variant
+
 func TestMain(m *testing.M) {
 	var err error
 	code := 0
@@ -32,6 +35,9 @@ func TestMain(m *testing.M) {
 	case "":
 		code, err = outside()
 	case "stage":
+		if chosen, err = chooseVariant(); err != nil {
+			break
+		}
 		if err = enter(); err == nil {
 			code = m.Run()
 		}
@@ -55,6 +61,9 @@ func TestMain(m *testing.M) {
 func outside() (code int, err error) {
 	if os.Getuid() != 0 {
 		return 1, fmt.Errorf("this needs root: namespaces, BPF programs and cgroups are made")
+	}
+	if _, err := chooseVariant(); err != nil {
+		return 1, err
 	}
 	if _, err := apiserver.Build(); err != nil {
 		return 1, err

@@ -24,7 +24,7 @@ type change struct {
 // timeline is what happened to the Service, in order, while probers connected.
 type timeline struct {
 	t       *testing.T
-	world   *world
+	site    *site
 	agent   *agent
 	maps    bothMaps
 	changes []change
@@ -58,11 +58,11 @@ func (l *timeline) watch(resource schema.GroupVersionResource) func() time.Time 
 	if resource.Resource == "" {
 		return func() time.Time { return time.Time{} }
 	}
-	list, err := l.world.dynamic.Resource(resource).List(l.t.Context(), metav1.ListOptions{})
-	l.world.must(nil, err)
-	events, err := l.world.dynamic.Resource(resource).
+	list, err := l.site.dynamic.Resource(resource).List(l.t.Context(), metav1.ListOptions{})
+	l.site.must(nil, err)
+	events, err := l.site.dynamic.Resource(resource).
 		Watch(l.t.Context(), metav1.ListOptions{ResourceVersion: list.GetResourceVersion()})
-	l.world.must(nil, err)
+	l.site.must(nil, err)
 	told := make(chan time.Time, 1)
 	go func() {
 		defer events.Stop()
@@ -161,4 +161,10 @@ func (l *timeline) judge(samples []sample) verdict {
 func median(times []time.Duration) time.Duration {
 	slices.Sort(times)
 	return ((times[(len(times)-1)/2] + times[len(times)/2]) / 2).Round(time.Millisecond)
+}
+
+// percentile is the time that so many of a hundred do not exceed.
+func percentile(times []time.Duration, of int) time.Duration {
+	slices.Sort(times)
+	return times[(len(times)*of+99)/100-1].Round(time.Millisecond)
 }

@@ -49,13 +49,11 @@ type world struct {
 }
 
 // newWorld serves Cilium's kinds and NodePools.
-func newWorld(t testing.TB, config *rest.Config) *world {
+func newWorld(t testing.TB, config *rest.Config, module string) *world {
 	w := &world{
 		t: t, typed: kubernetes.NewForConfigOrDie(config), dynamic: dynamic.NewForConfigOrDie(config),
 		kubeconfig: filepath.Join(t.TempDir(), "kubeconfig"),
 	}
-	module, err := cilium()
-	w.must(nil, err)
 	definitions, err := filepath.Glob(
 		filepath.Join(module, "pkg/k8s/apis/cilium.io/client/crds/v2*/*.yaml"),
 	)
