@@ -12,7 +12,8 @@ use crate::credentials::OwnCredentials;
 use crate::upstream::{self, Upstream, UpstreamBody};
 use crate::{Body, BoxError};
 
-const AGENT: &str = concat!("poolscope-proxy/", env!("CARGO_PKG_VERSION"));
+/// The `User-Agent` of the proxy's own requests.
+pub(crate) const AGENT: &str = concat!("poolscope-proxy/", env!("CARGO_PKG_VERSION"));
 
 /// Sends requests with the token of the proxy. No client's request goes through it.
 #[derive(Clone)]

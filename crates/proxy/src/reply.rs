@@ -12,8 +12,10 @@ pub fn failure(status: StatusCode, message: &str, again: bool) -> Response<Body>
     let reason = match status {
         StatusCode::BAD_REQUEST => "BadRequest",
         StatusCode::UNAUTHORIZED => "Unauthorized",
+        StatusCode::FORBIDDEN => "Forbidden",
         StatusCode::TOO_MANY_REQUESTS => "TooManyRequests",
         StatusCode::SERVICE_UNAVAILABLE => "ServiceUnavailable",
+        StatusCode::GATEWAY_TIMEOUT => "Timeout",
         _ => "InternalError",
     };
     let body = serde_json::json!({

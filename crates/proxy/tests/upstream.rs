@@ -1,9 +1,13 @@
 //! The pool of connections against servers on loopback.
 
+#[path = "upstream/deadlines.rs"]
+mod deadlines;
 #[path = "upstream/failures.rs"]
 mod failures;
 #[path = "upstream/limits.rs"]
 mod limits;
+#[path = "upstream/probes.rs"]
+mod probes;
 #[path = "upstream/protocols.rs"]
 mod protocols;
 #[path = "upstream/server.rs"]
@@ -12,6 +16,7 @@ mod server;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
+use poolscope_proxy::Body;
 use poolscope_proxy::upstream::{Error, ServerSnapshot, Settings, Upstream, UpstreamBody};
 use tower_service::Service;
 
@@ -33,9 +38,13 @@ async fn send(
         .uri(target)
         .header("authorization", "Bearer of-the-client")
         .header("host", "127.0.0.1:10271")
-        .body(Full::new(Bytes::from_static(body.as_bytes())))
+        .body(boxed(body))
         .unwrap();
     upstream.clone().call(request).await
+}
+
+fn boxed(text: &'static str) -> Body {
+    Body::new(Full::new(Bytes::from(text)).map_err(|never| match never {}))
 }
 
 async fn get(upstream: &Upstream, target: &str) -> Result<Response<UpstreamBody>, Error> {

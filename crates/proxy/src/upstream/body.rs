@@ -7,10 +7,10 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::connection::Permit;
+use super::deadline::Progress;
 use super::error::Error;
 use crate::{BoxError, empty};
 
@@ -19,19 +19,21 @@ pub(super) struct RequestBody {
     // Before the permit, so that it is dropped first.
     body: crate::Body,
     permit: Option<Arc<Permit>>,
+    progress: Option<Arc<Progress>>,
 }
 
 impl RequestBody {
-    pub(super) fn new<B>(body: B) -> RequestBody
-    where
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        RequestBody { body: crate::Body::new(body.map_err(Into::into)), permit: None }
+    pub(super) fn new(body: crate::Body) -> RequestBody {
+        RequestBody { body, permit: None, progress: None }
     }
 
     pub(super) fn empty() -> RequestBody {
-        RequestBody { body: empty(), permit: None }
+        RequestBody::new(empty())
+    }
+
+    /// Records each frame of the body as progress of its request.
+    pub(super) fn record(&mut self, progress: Arc<Progress>) {
+        self.progress = Some(progress);
     }
 
     /// Keeps the stream of `permit` counted until this body is dropped.
@@ -53,7 +55,11 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if let (Poll::Ready(_), Some(progress)) = (&polled, &self.progress) {
+            progress.record();
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -8,7 +8,7 @@ use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::body::RequestBody;
 use super::driver::{Probe, Status};
@@ -39,6 +39,8 @@ pub(super) struct Connection {
     is_http2: bool,
     status: Arc<Status>,
     state: Mutex<State>,
+    /// Tells the driver to stop.
+    closing: Arc<Notify>,
 }
 
 struct State {
@@ -54,7 +56,8 @@ impl Connection {
         let is_http2 = matches!(sender, Sender::Http2(..));
         let state =
             State { sender: Some(sender), open: 0, is_retired: false, idle_since: Instant::now() };
-        Arc::new(Connection { target, is_http2, status, state: Mutex::new(state) })
+        let (state, closing) = (Mutex::new(state), Arc::default());
+        Arc::new(Connection { target, is_http2, status, state, closing })
     }
 
     pub(super) fn server(&self) -> &Server {
@@ -103,6 +106,23 @@ impl Connection {
     /// Takes no new requests from now on. Open streams go on.
     pub(super) fn retire(&self) {
         self.state().retire(self.is_http2);
+    }
+
+    /// Takes no new requests from now on, and breaks open streams.
+    pub(super) fn close(&self) {
+        self.retire();
+        self.closing.notify_one();
+    }
+
+    /// Returns the signal of [`close`](Connection::close).
+    pub(super) fn closing(&self) -> Arc<Notify> {
+        self.closing.clone()
+    }
+
+    /// Marks the connection as closed after its driver has stopped.
+    pub(super) fn set_closed(&self) {
+        self.status.close();
+        self.drop_closed_sender();
     }
 
     /// Drops the sender of a connection that takes no requests any more.

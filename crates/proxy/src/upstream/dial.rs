@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::connection::{Connection, Permit};
 use super::driver::Driver;
@@ -87,7 +87,7 @@ impl Entry {
         let (server, is_http2) = (connection.server(), connection.is_http2());
         tracing::debug!(%server, is_http2, streams = connection.limit(), "connected");
         let (held, pool) = (Arc::downgrade(connection), Arc::downgrade(&self.pool));
-        tokio::spawn(drive(driver, server.clone(), held, pool));
+        tokio::spawn(drive(driver, server.clone(), held, pool, connection.closing()));
         let Some(dial) = self.remove() else { return };
         let mut state = self.pool.lock();
         state.expected = Expected { is_http2, streams: connection.limit().max(1) };
@@ -109,23 +109,36 @@ impl Drop for Entry {
 }
 
 /// Drives a connection until it is closed. It is closed when nobody holds it any more.
-async fn drive(mut driver: Driver, server: Server, connection: Weak<Connection>, pool: Weak<Pool>) {
+async fn drive(
+    mut driver: Driver,
+    server: Server,
+    connection: Weak<Connection>,
+    pool: Weak<Pool>,
+    closing: Arc<Notify>,
+) {
     let mut check = tokio::time::interval(IDLE_CHECK);
-    let mut drive = poll_fn(|context| {
+    let mut drive = Box::pin(poll_fn(|context| {
         let polled = Pin::new(&mut driver).poll(context);
         if let Some(connection) = connection.upgrade() {
             connection.drop_closed_sender();
         }
         polled
-    });
+    }));
     let result = loop {
         tokio::select! {
             result = &mut drive => break result,
+            () = closing.notified() => break Ok(()),
             _ = check.tick() => if let Some(connection) = connection.upgrade() {
                 connection.retire_if_idle(IDLE_TIMEOUT);
             },
         }
     };
+    // Before the driver, whose end breaks the streams: none of them tries this connection again.
+    if let Some(connection) = connection.upgrade() {
+        connection.set_closed();
+    }
+    drop(drive);
+    drop(driver);
     match (result, pool.upgrade()) {
         (Err(error), Some(pool)) => {
             pool.record_failure(&server, &format!("connection lost: {}", chain(&error)));

@@ -40,6 +40,15 @@ pub enum Error {
         /// The error of the connection.
         source: Arc<hyper::Error>,
     },
+    /// The request may have reached a server, and no response came in time.
+    #[error(
+        "the API server sent no response within {after:?}: the request may have been executed, \
+         check its effect before you repeat it"
+    )]
+    Silent {
+        /// The time without progress.
+        after: Duration,
+    },
     /// The body of the response ended early.
     #[error("API server {server} broke off its response ({}): repeat the request",
             chain(source.as_ref()))]
@@ -65,6 +74,7 @@ impl Error {
         match self {
             Error::Busy { .. } => StatusCode::TOO_MANY_REQUESTS,
             Error::Connect { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Error::Silent { .. } => StatusCode::GATEWAY_TIMEOUT,
             Error::Sent { .. } | Error::Body { .. } | Error::Uri => StatusCode::BAD_GATEWAY,
         }
     }

@@ -10,16 +10,19 @@
 //! - Watches and other requests use separate connections while the limit of connections permits.
 //! - Servers that fail are tried later, but never left out.
 //! - A request is repeated only if it was certainly not sent, or is a GET or HEAD without body.
+//! - A request without a response in time fails, and is not repeated.
 //!
 //! Headers and bodies appear in no error, log or `Debug` text.
 
 mod body;
 mod connect;
 mod connection;
+mod deadline;
 mod dial;
 mod driver;
 mod error;
 mod pool;
+mod probe;
 mod request;
 mod send;
 mod servers;
@@ -31,9 +34,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use tokio_rustls::rustls::ClientConfig;
 use tower_service::Service;
@@ -46,7 +47,7 @@ pub use snapshot::ServerSnapshot;
 use body::RequestBody;
 use pool::Pool;
 
-use crate::BoxError;
+use crate::Body;
 
 /// The future of an [`Upstream`].
 pub type ResponseFuture =
@@ -79,18 +80,25 @@ impl Upstream {
     /// # Errors
     ///
     /// Returns an error if no server accepts a connection, or if the server sends no response.
-    pub async fn tunnel<B>(&self, request: Request<B>) -> Result<Response<Incoming>, Error>
-    where
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
+    pub async fn tunnel(&self, request: Request<Body>) -> Result<Response<Incoming>, Error> {
         send::tunnel(self.pool.clone(), request.map(RequestBody::new)).await
     }
 
-    /// Replaces the servers. Connections to removed servers take no new requests, and their open
-    /// streams go on. An empty list is ignored.
+    /// Replaces the servers. Connections to removed servers take no new requests. Their open
+    /// streams go on for [`Settings::removal_drain`], and are closed then. An empty list is
+    /// ignored.
     pub fn set_servers(&self, servers: Vec<Server>) {
         self.pool.set_servers(servers);
+    }
+
+    /// Probes all servers for ever: `GET /readyz` with the `Authorization` that `credentials`
+    /// returns, at the interval of the [`Settings`].
+    ///
+    /// A server is down after three failures in a row, and up after two successes. Servers that
+    /// are down are tried last, but never left out. The streams of a server that goes down are
+    /// closed if another server is up, so that watches resume there.
+    pub async fn probe(&self, credentials: impl Fn() -> Option<HeaderValue> + Send) {
+        probe::run(&self.pool, credentials).await;
     }
 
     /// Replaces the TLS configuration, for example after the CA or the client certificate changed.
@@ -105,11 +113,7 @@ impl Upstream {
     }
 }
 
-impl<B> Service<Request<B>> for Upstream
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
+impl Service<Request<Body>> for Upstream {
     type Response = Response<UpstreamBody>;
     type Error = Error;
     type Future = ResponseFuture;
@@ -118,7 +122,7 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> ResponseFuture {
+    fn call(&mut self, request: Request<Body>) -> ResponseFuture {
         Box::pin(send::send(self.pool.clone(), request.map(RequestBody::new)))
     }
 }

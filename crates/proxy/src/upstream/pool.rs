@@ -1,6 +1,6 @@
 //! The pool: chooses a connection with a free stream, or opens another one.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -8,6 +8,7 @@ use tokio_rustls::rustls::ClientConfig;
 
 use super::connect::Connector;
 use super::connection::{Connection, Permit};
+use super::deadline::Timeouts;
 use super::dial::Dial;
 use super::error::{Cause, Error, Failure};
 use super::request::Purpose;
@@ -25,8 +26,12 @@ const MAX_ROUNDS: usize = 8;
 /// The connections to all servers.
 pub(super) struct Pool {
     pub(super) connector: Connector,
+    pub(super) timeouts: Timeouts,
     max_connections: usize,
     max_streams: usize,
+    removal_drain: Duration,
+    pub(super) probe_interval: Duration,
+    pub(super) probe_timeout: Duration,
     state: Mutex<State>,
 }
 
@@ -68,6 +73,10 @@ impl Pool {
         Arc::new(Pool {
             max_connections: settings.max_connections.max(1),
             max_streams,
+            timeouts: Timeouts::new(&settings),
+            removal_drain: settings.removal_drain,
+            probe_interval: settings.probe_interval,
+            probe_timeout: settings.probe_timeout,
             connector: Connector::new(Settings { max_streams, ..settings }),
             state: Mutex::new(state),
         })
@@ -167,16 +176,48 @@ impl Pool {
         }
     }
 
-    /// Replaces the servers, and retires connections to removed ones.
-    pub(super) fn set_servers(&self, servers: Vec<Server>) {
+    /// Replaces the servers. Retires connections to removed ones, and closes them later.
+    pub(super) fn set_servers(self: &Arc<Pool>, servers: Vec<Server>) {
         let mut state = self.lock();
         if !state.servers.replace(servers) {
             tracing::warn!("an empty list of API servers is ignored");
             return;
         }
         let State { servers, connections, .. } = &*state;
-        let removed = connections.iter().filter(|c| !servers.contains(c.server()));
-        removed.for_each(|connection| connection.retire());
+        let removed: Vec<Weak<Connection>> = connections
+            .iter()
+            .filter(|connection| !servers.contains(connection.server()))
+            .inspect(|connection| connection.retire())
+            .map(Arc::downgrade)
+            .collect();
+        drop(state);
+        if removed.is_empty() {
+            return;
+        }
+        let drain = self.removal_drain;
+        tokio::spawn(async move {
+            tokio::time::sleep(drain).await;
+            for connection in removed.iter().filter_map(Weak::upgrade) {
+                connection.close();
+            }
+        });
+    }
+
+    /// Records the result of a probe. Closes the connections of a server that went down if another
+    /// one is up.
+    pub(super) fn record_probe(&self, server: &Server, result: Result<(), String>) {
+        let mut state = self.lock();
+        let Some(is_down) = state.servers.probed(server, result.is_ok()) else { return };
+        if !is_down {
+            tracing::info!(%server, "API server is up");
+            return;
+        }
+        let error = result.err().unwrap_or_default();
+        let can_move = state.servers.is_any_up();
+        tracing::warn!(%server, %error, closes_streams = can_move, "API server is down");
+        if can_move {
+            state.connections.iter().filter(|c| c.server() == server).for_each(|c| c.close());
+        }
     }
 
     /// Replaces the TLS configuration, and retires all connections.

@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 
 use super::body::{RequestBody, UpstreamBody};
 use super::connection::Unanswered;
+use super::deadline::Progress;
 use super::error::Error;
 use super::pool::Pool;
 use super::request::{Purpose, is_repeatable, make_origin_form};
@@ -15,20 +16,33 @@ use super::request::{Purpose, is_repeatable, make_origin_form};
 /// How often a request that was not sent is given to another connection.
 const MAX_UNSENT: usize = 8;
 
-/// Sends a request over a connection of the pool.
+/// Sends a request over a connection of the pool, and fails if no response comes in time.
+pub(super) async fn send(
+    pool: Arc<Pool>,
+    request: Request<RequestBody>,
+) -> Result<Response<UpstreamBody>, Error> {
+    let mut request = prepare(request)?;
+    let Some(limit) = pool.timeouts.of(&request) else { return attempt(pool, request).await };
+    let progress = Progress::start();
+    request.body_mut().record(progress.clone());
+    progress.in_time(limit, attempt(pool, request)).await
+}
+
+/// Removes the parts of a request that belong to the connection of the client.
+fn prepare(mut request: Request<RequestBody>) -> Result<Request<RequestBody>, Error> {
+    request.extensions_mut().clear();
+    if make_origin_form(&mut request) { Ok(request) } else { Err(Error::Uri) }
+}
+
+/// Sends a request once, or more often where that is safe.
 ///
 /// A request that was certainly not sent is given to another connection. A GET or HEAD without
 /// body is repeated once if its connection was lost before the response. Other requests are never
 /// repeated.
-pub(super) async fn send(
+async fn attempt(
     pool: Arc<Pool>,
     mut request: Request<RequestBody>,
 ) -> Result<Response<UpstreamBody>, Error> {
-    // Extensions belong to the connection of the client.
-    request.extensions_mut().clear();
-    if !make_origin_form(&mut request) {
-        return Err(Error::Uri);
-    }
     let purpose = Purpose::of(&request);
     let mut copy = is_repeatable(&request).then(|| copy(&request));
     let mut unsent = 0;
@@ -73,12 +87,11 @@ fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
 /// Sends a request over an HTTP/1.1 connection of its own, which the response may upgrade.
 pub(super) async fn tunnel(
     pool: Arc<Pool>,
-    mut request: Request<RequestBody>,
+    request: Request<RequestBody>,
 ) -> Result<Response<Incoming>, Error> {
-    request.extensions_mut().clear();
-    if !make_origin_form(&mut request) {
-        return Err(Error::Uri);
-    }
+    let mut request = prepare(request)?;
+    let progress = Progress::start();
+    request.body_mut().record(progress.clone());
     let connect = |server| pool.connector.connect_http1(server);
     let (server, ((mut sender, connection), host)) = pool.try_servers(connect).await?;
     tokio::spawn(async move {
@@ -91,5 +104,7 @@ pub(super) async fn tunnel(
     let response = sender.send_request(request);
     // A request is given up with its connection only after its sender is dropped.
     drop(sender);
-    response.await.map_err(|error| Error::Sent { server, source: Arc::new(error) })
+    let response =
+        async { response.await.map_err(|error| Error::Sent { server, source: Arc::new(error) }) };
+    progress.in_time(pool.timeouts.head(), response).await
 }

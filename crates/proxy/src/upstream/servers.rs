@@ -6,6 +6,10 @@ use super::settings::Server;
 
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
+/// Failed probes in a row after which a server is down.
+const FAILURES_TO_DOWN: u32 = 3;
+/// Successful probes in a row after which a server is up again.
+const SUCCESSES_TO_UP: u32 = 2;
 
 /// The known servers. Failures change only their order: a server is never excluded, and the list
 /// is never replaced by an empty one.
@@ -25,11 +29,48 @@ pub(super) struct Known {
     /// Failures since the last successful connection.
     in_a_row: u32,
     back_off_until: Option<Instant>,
+    health: Health,
+}
+
+/// The results of a server's probes.
+#[derive(Clone, Copy, Default)]
+struct Health {
+    is_down: bool,
+    /// Results in a row that contradict `is_down`.
+    contradictions: u32,
+}
+
+impl Health {
+    /// Records a result. Returns `true` if `is_down` changed.
+    fn record(&mut self, is_ready: bool) -> bool {
+        if is_ready != self.is_down {
+            self.contradictions = 0;
+            return false;
+        }
+        self.contradictions += 1;
+        let needed = if self.is_down { SUCCESSES_TO_UP } else { FAILURES_TO_DOWN };
+        let changes = self.contradictions >= needed;
+        if changes {
+            *self = Health { is_down: !self.is_down, contradictions: 0 };
+        }
+        changes
+    }
 }
 
 impl Known {
     fn new(server: Server) -> Known {
-        Known { server, failures: 0, last_error: None, in_a_row: 0, back_off_until: None }
+        Known {
+            server,
+            failures: 0,
+            last_error: None,
+            in_a_row: 0,
+            back_off_until: None,
+            health: Health::default(),
+        }
+    }
+
+    pub(super) fn is_down(&self) -> bool {
+        self.health.is_down
     }
 }
 
@@ -40,15 +81,26 @@ impl Servers {
         known
     }
 
-    /// Returns all servers in the order of attempts: first those that do not back off, the current
-    /// one ahead, then the others by the end of their back-off.
+    /// Returns all servers in the order of attempts: first those that are up and do not back off,
+    /// the current one ahead, then the others that are up by the end of their back-off, then those
+    /// that are down.
     pub(super) fn order(&self, now: Instant) -> Vec<Server> {
         let mut known: Vec<&Known> = self.known.iter().collect();
         known.sort_by_key(|known| {
             let back_off = known.back_off_until.filter(|until| *until > now);
-            (back_off, self.current.as_ref() != Some(&known.server))
+            (known.is_down(), back_off, self.current.as_ref() != Some(&known.server))
         });
         known.into_iter().map(|known| known.server.clone()).collect()
+    }
+
+    /// Records the result of a probe. Returns `Some(is_down)` if the state of the server changed.
+    pub(super) fn probed(&mut self, server: &Server, is_ready: bool) -> Option<bool> {
+        let known = self.find(server)?;
+        known.health.record(is_ready).then_some(known.health.is_down)
+    }
+
+    pub(super) fn is_any_up(&self) -> bool {
+        self.known.iter().any(|known| !known.is_down())
     }
 
     pub(super) fn succeeded(&mut self, server: &Server) {
@@ -143,6 +195,29 @@ mod tests {
         assert!(!servers.replace(Vec::new()));
         assert!(servers.replace(vec![server(3), server(1), server(3)]));
         assert_eq!(ports(&servers, now), [3, 1]);
+    }
+
+    #[test]
+    fn probes_need_three_failures_and_two_successes() {
+        let now = Instant::now();
+        let mut servers = Servers::new(vec![server(1), server(2)]);
+        let mut probe = |is_ready| servers.probed(&server(1), is_ready);
+        assert_eq!([false, false, true, false, false].map(&mut probe), [None; 5]);
+        assert_eq!(probe(false), Some(true));
+        assert_eq!([false, true, false, true].map(&mut probe), [None; 4]);
+        assert_eq!(ports(&servers, now), [2, 1]);
+        servers.failed(&server(2), "refused".into(), now);
+        assert_eq!(ports(&servers, now), [2, 1], "down is worse than a back-off");
+        assert_eq!(servers.probed(&server(1), true), Some(false));
+        assert_eq!(ports(&servers, now), [1, 2]);
+        assert_eq!(servers.probed(&server(3), true), None);
+        for port in [1, 2] {
+            for _ in 0..3 {
+                servers.probed(&server(port), false);
+            }
+        }
+        assert!(!servers.is_any_up());
+        assert_eq!(ports(&servers, now), [1, 2]);
     }
 
     #[test]

@@ -54,6 +54,18 @@ pub struct Settings {
     pub ping_timeout: Duration,
     /// The time for a server to acknowledge sent bytes (`TCP_USER_TIMEOUT`).
     pub tcp_user_timeout: Duration,
+    /// The time for the head of a response, from the last progress of the request's body on. See
+    /// [`Settings::long_head_timeout`] for lists and writes.
+    pub head_timeout: Duration,
+    /// The time for the head of a response to a list or a write. The API server's own limit is 60
+    /// seconds.
+    pub long_head_timeout: Duration,
+    /// The time between two probes of a server.
+    pub probe_interval: Duration,
+    /// The time for a server to respond to a probe.
+    pub probe_timeout: Duration,
+    /// The time until the streams of a removed server are closed.
+    pub removal_drain: Duration,
     /// Without TLS: use HTTP/2 (RFC 9113, section 3.3) instead of HTTP/1.1.
     pub http2_prior_knowledge: bool,
 }
@@ -70,6 +82,11 @@ impl Settings {
             ping_interval: Duration::from_secs(15),
             ping_timeout: Duration::from_secs(10),
             tcp_user_timeout: Duration::from_secs(30),
+            head_timeout: Duration::from_secs(30),
+            long_head_timeout: Duration::from_secs(65),
+            probe_interval: Duration::from_secs(10),
+            probe_timeout: Duration::from_secs(5),
+            removal_drain: Duration::from_secs(60),
             http2_prior_knowledge: false,
         }
     }

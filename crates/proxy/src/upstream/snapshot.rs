@@ -14,6 +14,8 @@ pub struct ServerSnapshot {
     pub server: Server,
     /// `false` if the server was removed and its last streams are still open.
     pub is_listed: bool,
+    /// `true` after three failed probes, until two succeed.
+    pub is_down: bool,
     /// Connections that take new requests.
     pub connections: usize,
     /// Connections that wait for the end of their streams.
@@ -31,6 +33,7 @@ impl ServerSnapshot {
         ServerSnapshot {
             server,
             is_listed,
+            is_down: false,
             connections: 0,
             draining: 0,
             open_streams: 0,
@@ -54,6 +57,7 @@ pub(super) fn of(servers: &Servers, connections: &[Arc<Connection>]) -> Vec<Serv
     let mut snapshots: Vec<ServerSnapshot> = servers
         .iter()
         .map(|known| ServerSnapshot {
+            is_down: known.is_down(),
             failures: known.failures,
             last_error: known.last_error.clone(),
             ..ServerSnapshot::new(known.server.clone(), true)

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use poolscope_proxy::upstream::{Settings, Upstream};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -14,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use super::server::TestServer;
-use super::{get, only, read, send, settings};
+use super::{boxed, get, only, read, send, settings};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_request_is_addressed_to_the_server_with_the_clients_token() {
@@ -85,7 +84,7 @@ async fn a_tunnel_carries_an_upgraded_protocol() {
     let request = Request::get("/echo")
         .header("connection", "Upgrade")
         .header("upgrade", "SPDY/3.1")
-        .body(Full::<Bytes>::default())
+        .body(boxed(""))
         .unwrap();
     let response = upstream.tunnel(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
@@ -95,7 +94,7 @@ async fn a_tunnel_carries_an_upgraded_protocol() {
     stream.read_exact(&mut echo).await.unwrap();
     assert_eq!(&echo, b"hello");
 
-    let refused = Request::get("/pods").body(Full::<Bytes>::default()).unwrap();
+    let refused = Request::get("/pods").body(boxed("")).unwrap();
     let response = upstream.tunnel(refused).await.unwrap();
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "ok");
     assert_eq!(only(&upstream).connections, 0);

@@ -41,6 +41,8 @@ pub struct Shared {
     /// Raised to send GOAWAY on all present connections.
     goaway: watch::Sender<usize>,
     max_streams: u32,
+    /// The status of `/readyz`.
+    pub readiness: Mutex<StatusCode>,
 }
 
 /// A running server. It stops accepting when it is dropped.
@@ -68,6 +70,7 @@ impl TestServer {
             release: watch::channel(false).0,
             goaway: watch::channel(0).0,
             max_streams,
+            readiness: Mutex::new(StatusCode::OK),
         });
         let task = tokio::spawn(accept(listener, shared.clone(), tls));
         TestServer { address, shared, task }
@@ -83,6 +86,10 @@ impl TestServer {
 
     pub fn seen(&self) -> Vec<Seen> {
         self.shared.seen.lock().unwrap().clone()
+    }
+
+    pub fn set_readiness(&self, status: StatusCode) {
+        *self.shared.readiness.lock().unwrap() = status;
     }
 
     pub fn release(&self) {
@@ -145,7 +152,8 @@ where
 }
 
 /// Replies by path: `/hold` ends on release, `/die` breaks the connection, `/die-once` only the
-/// first time, `/reset` breaks the stream, `/big` has 4 MiB, `/echo` upgrades.
+/// first time, `/reset` breaks the stream, `/big` has 4 MiB, `/echo` upgrades, `/silent` never
+/// responds, `/upload` counts the bytes of the request.
 async fn respond(
     mut request: Request<Incoming>,
     connection: usize,
@@ -180,6 +188,17 @@ async fn respond(
         "/die-once" if count == 1 => {
             die.notify_one();
             std::future::pending().await
+        }
+        "/silent" | "/api/v1/silent" => std::future::pending().await,
+        "/upload" => {
+            let body = request.into_body().collect().await.map_err(io::Error::other)?;
+            let length = body.to_bytes().len().to_string();
+            Ok(Response::new(Full::new(Bytes::from(length)).boxed()))
+        }
+        "/readyz" => {
+            let mut response = Response::new(text("ok"));
+            *response.status_mut() = *shared.readiness.lock().unwrap();
+            Ok(response)
         }
         "/reset" => Err(io::Error::other("reset")),
         "/big" => Ok(Response::new(Full::new(Bytes::from(vec![b'x'; 4 << 20])).boxed())),
