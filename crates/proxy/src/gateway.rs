@@ -1,96 +1,161 @@
 //! Serves one request of a client.
 
-use http::header::{AUTHORIZATION, CONNECTION, UPGRADE};
-use http::{HeaderValue, Request, Response, StatusCode};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, UPGRADE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
-use poolscope::{NodeView, RequestHead};
 use poolscope_http::{OnMissing, RewriteLayer, RewriteService};
 use tower_service::Service;
 
+use crate::credentials::OwnCredentials;
+use crate::event_boundary::EventBoundary;
 use crate::reply::failure;
-use crate::request::{clean, is_ambiguous, is_upgrade, is_watch};
-use crate::response::{Stopping, WatchBody};
+use crate::request::{clean, is_watch, timeout_seconds};
+use crate::response::{Stopping, WatchBody, WatchCount};
+use crate::route::{Route, route};
+use crate::tunnel::{MAX_TUNNELS, Tunnels};
 use crate::upstream::{self, Upstream};
-use crate::{Body, BoxError, empty};
+use crate::{Body, BoxError, empty, stall};
 
-/// Serves the requests of a node's clients.
+/// How much longer than its `timeoutSeconds` a watch may live.
+const MARGIN: Duration = Duration::from_secs(15);
+
+/// Serves the requests of a node's clients. Clones share their limits and counts.
+#[derive(Clone)]
 pub struct Gateway {
-    node: NodeView,
     upstream: Upstream,
     rewriting: RewriteService<Upstream, Body>,
+    tunnels: Tunnels,
+    watches: WatchCount,
     stopping: Stopping,
+    lent: Option<Arc<OwnCredentials>>,
+}
+
+/// The long requests that a [`Gateway`] serves at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenRequests {
+    /// Watches.
+    pub watches: usize,
+    /// Upgraded connections, also those that are being opened.
+    pub tunnels: usize,
 }
 
 impl Gateway {
     /// Serves clients of the layer's node through `upstream`. Responses lack facts only while the
     /// proxy starts; they get a reply at once, because a client that waits in silence does not
     /// know that it does.
-    pub fn new(
-        node: NodeView,
-        layer: &RewriteLayer<Body>,
-        upstream: Upstream,
-        stopping: Stopping,
-    ) -> Gateway {
+    pub fn new(layer: &RewriteLayer<Body>, upstream: Upstream, stopping: Stopping) -> Gateway {
         let layer = layer.clone().on_missing(OnMissing::Reply);
         let rewriting = tower_layer::Layer::layer(&layer, upstream.clone());
-        Gateway { node, upstream, rewriting, stopping }
+        let tunnels = Tunnels::new(MAX_TUNNELS, stopping.clone());
+        Gateway {
+            upstream,
+            rewriting,
+            tunnels,
+            watches: WatchCount::default(),
+            stopping,
+            lent: None,
+        }
     }
 
-    /// Serves one request. The proxy never adds credentials to it.
-    pub async fn serve(&self, request: Request<Incoming>) -> Response<Body> {
-        if !request.headers().contains_key(AUTHORIZATION) {
-            let message = "send the ServiceAccount token of the client (`tokenFile` in the \
-                           kubeconfig): this proxy lends no identity";
-            return failure(StatusCode::UNAUTHORIZED, message, false);
+    /// Replaces the limit of tunnels.
+    #[must_use]
+    pub fn max_tunnels(mut self, limit: usize) -> Gateway {
+        self.tunnels = Tunnels::new(limit, self.stopping.clone());
+        self
+    }
+
+    /// Returns a gateway for a listener that lends the proxy's own identity: requests without
+    /// `Authorization` get its token.
+    #[must_use]
+    pub fn lending(&self, credentials: Arc<OwnCredentials>) -> Gateway {
+        Gateway { lent: Some(credentials), ..self.clone() }
+    }
+
+    /// Returns how many watches and tunnels are open.
+    pub fn open_requests(&self) -> OpenRequests {
+        OpenRequests { watches: self.watches.open(), tunnels: self.tunnels.open() }
+    }
+
+    /// Waits until no tunnel is open.
+    pub async fn tunnels_ended(&self) {
+        self.tunnels.ended().await;
+    }
+
+    /// Serves one request. Only a gateway that [lends](Gateway::lending) adds credentials to it.
+    pub async fn serve(&self, mut request: Request<Incoming>) -> Response<Body> {
+        let lends = self.lent.is_some();
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        let route = route(method, uri, request.version(), headers, lends);
+        if let Route::Refused(refusal) = route {
+            return failure(refusal.status(), refusal.message(), false);
         }
-        if is_ambiguous(request.uri().path()) {
-            let message = "the path names a rewritten kind in an unusual form: send it in the \
-                           usual one";
-            return failure(StatusCode::BAD_REQUEST, message, false);
-        }
-        if request.uri().path_and_query().is_none() {
-            return failure(StatusCode::BAD_REQUEST, "the request has no path", false);
-        }
-        let is_watch = is_watch(&request);
-        let is_bodiless_get = request.method() == http::Method::GET;
-        let result = if self.is_tunnel(&request) {
+        let (is_watch, is_get) = (is_watch(&request), request.method() == Method::GET);
+        let is_lent = match self.lend(request.headers_mut()) {
+            Ok(is_lent) => is_lent,
+            Err(error) => return failed(&error, is_watch, is_get),
+        };
+        let result = if route == Route::Tunnel {
             self.tunnel(request).await
         } else {
-            self.forward(request, is_watch).await
+            self.forward(request, route, is_watch).await
         };
-        result.unwrap_or_else(|error| failed(&error, is_watch, is_bodiless_get))
+        let response = result.unwrap_or_else(|error| failed(&error, is_watch, is_get));
+        if let (StatusCode::UNAUTHORIZED, true, Some(lent)) =
+            (response.status(), is_lent, &self.lent)
+        {
+            lent.unauthorized();
+        }
+        response
     }
 
-    /// Returns `true` if the client asks for another protocol, and no response that is rewritten
-    /// could come over it.
-    fn is_tunnel(&self, request: &Request<Incoming>) -> bool {
-        if !is_upgrade(request) {
-            return false;
+    /// Adds the proxy's token to a request without credentials, if this gateway lends it. Returns
+    /// `true` if it did.
+    fn lend(&self, headers: &mut HeaderMap) -> Result<bool, BoxError> {
+        match &self.lent {
+            Some(lent) if !headers.contains_key(AUTHORIZATION) => {
+                headers.insert(AUTHORIZATION, lent.token()?.header());
+                Ok(true)
+            }
+            _ => Ok(false),
         }
-        let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-        let head = RequestHead::new(request.method().as_str(), target).header("upgrade", "1");
-        self.node.prepare(head.clone()) == head
     }
 
     async fn forward(
         &self,
         mut request: Request<Incoming>,
+        route: Route,
         is_watch: bool,
     ) -> Result<Response<Body>, BoxError> {
         clean(request.headers_mut());
+        let limit = timeout_seconds(&request).map(|timeout| timeout + MARGIN);
         let request = request.map(|body| Body::new(body.map_err(Into::into)));
-        let mut response = self.rewriting.clone().call(request).await?;
+        let mut response = if route == Route::Rewritten {
+            self.rewriting.clone().call(request).await?.map(boxed)
+        } else {
+            self.upstream.clone().call(request).await?.map(boxed)
+        };
         clean(response.headers_mut());
-        Ok(response.map(|body| {
-            let body = Body::new(body.map_err(Into::into));
-            if is_watch { Body::new(WatchBody::new(body, self.stopping.clone())) } else { body }
-        }))
+        if !is_watch {
+            return Ok(response);
+        }
+        let headers = response.headers();
+        let is_encoded = headers.contains_key(CONTENT_ENCODING);
+        let boundary = EventBoundary::new(headers.get(CONTENT_TYPE), is_encoded);
+        let (stopping, counted) = (self.stopping.clone(), self.watches.add());
+        Ok(response.map(|body| Body::new(WatchBody::new(body, boundary, limit, stopping, counted))))
     }
 
     /// Connects the client with the API server byte for byte, once both have agreed on a protocol.
     async fn tunnel(&self, mut request: Request<Incoming>) -> Result<Response<Body>, BoxError> {
+        let Some(permit) = self.tunnels.reserve() else {
+            let message = "too many exec, attach and port-forward connections are open: try later";
+            return Ok(failure(StatusCode::TOO_MANY_REQUESTS, message, true));
+        };
         let client = hyper::upgrade::on(&mut request);
         let protocol = request.headers().get(UPGRADE).cloned();
         clean(request.headers_mut());
@@ -99,22 +164,10 @@ impl Gateway {
         let mut response = self.upstream.tunnel(request).await?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             clean(response.headers_mut());
-            return Ok(response.map(|body| Body::new(body.map_err(Into::into))));
+            return Ok(response.map(boxed));
         }
-        let server = hyper::upgrade::on(&mut response);
-        let mut stopping = self.stopping.clone();
-        tokio::spawn(async move {
-            let (Ok(client), Ok(server)) = tokio::join!(client, server) else { return };
-            let (mut client, mut server) = (TokioIo::new(client), TokioIo::new(server));
-            tokio::select! {
-                result = tokio::io::copy_bidirectional(&mut client, &mut server) => {
-                    if let Err(error) = result {
-                        tracing::debug!(%error, "a tunnel broke");
-                    }
-                }
-                _ = stopping.wait_for(|stopping| *stopping) => {}
-            }
-        });
+        stall::exempt_connection();
+        self.tunnels.run(permit, client, hyper::upgrade::on(&mut response));
         let protocol = response.headers().get(UPGRADE).cloned();
         clean(response.headers_mut());
         switch(response.headers_mut(), protocol);
@@ -122,8 +175,16 @@ impl Gateway {
     }
 }
 
+fn boxed<B>(body: B) -> Body
+where
+    B: HttpBody<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    Body::new(body.map_err(Into::into))
+}
+
 /// Writes the headers of an upgrade, which `clean` removed.
-fn switch(headers: &mut http::HeaderMap, protocol: Option<HeaderValue>) {
+fn switch(headers: &mut HeaderMap, protocol: Option<HeaderValue>) {
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.extend(protocol.map(|protocol| (UPGRADE, protocol)));
 }
@@ -131,14 +192,14 @@ fn switch(headers: &mut http::HeaderMap, protocol: Option<HeaderValue>) {
 /// Replies to a request that failed. A watch gets 429: its client keeps its version and opens the
 /// watch again, where after 502 or 503 it would list anew.
 fn failed(error: &BoxError, is_watch: bool, is_repeatable: bool) -> Response<Body> {
-    let status = match error.downcast_ref::<upstream::Error>() {
-        Some(error) => error.status(),
-        None => StatusCode::BAD_GATEWAY,
-    };
+    let upstream = error.downcast_ref::<upstream::Error>();
+    let status = upstream.map_or(StatusCode::BAD_GATEWAY, upstream::Error::status);
     tracing::warn!(%error, %status, "a request failed");
     if is_watch {
         return failure(StatusCode::TOO_MANY_REQUESTS, &error.to_string(), true);
     }
-    let again = is_repeatable || status == StatusCode::TOO_MANY_REQUESTS;
+    // A client that has waited for the timeout need not do so ten times.
+    let is_timeout = status == StatusCode::GATEWAY_TIMEOUT;
+    let again = is_repeatable && !is_timeout || status == StatusCode::TOO_MANY_REQUESTS;
     failure(status, &error.to_string(), again)
 }

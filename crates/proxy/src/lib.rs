@@ -6,22 +6,28 @@
 //!                                                  \--- everything else, byte for byte ---/
 //! ```
 //!
-//! The proxy never adds credentials to a client's request. Its own identity fetches the facts.
+//! The proxy's own identity fetches the facts. It adds credentials to no client's request, except on
+//! a listener that lends the identity on demand.
 #![forbid(unsafe_code)]
 
 pub mod admin;
 pub mod authority;
 pub mod client_files;
 pub mod credentials;
+pub mod event_boundary;
 pub mod gateway;
+pub mod learned_servers;
 pub mod listener;
 pub mod options;
 pub mod own_requests;
 pub mod reply;
 pub mod request;
 pub mod response;
+pub mod route;
 pub mod run;
 pub mod saved_states;
+pub mod stall;
+pub mod tunnel;
 pub mod upstream;
 
 /// Any error.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::{ArgAction, Parser, ValueEnum};
 
 /// Serves the Kubernetes API to the agents of one node, with only the endpoints that the node may
 /// use.
@@ -19,6 +19,14 @@ pub struct Options {
     /// The address to listen on; repeat it for several
     #[arg(long, default_values = ["127.0.0.1:10271", "[::1]:10271"])]
     pub listen: Vec<SocketAddr>,
+    /// Serve plain HTTP on this loopback address, and give requests without a token the proxy's
+    /// own: every process on the host network then acts as the proxy's ServiceAccount
+    #[arg(long, value_name = "ADDRESS")]
+    pub lend_identity: Option<SocketAddr>,
+    /// Also use the API servers of the Service default/kubernetes, after those given. Set it to
+    /// false if nodes cannot reach their addresses, or if their certificates do not name them
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    pub learn_servers: bool,
     /// The address of /livez, /readyz and /counters
     #[arg(long, default_value = "127.0.0.1:10272")]
     pub health_listen: SocketAddr,

@@ -1,50 +1,9 @@
-//! Changes to a client's request, and the requests that are refused.
+//! Properties of requests, and the headers that go no further than the proxy.
 
-use http::header::{CONNECTION, HeaderName, UPGRADE};
-use http::{HeaderMap, Request, Version};
+use std::time::Duration;
 
-/// The plurals of the kinds whose responses are rewritten or read as facts.
-const PLURALS: [&str; 3] = ["endpoints", "endpointslices", "services"];
-
-/// Returns `true` if a path may mean another one to the API server than to the proxy, and names a
-/// kind that is rewritten: such a response could pass unfiltered.
-pub fn is_ambiguous(path: &str) -> bool {
-    // Behind the proxy of a Service or pod any form is usual, unless it names such a kind again.
-    path.split("/proxy/").any(is_ambiguous_part)
-}
-
-fn is_ambiguous_part(path: &str) -> bool {
-    let lower = path.to_ascii_lowercase();
-    let is_unusual = ["//", "/./", "/../", "%2f", "%2e", "%5c", "%00", "\\", ";"]
-        .into_iter()
-        .any(|trick| lower.contains(trick))
-        || lower.ends_with("/.")
-        || lower.ends_with("/..");
-    let decoded = decode(&lower);
-    let mentions = |plural: &&str| decoded.split(['/', '\\', ';']).any(|part| part == *plural);
-    // An escaped letter in the kind's own name is unusual too.
-    let is_escaped =
-        |plural: &&str| mentions(plural) && !lower.split('/').any(|part| part == *plural);
-    PLURALS.iter().any(|plural| is_unusual && mentions(plural) || is_escaped(plural))
-}
-
-/// Decodes percent escapes; bytes that make no text become replacement characters.
-fn decode(path: &str) -> String {
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let [byte, after @ ..] = rest {
-        let escaped = match rest {
-            [b'%', high, low, ..] => {
-                let digit = |byte: &u8| (*byte as char).to_digit(16);
-                digit(high).zip(digit(low)).map(|(high, low)| (high * 16 + low) as u8)
-            }
-            _ => None,
-        };
-        bytes.push(escaped.unwrap_or(*byte));
-        rest = if escaped.is_some() { &rest[3..] } else { after };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
+use http::header::{CONNECTION, HeaderName};
+use http::{HeaderMap, Request};
 
 /// Removes headers that are for the next hop alone, and those by which a front proxy would name a
 /// user: the API server must never believe a client's own.
@@ -81,19 +40,6 @@ const HOP_BY_HOP: [&str; 8] = [
     "upgrade",
 ];
 
-/// Returns `true` if the client asks for another protocol on its connection: exec, attach,
-/// port-forward.
-pub fn is_upgrade<B>(request: &Request<B>) -> bool {
-    let asks = |value: &http::HeaderValue| {
-        value.to_str().is_ok_and(|value| {
-            value.split(',').any(|name| name.trim().eq_ignore_ascii_case("upgrade"))
-        })
-    };
-    request.version() == Version::HTTP_11
-        && request.headers().contains_key(UPGRADE)
-        && request.headers().get_all(CONNECTION).iter().any(asks)
-}
-
 /// Returns `true` if the response to a request is a watch.
 pub fn is_watch<B>(request: &Request<B>) -> bool {
     let query = request.uri().query().unwrap_or_default();
@@ -105,41 +51,18 @@ pub fn is_watch<B>(request: &Request<B>) -> bool {
     asks.unwrap_or_default() || request.uri().path().contains("/watch/")
 }
 
+/// Returns the `timeoutSeconds` of a request. Zero means none, as for the API server.
+pub fn timeout_seconds<B>(request: &Request<B>) -> Option<Duration> {
+    let query = request.uri().query().unwrap_or_default();
+    let value = query.split('&').find_map(|pair| pair.strip_prefix("timeoutSeconds="))?;
+    // The API server's type is signed, with 64 bits; more than 32 bits are years.
+    let seconds: u32 = value.parse().ok()?;
+    (seconds > 0).then(|| Duration::from_secs(seconds.into()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paths_that_may_mean_a_rewritten_kind_are_refused() {
-        for path in [
-            "/api//v1/endpoints",
-            "/api/v1/./endpoints",
-            "/api/v1/x/../endpoints",
-            "/api/v1%2fendpoints",
-            "/api/v1/%65ndpoints",
-            "/apis/discovery.k8s.io/v1/endpointslice%73",
-            "/api/v1/namespaces/a/../services",
-            "/api\\v1\\services",
-            "/api/v1/services/..",
-            "/API//v1/Services",
-            "/api/v1/endpoints;x=1//",
-            "/api/v1/namespaces/a/services/b/proxy/api/v1//endpoints",
-            "/api/v1//namespaces/a/services/b/proxy/x",
-        ] {
-            assert!(is_ambiguous(path), "{path}");
-        }
-        for path in [
-            "/api/v1/endpoints",
-            "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/cart-1",
-            "/api/v1/namespaces/a/services/b:80/proxy/x",
-            "/api/v1/namespaces/a/services/b:80/proxy/x//y%2fz/../a",
-            "/api/v1/namespaces/a/pods/b/proxy/x//y",
-            "/healthz//x",
-            "/",
-        ] {
-            assert!(!is_ambiguous(path), "{path}");
-        }
-    }
 
     #[test]
     fn a_client_cannot_name_a_user_or_reach_past_the_next_hop() {
@@ -164,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn watches_and_upgrades_are_told_from_other_requests() {
+    fn watches_are_told_from_other_requests() {
         let get = |uri: &str| Request::get(uri).body(()).unwrap();
         for uri in ["/api/v1/pods?watch=true", "/api/v1/pods?a=b&watch", "/api/v1/watch/pods"] {
             assert!(is_watch(&get(uri)), "{uri}");
@@ -172,12 +95,15 @@ mod tests {
         for uri in ["/api/v1/pods", "/api/v1/pods?watch=0", "/api/v1/pods?watch=False"] {
             assert!(!is_watch(&get(uri)), "{uri}");
         }
-        let exec = |connection: &str| {
-            let request = Request::post("/exec").header("upgrade", "SPDY/3.1");
-            request.header("connection", connection).body(()).unwrap()
-        };
-        assert!(is_upgrade(&exec("keep-alive, Upgrade")));
-        assert!(!is_upgrade(&exec("keep-alive")));
-        assert!(!is_upgrade(&get("/exec")));
+    }
+
+    #[test]
+    fn the_length_of_a_watch_is_read() {
+        let length =
+            |query: &str| timeout_seconds(&Request::get(format!("/x?{query}")).body(()).unwrap());
+        assert_eq!(length("watch=1&timeoutSeconds=424"), Some(Duration::from_secs(424)));
+        for query in ["", "timeoutSeconds=", "timeoutSeconds=0", "timeoutSeconds=-1", "timeout=5"] {
+            assert_eq!(length(query), None, "{query}");
+        }
     }
 }

@@ -10,13 +10,17 @@ use poolscope_http::{FactEvent, RewriteLayer};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 use crate::authority::{Authority, ServerCertificate};
 use crate::client_files::ClientFiles;
 use crate::credentials::OwnCredentials;
 use crate::gateway::Gateway;
+use crate::learned_servers::LearnedServers;
+use crate::listener::{Connections, Limits};
 use crate::options::Options;
 use crate::own_requests::OwnRequests;
+use crate::response::Stopping;
 use crate::upstream::{Server, Settings, Upstream};
 use crate::{BoxError, admin, empty, listener};
 
@@ -34,6 +38,13 @@ pub fn check(options: &Options) -> Result<(Config, Vec<Server>), BoxError> {
             .map_err(|error: poolscope::Error| format!("{}: {error}", path.display()))?,
     };
     Cluster::new(config.clone())?;
+    if let Some(address) = options.lend_identity.filter(|address| !address.ip().is_loopback()) {
+        let message = format!(
+            "--lend-identity {address}: whoever reaches the address acts as the proxy: name one of \
+             loopback, such as 127.0.0.1:10273"
+        );
+        return Err(message.into());
+    }
     let servers: Result<Vec<Server>, BoxError> =
         options.servers.iter().map(|server| parse_server(server)).collect();
     Ok((config, servers?))
@@ -57,9 +68,12 @@ fn parse_server(text: &str) -> Result<Server, BoxError> {
 pub struct Running {
     /// The addresses that clients connect to.
     pub addresses: Vec<SocketAddr>,
+    /// The address that lends the proxy's identity, if there is one.
+    pub lending: Option<SocketAddr>,
     /// The address of `/livez` and `/readyz`.
     pub health: SocketAddr,
     stop: watch::Sender<bool>,
+    gateway: Gateway,
     serving: Vec<JoinHandle<()>>,
     beside: Vec<JoinHandle<()>>,
 }
@@ -71,15 +85,21 @@ impl Running {
         let node = Cluster::new(config)?.node(options.node.as_str());
         let credentials = Arc::new(OwnCredentials::new(&options.token_file, &options.ca_file));
         let mut trust = credentials.client_config()?;
-        let upstream = Upstream::new(Settings::new(servers, Some(trust.clone())));
+        let upstream = Upstream::new(Settings::new(servers.clone(), Some(trust.clone())));
 
         let layer = RewriteLayer::new(node.clone(), empty);
-        let facts = layer.fetch_facts(OwnRequests::new(upstream.clone(), credentials.clone()));
+        let own = OwnRequests::new(upstream.clone(), credentials.clone());
+        let facts = layer.fetch_facts(own.clone());
         let facts = tokio::spawn(async move { match facts.on_event(log).run().await {} });
+        let mut beside = vec![facts, probe(&upstream, &credentials)];
+        if options.learn_servers {
+            let learned = LearnedServers::new(own, upstream.clone(), servers);
+            beside.push(tokio::spawn(learned.run()));
+        }
 
         let (stop, stopping) = watch::channel(false);
-        let gateway =
-            Arc::new(Gateway::new(node.clone(), &layer, upstream.clone(), stopping.clone()));
+        let gateway = Gateway::new(&layer, upstream.clone(), stopping.clone());
+        let connections = Connections::new(Limits::default());
         let now = SystemTime::now();
         let (certificate, ca_pem) = certificate(options, now)?;
         let (mut addresses, mut serving) = (Vec::new(), Vec::new());
@@ -88,22 +108,31 @@ impl Running {
             addresses.push(listener.local_addr()?);
             let certificate = certificate.clone();
             let acceptor = move || certificate.server_config().into();
-            serving.push(tokio::spawn(listener::serve(
-                listener,
-                acceptor,
-                gateway.clone(),
-                stopping.clone(),
-            )));
+            serving.push(serve(listener, Some(acceptor), &connections, &gateway, &stopping));
+        }
+        let mut lending = None;
+        if let Some(address) = options.lend_identity {
+            let listener = bind(address).await?;
+            let address = listener.local_addr()?;
+            tracing::warn!(
+                %address,
+                "--lend-identity: every process on the host network that connects to this address \
+                 acts as the proxy's ServiceAccount"
+            );
+            let gateway = gateway.lending(credentials.clone());
+            let plain = None::<fn() -> TlsAcceptor>;
+            serving.push(serve(listener, plain, &connections, &gateway, &stopping));
+            lending = Some(address);
         }
         let health = bind(options.health_listen).await?;
         let health_address = health.local_addr()?;
-        let admin = tokio::spawn(admin::serve(health, node));
+        beside.push(tokio::spawn(admin::serve(health, node)));
         // Last: an agent that finds the files finds the proxy too.
         let port = addresses.first().ok_or("--listen: name an address")?.port();
         let seen = options.client_dir_as_seen.as_deref().unwrap_or(&options.client_dir);
         let files = ClientFiles::new(&options.client_dir, seen, port)?;
         files.write(&ca_pem)?;
-        let renewing = tokio::spawn(async move {
+        beside.push(tokio::spawn(async move {
             loop {
                 tokio::time::sleep(LOOK).await;
                 if let Err(error) = certificate.renew_if_due(SystemTime::now()) {
@@ -122,13 +151,13 @@ impl Running {
                     tracing::warn!(%error, "the files of the clients were not written");
                 }
             }
-        });
+        }));
         tracing::info!(node = %options.node, ?addresses, "serving");
-        let beside = vec![facts, admin, renewing];
-        Ok(Running { addresses, health: health_address, stop, serving, beside })
+        Ok(Running { addresses, lending, health: health_address, stop, gateway, serving, beside })
     }
 
-    /// Ends all watches, waits at most ten seconds until the other responses have ended, and stops.
+    /// Ends all watches, waits at most ten seconds until the other responses and the tunnels have
+    /// ended, and stops. Tunnels end after five seconds at the latest.
     pub async fn stop(self) {
         tracing::info!("stopping");
         self.stop.send_replace(true);
@@ -136,6 +165,7 @@ impl Running {
             for task in self.serving {
                 let _ = task.await;
             }
+            self.gateway.tunnels_ended().await;
         };
         if tokio::time::timeout(DRAIN, serving).await.is_err() {
             tracing::warn!("responses were cut: they did not end within {DRAIN:?}");
@@ -160,6 +190,29 @@ fn certificate(
             (Arc::new(served), authority.ca_pem().to_owned())
         }
     })
+}
+
+/// Serves the clients of a listener in a task of its own.
+fn serve(
+    listener: TcpListener,
+    tls: Option<impl Fn() -> TlsAcceptor + Send + Sync + 'static>,
+    connections: &Connections,
+    gateway: &Gateway,
+    stopping: &Stopping,
+) -> JoinHandle<()> {
+    let gateway = Arc::new(gateway.clone());
+    let respond = move |request| {
+        let gateway = gateway.clone();
+        async move { gateway.serve(request).await }
+    };
+    tokio::spawn(listener::serve(listener, tls, connections.clone(), respond, stopping.clone()))
+}
+
+/// Probes the API servers in a task of its own.
+fn probe(upstream: &Upstream, credentials: &Arc<OwnCredentials>) -> JoinHandle<()> {
+    let (upstream, credentials) = (upstream.clone(), credentials.clone());
+    let header = move || credentials.token().ok().map(|token| token.header());
+    tokio::spawn(async move { upstream.probe(header).await })
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, BoxError> {

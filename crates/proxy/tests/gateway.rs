@@ -111,9 +111,9 @@ async fn proxy_to(server: SocketAddr) -> (SocketAddr, watch::Sender<bool>) {
     let node = Cluster::new(Config::openyurt()).unwrap().node("hz-1");
     let upstream =
         Upstream::new(Settings::new(vec![Server::new("127.0.0.1", server.port())], None));
-    let layer = RewriteLayer::new(node.clone(), empty);
+    let layer = RewriteLayer::new(node, empty);
     let (stop, stopping) = watch::channel(false);
-    let gateway = Arc::new(Gateway::new(node, &layer, upstream, stopping));
+    let gateway = Arc::new(Gateway::new(&layer, upstream, stopping));
     let (listener, proxy) = listen().await;
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
