@@ -13,7 +13,7 @@
 # from where `cargo test` runs it again.
 
 FUZZ_TARGETS = json_get json_list json_watch protobuf_get protobuf_list protobuf_watch \
-	objects_json objects_protobuf facts request services keys abi life
+	objects_json objects_protobuf facts request route services keys abi life
 SMOKE ?= 20
 TIME ?= 60
 RUNS ?= -1

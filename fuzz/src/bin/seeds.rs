@@ -27,7 +27,7 @@ impl Corpus {
             return;
         }
         let input = match target {
-            "request" => body.to_vec(),
+            "request" | "route" => body.to_vec(),
             "keys" => [&[how], body].concat(),
             _ => [&[how, how.wrapping_mul(77)], body].concat(),
         };
@@ -124,6 +124,7 @@ fn request(corpus: &Corpus, said: &Value) {
         text += &format!("\n{name}: {}", value.as_str().unwrap_or_default());
     }
     corpus.put("request", 0, text.as_bytes());
+    corpus.put("route", 0, text.as_bytes());
 }
 
 fn seed(corpus: &Corpus, path: &str, form: usize, protobuf: bool, piece: &[u8]) {

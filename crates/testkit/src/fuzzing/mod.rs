@@ -9,5 +9,6 @@ pub mod keys;
 pub mod objects;
 pub mod protobuf;
 pub mod request;
+pub mod route;
 pub mod services;
 pub mod world;
