@@ -14,9 +14,13 @@ mod server_certificate;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use rustls_pki_types::CertificateDer;
 use tokio_rustls::rustls;
 use tokio_rustls::rustls::crypto::CryptoProvider;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
 
 pub use ca::{Authority, Origin};
 pub use leaf::Leaf;
@@ -75,6 +79,11 @@ pub enum Error {
     /// The cryptography refuses a certificate or every version of TLS.
     #[error("creating a TLS server failed ({0}): choose a crypto provider with ECDSA P-256")]
     Tls(#[from] rustls::Error),
+}
+
+/// Returns the time after which a certificate is refused; `None` if it is not a certificate.
+pub fn expiry(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
+    X509Certificate::from_der(certificate).ok().map(|(_, parsed)| ca::not_after(&parsed))
 }
 
 /// Returns the installed default crypto provider, or that of the enabled cargo feature.

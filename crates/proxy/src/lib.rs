@@ -17,6 +17,7 @@ pub mod credentials;
 pub mod event_boundary;
 pub mod gateway;
 pub mod learned_servers;
+pub mod kubeconfig;
 pub mod listener;
 pub mod options;
 pub mod own_requests;

@@ -15,7 +15,7 @@ use crate::{Body, BoxError};
 /// The `User-Agent` of the proxy's own requests.
 pub(crate) const AGENT: &str = concat!("poolscope-proxy/", env!("CARGO_PKG_VERSION"));
 
-/// Sends requests with the token of the proxy. No client's request goes through it.
+/// Sends requests with the identity of the proxy. No client's request goes through it.
 #[derive(Clone)]
 pub struct OwnRequests {
     upstream: Upstream,
@@ -23,7 +23,8 @@ pub struct OwnRequests {
 }
 
 impl OwnRequests {
-    /// Sends requests through `upstream`.
+    /// Sends requests through `upstream`, which has the TLS configuration of
+    /// [`OwnCredentials::own_config`].
     pub fn new(upstream: Upstream, credentials: Arc<OwnCredentials>) -> OwnRequests {
         OwnRequests { upstream, credentials }
     }
@@ -42,7 +43,9 @@ impl Service<Request<Body>> for OwnRequests {
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let (mut upstream, credentials) = (self.upstream.clone(), self.credentials.clone());
         Box::pin(async move {
-            request.headers_mut().insert(AUTHORIZATION, credentials.token()?.header());
+            if let Some(token) = credentials.token()? {
+                request.headers_mut().insert(AUTHORIZATION, token.header());
+            }
             request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
             let response = upstream.call(request).await?;
             if response.status() == StatusCode::UNAUTHORIZED {
