@@ -1,73 +1,194 @@
-//! Liveness, readiness and counters, over plain HTTP.
+//! Liveness, readiness, metrics and the view of the node, over plain HTTP.
+//!
+//! The port has no authentication. It serves numbers and the state of the proxy alone. Objects are
+//! read from the API server with the credentials of the caller.
+
+mod debug;
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use poolscope::NodeView;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
-/// Serves `/livez`, `/readyz` and `/counters` until the task is aborted.
-pub async fn serve(listener: TcpListener, node: NodeView) {
-    let node = Arc::new(node);
+use crate::authority::ServerCertificate;
+use crate::credentials::OwnCredentials;
+use crate::generation::Current;
+use crate::metrics::{Metrics, PoolState, State};
+use crate::response::Stopping;
+use crate::upstream::Upstream;
+
+const PATHS: &str = "/livez, /readyz, /metrics, /counters, /debug/view, /debug/explain\n";
+/// How many connections may be open.
+const CONNECTIONS: usize = 64;
+/// The longest time for the head of a request.
+const PATIENCE: Duration = Duration::from_secs(10);
+const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The state that the health port shows.
+pub struct Admin {
+    /// The configuration in use.
+    pub current: Arc<Current>,
+    /// The connections for clients' requests.
+    pub upstream: Upstream,
+    /// The connections for the proxy's own requests.
+    pub own_upstream: Upstream,
+    /// The proxy's own identity.
+    pub credentials: Arc<OwnCredentials>,
+    /// The certificate of the listener.
+    pub certificate: Arc<ServerCertificate>,
+    /// The metrics.
+    pub metrics: Metrics,
+    /// The end of the process.
+    pub stopping: Stopping,
+}
+
+/// Serves requests until the task is aborted.
+pub async fn serve(listener: TcpListener, admin: Admin) {
+    let admin = Arc::new(admin);
+    let connections = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        let Ok((stream, peer)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let node = node.clone();
+        let Ok(permit) = connections.clone().try_acquire_owned() else { continue };
+        let admin = admin.clone();
         tokio::spawn(async move {
             let respond = service_fn(move |request: Request<Incoming>| {
-                let response = respond(request.uri().path(), &node);
-                async { Ok::<_, Infallible>(response) }
+                let (admin, request) = (admin.clone(), request.map(|_| ()));
+                async move { Ok::<_, Infallible>(admin.respond(&request, peer).await) }
             });
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), respond).await;
+            let mut server = http1::Builder::new();
+            server.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+            let _ = server.serve_connection(TokioIo::new(stream), respond).await;
+            drop(permit);
         });
     }
 }
 
-/// The process lives whatever the network does. It is ready when no fact is missing.
-fn respond(path: &str, node: &NodeView) -> Response<Full<Bytes>> {
-    let (status, text) = match path {
-        "/livez" => (StatusCode::OK, "ok\n".to_owned()),
-        "/readyz" => {
-            let missing: Vec<String> =
-                node.missing().iter().map(|fact| format!("{fact}\n")).collect();
-            if missing.is_empty() {
-                (StatusCode::OK, "ok\n".to_owned())
-            } else {
-                (StatusCode::SERVICE_UNAVAILABLE, missing.concat())
-            }
+impl Admin {
+    async fn respond(&self, request: &Request<()>, peer: SocketAddr) -> Response<Full<Bytes>> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "send GET\n");
         }
-        "/counters" => match serde_json::to_string_pretty(&node.cluster().counters()) {
-            Ok(counters) => (StatusCode::OK, counters + "\n"),
-            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
-        },
-        _ => (StatusCode::NOT_FOUND, "/livez, /readyz, /counters\n".to_owned()),
-    };
-    let mut response = Response::new(Full::new(Bytes::from(text)));
+        match request.uri().path() {
+            // The process lives whatever the network does.
+            "/livez" => text(StatusCode::OK, "ok\n"),
+            "/readyz" => self.readiness(),
+            "/metrics" => {
+                let mut response = text(StatusCode::OK, self.metrics.text(self.state()));
+                let content_type = HeaderValue::from_static(METRICS_TYPE);
+                response.headers_mut().insert(CONTENT_TYPE, content_type);
+                response
+            }
+            "/counters" => json(StatusCode::OK, &self.current.get().node.cluster().counters()),
+            path @ ("/debug/view" | "/debug/explain") => {
+                let is_view = path == "/debug/view";
+                debug::respond(self, is_view, request.uri().query(), request.headers(), peer).await
+            }
+            _ => text(StatusCode::NOT_FOUND, PATHS),
+        }
+    }
+
+    fn readiness(&self) -> Response<Full<Bytes>> {
+        let (reasons, warnings) = (self.reasons(), self.warnings());
+        let lines = |start: &str, lines: &[String]| -> String {
+            lines.iter().map(|line| format!("{start}{line}\n")).collect()
+        };
+        let warnings = lines("warning: ", &warnings);
+        if reasons.is_empty() {
+            return text(StatusCode::OK, format!("ok\n{warnings}"));
+        }
+        text(StatusCode::SERVICE_UNAVAILABLE, lines("", &reasons) + &warnings)
+    }
+
+    /// Returns why the proxy is not ready, and what to change.
+    fn reasons(&self) -> Vec<String> {
+        let mut reasons = self.current.get().reasons();
+        if *self.stopping.borrow() {
+            reasons.push("the proxy stops".to_owned());
+        }
+        if self.certificate.not_after() <= SystemTime::now() {
+            reasons.push(
+                "the serving certificate has expired: renew the files of --tls-cert and \
+                 --tls-key, or check the clock"
+                    .to_owned(),
+            );
+        }
+        let servers = self.upstream.snapshot();
+        let is_reachable = |one: &crate::upstream::ServerSnapshot| {
+            one.connections > 0 || one.draining > 0 || one.last_error.is_none()
+        };
+        let own = self.own_upstream.snapshot();
+        if !servers.iter().chain(&own).any(is_reachable) {
+            let failed = servers.iter().chain(&own).filter(|one| one.is_listed);
+            let mut errors: Vec<String> = failed
+                .filter_map(|one| Some(format!("{}: {}", one.server, one.last_error.as_ref()?)))
+                .collect();
+            errors.sort_unstable();
+            errors.dedup();
+            reasons.push(format!("no API server has an open connection: {}", errors.join("; ")));
+        }
+        reasons
+    }
+
+    /// Returns faults that do not stop the proxy yet.
+    fn warnings(&self) -> Vec<String> {
+        self.credentials.problems().iter().map(ToString::to_string).collect()
+    }
+
+    fn state(&self) -> State {
+        let node = &self.current.get().node;
+        let mut expiries = vec![("serving", self.certificate.not_after())];
+        expiries.extend(self.credentials.expiries().unwrap_or_default());
+        State {
+            pools: vec![
+                PoolState { name: "clients", servers: self.upstream.snapshot() },
+                PoolState { name: "own", servers: self.own_upstream.snapshot() },
+            ],
+            counters: node.cluster().counters(),
+            generation: node.cluster().generation(),
+            missing: node.missing().len(),
+            is_ready: self.reasons().is_empty(),
+            expiries,
+        }
+    }
+}
+
+/// Returns the credentials of a caller; `None` without any.
+fn authorization(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut value = headers.get(AUTHORIZATION)?.clone();
+    value.set_sensitive(true);
+    Some(value)
+}
+
+fn text(status: StatusCode, text: impl Into<String>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(text.into())));
     *response.status_mut() = status;
+    let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
 }
 
-#[cfg(test)]
-mod tests {
-    use poolscope::{Cluster, Config};
-
-    use super::*;
-
-    #[test]
-    fn readiness_names_what_is_missing() {
-        let node = Cluster::new(Config::openyurt()).unwrap().node("hz-1");
-        assert_eq!(respond("/livez", &node).status(), 200);
-        assert_eq!(respond("/readyz", &node).status(), 503);
-        assert_eq!(respond("/counters", &node).status(), 200);
-        assert_eq!(respond("/metrics", &node).status(), 404);
+fn json(status: StatusCode, value: &impl serde::Serialize) -> Response<Full<Bytes>> {
+    match serde_json::to_string_pretty(value) {
+        Ok(body) => {
+            let mut response = text(status, body + "\n");
+            let content_type = HeaderValue::from_static("application/json");
+            response.headers_mut().insert(CONTENT_TYPE, content_type);
+            response
+        }
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
 }

@@ -13,6 +13,7 @@ use tower_service::Service;
 
 use crate::credentials::OwnCredentials;
 use crate::event_boundary::EventBoundary;
+use crate::metrics::{CountedUpstream, Metrics, Rewritten};
 use crate::reply::failure;
 use crate::request::{clean, is_watch, timeout_seconds};
 use crate::response::{Stopping, WatchBody, WatchCount};
@@ -28,10 +29,12 @@ const MARGIN: Duration = Duration::from_secs(15);
 #[derive(Clone)]
 pub struct Gateway {
     upstream: Upstream,
-    rewriting: RewriteService<Upstream, Body>,
+    counted: CountedUpstream,
+    rewriting: RewriteService<CountedUpstream, Body>,
     tunnels: Tunnels,
     watches: WatchCount,
     stopping: Stopping,
+    metrics: Metrics,
     lent: Option<Arc<OwnCredentials>>,
 }
 
@@ -48,25 +51,32 @@ impl Gateway {
     /// Serves clients of the layer's node through `upstream`. Responses lack facts only while the
     /// proxy starts; they get a reply at once, because a client that waits in silence does not
     /// know that it does.
-    pub fn new(layer: &RewriteLayer<Body>, upstream: Upstream, stopping: Stopping) -> Gateway {
+    pub fn new(
+        layer: &RewriteLayer<Body>,
+        upstream: Upstream,
+        stopping: Stopping,
+        metrics: Metrics,
+    ) -> Gateway {
         let layer = layer.clone().on_missing(OnMissing::Reply);
-        let rewriting = tower_layer::Layer::layer(&layer, upstream.clone());
+        let counted = metrics.count_upstream(upstream.clone());
+        let rewriting = tower_layer::Layer::layer(&layer, counted.clone());
         let tunnels = Tunnels::new(MAX_TUNNELS, stopping.clone());
         Gateway {
             upstream,
+            counted,
             rewriting,
             tunnels,
             watches: WatchCount::default(),
             stopping,
+            metrics,
             lent: None,
         }
     }
 
-    /// Replaces the limit of tunnels.
+    /// Replaces the tunnels, which may outlive the watches.
     #[must_use]
-    pub fn max_tunnels(mut self, limit: usize) -> Gateway {
-        self.tunnels = Tunnels::new(limit, self.stopping.clone());
-        self
+    pub fn with_tunnels(self, tunnels: Tunnels) -> Gateway {
+        Gateway { tunnels, ..self }
     }
 
     /// Returns a gateway for a listener that lends the proxy's own identity: requests without
@@ -81,13 +91,15 @@ impl Gateway {
         OpenRequests { watches: self.watches.open(), tunnels: self.tunnels.open() }
     }
 
-    /// Waits until no tunnel is open.
-    pub async fn tunnels_ended(&self) {
-        self.tunnels.ended().await;
+    /// Serves one request, and measures it.
+    pub async fn serve(&self, request: Request<Incoming>) -> Response<Body> {
+        let measured = self.metrics.begin(&request);
+        let response = self.respond(request).await;
+        measured.end(response)
     }
 
-    /// Serves one request. Only a gateway that [lends](Gateway::lending) adds credentials to it.
-    pub async fn serve(&self, mut request: Request<Incoming>) -> Response<Body> {
+    /// Responds to a request. Only a gateway that [lends](Gateway::lending) adds credentials to it.
+    async fn respond(&self, mut request: Request<Incoming>) -> Response<Body> {
         let lends = self.lent.is_some();
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
         let route = route(method, uri, request.version(), headers, lends);
@@ -118,7 +130,8 @@ impl Gateway {
     fn lend(&self, headers: &mut HeaderMap) -> Result<bool, BoxError> {
         match &self.lent {
             Some(lent) if !headers.contains_key(AUTHORIZATION) => {
-                headers.insert(AUTHORIZATION, lent.token()?.header());
+                let token = lent.token()?.ok_or("the proxy's own identity has no token to lend")?;
+                headers.insert(AUTHORIZATION, token.header());
                 Ok(true)
             }
             _ => Ok(false),
@@ -135,9 +148,15 @@ impl Gateway {
         let limit = timeout_seconds(&request).map(|timeout| timeout + MARGIN);
         let request = request.map(|body| Body::new(body.map_err(Into::into)));
         let mut response = if route == Route::Rewritten {
-            self.rewriting.clone().call(request).await?.map(boxed)
+            let response = self.rewriting.clone().call(request).await?;
+            let is_rewritten = !response.body().is_forwarded();
+            let mut response = response.map(boxed);
+            if is_rewritten {
+                response.extensions_mut().insert(Rewritten);
+            }
+            response
         } else {
-            self.upstream.clone().call(request).await?.map(boxed)
+            self.counted.clone().call(request).await?.map(boxed)
         };
         clean(response.headers_mut());
         if !is_watch {

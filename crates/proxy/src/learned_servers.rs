@@ -4,8 +4,10 @@
 //! servers of the command line come first in the list and are never removed. The learned ones
 //! follow, and change with the slice.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::{Buf, BytesMut};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
@@ -25,11 +27,11 @@ const MAX_BYTES: usize = 1 << 20;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 
-/// Follows the slice and updates the servers of an [`Upstream`].
+/// Follows the slice and updates the servers of each [`Upstream`].
 pub struct LearnedServers {
     requests: OwnRequests,
-    upstream: Upstream,
-    given: Vec<Server>,
+    upstreams: Vec<Upstream>,
+    given: Arc<ArcSwap<Vec<Server>>>,
     /// The whole list that was last set.
     present: Vec<Server>,
     first_pause: Duration,
@@ -44,10 +46,14 @@ enum End {
 }
 
 impl LearnedServers {
-    /// Adds learned servers to those `given`.
-    pub fn new(requests: OwnRequests, upstream: Upstream, given: Vec<Server>) -> LearnedServers {
-        let present = given.clone();
-        LearnedServers { requests, upstream, given, present, first_pause: FIRST_PAUSE }
+    /// Adds learned servers to those `given`, in each of `upstreams`.
+    pub fn new(
+        requests: OwnRequests,
+        upstreams: Vec<Upstream>,
+        given: Arc<ArcSwap<Vec<Server>>>,
+    ) -> LearnedServers {
+        let present = given.load().to_vec();
+        LearnedServers { requests, upstreams, given, present, first_pause: FIRST_PAUSE }
     }
 
     /// Follows the slice for ever. Failures are repeated with growing pauses, and change no
@@ -153,7 +159,7 @@ impl LearnedServers {
         if learned.is_empty() {
             return;
         }
-        let mut servers = self.given.clone();
+        let mut servers = self.given.load().to_vec();
         servers.extend(learned);
         let mut unique: Vec<Server> = Vec::new();
         for server in servers {
@@ -164,7 +170,9 @@ impl LearnedServers {
         if unique != self.present {
             let list: Vec<String> = unique.iter().map(ToString::to_string).collect();
             tracing::info!(servers = list.join(" "), "API servers of default/kubernetes");
-            self.upstream.set_servers(unique.clone());
+            for upstream in &self.upstreams {
+                upstream.set_servers(unique.clone());
+            }
             self.present = unique;
         }
     }

@@ -12,15 +12,20 @@
 
 pub mod admin;
 pub mod authority;
+pub mod check;
 pub mod client_files;
 pub mod credentials;
 pub mod event_boundary;
+pub mod fact_failures;
 pub mod gateway;
-pub mod learned_servers;
+pub mod generation;
 pub mod kubeconfig;
+pub mod learned_servers;
 pub mod listener;
+pub mod metrics;
 pub mod options;
 pub mod own_requests;
+pub mod reload;
 pub mod reply;
 pub mod request;
 pub mod response;

@@ -1,13 +1,17 @@
 //! The command `poolscope-proxy`.
 
+use std::process::ExitCode;
+
 use clap::Parser;
 use poolscope_proxy::BoxError;
+use poolscope_proxy::check::check;
 use poolscope_proxy::options::{LogFormat, Options};
-use poolscope_proxy::run::{Running, check};
+use poolscope_proxy::run::Running;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
-async fn main() -> Result<(), BoxError> {
+async fn main() -> Result<ExitCode, BoxError> {
     let options = Options::parse();
     let filter = EnvFilter::builder().with_env_var("LOG").try_from_env();
     let log = tracing_subscriber::fmt()
@@ -18,24 +22,46 @@ async fn main() -> Result<(), BoxError> {
         LogFormat::Json => log.json().init(),
     }
     if options.check {
-        check(&options)?;
-        println!("the options and the configuration can be used");
-        return Ok(());
+        let findings = check(&options, std::time::SystemTime::now());
+        findings.iter().for_each(|finding| println!("{finding}"));
+        let is_usable = findings.iter().all(|finding| finding.is_usable());
+        return Ok(if is_usable { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
+    // Before the start: a signal must not end a process that is about to serve.
+    let signals = Signals::new()?;
     let running = Running::start(&options).await?;
-    stop_signal().await?;
+    signals.until_stop(&running).await;
     running.stop().await;
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
-/// Returns after SIGTERM or SIGINT.
-async fn stop_signal() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals of the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
     }
-    Ok(())
+
+    /// Reloads files at each SIGHUP. Returns after SIGTERM or SIGINT.
+    async fn until_stop(mut self, running: &Running) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => {
+                    tracing::info!("SIGHUP: comparing files");
+                    let _ = running.ask_to_reload();
+                }
+            }
+        }
+    }
 }

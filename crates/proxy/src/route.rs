@@ -98,7 +98,7 @@ pub fn route(
 
 /// Returns `true` if the client asks for another protocol on its connection: exec, attach,
 /// port-forward.
-fn asks_for_upgrade(version: Version, headers: &HeaderMap) -> bool {
+pub(crate) fn asks_for_upgrade(version: Version, headers: &HeaderMap) -> bool {
     let asks = |value: &HeaderValue| {
         value.to_str().is_ok_and(|value| {
             value.split(',').any(|name| name.trim().eq_ignore_ascii_case("upgrade"))

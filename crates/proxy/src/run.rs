@@ -1,68 +1,35 @@
 //! From options to a running proxy, and its end.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use poolscope::{Cluster, Config};
-use poolscope_http::{FactEvent, RewriteLayer};
+use arc_swap::ArcSwap;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
+use crate::admin::{self, Admin};
 use crate::authority::{Authority, ServerCertificate};
 use crate::client_files::ClientFiles;
 use crate::credentials::OwnCredentials;
-use crate::gateway::Gateway;
+use crate::generation::{Configuration, Current, Generation, Shared};
 use crate::learned_servers::LearnedServers;
 use crate::listener::{Connections, Limits};
+use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::own_requests::OwnRequests;
+use crate::reload::{Identity, Reload};
 use crate::response::Stopping;
+use crate::tunnel::{MAX_TUNNELS, Tunnels};
 use crate::upstream::{Server, Settings, Upstream};
-use crate::{BoxError, admin, empty, listener};
+use crate::{Body, BoxError, listener};
 
 /// The longest time for responses to end after a stop.
 const DRAIN: Duration = Duration::from_secs(10);
-/// How often certificates are looked at.
-const LOOK: Duration = Duration::from_secs(60);
-
-/// Reads the configuration, and checks the options as far as that needs no network.
-pub fn check(options: &Options) -> Result<(Config, Vec<Server>), BoxError> {
-    let config: Config = match &options.config {
-        None => Config::openyurt(),
-        Some(path) => read(path)?
-            .parse()
-            .map_err(|error: poolscope::Error| format!("{}: {error}", path.display()))?,
-    };
-    Cluster::new(config.clone())?;
-    if let Some(address) = options.lend_identity.filter(|address| !address.ip().is_loopback()) {
-        let message = format!(
-            "--lend-identity {address}: whoever reaches the address acts as the proxy: name one of \
-             loopback, such as 127.0.0.1:10273"
-        );
-        return Err(message.into());
-    }
-    let servers: Result<Vec<Server>, BoxError> =
-        options.servers.iter().map(|server| parse_server(server)).collect();
-    Ok((config, servers?))
-}
-
-fn read(path: &Path) -> Result<String, BoxError> {
-    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()).into())
-}
-
-fn parse_server(text: &str) -> Result<Server, BoxError> {
-    let (host, port) = text
-        .rsplit_once(':')
-        .and_then(|(host, port)| Some((host, port.parse().ok()?)))
-        .filter(|(host, _)| !host.is_empty())
-        .ok_or_else(|| format!("--server {text}: write HOST:PORT, such as 192.0.2.10:6443"))?;
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    Ok(Server::new(host, port))
-}
 
 /// A running proxy.
 pub struct Running {
@@ -72,88 +39,114 @@ pub struct Running {
     pub lending: Option<SocketAddr>,
     /// The address of `/livez` and `/readyz`.
     pub health: SocketAddr,
+    current: Arc<Current>,
     stop: watch::Sender<bool>,
-    gateway: Gateway,
+    tunnels: Tunnels,
+    reload: mpsc::Sender<oneshot::Sender<()>>,
     serving: Vec<JoinHandle<()>>,
     beside: Vec<JoinHandle<()>>,
 }
 
 impl Running {
     /// Starts the proxy on the present tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a file of the options cannot be used, or an address is not free.
     pub async fn start(options: &Options) -> Result<Running, BoxError> {
-        let (config, servers) = check(options)?;
-        let node = Cluster::new(config)?.node(options.node.as_str());
-        let credentials = Arc::new(OwnCredentials::new(&options.token_file, &options.ca_file));
-        let mut trust = credentials.client_config()?;
-        let upstream = Upstream::new(Settings::new(servers.clone(), Some(trust.clone())));
-
-        let layer = RewriteLayer::new(node.clone(), empty);
-        let own = OwnRequests::new(upstream.clone(), credentials.clone());
-        let facts = layer.fetch_facts(own.clone());
-        let facts = tokio::spawn(async move { match facts.on_event(log).run().await {} });
-        let mut beside = vec![facts, probe(&upstream, &credentials)];
+        let (stop, stopping) = watch::channel(false);
+        let configuration = Configuration::read(options.config.as_deref())?;
+        let credentials = Arc::new(credentials(options));
+        let identity = Identity::read(&credentials)?;
+        let servers = Arc::new(ArcSwap::from_pointee(options.servers(identity.server.clone())?));
+        let (upstream, own_upstream) = pools(&servers.load(), &identity);
+        let lent = options.lend_identity()?;
+        let shared = Shared {
+            node: options.node.clone(),
+            upstream: upstream.clone(),
+            own: OwnRequests::new(own_upstream.clone(), credentials.clone()),
+            metrics: Metrics::new(),
+            tunnels: Tunnels::new(MAX_TUNNELS, stopping.clone()),
+            lent: lent.map(|_| credentials.clone()),
+        };
+        let current = Arc::new(Current::new(Generation::start(configuration, &shared)?));
+        let mut beside = vec![probe(&upstream, &credentials)];
         if options.learn_servers {
-            let learned = LearnedServers::new(own, upstream.clone(), servers);
+            let upstreams = vec![upstream.clone(), own_upstream.clone()];
+            let learned = LearnedServers::new(shared.own.clone(), upstreams, servers.clone());
             beside.push(tokio::spawn(learned.run()));
         }
 
-        let (stop, stopping) = watch::channel(false);
-        let gateway = Gateway::new(&layer, upstream.clone(), stopping.clone());
-        let connections = Connections::new(Limits::default());
-        let now = SystemTime::now();
-        let (certificate, ca_pem) = certificate(options, now)?;
-        let (mut addresses, mut serving) = (Vec::new(), Vec::new());
-        for address in &options.listen {
-            let listener = bind(*address).await?;
-            addresses.push(listener.local_addr()?);
-            let certificate = certificate.clone();
-            let acceptor = move || certificate.server_config().into();
-            serving.push(serve(listener, Some(acceptor), &connections, &gateway, &stopping));
-        }
+        let (certificate, own_ca) = certificate(options, SystemTime::now())?;
+        let listeners = Listeners {
+            connections: Connections::new(Limits::default()),
+            current: current.clone(),
+            stopping: stopping.clone(),
+        };
+        let (addresses, mut serving) = listeners.serve(&options.listen, &certificate).await?;
         let mut lending = None;
-        if let Some(address) = options.lend_identity {
-            let listener = bind(address).await?;
-            let address = listener.local_addr()?;
-            tracing::warn!(
-                %address,
-                "--lend-identity: every process on the host network that connects to this address \
-                 acts as the proxy's ServiceAccount"
-            );
-            let gateway = gateway.lending(credentials.clone());
-            let plain = None::<fn() -> TlsAcceptor>;
-            serving.push(serve(listener, plain, &connections, &gateway, &stopping));
+        if let Some(address) = lent {
+            let (address, task) = listeners.serve_lending(address).await?;
             lending = Some(address);
+            serving.push(task);
         }
         let health = bind(options.health_listen).await?;
         let health_address = health.local_addr()?;
-        beside.push(tokio::spawn(admin::serve(health, node)));
+        let admin = Admin {
+            current: current.clone(),
+            upstream,
+            own_upstream: own_upstream.clone(),
+            credentials,
+            certificate: certificate.clone(),
+            metrics: shared.metrics.clone(),
+            stopping,
+        };
+
         // Last: an agent that finds the files finds the proxy too.
-        let port = addresses.first().ok_or("--listen: name an address")?.port();
-        let seen = options.client_dir_as_seen.as_deref().unwrap_or(&options.client_dir);
-        let files = ClientFiles::new(&options.client_dir, seen, port)?;
-        files.write(&ca_pem)?;
-        beside.push(tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(LOOK).await;
-                if let Err(error) = certificate.renew_if_due(SystemTime::now()) {
-                    tracing::warn!(%error, "the serving certificate was not renewed");
-                }
-                match credentials.client_config() {
-                    Ok(config) if !Arc::ptr_eq(&config, &trust) => {
-                        upstream.set_tls(&config);
-                        trust = config;
-                    }
-                    Ok(_) => {}
-                    Err(error) => tracing::warn!(%error, "the API server's CA was not read"),
-                }
-                // The folder is on a tmpfs, mostly, and others may clean it.
-                if let Err(error) = files.write(&ca_pem) {
-                    tracing::warn!(%error, "the files of the clients were not written");
-                }
-            }
-        }));
+        let files = client_files(options, &addresses)?;
+        let tunnels = shared.tunnels.clone();
+        let reload = Reload {
+            options: options.clone(),
+            shared,
+            current: current.clone(),
+            identity,
+            servers,
+            own_upstream,
+            certificate,
+            files,
+            own_ca,
+        };
+        reload.write_client_files()?;
+        let (asking, asked) = mpsc::channel(1);
         tracing::info!(node = %options.node, ?addresses, "serving");
-        Ok(Running { addresses, lending, health: health_address, stop, gateway, serving, beside })
+        beside.push(tokio::spawn(admin::serve(health, admin)));
+        beside.push(tokio::spawn(reload.run(asked)));
+        Ok(Running {
+            addresses,
+            lending,
+            health: health_address,
+            current,
+            stop,
+            tunnels,
+            reload: asking,
+            serving,
+            beside,
+        })
+    }
+
+    /// Compares all files with their contents in use, and puts changed ones to use. Returns when
+    /// that is done, which may take a minute if a new configuration needs facts.
+    pub async fn reload(&self) {
+        if let Some(done) = self.ask_to_reload() {
+            let _ = done.await;
+        }
+    }
+
+    /// Starts what [`reload`](Self::reload) does. Returns `None` if it runs already, and another
+    /// run waits.
+    pub fn ask_to_reload(&self) -> Option<oneshot::Receiver<()>> {
+        let (done, reply) = oneshot::channel();
+        self.reload.try_send(done).is_ok().then_some(reply)
     }
 
     /// Ends all watches, waits at most ten seconds until the other responses and the tunnels have
@@ -161,11 +154,12 @@ impl Running {
     pub async fn stop(self) {
         tracing::info!("stopping");
         self.stop.send_replace(true);
+        self.current.get().retire();
         let serving = async {
             for task in self.serving {
                 let _ = task.await;
             }
-            self.gateway.tunnels_ended().await;
+            self.tunnels.ended().await;
         };
         if tokio::time::timeout(DRAIN, serving).await.is_err() {
             tracing::warn!("responses were cut: they did not end within {DRAIN:?}");
@@ -174,76 +168,117 @@ impl Running {
     }
 }
 
-/// Returns the certificate to serve, and the CA that clients have to trust.
+/// Returns the proxy's own identity, by a kubeconfig or by the files of a ServiceAccount.
+pub(crate) fn credentials(options: &Options) -> OwnCredentials {
+    match &options.kubeconfig {
+        Some(path) => OwnCredentials::kubeconfig(path),
+        None => OwnCredentials::new(&options.token_file, &options.ca_file),
+    }
+}
+
+/// Returns the connections for clients' requests, and those for the proxy's own. They are never
+/// shared: only the proxy's own have its client certificate.
+fn pools(servers: &[Server], identity: &Identity) -> (Upstream, Upstream) {
+    let pool = |tls| Upstream::new(Settings::new(servers.to_vec(), Some(tls)));
+    (pool(identity.client_tls.clone()), pool(identity.own_tls.clone()))
+}
+
+/// Returns the certificate to serve, and the proxy's own CA if it signed the certificate.
 fn certificate(
     options: &Options,
     now: SystemTime,
-) -> Result<(Arc<ServerCertificate>, String), BoxError> {
+) -> Result<(Arc<ServerCertificate>, Option<String>), BoxError> {
     Ok(match (&options.tls_cert, &options.tls_key) {
         (Some(certificate), Some(key)) => {
-            let served = ServerCertificate::from_files(certificate, key, now)?;
-            (Arc::new(served), read(&options.ca_file)?)
+            (Arc::new(ServerCertificate::from_files(certificate, key, now)?), None)
         }
         _ => {
             let authority = Arc::new(Authority::open(&options.state_dir, &options.node, &[], now)?);
             let served = ServerCertificate::from_authority(authority.clone(), now)?;
-            (Arc::new(served), authority.ca_pem().to_owned())
+            (Arc::new(served), Some(authority.ca_pem().to_owned()))
         }
     })
-}
-
-/// Serves the clients of a listener in a task of its own.
-fn serve(
-    listener: TcpListener,
-    tls: Option<impl Fn() -> TlsAcceptor + Send + Sync + 'static>,
-    connections: &Connections,
-    gateway: &Gateway,
-    stopping: &Stopping,
-) -> JoinHandle<()> {
-    let gateway = Arc::new(gateway.clone());
-    let respond = move |request| {
-        let gateway = gateway.clone();
-        async move { gateway.serve(request).await }
-    };
-    tokio::spawn(listener::serve(listener, tls, connections.clone(), respond, stopping.clone()))
 }
 
 /// Probes the API servers in a task of its own.
 fn probe(upstream: &Upstream, credentials: &Arc<OwnCredentials>) -> JoinHandle<()> {
     let (upstream, credentials) = (upstream.clone(), credentials.clone());
-    let header = move || credentials.token().ok().map(|token| token.header());
+    let header = move || credentials.token().ok().flatten().map(|token| token.header());
     tokio::spawn(async move { upstream.probe(header).await })
+}
+
+/// The parts that all listeners share.
+struct Listeners {
+    connections: Connections,
+    current: Arc<Current>,
+    stopping: Stopping,
+}
+
+impl Listeners {
+    /// Serves clients that send their own tokens, each address in a task of its own.
+    async fn serve(
+        &self,
+        addresses: &[SocketAddr],
+        certificate: &Arc<ServerCertificate>,
+    ) -> Result<(Vec<SocketAddr>, Vec<JoinHandle<()>>), BoxError> {
+        let (mut bound, mut serving) = (Vec::new(), Vec::new());
+        for address in addresses {
+            let listener = bind(*address).await?;
+            bound.push(listener.local_addr()?);
+            let certificate = certificate.clone();
+            let acceptor = move || certificate.server_config().into();
+            let current = self.current.clone();
+            let respond = move |request| {
+                let current = current.clone();
+                async move { current.serve(request).await }
+            };
+            serving.push(self.spawn(listener, Some(acceptor), respond));
+        }
+        Ok((bound, serving))
+    }
+
+    /// Serves clients without a token, over plain HTTP.
+    async fn serve_lending(
+        &self,
+        address: SocketAddr,
+    ) -> Result<(SocketAddr, JoinHandle<()>), BoxError> {
+        let listener = bind(address).await?;
+        let address = listener.local_addr()?;
+        tracing::warn!(
+            %address,
+            "--lend-identity: every process on the host network that connects to this address \
+             acts as the proxy's ServiceAccount"
+        );
+        let current = self.current.clone();
+        let respond = move |request| {
+            let current = current.clone();
+            async move { current.serve_lending(request).await }
+        };
+        Ok((address, self.spawn(listener, None::<fn() -> TlsAcceptor>, respond)))
+    }
+
+    fn spawn<R, F>(
+        &self,
+        listener: TcpListener,
+        tls: Option<impl Fn() -> TlsAcceptor + Send + Sync + 'static>,
+        respond: R,
+    ) -> JoinHandle<()>
+    where
+        R: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
+        let (connections, stopping) = (self.connections.clone(), self.stopping.clone());
+        tokio::spawn(listener::serve(listener, tls, connections, respond, stopping))
+    }
+}
+
+fn client_files(options: &Options, addresses: &[SocketAddr]) -> Result<ClientFiles, BoxError> {
+    let port = addresses.first().ok_or("--listen: name an address")?.port();
+    let seen = options.client_dir_as_seen.as_deref().unwrap_or(&options.client_dir);
+    Ok(ClientFiles::new(&options.client_dir, seen, port)?)
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, BoxError> {
     let listener = TcpListener::bind(address).await;
     listener.map_err(|error| format!("listening on {address}: {error}").into())
-}
-
-fn log(event: FactEvent) {
-    match event {
-        FactEvent::Failed { kind, message, again_in } => {
-            tracing::warn!(%kind, ?again_in, "facts: {message}");
-        }
-        FactEvent::Answered(kind) => tracing::debug!(%kind, "facts: the API server responded"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn servers_are_hosts_with_ports() {
-        for (text, host, port) in
-            [("api:6443", "api", 6443), ("192.0.2.1:1", "192.0.2.1", 1), ("[::1]:443", "::1", 443)]
-        {
-            let server = parse_server(text).unwrap();
-            assert_eq!((&*server.host, server.port), (host, port));
-        }
-        for text in ["api", ":443", "api:", "api:x", "api:70000"] {
-            let error = parse_server(text).unwrap_err().to_string();
-            assert!(error.contains("HOST:PORT"), "{error}");
-        }
-    }
 }

@@ -17,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use poolscope::{Cluster, Config};
 use poolscope_http::RewriteLayer;
 use poolscope_proxy::gateway::Gateway;
+use poolscope_proxy::metrics::Metrics;
 use poolscope_proxy::upstream::{Server, Settings, Upstream};
 use poolscope_proxy::{Body, BoxError, empty};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -113,7 +114,7 @@ async fn proxy_to(server: SocketAddr) -> (SocketAddr, watch::Sender<bool>) {
         Upstream::new(Settings::new(vec![Server::new("127.0.0.1", server.port())], None));
     let layer = RewriteLayer::new(node, empty);
     let (stop, stopping) = watch::channel(false);
-    let gateway = Arc::new(Gateway::new(&layer, upstream, stopping));
+    let gateway = Arc::new(Gateway::new(&layer, upstream, stopping, Metrics::new()));
     let (listener, proxy) = listen().await;
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -112,7 +113,11 @@ async fn scene(list: Value, watches: Vec<mpsc::Receiver<String>>, status: u16) -
         ..Settings::new(vec![given.clone()], None)
     });
     let own = OwnRequests::new(upstream.clone(), credentials);
-    let learned = LearnedServers::new(own, upstream.clone(), vec![given.clone()]);
+    let learned = LearnedServers::new(
+        own,
+        vec![upstream.clone()],
+        Arc::new(ArcSwap::from_pointee(vec![given.clone()])),
+    );
     tokio::spawn(learned.run());
     Scene { api, upstream, given, _folder: folder }
 }

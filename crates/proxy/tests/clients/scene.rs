@@ -20,6 +20,8 @@ use poolscope::{Cluster, Config};
 use poolscope_http::RewriteLayer;
 use poolscope_proxy::gateway::Gateway;
 use poolscope_proxy::listener::{self, Connections, Limits};
+use poolscope_proxy::metrics::Metrics;
+use poolscope_proxy::tunnel::Tunnels;
 use poolscope_proxy::upstream::{Server, Settings, Upstream};
 use poolscope_proxy::{Body, BoxError, empty};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -88,8 +90,9 @@ impl Scene {
         let node = Cluster::new(Config::openyurt()).unwrap().node("hz-1");
         let layer = RewriteLayer::new(node, empty);
         let (stop, stopping) = watch::channel(false);
-        let gateway = Gateway::new(&layer, upstream.clone(), stopping.clone());
-        let gateway = change(gateway.max_tunnels(plan.max_tunnels));
+        let gateway = Gateway::new(&layer, upstream.clone(), stopping.clone(), Metrics::new());
+        let gateway =
+            change(gateway.with_tunnels(Tunnels::new(plan.max_tunnels, stopping.clone())));
         let connections = Connections::new(plan.limits);
         let (listener, proxy) = listen().await;
         let serve = gateway.clone();

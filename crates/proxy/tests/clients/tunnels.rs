@@ -93,7 +93,7 @@ async fn tunnels_end_in_bounded_time_when_the_proxy_stops() {
     let mut echo = [0; 10];
     tunnel.read_exact(&mut echo).await.unwrap();
     assert_eq!(&echo, b"still here");
-    scene.gateway.tunnels_ended().await;
+    until(|| scene.gateway.open_requests().tunnels == 0).await;
     let mut rest = Vec::new();
     let _ = tunnel.read_to_end(&mut rest).await;
     assert!(rest.is_empty());
