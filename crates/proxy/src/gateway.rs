@@ -107,6 +107,12 @@ impl Gateway {
             return failure(refusal.status(), refusal.message(), false);
         }
         let (is_watch, is_get) = (is_watch(&request), request.method() == Method::GET);
+        if is_watch && *self.stopping.borrow() {
+            // It would end at once, and client-go takes a watch that ends at once for one that
+            // failed: it lists anew.
+            let message = "the proxy stops: open the watch again";
+            return failure(StatusCode::TOO_MANY_REQUESTS, message, true);
+        }
         let is_lent = match self.lend(request.headers_mut()) {
             Ok(is_lent) => is_lent,
             Err(error) => return failed(&error, is_watch, is_get),

@@ -19,6 +19,7 @@ use crate::fact_failures::FactFailures;
 use crate::gateway::Gateway;
 use crate::metrics::Metrics;
 use crate::own_requests::OwnRequests;
+use crate::saved_states::SavedStates;
 use crate::tunnel::Tunnels;
 use crate::upstream::Upstream;
 use crate::{Body, BoxError, empty};
@@ -72,6 +73,10 @@ pub struct Shared {
     pub tunnels: Tunnels,
     /// The identity that a listener lends, if one does.
     pub lent: Option<Arc<OwnCredentials>>,
+    /// The folder for client states.
+    pub state_dir: PathBuf,
+    /// What client states depend on, beside the configuration.
+    pub origin: String,
 }
 
 /// A configuration in use.
@@ -82,6 +87,7 @@ pub struct Generation {
     pub node: NodeView,
     /// The failures of requests for facts.
     pub failures: Arc<FactFailures>,
+    states: SavedStates,
     gateway: Gateway,
     lending: Option<Gateway>,
     stop: watch::Sender<bool>,
@@ -89,13 +95,25 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// Starts to fetch the facts that a configuration needs.
+    /// Starts to fetch the facts that a configuration needs. The first generation of the process
+    /// restores the client states of the last process.
     ///
     /// # Errors
     ///
     /// Fails if settings of the configuration contradict each other.
-    pub fn start(configuration: Configuration, shared: &Shared) -> Result<Generation, BoxError> {
+    pub fn start(
+        configuration: Configuration,
+        shared: &Shared,
+        is_first: bool,
+    ) -> Result<Generation, BoxError> {
         let cluster = Cluster::new(configuration.config.clone())?;
+        let origin = format!("{}\n{:?}", shared.origin, configuration.sha256);
+        let states = SavedStates::new(&shared.state_dir, &origin);
+        if is_first {
+            states.restore(&cluster);
+        } else {
+            states.begin(&cluster);
+        }
         let node = cluster.node(shared.node.as_str());
         let layer = RewriteLayer::new(node.clone(), empty);
         let failures = Arc::new(FactFailures::default());
@@ -108,7 +126,7 @@ impl Generation {
         let gateway =
             Gateway::new(&layer, upstream, stopping, metrics).with_tunnels(shared.tunnels.clone());
         let lending = shared.lent.clone().map(|lent| gateway.lending(lent));
-        Ok(Generation { configuration, node, failures, gateway, lending, stop, facts })
+        Ok(Generation { configuration, node, failures, states, gateway, lending, stop, facts })
     }
 
     /// Waits until no fact is missing. Returns `false` if that takes longer than `at_most`.
@@ -125,6 +143,21 @@ impl Generation {
     /// Returns why rewritten responses cannot be served; empty if they can.
     pub fn reasons(&self) -> Vec<String> {
         self.node.missing().iter().map(|missing| self.failures.reason(missing)).collect()
+    }
+
+    /// Saves the client states for the next process.
+    pub fn save(&self) {
+        if let Err(error) = self.states.save(self.node.cluster()) {
+            tracing::warn!(%error, "client states were not saved: clients of endpoints list again");
+        }
+    }
+
+    /// Saves the client states if they have not changed since the last call, so that a crash while
+    /// nothing happens costs no client a list.
+    pub fn save_if_quiet(&self) {
+        if let Err(error) = self.states.save_if_quiet(self.node.cluster()) {
+            tracing::warn!(%error, "client states were not saved");
+        }
     }
 
     /// Ends all watches and the requests for facts. Clients open their watches again.

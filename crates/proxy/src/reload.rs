@@ -90,6 +90,9 @@ impl Reload {
                 refused = None;
             }
             self.configuration(&mut refused).await;
+            let current = self.current.get();
+            // Files are written with blocking calls.
+            let _ = tokio::task::spawn_blocking(move || current.save_if_quiet()).await;
             if let Some(done) = done {
                 // The caller may have gone.
                 let _ = done.send(());
@@ -190,7 +193,7 @@ impl Reload {
         if configuration.sha256 == current.configuration.sha256 {
             return Ok(None);
         }
-        let generation = Generation::start(configuration, &self.shared)?;
+        let generation = Generation::start(configuration, &self.shared, false)?;
         // While clients get no endpoints, the new configuration cannot make it worse.
         if current.reasons().is_empty() && !generation.ready(FACTS).await {
             return Err(generation.reasons().join("; ").into());

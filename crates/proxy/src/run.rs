@@ -68,8 +68,10 @@ impl Running {
             metrics: Metrics::new(),
             tunnels: Tunnels::new(MAX_TUNNELS, stopping.clone()),
             lent: lent.map(|_| credentials.clone()),
+            state_dir: options.state_dir.clone(),
+            origin: origin(options, &credentials.ca_pem()?),
         };
-        let current = Arc::new(Current::new(Generation::start(configuration, &shared)?));
+        let current = Arc::new(Current::new(Generation::start(configuration, &shared, true)?));
         let mut beside = vec![probe(&upstream, &credentials)];
         if options.learn_servers {
             let upstreams = vec![upstream.clone(), own_upstream.clone()];
@@ -164,6 +166,7 @@ impl Running {
         if tokio::time::timeout(DRAIN, serving).await.is_err() {
             tracing::warn!("responses were cut: they did not end within {DRAIN:?}");
         }
+        self.current.get().save();
         self.beside.iter().for_each(JoinHandle::abort);
     }
 }
@@ -174,6 +177,15 @@ pub(crate) fn credentials(options: &Options) -> OwnCredentials {
         Some(path) => OwnCredentials::kubeconfig(path),
         None => OwnCredentials::new(&options.token_file, &options.ca_file),
     }
+}
+
+/// Returns what client states depend on: the node, the API servers' CA and the clients, none of
+/// which survives a boot.
+fn origin(options: &Options, ca_pem: &str) -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        // An origin that no other process has.
+        .unwrap_or_else(|_| format!("{:?} {}", SystemTime::now(), std::process::id()));
+    format!("{}\n{boot}\n{ca_pem}", options.node)
 }
 
 /// Returns the connections for clients' requests, and those for the proxy's own. They are never

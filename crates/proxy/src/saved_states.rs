@@ -63,22 +63,30 @@ impl SavedStates {
         SavedStates { file: Arc::new(file) }
     }
 
+    /// Takes over the file for a cluster that continues no other process: what it holds is removed.
+    pub fn begin(&self, cluster: &Cluster) {
+        let own = self.clone();
+        cluster.before_change(move || own.remove());
+        self.state().is_written = true;
+        self.remove();
+    }
+
     /// Restores what an earlier process has saved, and removes the file. Call it before the first
     /// response. Returns how many clients can resume. A file that is damaged, or is another
     /// cluster's, is ignored with a line in the log.
     pub fn restore(&self, cluster: &Cluster) -> usize {
-        let own = self.clone();
-        cluster.before_change(move || own.remove());
         let path = self.file.path.display();
         let restored = match self.read() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return 0,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.begin(cluster);
+                return 0;
+            }
             Err(error) => Err(error.into()),
             Ok(bytes) => self
                 .payload(bytes)
                 .and_then(|saved| cluster.restore_client_states(saved).map_err(BoxError::from)),
         };
-        self.state().is_written = true;
-        self.remove();
+        self.begin(cluster);
         match restored {
             Ok(clients) => {
                 tracing::info!(clients, "client states were restored: watches can be resumed");

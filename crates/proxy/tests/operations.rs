@@ -3,10 +3,13 @@
 #[path = "operations/scene.rs"]
 mod scene;
 
+use std::path::Path;
+
 use scene::{SLICES, Scene, read_head, read_to_end};
 use tokio_rustls::rustls::RootCertStore;
 
 const OFF: &str = r#"{"membership": "off", "rewrites": {"serviceTopology": false}}"#;
+const OFF_NODE_PORTS: &str = r#"{"membership": "off", "rewrites": {"nodePortIsolation": false}}"#;
 const CONFIGURATION: &str = "poolscope_proxy_reload_total{what=\"configuration\",result=";
 
 #[tokio::test]
@@ -34,6 +37,52 @@ async fn a_new_configuration_is_used_and_old_watches_end() {
     }
     let count = scene.metric(&format!("{CONFIGURATION}\"success\"}}")).await;
     assert_eq!(count.as_deref(), Some("1"));
+}
+
+/// The status of a watch from the version of the list that [`Scene::endpoints`] reads.
+async fn watch(scene: &Scene) -> String {
+    let target = format!("{SLICES}?watch=true&resourceVersion=9");
+    let head = read_head(&mut scene.open(&target, "agent").await).await;
+    head.lines().next().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn watches_resume_after_a_restart() {
+    let scene = Scene::start().await;
+    scene.ready().await;
+    assert_eq!(scene.endpoints().await, ["10.0.0.1"]);
+    assert_eq!(watch(&scene).await, "HTTP/1.1 200 OK");
+    let scene = scene.restart(|_| {}).await;
+    scene.ready().await;
+    assert_eq!(watch(&scene).await, "HTTP/1.1 200 OK");
+    assert!(!scene.path("state/client-states").exists(), "it would be behind the clients");
+    // And once more, by the state that was restored.
+    let scene = scene.restart(|_| {}).await;
+    scene.ready().await;
+    assert_eq!(watch(&scene).await, "HTTP/1.1 200 OK");
+}
+
+#[tokio::test]
+async fn clients_list_again_where_their_state_cannot_be_trusted() {
+    let damage = |folder: &Path| {
+        let path = folder.join("state/client-states");
+        let mut bytes = std::fs::read(&path).unwrap();
+        let last = bytes.last_mut().unwrap();
+        *last ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+    };
+    let remove = |folder: &Path| std::fs::remove_file(folder.join("state/client-states")).unwrap();
+    let reconfigure =
+        |folder: &Path| std::fs::write(folder.join("config.json"), OFF_NODE_PORTS).unwrap();
+    let between: [&dyn Fn(&Path); 3] = [&damage, &remove, &reconfigure];
+    for between in between {
+        let scene = Scene::start().await;
+        scene.ready().await;
+        assert_eq!(scene.endpoints().await, ["10.0.0.1"]);
+        let scene = scene.restart(between).await;
+        scene.ready().await;
+        assert_eq!(watch(&scene).await, "HTTP/1.1 410 Gone");
+    }
 }
 
 #[tokio::test]

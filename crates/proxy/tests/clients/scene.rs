@@ -66,7 +66,7 @@ impl Default for Plan {
     }
 }
 
-async fn listen() -> (TcpListener, SocketAddr) {
+pub async fn listen() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)

@@ -2,6 +2,12 @@
 
 use std::time::Duration;
 
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
 use super::scene::{Plan, Scene, TOKEN, read_until};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,4 +46,26 @@ async fn a_watch_ends_regularly_after_its_time_and_a_margin() {
     read_until(&mut watch, "0\r\n\r\n").await;
     assert!(started.elapsed() >= Duration::from_secs(16));
     super::scene::until(|| scene.open_at_server() == 0).await;
+}
+
+#[tokio::test]
+async fn a_stopping_proxy_opens_no_watch() {
+    let scene = Scene::start(Plan::default()).await;
+    // A listener that goes on, so that the request arrives after the stop.
+    let (listener, address) = super::scene::listen().await;
+    let gateway = scene.gateway.clone();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let respond = service_fn(|request| {
+            let gateway = gateway.clone();
+            async move { Ok::<_, std::convert::Infallible>(gateway.serve(request).await) }
+        });
+        http1::Builder::new().serve_connection(TokioIo::new(stream), respond).await
+    });
+    scene.stop.send_replace(true);
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET /api/v1/pods?watch=true HTTP/1.1\r\nhost: x\r\n{TOKEN}\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let head = read_until(&mut stream, "\r\n\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 429") && head.contains("retry-after: 1"), "{head}");
 }

@@ -191,6 +191,7 @@ pub struct Scene {
     pub api: Arc<Api>,
     pub server: SocketAddr,
     pub proxy: Running,
+    pub options: Options,
 }
 
 impl Scene {
@@ -223,7 +224,16 @@ impl Scene {
         let options = options.replace("DIR", &folder.path().display().to_string());
         let options = Options::try_parse_from(options.split_whitespace()).unwrap();
         let proxy = Running::start(&options).await.unwrap();
-        Scene { folder, api, server, proxy }
+        Scene { folder, api, server, proxy, options }
+    }
+
+    /// Stops the proxy, and starts it with the same options after `between`.
+    pub async fn restart(self, between: impl FnOnce(&Path)) -> Scene {
+        let Scene { folder, api, server, proxy, options } = self;
+        proxy.stop().await;
+        between(folder.path());
+        let proxy = Running::start(&options).await.unwrap();
+        Scene { folder, api, server, proxy, options }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
