@@ -6,8 +6,8 @@
 //!                                                  \--- everything else, byte for byte ---/
 //! ```
 //!
-//! The proxy's own identity fetches the facts. It adds credentials to no client's request, except on
-//! a listener that lends the identity on demand.
+//! The proxy's own identity fetches the facts. The proxy adds credentials to no client's request,
+//! except on a listener that lends its identity.
 #![forbid(unsafe_code)]
 
 pub mod admin;

@@ -25,7 +25,11 @@ use super::settings::{Server, Settings};
 /// The flow-control window of a response: the bytes that a slow client may leave unread.
 const STREAM_WINDOW: u32 = 1 << 20;
 /// The largest flow-control window of a connection.
-const MAX_CONNECTION_WINDOW: u32 = 1 << 28;
+const MAX_CONNECTION_WINDOW: u32 = 1 << 30;
+/// How much larger the window of a connection is than those of its streams. h2 closes a connection
+/// when unread frames of less than 256 bytes cost more bookkeeping than half of this window. With
+/// this factor clients that read nothing do not cause that, down to frames of about 50 bytes.
+const SMALL_FRAMES: u32 = 8;
 /// The largest response head. hyper's default of 16 KiB is less than Go's.
 const MAX_HEADERS: u32 = 1 << 18;
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
@@ -189,5 +193,6 @@ fn into_io(stream: impl Transport + 'static) -> Io {
 /// of its own stream.
 fn connection_window(max_streams: usize) -> u32 {
     let streams = u32::try_from(max_streams).unwrap_or(u32::MAX);
-    STREAM_WINDOW.saturating_mul(streams).clamp(STREAM_WINDOW, MAX_CONNECTION_WINDOW)
+    let window = STREAM_WINDOW.saturating_mul(streams).saturating_mul(SMALL_FRAMES);
+    window.clamp(STREAM_WINDOW, MAX_CONNECTION_WINDOW)
 }

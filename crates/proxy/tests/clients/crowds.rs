@@ -1,5 +1,6 @@
 //! Connections above the limit, and requests that panic.
 
+use http_body_util::BodyExt;
 use poolscope_proxy::listener::Limits;
 use tokio::io::AsyncReadExt;
 
@@ -59,7 +60,6 @@ async fn a_panic_ends_one_request() {
     let response = client.send_request(request("/panic")).await.unwrap();
     assert_eq!(response.status(), 500);
     // A body that panics breaks its stream.
-    use http_body_util::BodyExt;
     let broken = match client.send_request(request("/panic-in-body")).await {
         Ok(response) => response.into_body().collect().await.is_err(),
         Err(_) => true,

@@ -40,6 +40,8 @@ pub struct Received {
     pub heads: Mutex<Vec<(String, HeaderMap)>>,
     /// The bodies of watches that are being sent.
     pub open: Mutex<usize>,
+    /// The frames of all watches.
+    pub frames: Mutex<usize>,
 }
 
 /// A proxy for node `hz-1`, and the API server behind it.
@@ -53,7 +55,7 @@ pub struct Scene {
     pub serving: JoinHandle<()>,
 }
 
-/// What a test changes.
+/// The settings that a test changes.
 pub struct Plan {
     pub limits: Limits,
     pub head_timeout: Duration,
@@ -184,8 +186,8 @@ async fn serve_api(received: Arc<Received>) -> SocketAddr {
     address
 }
 
-/// Responds as the API server: `/flood` never ends, `/api/v1/pods` sends an event and falls silent,
-/// `/api/v1/half` sends half an event, `/silent` never responds, `/echo` upgrades.
+/// Responds as the API server: `/flood` and, in small frames, `/drops` never end, `/api/v1/pods`
+/// sends an event and falls silent, `/silent` never responds, `/echo` upgrades.
 async fn respond(
     mut request: Request<Incoming>,
     received: Arc<Received>,
@@ -196,11 +198,11 @@ async fn respond(
         Body::new(Full::new(Bytes::from(text)).map_err(|never| match never {}))
     };
     let mut response = Response::new(text("the whole body"));
-    let sends = |frame: &'static str, is_endless| Sends::new(frame, is_endless, received.clone());
+    let sends = |frame: &'static [u8], is_endless| Sends::new(frame, is_endless, received.clone());
     match request.uri().path() {
-        "/flood" => *response.body_mut() = Body::new(sends(FLOOD, true)),
-        "/api/v1/pods" => *response.body_mut() = Body::new(sends("{}\n", false)),
-        "/api/v1/half" => *response.body_mut() = Body::new(sends("{}\n{", false)),
+        "/flood" => *response.body_mut() = Body::new(sends(&FLOOD, true)),
+        "/drops" => *response.body_mut() = Body::new(sends(&FLOOD[..64], true)),
+        "/api/v1/pods" => *response.body_mut() = Body::new(sends(b"{}\n", false)),
         "/silent" => std::future::pending().await,
         "/echo" => {
             let upgrade = hyper::upgrade::on(&mut request);
@@ -228,18 +230,18 @@ async fn respond(
     Ok(response)
 }
 
-const FLOOD: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde\n";
+static FLOOD: [u8; 1 << 14] = [b'\n'; 1 << 14];
 
 /// One frame and silence, or the same frame for ever.
 struct Sends {
-    frame: &'static str,
+    frame: &'static [u8],
     is_endless: bool,
     is_sent: bool,
     received: Arc<Received>,
 }
 
 impl Sends {
-    fn new(frame: &'static str, is_endless: bool, received: Arc<Received>) -> Sends {
+    fn new(frame: &'static [u8], is_endless: bool, received: Arc<Received>) -> Sends {
         *received.open.lock().unwrap() += 1;
         Sends { frame, is_endless, is_sent: false, received }
     }
@@ -262,7 +264,8 @@ impl http_body::Body for Sends {
         if std::mem::replace(&mut self.is_sent, true) && !self.is_endless {
             return Poll::Pending;
         }
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from(self.frame)))))
+        *self.received.frames.lock().unwrap() += 1;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(self.frame)))))
     }
 }
 
