@@ -160,11 +160,11 @@ mod tests {
             Options::try_parse_from(format!("x --node n {arguments}").split_whitespace())
         };
         let options = parse("--kubeconfig k").unwrap();
-        let server = Server::new("a", 1);
-        assert_eq!(options.servers(Some(server.clone())).unwrap(), [Server::new("a", 1)]);
+        let server = || Server::new("a", 1);
+        assert_eq!(options.servers(Some(server())).unwrap(), [server()]);
         assert!(options.servers(None).is_err());
         let options = parse("--kubeconfig k --server b:2").unwrap();
-        assert_eq!(options.servers(Some(server)).unwrap(), [Server::new("b", 2)]);
+        assert_eq!(options.servers(Some(server())).unwrap(), [Server::new("b", 2)]);
         assert!(parse("").is_err());
         assert!(parse("--kubeconfig k --token-file t").is_err());
     }

@@ -13,13 +13,16 @@ use http_body_util::{BodyExt, Full, Limited};
 use poolscope::NodeView;
 use poolscope::explain::{Inventory, ServiceView};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tower_service::Service;
 
 use super::{Admin, authorization, json as reply, text};
 use crate::{Body, empty};
 
 /// The largest body that is read from the API server.
-const LARGEST: usize = 8 << 20;
+const LARGEST: usize = 4 << 20;
+/// The Services that are read at a time: each one may take some times `LARGEST` of memory.
+static READS: Semaphore = Semaphore::const_new(2);
 /// The longest time for all requests to the API server.
 const PATIENCE: Duration = Duration::from_secs(10);
 const AGENT: &str = concat!("poolscope-proxy/", env!("CARGO_PKG_VERSION"), " debug");
@@ -158,6 +161,9 @@ async fn find(
         let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
         return Err((StatusCode::SERVICE_UNAVAILABLE, missing.join("\n")));
     }
+    let Ok(_permit) = READS.try_acquire() else {
+        return refuse(StatusCode::TOO_MANY_REQUESTS, "two Services are being read: try again");
+    };
     let mut inventory = Inventory::new();
     for target in [
         format!("/api/v1/namespaces/{namespace}/services/{name}"),
