@@ -126,18 +126,17 @@ impl Admin {
                     .to_owned(),
             );
         }
-        let servers = self.upstream.snapshot();
-        let is_reachable = |one: &crate::upstream::ServerSnapshot| {
-            one.connections > 0 || one.draining > 0 || one.last_error.is_none()
-        };
-        let own = self.own_upstream.snapshot();
-        if !servers.iter().chain(&own).any(is_reachable) {
-            let failed = servers.iter().chain(&own).filter(|one| one.is_listed);
-            let mut errors: Vec<String> = failed
-                .filter_map(|one| Some(format!("{}: {}", one.server, one.last_error.as_ref()?)))
-                .collect();
-            errors.sort_unstable();
-            errors.dedup();
+        let mut servers = self.upstream.snapshot();
+        servers.extend(self.own_upstream.snapshot());
+        let is_connected = servers.iter().any(|one| one.connections + one.draining > 0);
+        let mut errors: Vec<String> = servers
+            .iter()
+            .filter(|one| one.is_listed)
+            .filter_map(|one| Some(format!("{}: {}", one.server, one.last_error.as_ref()?)))
+            .collect();
+        errors.sort_unstable();
+        errors.dedup();
+        if !is_connected && !errors.is_empty() {
             reasons.push(format!("no API server has an open connection: {}", errors.join("; ")));
         }
         reasons

@@ -11,7 +11,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
-async fn main() -> Result<ExitCode, BoxError> {
+async fn main() -> ExitCode {
+    run().await.unwrap_or_else(|error| {
+        eprintln!("poolscope-proxy: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn run() -> Result<ExitCode, BoxError> {
     let options = Options::parse();
     let filter = EnvFilter::builder().with_env_var("LOG").try_from_env();
     let log = tracing_subscriber::fmt()

@@ -105,7 +105,8 @@ impl Running {
         };
 
         // Last: an agent that finds the files finds the proxy too.
-        let files = client_files(options, &addresses)?;
+        let port = addresses.first().ok_or("--listen: name an address")?.port();
+        let files = client_files(options, port)?;
         let tunnels = shared.tunnels.clone();
         let reload = Reload {
             options: options.clone(),
@@ -284,8 +285,8 @@ impl Listeners {
     }
 }
 
-fn client_files(options: &Options, addresses: &[SocketAddr]) -> Result<ClientFiles, BoxError> {
-    let port = addresses.first().ok_or("--listen: name an address")?.port();
+/// Returns the files that lead the clients to `port`.
+pub(crate) fn client_files(options: &Options, port: u16) -> Result<ClientFiles, BoxError> {
     let seen = options.client_dir_as_seen.as_deref().unwrap_or(&options.client_dir);
     Ok(ClientFiles::new(&options.client_dir, seen, port)?)
 }

@@ -89,19 +89,19 @@ impl Collector for State {
         gauges(
             encoder,
             "upstream_streams",
-            "Open requests to the API server",
+            "Open requests to the API server.",
             each(|server| server.open_streams),
         )?;
         gauges(
             encoder,
             "upstream_connections",
-            "Open connections to the API server",
+            "Open connections to the API server.",
             each(|server| server.connections + server.draining),
         )?;
         gauges(
             encoder,
             "upstream_up",
-            "1 if the API server has an open connection or never failed",
+            "1 if the API server has an open connection or never failed.",
             self.servers_up().into_iter().map(|(server, up)| ([("server", server)], up)),
         )?;
         let seconds = |at: &SystemTime| {
@@ -110,20 +110,20 @@ impl Collector for State {
         gauges(
             encoder,
             "tls_expiry_seconds",
-            "Unix time at which a certificate expires",
+            "Unix time at which a certificate expires.",
             self.expiries
                 .iter()
                 .map(|(name, at)| ([("certificate", (*name).to_owned())], seconds(at))),
         )?;
         for (name, help, value) in [
-            ("ready", "1 if the proxy is ready", i64::from(self.is_ready)),
-            ("facts_missing", "Kinds of facts that are missing", self.missing as i64),
-            ("facts_generation", "Number that fact changes raise", self.generation as i64),
+            ("ready", "1 if the proxy is ready.", i64::from(self.is_ready)),
+            ("facts_missing", "Kinds of facts that are missing.", self.missing as i64),
+            ("facts_generation", "Number that fact changes raise.", self.generation as i64),
         ] {
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::new(value).encode(metric)?;
         }
-        let help = "Objects, endpoints and events by what the rewrites did";
+        let help = "Objects, endpoints and events by what the rewrites did.";
         let mut metric = encoder.encode_descriptor("events", help, None, MetricType::Counter)?;
         for (verdict, count) in self.counters.iter() {
             ConstCounter::new(count).encode(metric.encode_family(&[("verdict", verdict)])?)?;
