@@ -52,6 +52,13 @@ func TestClientsHoldWhatTheirNodeMayUse(t *testing.T) {
 		"hz-0": "hangzhou", "hz-1": "hangzhou", "hz-2": "hangzhou",
 		"bj-0": "beijing", "bj-1": "beijing", "cloud-0": "",
 	})
+	release, err := apiserver.Chosen()
+	w.must(nil, err)
+	version, err := w.typed.Discovery().ServerVersion()
+	w.must(nil, err)
+	if !strings.HasPrefix(version.GitVersion, "v"+string(release)+".") {
+		t.Fatalf("the API server is %s, not %s", version.GitVersion, release)
+	}
 	everywhere := []string{"hz-0", "hz-1", "hz-2", "bj-0", "bj-1", "cloud-0"}
 	w.addService("pool", byPool, "", everywhere...)
 	w.addService("node", byNode, "", everywhere...)
@@ -132,6 +139,7 @@ func TestClientsHoldWhatTheirNodeMayUse(t *testing.T) {
 		}},
 		{"the API server restarts", func() {
 			server.Restart(t)
+			w.awaitAPIService()
 			w.addEndpoint("pool", "cloud-0")
 			w.movePool("hz-1", "hangzhou")
 		}},

@@ -51,6 +51,7 @@ func newWorld(t *testing.T, config *rest.Config, pools map[string]string) *world
 		typed: kubernetes.NewForConfigOrDie(config), dynamic: dynamic.NewForConfigOrDie(config),
 	}
 	apiserver.DefineNodePools(t, w.dynamic)
+	w.awaitAPIService()
 	for _, pool := range []string{"hangzhou", "beijing"} {
 		object := &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": "apps.openyurt.io/v1beta2",
@@ -75,6 +76,18 @@ func newWorld(t *testing.T, config *rest.Config, pools map[string]string) *world
 		w.movePool(node, pool)
 	}
 	return w
+}
+
+// awaitAPIService waits until the API server has published its own endpoint, which it does some time
+// after it is ready. It removes the endpoint when it stops.
+func (w *world) awaitAPIService() {
+	w.t.Helper()
+	selector := metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=kubernetes"}
+	own := w.typed.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault)
+	eventually(w.t, "the API server publishes its endpoint", func() bool {
+		listed, err := own.List(w.ctx, selector)
+		return err == nil && len(listed.Items) > 0 && len(listed.Items[0].Endpoints) > 0
+	})
 }
 
 // must ends the test if a write failed.
