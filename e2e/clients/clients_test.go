@@ -39,7 +39,9 @@ type stage struct {
 
 func TestClientsHoldWhatTheirNodeMayUse(t *testing.T) {
 	if os.Getenv("PROXY") == "" {
-		t.Fatal("PROXY does not name the program: `make e2e-clients` builds it and sets the variable")
+		t.Fatal(
+			"PROXY does not name the program: `make e2e-clients` builds it and sets the variable",
+		)
 	}
 	with, err := programs()
 	if err != nil {
@@ -209,7 +211,9 @@ func (s *stage) wrong(what string, n *node, expected view) (differences []string
 		if _, is := expected.names[service]; !is {
 			if left, err := n.resolve(s.ctx, service); err != nil || len(left) > 0 {
 				differences = append(
-					differences, fmt.Sprintf("%s resolves the deleted %s: %v", n.name, service, left))
+					differences,
+					fmt.Sprintf("%s resolves the deleted %s: %v", n.name, service, left),
+				)
 			}
 		}
 	}
@@ -224,15 +228,28 @@ func (s *stage) wrong(what string, n *node, expected view) (differences []string
 			for _, endpoint := range held {
 				if !slices.Contains(each.expected[key], endpoint) &&
 					!slices.Contains(each.known[key], endpoint) {
-					s.t.Fatalf("%s: %s on %s has %s of %s, which the node may use neither before %v"+
-						" nor after %v", what, each.client, n.name, endpoint, key,
-						each.known[key], each.expected[key])
+					s.t.Fatalf(
+						"%s: %s on %s has %s of %s, which the node may use neither before %v"+
+							" nor after %v",
+						what,
+						each.client,
+						n.name,
+						endpoint,
+						key,
+						each.known[key],
+						each.expected[key],
+					)
 				}
 			}
 		}
 		if !maps.EqualFunc(each.held, each.expected, slices.Equal) {
 			differences = append(differences, fmt.Sprintf(
-				"%s on %s\n  holds    %v\n  expected %v", each.client, n.name, each.held, each.expected))
+				"%s on %s\n  holds    %v\n  expected %v",
+				each.client,
+				n.name,
+				each.held,
+				each.expected,
+			))
 		}
 	}
 	return differences
@@ -304,7 +321,14 @@ func (s *stage) lookUp(what string) {
 					expected = []string{endpoint}
 				}
 				if !slices.Equal(found, expected) {
-					s.t.Errorf("%s: %s resolves %s to %v, not %v", what, n.name, name, found, expected)
+					s.t.Errorf(
+						"%s: %s resolves %s to %v, not %v",
+						what,
+						n.name,
+						name,
+						found,
+						expected,
+					)
 				}
 			}
 		}

@@ -125,7 +125,11 @@ func startNode(
 			"--client-dir", n.folder, "--state-dir", filepath.Join(n.folder, "state"),
 		)
 	}}
-	kubeProxy := n.write(t, "kube-proxy.yaml", fmt.Sprintf(kubeProxyConfig, name, kind.mode, kubeconfig))
+	kubeProxy := n.write(
+		t,
+		"kube-proxy.yaml",
+		fmt.Sprintf(kubeProxyConfig, name, kind.mode, kubeconfig),
+	)
 	corefile := n.write(t, "Corefile", fmt.Sprintf(corefile, kubeconfig))
 	for log, make := range map[string]func() *exec.Cmd{
 		"kube-proxy.log": func() *exec.Cmd {

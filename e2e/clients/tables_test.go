@@ -60,7 +60,11 @@ func nftTable(n namespace) (table, error) {
 			for _, element := range object.Map.Pairs {
 				pair, is := element.([]any)
 				if !is || len(pair) != 2 {
-					return nil, fmt.Errorf("nft: not a pair in map %s: %v", object.Map.Name, element)
+					return nil, fmt.Errorf(
+						"nft: not a pair in map %s: %v",
+						object.Map.Name,
+						element,
+					)
 				}
 				switch object.Map.Name {
 				case "no-endpoint-services":

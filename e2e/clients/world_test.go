@@ -58,7 +58,9 @@ func newWorld(t *testing.T, config *rest.Config, pools map[string]string) *world
 			"kind":       "NodePool",
 			"metadata":   map[string]any{"name": pool},
 		}}
-		w.must(w.dynamic.Resource(apiserver.NodePools).Create(w.ctx, object, metav1.CreateOptions{}))
+		w.must(
+			w.dynamic.Resource(apiserver.NodePools).Create(w.ctx, object, metav1.CreateOptions{}),
+		)
 	}
 	for node, pool := range pools {
 		w.nodes[node] = 10 + len(w.nodes)
@@ -78,8 +80,8 @@ func newWorld(t *testing.T, config *rest.Config, pools map[string]string) *world
 	return w
 }
 
-// awaitAPIService waits until the API server has published its own endpoint, which it does some time
-// after it is ready. It removes the endpoint when it stops.
+// awaitAPIService waits until the API server has published its own endpoint, which it does some
+// time after it is ready. It removes the endpoint when it stops.
 func (w *world) awaitAPIService() {
 	w.t.Helper()
 	selector := metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=kubernetes"}
@@ -200,7 +202,8 @@ func (w *world) endpoint(
 
 // change edits the endpoints of a Service in both families.
 func (w *world) change(
-	service string, edit func(discoveryv1.AddressType, []discoveryv1.Endpoint) []discoveryv1.Endpoint,
+	service string,
+	edit func(discoveryv1.AddressType, []discoveryv1.Endpoint) []discoveryv1.Endpoint,
 ) {
 	w.t.Helper()
 	all := w.typed.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault)
@@ -307,7 +310,11 @@ func (w *world) views() map[string]view {
 	w.must(nil, err)
 	members := map[string][]string{}
 	for _, pool := range pools.Items {
-		members[pool.GetName()], _, _ = unstructured.NestedStringSlice(pool.Object, "status", "nodes")
+		members[pool.GetName()], _, _ = unstructured.NestedStringSlice(
+			pool.Object,
+			"status",
+			"nodes",
+		)
 	}
 	views := map[string]view{}
 	for _, node := range nodes.Items {
