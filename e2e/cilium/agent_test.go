@@ -26,7 +26,8 @@ const (
 	cgroupMount = "/run/cilium/cgroupv2"
 	library     = "/run/library"
 
-	patient = 90 * time.Second
+	// After several failures client-go waits for up to a minute before it tries again.
+	patient = 4 * time.Minute
 )
 
 // installAgent puts what the agent expects beside it where it expects it: the sources of its

@@ -24,23 +24,21 @@ func TestACiliumNodeConfigLeadsTheAgentToTheProxyAndBack(t *testing.T) {
 		what, node       string
 		defaults         settings
 		kubeconfig, urls string
-		hasKubeconfig    bool
 	}{
-		{"no CiliumNodeConfig", hangzhou.node, nil, "", both, false},
-		{"one with a kubeconfig", hangzhou.node, kubeconfigOnly, proxyKubeconfig, both, true},
-		{"one with a kubeconfig that clears the URLs", hangzhou.node, toProxy, proxyKubeconfig, "", true},
-		{"the same on a node in no pool", cloud.node, toProxy, "", both, false},
+		{"no CiliumNodeConfig", hangzhou.node, nil, "", both},
+		{"one with a kubeconfig", hangzhou.node, kubeconfigOnly, proxyKubeconfig, both},
+		{"one that clears the URLs, too", hangzhou.node, toProxy, proxyKubeconfig, ""},
+		{"the same on a node in no pool", cloud.node, toProxy, "", both},
 	} {
 		site.nodeConfig(each.defaults)
 		folder := site.resolve(each.node)
-		urls, err := os.ReadFile(filepath.Join(folder, "k8s-api-server-urls"))
-		if err != nil || string(urls) != each.urls {
-			t.Errorf("%s: the URLs are %q, not %q (%v)", each.what, urls, each.urls, err)
-		}
-		kubeconfig, err := os.ReadFile(filepath.Join(folder, "k8s-kubeconfig-path"))
-		if errors.Is(err, os.ErrNotExist) == each.hasKubeconfig || string(kubeconfig) != each.kubeconfig {
-			t.Errorf("%s: the kubeconfig is %q, not %q (%v)",
-				each.what, kubeconfig, each.kubeconfig, err)
+		for key, expected := range map[string]string{
+			"k8s-kubeconfig-path": each.kubeconfig, "k8s-api-server-urls": each.urls,
+		} {
+			value, err := os.ReadFile(filepath.Join(folder, key))
+			if err != nil && !errors.Is(err, os.ErrNotExist) || string(value) != expected {
+				t.Errorf("%s: %s is %q, not %q (%v)", each.what, key, value, expected, err)
+			}
 		}
 	}
 

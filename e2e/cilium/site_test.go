@@ -96,7 +96,7 @@ func (s *site) configMap() {
 	url := "https://" + s.server.Address()
 	s.must(s.typed.CoreV1().ConfigMaps(system).Create(s.t.Context(), &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: "cilium-config"},
-		Data:       ordinary.and(settings{"k8s-api-server-urls": url + " " + url + "/"}),
+		Data:       agentSettings.and(settings{"k8s-api-server-urls": url + " " + url + "/"}),
 	}, metav1.CreateOptions{}))
 }
 
@@ -165,7 +165,7 @@ func (s *site) launch(node string) *agent {
 func (s *site) startUnfiltered(node string) *agent {
 	s.t.Helper()
 	var a *agent
-	direct := ordinary.and(settings{"k8s-kubeconfig-path": s.kubeconfig})
+	direct := agentSettings.and(settings{"k8s-kubeconfig-path": s.kubeconfig})
 	switch {
 	case !s.variant.proxied:
 		a = launchAgent(s.t, s.variant, node, direct.and(settings{"poolscope-enable": "false"}))
@@ -196,9 +196,9 @@ func (s *site) launchFiltered(node string, more ...settings) *agent {
 	switch {
 	case !s.variant.proxied:
 		with := settings{"k8s-kubeconfig-path": s.kubeconfig, "poolscope-config": hide}
-		return launchAgent(s.t, s.variant, node, ordinary.and(with).and(more...))
+		return launchAgent(s.t, s.variant, node, agentSettings.and(with).and(more...))
 	case s.variant.inCluster:
-		return launchAgent(s.t, s.variant, node, ordinary.and(more...), serviceHost(proxyPort)...)
+		return launchAgent(s.t, s.variant, node, agentSettings.and(more...), serviceHost(proxyPort)...)
 	default:
 		s.nodeConfig(toProxy.and(more...))
 		return s.launch(node)

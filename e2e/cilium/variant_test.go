@@ -98,8 +98,8 @@ func (s settings) flags() (flags []string) {
 	return flags
 }
 
-// ordinary are the settings of every agent here.
-var ordinary = settings{
+// agentSettings are the settings of every agent here.
+var agentSettings = settings{
 	"cgroup-root": cgroupMount, "lib-dir": library,
 	"enable-ipv6": "true", "routing-mode": "native",
 	"ipv4-native-routing-cidr": "10.244.0.0/16", "ipv6-native-routing-cidr": "fd00:244::/48",
