@@ -15,7 +15,7 @@ FEATURES = --features poolscope/k8s-openapi,poolscope/http,poolscope/tracing
 POOLSCOPE = $(CARGO) run --quiet --release -p poolscope-cli --
 
 .PHONY: demo demo-yurthub test tools check published msrv advisories test-asan test-go
-.PHONY: e2e e2e-quick long mutants shuttle
+.PHONY: e2e e2e-quick proxy-numbers long mutants shuttle
 
 # The recorded cluster: an edge node before and after, a cloud node in no pool, and why.
 demo:
@@ -111,13 +111,22 @@ test-go: lib
 e2e: lib
 	$(CARGO) build -p poolscope-http --example follower
 	$(CARGO) build -p poolscope-proxy
-	cd e2e && $(GO) vet . ./apiserver ./reflector && \
+	cd e2e && $(GO) vet . ./apiserver ./reflector ./numbers/... && \
 		FOLLOWER=$(abspath $(BUILT))/debug/examples/follower \
 		PROXY=$(abspath $(BUILT))/debug/poolscope-proxy $(GO) test -count=1 $(SHORT) -timeout 30m . ./apiserver ./reflector
 	cd e2e/yurthub && $(GO) vet ./... && $(GO) test -count=1 $(SHORT) -timeout 30m ./...
 
 e2e-quick:
 	$(MAKE) e2e SHORT=-short
+
+# The node proxy beside a direct connection, a proxy that decodes, and HAProxy, which has to be
+# installed. Writes the table of docs/performance.md. With SOAK=30m: the levels of memory and
+# descriptors under churn for so long.
+proxy-numbers:
+	$(CARGO) build --release -p poolscope-proxy
+	cd e2e && $(GO) build -o $(abspath $(BUILT))/numbers/ ./numbers ./numbers/decoding
+	$(BUILT)/numbers/numbers -proxy $(BUILT)/release/poolscope-proxy \
+		-decoding $(BUILT)/numbers/decoding $(if $(SOAK),-soak $(SOAK))
 
 # The properties on forty times as many random objects, and lives of streams of a million events.
 long:

@@ -36,6 +36,11 @@ func proxyTo(t *testing.T, address, token, ca string, more ...string) *proxy {
 	}, more...)
 	p.run(t)
 	t.Cleanup(func() { p.stop(t) })
+	// It may be ready before that.
+	eventually(t, "the proxy wrote its kubeconfig", func() bool {
+		_, err := os.Stat(filepath.Join(p.clientDir, "kubeconfig"))
+		return err == nil
+	})
 	return p
 }
 
@@ -49,7 +54,7 @@ type way struct {
 func newWay(t *testing.T, base, token string, major int) *way {
 	t.Helper()
 	transport := &http.Transport{
-		// What is sent and received is compared: net/http may not compress by itself.
+		// The test compares bytes, so net/http may not ask for compression by itself.
 		DisableCompression:    true,
 		TLSClientConfig:       &tls.Config{InsecureSkipVerify: true},
 		ForceAttemptHTTP2:     major == 2,

@@ -141,7 +141,10 @@ func TestConformanceOfRequests(t *testing.T) {
 		{name: "escapes", method: "GET", path: "/front/a%20b/%2f%2F/%41/%c3%bc/%25"},
 		{name: "odd characters", method: "GET", path: "/front/a;b=c,d/:@!$&'()*+~-_./x"},
 		{name: "slashes and dots", method: "GET", path: "/front//a/./b/../c/"},
-		{name: "a query of every kind", method: "GET", path: "/front?a=1&a=2&b&=c&d=%2f%zz&e=+%20;f"},
+		{
+			name: "a query of every kind", method: "GET",
+			path: "/front?a=1&a=2&b&=c&d=%2f%zz&e=+%20;f",
+		},
 		{name: "an empty query", method: "GET", path: "/front?"},
 		{name: "a long query", method: "GET", path: "/front?a=" + repeat("b", 50_000)},
 		{name: "many headers", method: "GET", path: "/front", headers: many(60)},
@@ -159,7 +162,10 @@ func TestConformanceOfRequests(t *testing.T) {
 		{name: "a body of DELETE", method: "DELETE", path: "/front", body: "text"},
 		{name: "a body of GET", method: "GET", path: "/front", body: "text"},
 		{name: "no method of the standard", method: "PURGE", path: "/front"},
-		{name: "a body after 100-continue", method: "POST", path: "/front", body: "text", headers: []string{"Expect: 100-continue"}},
+		{
+			name: "a body after 100-continue", method: "POST", path: "/front", body: "text",
+			headers: []string{"Expect: 100-continue"},
+		},
 		{name: "no content", method: "GET", path: "/front/nothing"},
 		{name: "not modified", method: "GET", path: "/front/same"},
 		{name: "a redirect", method: "GET", path: "/front/away"},

@@ -19,7 +19,7 @@ func TestConformanceOfRewrittenReads(t *testing.T) {
 	for range 40 {
 		w.addService()
 	}
-	p := startProxy(t, server, "hz-0", server.CAFile())
+	p := proxyTo(t, server.Address(), server.Config().BearerToken, server.CAFile())
 	allowed := w.view()("hz-0")
 	cut := 0
 	// filter does to a slice what the proxy has to do.
@@ -73,8 +73,9 @@ func TestConformanceOfRewrittenReads(t *testing.T) {
 						filter(&want.Items[at])
 					}
 					// The server writes now and then by itself.
-					want.ResourceVersion = got.(*discoveryv1.EndpointSliceList).ResourceVersion
-					if list := got.(*discoveryv1.EndpointSliceList); want.Continue != "" && list.Continue != "" {
+					list := got.(*discoveryv1.EndpointSliceList)
+					want.ResourceVersion = list.ResourceVersion
+					if want.Continue != "" && list.Continue != "" {
 						want.Continue = list.Continue
 					}
 				}

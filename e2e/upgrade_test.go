@@ -75,7 +75,7 @@ func TestUpgradesPassTheProxy(t *testing.T) {
 	server := apiserver.Start(t, flags...)
 	w := newWorld(t, server.Config(), 10)
 	kubelet.runPod(t, w.typed, "hz-0", "pod")
-	p := startProxy(t, server, "hz-0", server.CAFile())
+	p := proxyTo(t, server.Address(), server.Config().BearerToken, server.CAFile())
 	direct, through := server.Config(), p.config(t, server)
 	data := make([]byte, streamed)
 	rand.New(rand.NewSource(1)).Read(data)
@@ -107,7 +107,8 @@ func TestUpgradesPassTheProxy(t *testing.T) {
 				!bytes.Equal(got.out, want.out) {
 				t.Errorf("%s: %v, directly %v", what, got, want)
 			}
-			if (want.failure != "") != row.exited || row.in != nil && !bytes.Equal(want.out, row.in) {
+			if (want.failure != "") != row.exited ||
+				row.in != nil && !bytes.Equal(want.out, row.in) {
 				t.Errorf("%s, directly: %v", what, want)
 			}
 		}
@@ -149,7 +150,9 @@ func execute(
 		Container: "main", Command: command, Stdin: in != nil, Stdout: true, Stderr: true,
 	}
 	if subresource == "attach" {
-		options = &corev1.PodAttachOptions{Container: "main", Stdin: true, Stdout: true, Stderr: true}
+		options = &corev1.PodAttachOptions{
+			Container: "main", Stdin: true, Stdout: true, Stderr: true,
+		}
 	}
 	executor, err := open(config, podURL(t, config, subresource, options))
 	if err != nil {
@@ -251,9 +254,16 @@ func followLog(t *testing.T, what string, kubelet *kubelet, config *rest.Config)
 func refused(t *testing.T, direct, through *rest.Config) {
 	t.Helper()
 	for _, row := range []request{
-		{name: "a pod that is not there", path: "/api/v1/namespaces/default/pods/none/exec?command=a&stdout=1"},
+		{
+			name: "a pod that is not there",
+			path: "/api/v1/namespaces/default/pods/none/exec?command=a&stdout=1",
+		},
 		{name: "no stream", path: "/api/v1/namespaces/default/pods/pod/exec?command=a"},
-		{name: "no such protocol", path: "/api/v1/namespaces/default/pods/pod/exec?command=a&stdout=1", headers: []string{"X-Stream-Protocol-Version: none"}},
+		{
+			name:    "no such protocol",
+			path:    "/api/v1/namespaces/default/pods/pod/exec?command=a&stdout=1",
+			headers: []string{"X-Stream-Protocol-Version: none"},
+		},
 		{name: "a path without upgrades", path: "/api/v1/nodes"},
 	} {
 		row.method = http.MethodPost
