@@ -3,7 +3,6 @@ package e2e
 import (
 	"fmt"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -266,9 +265,6 @@ func TestReflectorsRelistAsDirectOnesAfterAServersRestart(t *testing.T) {
 
 // A restart of the proxy is a broken connection like any other.
 func TestReflectorsResumeWhenTheProxyRestarts(t *testing.T) {
-	if os.Getenv("PROXY_SAVES") != "1" {
-		t.Skip("PROXY_SAVES is not 1: the proxy under test may not save the states of its clients")
-	}
 	server, w := prepareBreaks(t, 13)
 	p := proxyTo(t, server.Address(), server.Config().BearerToken, server.CAFile())
 	reflectors := startReflectors(t, "through the proxy", p.config(t, server))

@@ -262,21 +262,14 @@ var reads = []request{
 			`"spec":{"resourceAttributes":{"verb":"get","resource":"pods"}}}`,
 		status: 201,
 	},
-}
-
-// factReads are reads of kinds that the proxy reads as facts. It may ask for them in a plainer form
-// than its client did: JSON or protobuf, whole objects, not compressed. It does not announce their
-// length.
-var factReads = []request{
 	{name: "nodes", path: "/api/v1/nodes"},
 	{name: "nodes as protobuf", path: "/api/v1/nodes", headers: []string{asProtobuf}},
 	{name: "a Node", path: "/api/v1/nodes/hz-0"},
 	{name: "a Node as protobuf", path: "/api/v1/nodes/hz-0", headers: []string{asProtobuf}},
-	{name: "pools", path: "/apis/apps.openyurt.io/v1beta2/nodepools"},
-	{name: "a Service's status", path: services + "/service-0/status"},
 	{name: "nodes as a Table", path: "/api/v1/nodes", headers: []string{table}},
 	{name: "a Node as a Table", path: "/api/v1/nodes/hz-0", headers: []string{table}},
 	{name: "nodes as YAML", path: "/api/v1/nodes", headers: []string{asYAML}},
+	{name: "pools", path: "/apis/apps.openyurt.io/v1beta2/nodepools"},
 	{
 		name: "pools as a Table", path: "/apis/apps.openyurt.io/v1beta2/nodepools",
 		headers: []string{table},
@@ -287,3 +280,7 @@ var factReads = []request{
 	},
 	{name: "all ConfigMaps, gzipped", path: "/api/v1/configmaps", headers: []string{gzipped}},
 }
+
+// serviceStatus reads an object that may be rewritten. The proxy asks for it in a plainer form than
+// its client did: not compressed, and without a length.
+var serviceStatus = request{name: "a Service's status", path: services + "/service-0/status"}
