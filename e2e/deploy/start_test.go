@@ -20,30 +20,22 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// notYet has the options of the chart that the program of PROXY may lack. They are left out if
-// its help does not name them.
-var notYet = []string{"--learn-servers"}
-
 // testStart runs the command line of each rendered DaemonSet with the rights of its ServiceAccount
 // alone, and awaits its readiness by its own probes.
 func testStart(t *testing.T, c *cluster) {
 	program := programOf(t, "PROXY")
-	help, err := exec.Command(program, "--help").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{
 		Name:   "node-1",
 		Labels: map[string]string{"apps.openyurt.io/nodepool": "hangzhou"},
 	}}
-	_, err = c.clientset.CoreV1().Nodes().Create(t.Context(), node, metav1.CreateOptions{})
+	_, err := c.clientset.CoreV1().Nodes().Create(t.Context(), node, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, objects := range golden(t) {
 		t.Run(name, func(t *testing.T) {
 			of := c.install(t, objects)
-			pod := newPod(t, c, objects, c.token(t, of), string(help))
+			pod := newPod(t, c, objects, c.token(t, of))
 			pod.start(t, program)
 			pod.awaitReady(t)
 			pod.checkKubeconfig(t, c, objects)
@@ -62,7 +54,7 @@ type pod struct {
 }
 
 func newPod(
-	t *testing.T, c *cluster, objects []*unstructured.Unstructured, token, help string,
+	t *testing.T, c *cluster, objects []*unstructured.Unstructured, token string,
 ) *pod {
 	t.Helper()
 	set := daemonSet(t, objects)
@@ -123,10 +115,6 @@ func newPod(
 			value = p.at(value)
 		case "--check":
 			// The set `everything` proves that `extraArgs` arrive.
-			continue
-		}
-		if slices.Contains(notYet, option) && !strings.Contains(help, option) {
-			t.Logf("the program does not know %s yet", option)
 			continue
 		}
 		if value != "" {

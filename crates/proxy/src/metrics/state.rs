@@ -1,5 +1,6 @@
 //! The state of the process at the moment of a scrape.
 
+use std::collections::BTreeMap;
 use std::fmt::Error;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -39,23 +40,14 @@ pub struct State {
 }
 
 impl State {
-    /// Returns each server with 1 if it has an open connection or never failed, else 0.
-    fn servers_up(&self) -> Vec<(String, i64)> {
-        let mut up: Vec<(String, i64)> = Vec::new();
+    /// Returns each server with 0 if its probes fail, else 1. Servers are probed for the clients'
+    /// connections alone.
+    fn servers_up(&self) -> BTreeMap<String, i64> {
+        let mut up = BTreeMap::new();
         let all = self.pools.iter().flat_map(|pool| &pool.servers);
         for snapshot in all.filter(|snapshot| snapshot.is_listed) {
-            let server = snapshot.server.to_string();
-            let is_connected = i64::from(snapshot.connections > 0);
-            match up.iter_mut().find(|(known, _)| *known == server) {
-                Some((_, up)) => *up = (*up).max(is_connected),
-                None => up.push((server, is_connected)),
-            }
-        }
-        for (server, up) in &mut up {
-            let mut snapshots = self.pools.iter().flat_map(|pool| &pool.servers);
-            let has_failed =
-                snapshots.any(|one| one.server.to_string() == *server && one.failures > 0);
-            *up = (*up).max(i64::from(!has_failed));
+            let up = up.entry(snapshot.server.to_string()).or_insert(1);
+            *up = i64::from(*up == 1 && !snapshot.is_down);
         }
         up
     }
@@ -101,7 +93,7 @@ impl Collector for State {
         gauges(
             encoder,
             "upstream_up",
-            "1 if the API server has an open connection or never failed.",
+            "0 if the probes of the API server fail, else 1.",
             self.servers_up().into_iter().map(|(server, up)| ([("server", server)], up)),
         )?;
         let seconds = |at: &SystemTime| {
