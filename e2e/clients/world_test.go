@@ -289,7 +289,7 @@ func (w *world) deleteService(name string) {
 
 // view is what the clients on a node have to hold.
 type view struct {
-	// What kube-proxy forwards.
+	// The addresses and endpoints of kube-proxy's rules.
 	rules table
 	// The addresses of each Service's name. A ClusterIP Service has its own.
 	names table

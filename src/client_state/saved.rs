@@ -1,7 +1,7 @@
 //! Client states as bytes, for the process that continues the streams of this one.
 //!
-//! Names stand in a table, and objects refer to them by their place in it. What can be found out
-//! again is left out: indexes, groups of siblings, and the facts that were looked at.
+//! A table holds each name once, and objects have its place in the table. Indexes, groups of
+//! siblings and the generation of facts are left out: the next process computes its own.
 
 use bytes::Bytes;
 

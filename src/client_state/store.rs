@@ -226,7 +226,7 @@ impl EarlierCopies {
 
 impl SessionStore {
     pub(crate) fn new(max_retained: usize, topology_fallback: bool) -> SessionStore {
-        // Of the standard library's keys, which nobody can predict.
+        // From the standard library's random keys.
         let digest_seed = std::hash::RandomState::new().hash_one(0);
         SessionStore {
             slots: HashMap::new(),

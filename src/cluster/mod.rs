@@ -64,7 +64,7 @@ struct ClusterInner {
     counters: AtomicCounters,
     pages: Mutex<Pages>,
     sessions: Arc<Mutex<SessionStore>>,
-    /// What [`Cluster::before_change`] has set.
+    /// The hook of [`Cluster::before_change`].
     hook: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 

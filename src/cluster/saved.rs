@@ -45,7 +45,7 @@ impl Cluster {
     }
 
     /// Calls `hook` whenever facts have changed so that a verdict can change, before any stream can
-    /// emit an event for it. Whoever keeps saved client states has to delete them there.
+    /// emit an event for it. Delete saved client states in the hook.
     ///
     /// The hook runs on the thread that has read the facts, under their lock: it must be quick, and
     /// must not use the cluster. A cluster has one hook; later calls are ignored.

@@ -223,7 +223,7 @@ fn what_cannot_be_restored_changes_nothing() {
         let result = cluster.restore_client_states(Bytes::copy_from_slice(bytes));
         (cluster, result)
     };
-    // Whatever the bytes, nothing panics; and after an error everything is as before.
+    // No bytes cause a panic, and an error leaves the cluster as it was.
     let empty = Cluster::new(Config::openyurt()).unwrap().save_client_states(usize::MAX).len();
     let mut errors = 0;
     for at in 0..saved.len() {

@@ -75,7 +75,7 @@ pub struct Shared {
     pub lent: Option<Arc<OwnCredentials>>,
     /// The folder for client states.
     pub state_dir: PathBuf,
-    /// What client states depend on, beside the configuration.
+    /// The node, CA and boot of the client states.
     pub origin: String,
 }
 

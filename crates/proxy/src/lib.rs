@@ -36,6 +36,9 @@ pub mod stall;
 pub mod tunnel;
 pub mod upstream;
 
+/// The User-Agent of the proxy's own requests.
+pub(crate) const AGENT: &str = concat!("poolscope-proxy/", env!("CARGO_PKG_VERSION"));
+
 /// Any error.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 

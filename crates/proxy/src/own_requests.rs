@@ -8,12 +8,10 @@ use http::header::{AUTHORIZATION, USER_AGENT};
 use http::{HeaderValue, Request, Response, StatusCode};
 use tower_service::Service;
 
+use crate::AGENT;
 use crate::credentials::OwnCredentials;
 use crate::upstream::{self, Upstream, UpstreamBody};
 use crate::{Body, BoxError};
-
-/// The `User-Agent` of the proxy's own requests.
-pub(crate) const AGENT: &str = concat!("poolscope-proxy/", env!("CARGO_PKG_VERSION"));
 
 /// Sends requests with the identity of the proxy. No client's request goes through it.
 #[derive(Clone)]

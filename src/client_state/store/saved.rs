@@ -130,8 +130,8 @@ impl SavedKey {
     }
 }
 
-/// Returns the client states as bytes, `max_bytes` at most. Of those that do not fit, the latest
-/// ones first keep what is due; of the clients of the others is known that nothing is known.
+/// Returns the client states as bytes, `max_bytes` at most, the latest first. A state that does not
+/// fit is saved with due originals alone. If it does not fit either, its client is in doubt.
 pub(crate) fn save(sessions: &Mutex<SessionStore>, max_bytes: usize) -> Vec<u8> {
     let guard = lock_sessions(sessions);
     let mut saved = SavedStore {

@@ -14,7 +14,7 @@ use super::body::RequestBody;
 use super::error::chain;
 use super::pool::Pool;
 use super::settings::Server;
-use crate::own_requests::AGENT;
+use crate::AGENT;
 
 /// An idle connection to a server, with its `Host`.
 type Idle = (SendRequest<RequestBody>, HeaderValue);

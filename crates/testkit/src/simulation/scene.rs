@@ -213,7 +213,7 @@ impl Trace {
     }
 }
 
-/// What a process leaves to the next one.
+/// The client states that a process has saved.
 struct Save {
     client_states: Vec<u8>,
     progress: BTreeMap<(String, Option<String>), u64>,
