@@ -202,6 +202,10 @@ func proxyRestarts(line *timeline) {
 	)
 	away("the own node moves", func() { site.move(hangzhou.node, "beijing") }, beijing)
 	line.change("and back", none, func() { site.move(hangzhou.node, "hangzhou") }, hangzhou)
+	// An agent that cannot write its CiliumNode within five seconds ends.
+	line.agent.eventually("has written its CiliumNode", func() error {
+		return site.writtenPool(hangzhou.node, "hangzhou")
+	})
 	away("the API server restarts", func() { site.server.Restart(line.t) }, hangzhou)
 	line.reopens("both restarted")
 }

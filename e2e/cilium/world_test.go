@@ -1,6 +1,7 @@
 package cilium
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -178,6 +179,19 @@ func (w *world) deletePool(name string) {
 func (w *world) move(node, pool string) {
 	w.patch(w.dynamic.Resource(schema.GroupVersionResource{Version: "v1", Resource: "nodes"}), node,
 		map[string]any{"metadata": map[string]any{"labels": map[string]any{poolLabel: pool}}})
+}
+
+// writtenPool is an error while the agent's CiliumNode has another pool than the Node.
+func (w *world) writtenPool(node, pool string) error {
+	nodes := schema.GroupVersionResource{Group: "cilium.io", Version: "v2", Resource: "ciliumnodes"}
+	found, err := w.dynamic.Resource(nodes).Get(w.t.Context(), node, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	if written := found.GetLabels()[poolLabel]; written != pool {
+		return fmt.Errorf("the CiliumNode has pool %q", written)
+	}
+	return nil
 }
 
 func (w *world) patch(resource dynamic.ResourceInterface, name string, change map[string]any) {

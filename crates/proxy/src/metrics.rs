@@ -36,9 +36,11 @@ const RESOURCES: usize = 64;
 /// ```
 /// use poolscope_proxy::metrics::{Metrics, State};
 ///
-/// let text = Metrics::new().text(State::default());
-/// assert!(text.contains("# TYPE poolscope_proxy_requests counter"));
-/// assert!(text.ends_with("# EOF\n"));
+/// let metrics = Metrics::new();
+/// metrics.reloaded("configuration", true);
+/// let text = metrics.text(State::default());
+/// let line = r#"poolscope_proxy_reload_total{what="configuration",result="success"} 1"#;
+/// assert!(text.lines().any(|found| found == line));
 /// ```
 #[derive(Clone)]
 pub struct Metrics(Arc<Families>);
