@@ -5,6 +5,7 @@
 
 mod debug;
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,11 +20,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 
 use crate::authority::ServerCertificate;
 use crate::credentials::OwnCredentials;
 use crate::generation::Current;
+use crate::listener::is_foreign;
 use crate::metrics::{Metrics, PoolState, State};
 use crate::response::Stopping;
 use crate::upstream::Upstream;
@@ -33,6 +35,9 @@ const PATHS: &str = "/livez, /readyz, /metrics, /counters, /debug/view, /debug/e
 const CONNECTIONS: usize = 64;
 /// The longest time for the head of a request.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest time for a request and its response.
+const LONGEST: Duration = Duration::from_secs(30);
+const LARGEST_HEAD: usize = 64 << 10;
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The state that the health port shows.
@@ -56,24 +61,38 @@ pub struct Admin {
 /// Serves requests until the task is aborted.
 pub async fn serve(listener: TcpListener, admin: Admin) {
     let admin = Arc::new(admin);
-    let connections = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         let Ok((stream, peer)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let Ok(permit) = connections.clone().try_acquire_owned() else { continue };
+        if is_foreign(&stream, peer) {
+            continue;
+        }
         let admin = admin.clone();
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let respond = service_fn(move |request: Request<Incoming>| {
                 let (admin, request) = (admin.clone(), request.map(|_| ()));
                 async move { Ok::<_, Infallible>(admin.respond(&request, peer).await) }
             });
             let mut server = http1::Builder::new();
-            server.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
-            let _ = server.serve_connection(TokioIo::new(stream), respond).await;
-            drop(permit);
+            server
+                .timer(TokioTimer::new())
+                .header_read_timeout(PATIENCE)
+                .keep_alive(false)
+                .max_buf_size(LARGEST_HEAD);
+            let serving = server.serve_connection(TokioIo::new(stream), respond);
+            let _ = tokio::time::timeout(LONGEST, serving).await;
         });
+        // The oldest makes room: silent connections must not fail the probes of the kubelet.
+        connections.retain(|connection| !connection.is_finished());
+        connections.push_back(task.abort_handle());
+        if connections.len() > CONNECTIONS
+            && let Some(oldest) = connections.pop_front()
+        {
+            oldest.abort();
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use tokio_rustls::rustls::crypto::CryptoProvider;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
+pub(crate) use ca::restrict;
 pub use ca::{Authority, Origin};
 pub use leaf::Leaf;
 pub use names::{LOOPBACK_NAMES, SubjectName};

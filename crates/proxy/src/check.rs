@@ -100,11 +100,14 @@ impl Report {
     }
 
     fn addresses(&mut self, options: &Options) {
-        let mut all = options.listen.clone();
-        all.push(options.health_listen);
-        for (index, address) in all.iter().enumerate() {
-            let subject = if index < options.listen.len() { "listen" } else { "health" };
-            if address.port() != 0 && all[..index].contains(address) {
+        let mut all: Vec<_> = options.listen.iter().map(|listen| ("listen", *listen)).collect();
+        all.push(("health", options.health_listen));
+        match options.lend_identity() {
+            Ok(address) => all.extend(address.map(|address| ("lend-identity", address))),
+            Err(error) => self.error("lend-identity", &error),
+        }
+        for (index, (subject, address)) in all.iter().enumerate() {
+            if address.port() != 0 && all[..index].iter().any(|(_, other)| other == address) {
                 self.error(subject, &format!("{address} is named twice: choose another port"));
             } else {
                 self.ok(subject, address.to_string());

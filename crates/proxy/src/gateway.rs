@@ -18,6 +18,7 @@ use crate::reply::failure;
 use crate::request::{clean, is_watch, timeout_seconds};
 use crate::response::{Stopping, WatchBody, WatchCount};
 use crate::route::{Route, route};
+use crate::strangers::FromApiServer;
 use crate::tunnel::{MAX_TUNNELS, Tunnels};
 use crate::upstream::{self, Upstream};
 use crate::{Body, BoxError, empty, stall};
@@ -165,6 +166,7 @@ impl Gateway {
             self.counted.clone().call(request).await?.map(boxed)
         };
         clean(response.headers_mut());
+        response.extensions_mut().insert(FromApiServer);
         if !is_watch {
             return Ok(response);
         }
@@ -187,6 +189,7 @@ impl Gateway {
         switch(request.headers_mut(), protocol);
         let request = request.map(|body| Body::new(body.map_err(Into::into)));
         let mut response = self.upstream.tunnel(request).await?;
+        response.extensions_mut().insert(FromApiServer);
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             clean(response.headers_mut());
             return Ok(response.map(boxed));

@@ -4,6 +4,7 @@
 //! servers of the command line come first in the list and are never removed. The learned ones
 //! follow, and change with the slice.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -197,6 +198,12 @@ fn servers(slice: &Value) -> Vec<Server> {
         .filter(|endpoint| endpoint["conditions"]["ready"].as_bool().unwrap_or(true))
         .flat_map(|endpoint| endpoint["addresses"].as_array().into_iter().flatten())
         .filter_map(Value::as_str)
+        // Names could lead clients' tokens anywhere, and no API server is on loopback for all.
+        .filter(|address| {
+            address
+                .parse::<IpAddr>()
+                .is_ok_and(|address| !address.is_loopback() && !address.is_unspecified())
+        })
         .map(|address| Server::new(address, port))
         .collect()
 }

@@ -33,6 +33,7 @@ pub mod route;
 pub mod run;
 pub mod saved_states;
 pub mod stall;
+pub mod strangers;
 pub mod tunnel;
 pub mod upstream;
 

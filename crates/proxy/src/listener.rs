@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::Body;
 use crate::reply::failure;
 use crate::response::Stopping;
 use crate::stall::{ClientBody, ClientSocket, Clock, StreamExecutor, Watched};
+use crate::strangers::{Standing, Strangers};
 
 /// How many streams a client may have on one HTTP/2 connection.
 const STREAMS: u32 = 250;
@@ -45,13 +47,23 @@ pub struct Limits {
     pub connections: usize,
     /// Connections above the limit whose requests get 429. Others are closed unread.
     pub refused: usize,
+    /// Connections whose client the API server has not accepted yet.
+    pub strangers: usize,
+    /// The longest time for such a client to send a request.
+    pub patience: Duration,
     /// The longest time for a client to read nothing while data waits for it.
     pub stall: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { connections: 1000, refused: 64, stall: Duration::from_secs(60) }
+        Limits {
+            connections: 1000,
+            refused: 64,
+            strangers: 128,
+            patience: PATIENCE,
+            stall: Duration::from_secs(60),
+        }
     }
 }
 
@@ -61,6 +73,7 @@ pub struct Connections {
     limits: Limits,
     served: Arc<Semaphore>,
     refused: Arc<Semaphore>,
+    strangers: Strangers,
 }
 
 /// A connection's place below a limit.
@@ -74,7 +87,8 @@ impl Connections {
     pub fn new(limits: Limits) -> Connections {
         let (served, refused) =
             (Semaphore::new(limits.connections), Semaphore::new(limits.refused));
-        Connections { limits, served: Arc::new(served), refused: Arc::new(refused) }
+        let strangers = Strangers::new(limits.strangers, limits.patience);
+        Connections { limits, served: Arc::new(served), refused: Arc::new(refused), strangers }
     }
 
     /// Returns how many connections are served. Tunnels are not among them.
@@ -111,6 +125,10 @@ pub async fn serve<R, F>(
             _ = stopping.wait_for(|stopping| *stopping) => break,
         };
         let stream = match accepted {
+            Ok((stream, peer)) if is_foreign(&stream, peer) => {
+                tracing::debug!(%peer, "a connection was closed: it came to loopback from outside");
+                continue;
+            }
             Ok((stream, _)) => stream,
             Err(error) => {
                 // Out of descriptors, mostly. Connections that end give some back.
@@ -127,9 +145,22 @@ pub async fn serve<R, F>(
         let stall = connections.limits.stall;
         let client = Client { server: server.clone(), watcher: graceful.watcher(), stall };
         let (tls, respond) = (tls.as_ref().map(|tls| tls()), respond.clone());
-        tokio::spawn(async move {
+        let (strangers, standing) = (connections.strangers.clone(), Arc::<Standing>::default());
+        let own = standing.clone();
+        let task = tokio::spawn(async move {
             match admission {
-                Admission::Served(_place) => client.accept(stream, tls, respond).await,
+                Admission::Served(_place) => {
+                    let serving = own.clone();
+                    let respond = move |request| {
+                        let (standing, response) = (serving.clone(), respond(request));
+                        async move { standing.respond(response).await }
+                    };
+                    let expired = strangers.expire(&own);
+                    tokio::select! {
+                        () = client.accept(stream, tls, respond) => {}
+                        () = expired => tracing::debug!("a connection was closed: no request came"),
+                    }
+                }
                 Admission::Refused(_place) => {
                     tracing::warn!("requests of a connection get 429: too many are open");
                     let refuse = |request: Request<Incoming>| async move { full(&request) };
@@ -139,9 +170,17 @@ pub async fn serve<R, F>(
                 }
             }
         });
+        connections.strangers.add(standing, task.abort_handle());
     }
     drop(listener);
     graceful.shutdown().await;
+}
+
+/// Returns `true` if a peer that is not of this machine has reached an address of loopback, which
+/// a kernel with `route_localnet` permits.
+pub(crate) fn is_foreign(stream: &TcpStream, peer: SocketAddr) -> bool {
+    let local = stream.local_addr().map(|local| local.ip().to_canonical());
+    local.is_ok_and(|local| local.is_loopback()) && !peer.ip().to_canonical().is_loopback()
 }
 
 /// Replies on a connection above the limit.
@@ -173,9 +212,13 @@ impl Client {
         let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
         let clock = Arc::<Clock>::default();
         let stream = ClientSocket::new(stream, clock.clone(), self.stall);
-        let Some(tls) = tls else { return self.serve(stream, clock, respond).await };
+        let Some(tls) = tls else { return self.serve(stream, None, clock, respond).await };
         match tokio::time::timeout(PATIENCE, tls.accept(stream)).await {
-            Ok(Ok(stream)) => self.serve(stream, clock, respond).await,
+            Ok(Ok(stream)) => {
+                // Chosen here, so that the time for a head begins now.
+                let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                self.serve(stream, Some(is_http2), clock, respond).await;
+            }
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a TLS handshake failed: does the client trust ca.crt?");
             }
@@ -183,7 +226,8 @@ impl Client {
         }
     }
 
-    async fn serve<S, R, F>(self, stream: S, clock: Arc<Clock>, respond: R)
+    /// Serves requests. Without `is_http2` the first bytes of the client tell the protocol.
+    async fn serve<S, R, F>(self, stream: S, is_http2: Option<bool>, clock: Arc<Clock>, respond: R)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         R: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
@@ -196,8 +240,14 @@ impl Client {
                 Ok::<_, Infallible>(response.map(ClientBody::new))
             }
         });
+        let server = (*self.server).clone();
+        let server = match is_http2 {
+            Some(true) => server.http2_only(),
+            Some(false) => server.http1_only(),
+            None => server,
+        };
         let connection =
-            self.server.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+            server.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
         let serving = async {
             if let Err(error) = self.watcher.watch(connection).await {
                 tracing::debug!(%error, "a client's connection broke");
@@ -224,7 +274,11 @@ async fn catch(response: impl Future<Output = Response<Body>>) -> Response<Body>
 
 fn server(stall: Duration) -> auto::Builder<StreamExecutor> {
     let mut server = auto::Builder::new(StreamExecutor { limit: stall });
-    server.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .max_buf_size(LARGEST_HEADERS as usize);
     server
         .http2()
         .timer(TokioTimer::new())

@@ -164,10 +164,10 @@ impl Metrics {
         self.0.bytes.get_or_create_owned(&BytesLabels { direction, stage })
     }
 
-    /// Returns the bounded values of a request's labels. A response that refuses the client adds
-    /// no value, so that strangers cannot use up the values.
+    /// Returns the bounded values of a request's labels. Only a success adds a value, so that
+    /// strangers cannot use up the values.
     fn admit(&self, client: &str, resource: &str, status: StatusCode) -> (Arc<str>, Arc<str>) {
-        let client = self.0.clients.get(client, status != StatusCode::UNAUTHORIZED);
+        let client = self.0.clients.get(client, status.is_success());
         let resource = self.0.resources.get(resource, status.is_success());
         (client, resource)
     }

@@ -4,7 +4,7 @@
 //! request that is piped or tunnelled is no read of a rewritten kind, however the API server
 //! normalises the path.
 
-use http::header::{AUTHORIZATION, CONNECTION, UPGRADE};
+use http::header::{AUTHORIZATION, CONNECTION, HOST, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 
 /// The kinds whose responses are rewritten: API group and plural.
@@ -35,6 +35,10 @@ pub enum Refusal {
     NoPath,
     /// The path may name a rewritten kind, in a form that servers read in different ways.
     UnusualPath,
+    /// `Connection` names a header that decides about the request.
+    UnusualConnection,
+    /// The listener lends an identity, and the request is for another host.
+    ForeignHost,
 }
 
 impl Refusal {
@@ -43,7 +47,10 @@ impl Refusal {
         match self {
             Refusal::NoCredentials => StatusCode::UNAUTHORIZED,
             Refusal::Impersonation => StatusCode::FORBIDDEN,
-            Refusal::NoPath | Refusal::UnusualPath => StatusCode::BAD_REQUEST,
+            Refusal::NoPath | Refusal::UnusualPath | Refusal::UnusualConnection => {
+                StatusCode::BAD_REQUEST
+            }
+            Refusal::ForeignHost => StatusCode::MISDIRECTED_REQUEST,
         }
     }
 
@@ -62,6 +69,13 @@ impl Refusal {
             Refusal::UnusualPath => {
                 "the path names a rewritten kind in an unusual form: send it in the usual one"
             }
+            Refusal::UnusualConnection => {
+                "the header Connection names Authorization, Host or Impersonate-*: leave them out"
+            }
+            Refusal::ForeignHost => {
+                "this listener lends the proxy's identity to the node alone: ask for 127.0.0.1, \
+                 [::1] or localhost"
+            }
         }
     }
 }
@@ -78,6 +92,12 @@ pub fn route(
     if !lends_identity && !headers.contains_key(AUTHORIZATION) {
         return Route::Refused(Refusal::NoCredentials);
     }
+    if drops_identity(headers) {
+        return Route::Refused(Refusal::UnusualConnection);
+    }
+    if lends_identity && !is_for_loopback(uri, headers) {
+        return Route::Refused(Refusal::ForeignHost);
+    }
     let impersonates = || headers.keys().any(|name| name.as_str().starts_with("impersonate-"));
     if lends_identity && impersonates() {
         return Route::Refused(Refusal::Impersonation);
@@ -87,13 +107,45 @@ pub fn route(
         return Route::Refused(Refusal::NoPath);
     }
     let path = target.path();
-    if is_ambiguous(path) {
+    // A proxy subresource without a path takes it from the query.
+    let names_query_path = || {
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let mut keys = target.query().unwrap_or_default().split('&');
+        path.ends_with("/proxy") && keys.any(|key| key.split('=').next() == Some("path"))
+    };
+    if is_ambiguous(path) || names_query_path() {
         return Route::Refused(Refusal::UnusualPath);
     }
     if method == Method::GET && names_kind(&path.split('/').collect::<Vec<_>>()) {
         return Route::Rewritten;
     }
     if asks_for_upgrade(version, headers) { Route::Tunnel } else { Route::Pipe }
+}
+
+/// Returns `true` if `Connection` names a header that belongs to the request: it would be removed,
+/// and the request be another one's.
+fn drops_identity(headers: &HeaderMap) -> bool {
+    headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok()).any(|value| {
+        value.split(',').map(|name| name.trim().to_ascii_lowercase()).any(|name| {
+            name == "authorization" || name == "host" || name.starts_with("impersonate-")
+        })
+    })
+}
+
+/// Returns `true` if the request names this machine, as no page of another site can.
+fn is_for_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
+    let header = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let is_loopback = |authority: &str| {
+        authority.parse::<http::uri::Authority>().is_ok_and(|authority| {
+            let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+            host.eq_ignore_ascii_case("localhost")
+                || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        })
+    };
+    let authority = uri.authority().map(|authority| authority.as_str());
+    header.is_none_or(is_loopback)
+        && authority.is_none_or(is_loopback)
+        && (header.is_some() || authority.is_some())
 }
 
 /// Returns `true` if the client asks for another protocol on its connection: exec, attach,
@@ -223,6 +275,46 @@ mod tests {
     const UNUSUAL: Route = Route::Refused(Refusal::UnusualPath);
 
     #[test]
+    fn no_header_that_decides_about_the_request_is_removed() {
+        for value in ["authorization", "close, Authorization", "Host", "impersonate-user"] {
+            let refused = of("GET", "/version", &[("connection", value)]);
+            assert_eq!(refused, Route::Refused(Refusal::UnusualConnection), "{value}");
+        }
+        for value in ["close", "keep-alive, Upgrade", "x-impersonate"] {
+            assert_eq!(of("GET", "/version", &[("connection", value)]), Route::Pipe, "{value}");
+        }
+    }
+
+    #[test]
+    fn an_identity_is_lent_to_requests_for_this_machine() {
+        let lending = |target: &str, host: Option<&'static str>| {
+            let pairs: Vec<_> = host.map(|host| ("host", host)).into_iter().collect();
+            let uri = target.parse().unwrap();
+            route(&Method::GET, &uri, Version::HTTP_11, &headers(&pairs), true)
+        };
+        for host in ["127.0.0.1:10273", "127.0.0.9", "[::1]:10273", "localhost", "LOCALHOST:1"] {
+            assert_eq!(lending("/version", Some(host)), Route::Pipe, "{host}");
+        }
+        let foreign = Route::Refused(Refusal::ForeignHost);
+        for host in ["attacker.example", "10.0.0.1", "localhost.attacker.example", "[fe80::1]:1"] {
+            assert_eq!(lending("/version", Some(host)), foreign, "{host}");
+        }
+        assert_eq!(lending("/version", None), foreign);
+        assert_eq!(lending("http://localhost/version", None), Route::Pipe);
+        assert_eq!(lending("http://attacker.example/version", Some("localhost")), foreign);
+    }
+
+    #[test]
+    fn a_proxy_subresource_takes_no_path_from_the_query() {
+        let service = "/api/v1/namespaces/a/services/b:80/proxy";
+        for query in ["?path=api/v1/endpoints", "/?x=1&path=y", "?path"] {
+            assert_eq!(of("GET", &format!("{service}{query}"), &[]), UNUSUAL, "{query}");
+        }
+        assert_eq!(of("GET", &format!("{service}/x?path=y"), &[]), Route::Pipe);
+        assert_eq!(of("GET", &format!("{service}?paths=y"), &[]), Route::Pipe);
+    }
+
+    #[test]
     fn paths_lead_to_routes() {
         for (expected, targets) in [
             (
@@ -342,7 +434,7 @@ mod tests {
     #[test]
     fn credentials_decide_first() {
         let route = |pairs: &[(&'static str, &'static str)], lends_identity| {
-            let uri = Uri::from_static("/api/v1//endpoints");
+            let uri = Uri::from_static("http://localhost/api/v1//endpoints");
             route(&Method::GET, &uri, Version::HTTP_2, &headers(pairs), lends_identity)
         };
         assert_eq!(route(&[], false), Route::Refused(Refusal::NoCredentials));

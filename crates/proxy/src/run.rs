@@ -13,8 +13,8 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::admin::{self, Admin};
-use crate::authority::{Authority, ServerCertificate};
-use crate::client_files::ClientFiles;
+use crate::authority::{Authority, ServerCertificate, restrict};
+use crate::client_files::{ClientFiles, create_directory};
 use crate::credentials::OwnCredentials;
 use crate::generation::{Configuration, Current, Generation, Shared};
 use crate::learned_servers::LearnedServers;
@@ -54,6 +54,9 @@ impl Running {
     ///
     /// Fails if a file of the options cannot be used, or an address is not free.
     pub async fn start(options: &Options) -> Result<Running, BoxError> {
+        create_directory(&options.state_dir, 0o700)
+            .map_err(|error| format!("--state-dir {}: {error}", options.state_dir.display()))?;
+        restrict(&options.state_dir, 0o700);
         let (stop, stopping) = watch::channel(false);
         let configuration = Configuration::read(options.config.as_deref())?;
         let credentials = Arc::new(credentials(options));

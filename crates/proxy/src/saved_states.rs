@@ -13,7 +13,7 @@
 //! ```
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,8 +25,9 @@ use crate::BoxError;
 
 const MAGIC: &[u8; 8] = b"pscope\0\x01";
 const NAME: &str = "client-states";
-/// The largest file that is written or read.
+/// The most bytes of client states that are written.
 const MAX_BYTES: usize = 64 << 20;
+const LARGEST_FILE: u64 = (MAX_BYTES + MAX_BYTES / 4) as u64;
 
 /// The file with the client states of one cluster.
 #[derive(Debug, Clone)]
@@ -157,11 +158,14 @@ impl SavedStates {
     }
 
     fn read(&self) -> io::Result<Bytes> {
-        let len = fs::metadata(&self.file.path)?.len();
-        if len > (MAX_BYTES + MAX_BYTES / 4) as u64 {
-            return Err(io::Error::other(format!("{len} bytes are too many")));
+        let found = fs::symlink_metadata(&self.file.path)?;
+        // Neither a link nor a pipe, which may have no end.
+        if !found.is_file() || found.len() > LARGEST_FILE {
+            return Err(io::Error::other(format!("no file of at most {LARGEST_FILE} bytes")));
         }
-        fs::read(&self.file.path).map(Bytes::from)
+        let mut bytes = Vec::with_capacity(found.len() as usize);
+        fs::File::open(&self.file.path)?.take(LARGEST_FILE).read_to_end(&mut bytes)?;
+        Ok(bytes.into())
     }
 
     /// The bytes of [`Cluster::save_client_states`] in a file.
@@ -210,8 +214,12 @@ impl State {
 
 /// Writes a file that only this user can read.
 fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    // Never into what stands there: it may be a link, or readable for others.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(MAGIC)?;
     file.write_all(&crc32fast::hash(content).to_le_bytes())?;
     file.write_all(content)?;

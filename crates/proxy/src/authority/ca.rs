@@ -287,7 +287,7 @@ fn read_if_present(path: &Path) -> Result<Option<Vec<u8>>, Error> {
 
 /// Sets the mode of a file or directory if it differs. Logs a failure: the file may belong to
 /// another user and still be readable.
-fn restrict(path: &Path, mode: u32) {
+pub(crate) fn restrict(path: &Path, mode: u32) {
     let found = fs::metadata(path).map(|metadata| metadata.permissions().mode() & 0o7777);
     if found.is_ok_and(|found| found == mode) {
         return;

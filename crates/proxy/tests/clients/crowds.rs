@@ -1,10 +1,15 @@
 //! Connections above the limit, and requests that panic.
 
+use std::time::Duration;
+
 use http_body_util::BodyExt;
 use poolscope_proxy::listener::Limits;
 use tokio::io::AsyncReadExt;
 
 use super::scene::{Plan, Scene, TOKEN, read_until, request, until};
+
+/// Longer than a test.
+const LONG: Duration = Duration::from_secs(600);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_above_the_limit_get_429_or_are_closed() {
@@ -69,4 +74,40 @@ async fn a_panic_ends_one_request() {
     assert_eq!(watch.frame().await.unwrap().unwrap().into_data().unwrap(), "{}\n");
     assert!(scene.get("/version", TOKEN).await.starts_with("HTTP/1.1 200"));
     assert!(!scene.serving.is_finished());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_make_room_for_clients_that_the_api_server_accepts() {
+    let limits =
+        Limits { connections: 4, strangers: 2, patience: LONG, refused: 1, ..Limits::default() };
+    let scene = Scene::start(Plan { limits, ..Plan::default() }).await;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(tokio::net::TcpStream::connect(scene.proxy).await.unwrap());
+        let response = scene.get("/version", TOKEN).await;
+        assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+    }
+    // The first ones were closed, the oldest first.
+    let mut byte = [0];
+    for stream in &mut silent[..18] {
+        assert!(matches!(stream.read(&mut byte).await, Ok(0) | Err(_)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_has_a_while_and_a_client_has_no_limit() {
+    let patience = Duration::from_millis(200);
+    let scene =
+        Scene::start(Plan { limits: Limits { patience, ..Limits::default() }, ..Plan::default() })
+            .await;
+    let mut watch = scene.send("GET", "/api/v1/pods?watch=true", TOKEN).await;
+    read_until(&mut watch, "{}\n").await;
+    // HTTP/1.1 with a token that the API server refuses, and HTTP/2 without a request.
+    let mut refused = scene.send("GET", "/refused", TOKEN).await;
+    assert!(read_until(&mut refused, "\r\n\r\n").await.starts_with("HTTP/1.1 401"));
+    let http2 = scene.http2().await;
+    let mut rest = Vec::new();
+    let _ = refused.read_to_end(&mut rest).await;
+    until(|| http2.is_closed()).await;
+    assert_eq!(scene.gateway.open_requests().watches, 1);
 }

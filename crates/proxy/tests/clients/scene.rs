@@ -117,7 +117,7 @@ impl Scene {
     /// Sends the head of a request over HTTP/1.1 and returns the connection.
     pub async fn send(&self, method: &str, target: &str, headers: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.proxy).await.unwrap();
-        let request = format!("{method} {target} HTTP/1.1\r\nhost: proxy\r\n{headers}\r\n");
+        let request = format!("{method} {target} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         stream
     }
@@ -204,6 +204,11 @@ async fn respond(
         "/drops" => *response.body_mut() = Body::new(sends(&FLOOD[..64], true)),
         "/api/v1/pods" => *response.body_mut() = Body::new(sends(b"{}\n", false)),
         "/silent" => std::future::pending().await,
+        "/refused" => {
+            let mut refused = Response::new(empty());
+            *refused.status_mut() = StatusCode::UNAUTHORIZED;
+            return Ok(refused);
+        }
         "/echo" => {
             let upgrade = hyper::upgrade::on(&mut request);
             tokio::spawn(async move {
