@@ -111,7 +111,7 @@ test-go: lib
 e2e: lib
 	$(CARGO) build -p poolscope-http --example follower
 	$(CARGO) build -p poolscope-proxy
-	cd e2e && $(GO) vet . ./apiserver ./reflector ./numbers/... && \
+	cd e2e && $(GO) vet . ./apiserver ./lab ./reflector ./numbers/... && \
 		FOLLOWER=$(abspath $(BUILT))/debug/examples/follower \
 		PROXY=$(abspath $(BUILT))/debug/poolscope-proxy $(GO) test -count=1 $(SHORT) -timeout 30m . ./apiserver ./reflector
 	cd e2e/yurthub && $(GO) vet ./... && $(GO) test -count=1 $(SHORT) -timeout 30m ./...
@@ -149,6 +149,7 @@ shuttle:
 include bindings/c/library.mk
 include bindings/go/cilium/cilium.mk
 include e2e/clients/clients.mk
+include e2e/lab/lab.mk
 include e2e/cilium/stock.mk
 include fuzz/fuzz.mk
 include benches/bench.mk

@@ -2,6 +2,7 @@
 # Installs the programs that a make target needs and a Debian machine lacks.
 #
 #     tools.sh test          C compilers, binutils, valgrind, pkg-config, Go, rustfmt, clippy
+#     tools.sh lab           a C compiler and Go
 #     tools.sh published     nightly rustdoc, cargo-public-api, cargo-deny
 #     tools.sh semver        cargo-semver-checks, which takes minutes to build
 #     tools.sh deploy        Helm 3 and 4, kubeconform, crane, from their Go modules
@@ -9,7 +10,7 @@
 #
 # Rust itself comes from rustup. Programs go to the folder of --prefix (default: target/tools).
 set -eu
-need=${1:?which tools: test, published, semver, deploy or image}
+need=${1:?which tools: test, lab, published, semver, deploy or image}
 prefix=${2:-target/tools}
 here=$(cd "$(dirname "$0")/.." && pwd)
 
@@ -89,6 +90,11 @@ test)
     packages gcc:gcc g++:g++ objcopy:binutils valgrind:valgrind pkg-config:pkg-config
     [ -e /usr/include/stdlib.h ] || packages no-such-program:libc6-dev
     components rustfmt clippy
+    golang
+    ;;
+lab)
+    packages gcc:gcc
+    [ -e /usr/include/stdlib.h ] || packages no-such-program:libc6-dev
     golang
     ;;
 published)

@@ -19,7 +19,6 @@ import (
 	"path/filepath"
 	"slices"
 	"syscall"
-	"testing"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -31,6 +30,20 @@ const (
 	patient = 60 * time.Second
 )
 
+// Owner ends what it started, and fails if that cannot be started: a test, or a program of its own.
+// Every [testing.TB] is an Owner.
+type Owner interface {
+	Helper()
+	// Context is canceled just before the cleanups.
+	Context() context.Context
+	// TempDir returns a new folder that is removed after the other cleanups.
+	TempDir() string
+	Cleanup(func())
+	// Fatal and Fatalf do not return.
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
 // Server is a running API server.
 type Server struct {
 	binaries, data         string
@@ -39,15 +52,15 @@ type Server struct {
 	etcd, api              *exec.Cmd
 }
 
-// Start builds what has to be built and runs it until the test ends. The flags are for
+// Start builds what has to be built and runs it until its owner ends. The flags are for
 // kube-apiserver. The last of a repeated flag wins.
-func Start(t testing.TB, flags ...string) *Server {
+func Start(t Owner, flags ...string) *Server {
 	t.Helper()
 	return StartOn(t, "127.0.0.1", flags...)
 }
 
 // StartOn is Start with an address of its own, which a test in its own network namespace may choose.
-func StartOn(t testing.TB, host string, flags ...string) *Server {
+func StartOn(t Owner, host string, flags ...string) *Server {
 	t.Helper()
 	binaries, err := Build()
 	if err != nil {
@@ -101,20 +114,20 @@ func (s *Server) Config() *rest.Config {
 }
 
 // Restart stops the API server, and starts it on the same data.
-func (s *Server) Restart(t testing.TB) {
+func (s *Server) Restart(t Owner) {
 	t.Helper()
 	s.Stop(t)
 	s.Resume(t)
 }
 
 // Stop stops the API server; etcd continues.
-func (s *Server) Stop(t testing.TB) {
+func (s *Server) Stop(t Owner) {
 	t.Helper()
 	stop(s.api)
 }
 
 // Compact makes etcd forget every revision but the latest: watches from before get 410.
-func (s *Server) Compact(t testing.TB) {
+func (s *Server) Compact(t Owner) {
 	t.Helper()
 	client, err := clientv3.New(clientv3.Config{Endpoints: []string{s.etcdURL}})
 	if err != nil {
@@ -135,7 +148,7 @@ func (s *Server) Compact(t testing.TB) {
 // Resume runs kube-apiserver, the first time or again. It writes its own certificate; it may not be
 // advertised on loopback, or it cannot publish default/kubernetes; AlwaysAllow spares the RBAC
 // bootstrap. Compaction is the test's.
-func (s *Server) Resume(t testing.TB) {
+func (s *Server) Resume(t Owner) {
 	t.Helper()
 	key := filepath.Join(s.data, "service-account.key")
 	arguments := append([]string{
@@ -197,7 +210,7 @@ func (s *Server) Resume(t testing.TB) {
 }
 
 // run starts a program whose output goes to a file of its name.
-func (s *Server) run(t testing.TB, name string, arguments ...string) *exec.Cmd {
+func (s *Server) run(t Owner, name string, arguments ...string) *exec.Cmd {
 	t.Helper()
 	log, err := os.OpenFile(
 		filepath.Join(s.data, name+".log"),
@@ -234,7 +247,7 @@ func stop(command *exec.Cmd) {
 	}
 }
 
-func freePort(t testing.TB) string {
+func freePort(t Owner) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -244,7 +257,7 @@ func freePort(t testing.TB) string {
 	return fmt.Sprint(listener.Addr().(*net.TCPAddr).Port)
 }
 
-func writeKey(t testing.TB, path string) {
+func writeKey(t Owner, path string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -11,14 +11,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"testing"
 	"time"
 )
 
 // Authority makes a CA beside the server's own and a certificate for 127.0.0.1 that this CA signed.
 // The bundle has both CAs, as a ServiceAccount's ca.crt has in a cluster where one CA signs for
 // everybody.
-func (s *Server) Authority(t testing.TB) (bundle, certificate, key string) {
+func (s *Server) Authority(t Owner) (bundle, certificate, key string) {
 	t.Helper()
 	folder := t.TempDir()
 	file := func(name, kind string, der []byte, more ...byte) string {

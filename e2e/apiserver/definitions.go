@@ -1,7 +1,6 @@
 package apiserver
 
 import (
-	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,7 +24,7 @@ var (
 )
 
 // DefineNodePools has the server serve NodePools, as OpenYurt does.
-func DefineNodePools(t testing.TB, client dynamic.Interface) {
+func DefineNodePools(t Owner, client dynamic.Interface) {
 	t.Helper()
 	_, err := client.Resource(Definitions).
 		Create(t.Context(), nodePoolDefinition(), metav1.CreateOptions{})
@@ -36,7 +35,7 @@ func DefineNodePools(t testing.TB, client dynamic.Interface) {
 }
 
 // AwaitServed waits until what was defined can be listed.
-func AwaitServed(t testing.TB, client dynamic.Interface, resource schema.GroupVersionResource) {
+func AwaitServed(t Owner, client dynamic.Interface, resource schema.GroupVersionResource) {
 	t.Helper()
 	for deadline := time.Now().Add(patient); ; time.Sleep(20 * time.Millisecond) {
 		_, err := client.Resource(resource).List(t.Context(), metav1.ListOptions{})
