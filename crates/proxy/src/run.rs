@@ -25,7 +25,7 @@ use crate::own_requests::OwnRequests;
 use crate::reload::{Identity, Reload};
 use crate::response::Stopping;
 use crate::tunnel::{MAX_TUNNELS, Tunnels};
-use crate::upstream::{Server, Settings, Upstream};
+use crate::upstream::{Settings, Upstream};
 use crate::{Body, BoxError, listener};
 
 /// The longest time for responses to end after a stop.
@@ -54,6 +54,20 @@ impl Running {
     ///
     /// Fails if a file of the options cannot be used, or an address is not free.
     pub async fn start(options: &Options) -> Result<Running, BoxError> {
+        Running::limited(options, Limits::default(), |settings| settings).await
+    }
+
+    /// Starts a proxy with other limits than the default ones: those of clients, and those that
+    /// `upstream` changes for both pools of connections.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`start`](Self::start).
+    pub async fn limited(
+        options: &Options,
+        clients: Limits,
+        upstream: impl Fn(Settings) -> Settings,
+    ) -> Result<Running, BoxError> {
         create_directory(&options.state_dir, 0o700)
             .map_err(|error| format!("--state-dir {}: {error}", options.state_dir.display()))?;
         restrict(&options.state_dir, 0o700);
@@ -62,7 +76,10 @@ impl Running {
         let credentials = Arc::new(credentials(options));
         let identity = Identity::read(&credentials)?;
         let servers = Arc::new(ArcSwap::from_pointee(options.servers(identity.server.clone())?));
-        let (upstream, own_upstream) = pools(&servers.load(), &identity);
+        let pool = |tls| Upstream::new(upstream(Settings::new(servers.load().to_vec(), Some(tls))));
+        // Never shared: only the proxy's own connections have its client certificate.
+        let (upstream, own_upstream) =
+            (pool(identity.client_tls.clone()), pool(identity.own_tls.clone()));
         let lent = options.lend_identity()?;
         let shared = Shared {
             node: options.node.clone(),
@@ -84,7 +101,7 @@ impl Running {
 
         let (certificate, own_ca) = certificate(options, SystemTime::now())?;
         let listeners = Listeners {
-            connections: Connections::new(Limits::default()),
+            connections: Connections::new(clients),
             current: current.clone(),
             stopping: stopping.clone(),
         };
@@ -190,13 +207,6 @@ fn origin(options: &Options, ca_pem: &str) -> String {
         // An origin that no other process has.
         .unwrap_or_else(|_| format!("{:?} {}", SystemTime::now(), std::process::id()));
     format!("{}\n{boot}\n{ca_pem}", options.node)
-}
-
-/// Returns the connections for clients' requests, and those for the proxy's own. They are never
-/// shared: only the proxy's own have its client certificate.
-fn pools(servers: &[Server], identity: &Identity) -> (Upstream, Upstream) {
-    let pool = |tls| Upstream::new(Settings::new(servers.to_vec(), Some(tls)));
-    (pool(identity.client_tls.clone()), pool(identity.own_tls.clone()))
 }
 
 /// Returns the certificate to serve, and the proxy's own CA if it signed the certificate.

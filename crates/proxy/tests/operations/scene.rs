@@ -16,8 +16,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use poolscope_proxy::authority::{Authority, crypto_provider};
 use poolscope_proxy::credentials::OwnCredentials;
+use poolscope_proxy::listener::Limits;
 use poolscope_proxy::options::Options;
 use poolscope_proxy::run::Running;
+use poolscope_proxy::upstream::Settings;
 use poolscope_proxy::{Body, BoxError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -53,25 +55,7 @@ impl Api {
     /// Starts a server with a certificate of the authority in `folder`. It accepts client
     /// certificates of `client_ca`.
     async fn start(folder: &Path, client_ca: Option<RootCertStore>) -> (Arc<Api>, SocketAddr) {
-        let now = SystemTime::now();
-        let authority = Authority::open(folder, "api", &[], now).unwrap();
-        let provider = crypto_provider();
-        let key = authority.leaf(now).unwrap().into_certified_key(&provider).unwrap();
-        let builder = ServerConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
-            .unwrap();
-        let builder = match client_ca {
-            None => builder.with_no_client_auth(),
-            Some(roots) => builder.with_client_cert_verifier(
-                WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
-                    .allow_unauthenticated()
-                    .build()
-                    .unwrap(),
-            ),
-        };
-        let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let acceptor = acceptor(folder, client_ca);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let api = Arc::new(Api::default());
@@ -94,7 +78,8 @@ impl Api {
         (api, address)
     }
 
-    fn respond(&self, request: &Request<Incoming>, has_certificate: bool) -> Response<Body> {
+    /// Responds as an API server with one Service, whose slice has two endpoints.
+    pub fn respond(&self, request: &Request<Incoming>, has_certificate: bool) -> Response<Body> {
         let header = request.headers().get("authorization");
         let authorization = header.map(|value| value.to_str().unwrap().to_owned());
         let target = request.uri().path_and_query().unwrap().to_string();
@@ -151,6 +136,29 @@ impl Api {
     pub fn seen(&self, is_it: impl Fn(&Seen) -> bool) -> Vec<Seen> {
         self.seen.lock().unwrap().iter().filter(|seen| is_it(seen)).cloned().collect()
     }
+}
+
+/// Returns what accepts TLS with a certificate of the authority in `folder`.
+pub fn acceptor(folder: &Path, client_ca: Option<RootCertStore>) -> TlsAcceptor {
+    let now = SystemTime::now();
+    let authority = Authority::open(folder, "api", &[], now).unwrap();
+    let provider = crypto_provider();
+    let key = authority.leaf(now).unwrap().into_certified_key(&provider).unwrap();
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let builder = match client_ca {
+        None => builder.with_no_client_auth(),
+        Some(roots) => builder.with_client_cert_verifier(
+            WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
+                .allow_unauthenticated()
+                .build()
+                .unwrap(),
+        ),
+    };
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    TlsAcceptor::from(Arc::new(config))
 }
 
 fn list(kind: &str, api_version: &str, item: &str) -> String {
@@ -211,6 +219,16 @@ impl Scene {
         client_ca: Option<RootCertStore>,
         identity: impl FnOnce(&Path, &Path, SocketAddr) -> String,
     ) -> Scene {
+        Scene::limited(client_ca, Limits::default(), |settings| settings, identity).await
+    }
+
+    /// Starts a proxy with other limits than the default ones.
+    pub async fn limited(
+        client_ca: Option<RootCertStore>,
+        clients: Limits,
+        upstream: impl Fn(Settings) -> Settings,
+        identity: impl FnOnce(&Path, &Path, SocketAddr) -> String,
+    ) -> Scene {
         let folder = tempfile::tempdir().unwrap();
         let api_folder = folder.path().join("api");
         let (api, server) = Api::start(&api_folder, client_ca).await;
@@ -223,7 +241,7 @@ impl Scene {
         );
         let options = options.replace("DIR", &folder.path().display().to_string());
         let options = Options::try_parse_from(options.split_whitespace()).unwrap();
-        let proxy = Running::start(&options).await.unwrap();
+        let proxy = Running::limited(&options, clients, upstream).await.unwrap();
         Scene { folder, api, server, proxy, options }
     }
 
