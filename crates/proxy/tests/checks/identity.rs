@@ -87,7 +87,8 @@ fn connections(chain: &Chain, target: &str) -> HashSet<usize> {
 /// Sends a GET over plain HTTP to the listener that lends the proxy's identity.
 async fn lending(chain: &Chain, target: &str, headers: &str) -> String {
     let mut stream = TcpStream::connect(chain.scene.proxy.lending.unwrap()).await.unwrap();
-    let request = format!("GET {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");
+    let request =
+        format!("GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut response = String::new();
     soon(stream.read_to_string(&mut response)).await.unwrap();
