@@ -23,13 +23,18 @@ type variant struct {
 	source string
 }
 
-// AGENT chooses the variant, AGENT_VERSION the version of Cilium; PROXY names poolscope-proxy.
+// AGENT chooses the variant, AGENT_VERSION the version of Cilium; PROXY names poolscope-proxy. For
+// the cell AGENT_VERSION is empty or 1.19.
 func chooseVariant() (v variant, err error) {
 	switch agent := os.Getenv("AGENT"); agent {
 	case "", "cell":
-		v.program = "../../target/cilium/cilium-agent"
-		v.version = moduleOfCell("{{.Version}}")
-		v.source = moduleOfCell("{{.Dir}}")
+		name := "cilium-agent"
+		if older := os.Getenv("AGENT_VERSION"); older != "" {
+			name += "-" + older
+		}
+		v.program = filepath.Join("../../target/cilium", name)
+		v.version = moduleOfCell(name, "{{.Version}}")
+		v.source = moduleOfCell(name, "{{.Dir}}")
 	case "kubeconfig", "in-cluster":
 		v.proxied, v.inCluster = true, agent == "in-cluster"
 		v.version = os.Getenv("AGENT_VERSION")
@@ -53,10 +58,10 @@ func chooseVariant() (v variant, err error) {
 	return v, err
 }
 
-// moduleOfCell is a property of Cilium's module as the cell requires it.
-func moduleOfCell(format string) string {
+// moduleOfCell is a property of Cilium's module as the agent's module requires it.
+func moduleOfCell(name, format string) string {
 	list := exec.Command("go", "list", "-m", "-f", format, "github.com/cilium/cilium")
-	list.Dir = "../../bindings/go/cilium"
+	list.Dir = filepath.Join("../../bindings/go/cilium/cmd", name)
 	list.Stderr = os.Stderr
 	out, err := list.Output()
 	if err != nil {

@@ -7,7 +7,7 @@
 // node may use. The cell stands under the agent's Kubernetes clients, so that nothing else of the
 // agent has to know of it: policy, identities and routing see what they always saw.
 //
-// It is made for Cilium 1.20. The properties that it relies on are checked when the agent starts,
-// which fails with a sentence if a version has it otherwise. docs/cilium.md of the repository is
-// the guide.
+// It is made for Cilium 1.19 and 1.20; the importing module chooses the version. The properties
+// that it relies on are checked when the agent starts, which fails with a sentence if a version has
+// it otherwise. docs/cilium.md of the repository is the guide.
 package poolscopecilium

@@ -1,4 +1,4 @@
-package poolscopecilium
+package celltest
 
 import (
 	"encoding/json"

@@ -1,4 +1,4 @@
-package poolscopecilium
+package celltest
 
 import (
 	"context"
@@ -18,6 +18,8 @@ import (
 	"github.com/cilium/cilium/pkg/k8s/client/testutils"
 	"github.com/cilium/cilium/pkg/loadbalancer"
 	"github.com/cilium/cilium/pkg/metrics"
+
+	"github.com/poolscope/poolscope/bindings/go/cilium"
 )
 
 // The guide's Service, with a pod in each pool and one in the cloud.
@@ -82,9 +84,41 @@ func guide(t *testing.T) *apiServer {
 	return server
 }
 
-func TestTheLoadBalancerHasTheBackendsOfItsPoolAndFollowsEveryChange(t *testing.T) {
+// Run runs every test as a subtest.
+func (c Cilium) Run(t *testing.T) {
+	for _, each := range []struct {
+		name string
+		test func(*testing.T)
+	}{
+		{
+			"TheLoadBalancerHasTheBackendsOfItsPoolAndFollowsEveryChange",
+			c.theLoadBalancerHasTheBackendsOfItsPoolAndFollowsEveryChange,
+		},
+		{"SwitchedOffTheAgentIsAsCiliumMadeIt", c.switchedOffTheAgentIsAsCiliumMadeIt},
+		{"ANodeInNoPoolKeepsToItself", c.aNodeInNoPoolKeepsToItself},
+		{"WhatWaitsIsReportedAndComesWhenTheFactsDo", c.whatWaitsIsReportedAndComesWhenTheFactsDo},
+		{"FactsThatCanNoLongerBeFetchedAreReported", c.factsThatCanNoLongerBeFetchedAreReported},
+		{"AWaitThatTheOperatorChoseIsLeft", c.aWaitThatTheOperatorChoseIsLeft},
+		{
+			"ServicesAreFetchedWhereTheAgentsOwnWatchIsNotEnough",
+			c.servicesAreFetchedWhereTheAgentsOwnWatchIsNotEnough,
+		},
+		{"NothingIsFetchedThatTheAgentReads", c.nothingIsFetchedThatTheAgentReads},
+		{"ExplainNamesEveryEndpointAndWhy", c.explainNamesEveryEndpointAndWhy},
+		{"TheAgentServesTheCountersAsMetrics", c.theAgentServesTheCountersAsMetrics},
+		{
+			"AConfigurationThatCannotBeHonouredStopsTheStart",
+			c.aConfigurationThatCannotBeHonouredStopsTheStart,
+		},
+		{"ClientsOfAnotherShapeStopTheStart", c.clientsOfAnotherShapeStopTheStart},
+	} {
+		t.Run(each.name, each.test)
+	}
+}
+
+func (c Cilium) theLoadBalancerHasTheBackendsOfItsPoolAndFollowsEveryChange(t *testing.T) {
 	server := guide(t)
-	lb := start(t, server, `--poolscope-config={"onMissingFact":{"unknownPool":"empty"}}`)
+	lb := c.start(t, server, `--poolscope-config={"onMissingFact":{"unknownPool":"empty"}}`)
 	lb.settles("at first", hangzhou)
 	server.put(t, servicesPath, fmt.Sprintf(plainService, ""))
 	lb.settles("without the annotation", hangzhou, beijing, cloud)
@@ -107,8 +141,8 @@ func TestTheLoadBalancerHasTheBackendsOfItsPoolAndFollowsEveryChange(t *testing.
 	lb.settles("the own pool is gone, and doubt hides")
 }
 
-func TestSwitchedOffTheAgentIsAsCiliumMadeIt(t *testing.T) {
-	lb := start(t, guide(t), "--poolscope-enable=false")
+func (c Cilium) switchedOffTheAgentIsAsCiliumMadeIt(t *testing.T) {
+	lb := c.start(t, guide(t), "--poolscope-enable=false")
 	lb.settles("unfiltered", hangzhou, beijing, cloud)
 	if _, err := lb.run("poolscope/status"); err == nil ||
 		!strings.Contains(err.Error(), "poolscope is off") {
@@ -116,14 +150,14 @@ func TestSwitchedOffTheAgentIsAsCiliumMadeIt(t *testing.T) {
 	}
 }
 
-func TestANodeInNoPoolKeepsToItself(t *testing.T) {
+func (c Cilium) aNodeInNoPoolKeepsToItself(t *testing.T) {
 	server := guide(t)
 	server.put(t, nodesPath, labelled("hz-1", ""))
-	start(t, server).settles("no pool", hangzhou)
+	c.start(t, server).settles("no pool", hangzhou)
 }
 
 // A kind that is not served stays missing: no slice may pass, and the health must be degraded.
-func TestWhatWaitsIsReportedAndComesWhenTheFactsDo(t *testing.T) {
+func (c Cilium) whatWaitsIsReportedAndComesWhenTheFactsDo(t *testing.T) {
 	server := guide(t)
 	server.refuse = func(request *http.Request) int {
 		if strings.Contains(request.URL.Path, "nodepools") {
@@ -131,7 +165,7 @@ func TestWhatWaitsIsReportedAndComesWhenTheFactsDo(t *testing.T) {
 		}
 		return 0
 	}
-	lb := start(t, server)
+	lb := c.start(t, server)
 	lb.reports("Degraded", "no NodePool was read yet (GET /apis/apps.openyurt.io/v1beta2/nodepools)")
 	lb.reports("Degraded", "status 403: grant the account the verbs list and watch on nodepools")
 	if found := lb.backends(); len(found) > 0 {
@@ -152,9 +186,9 @@ func TestWhatWaitsIsReportedAndComesWhenTheFactsDo(t *testing.T) {
 }
 
 // The last known facts apply, and the health must be degraded.
-func TestFactsThatCanNoLongerBeFetchedAreReported(t *testing.T) {
+func (c Cilium) factsThatCanNoLongerBeFetchedAreReported(t *testing.T) {
 	server := guide(t)
-	lb := start(t, server)
+	lb := c.start(t, server)
 	lb.settles("at first", hangzhou)
 	lb.reports("OK", "node hz-1 is in pool hangzhou")
 	server.mutex.Lock()
@@ -174,12 +208,12 @@ func TestFactsThatCanNoLongerBeFetchedAreReported(t *testing.T) {
 	lb.reports("OK", "node hz-1 is in pool hangzhou")
 }
 
-func TestAWaitThatTheOperatorChoseIsLeft(t *testing.T) {
-	lb := start(t, guide(t), "--lb-init-wait-timeout=7m")
+func (c Cilium) aWaitThatTheOperatorChoseIsLeft(t *testing.T) {
+	lb := c.start(t, guide(t), "--lb-init-wait-timeout=7m")
 	if lb.config.InitWaitTimeout != 7*time.Minute {
 		t.Error(lb.config.InitWaitTimeout)
 	}
-	lb = start(t, guide(t), "--poolscope-enable=false")
+	lb = c.start(t, guide(t), "--poolscope-enable=false")
 	if lb.config.InitWaitTimeout != loadbalancer.DefaultConfig.InitWaitTimeout {
 		t.Error(lb.config.InitWaitTimeout)
 	}
@@ -187,7 +221,7 @@ func TestAWaitThatTheOperatorChoseIsLeft(t *testing.T) {
 
 // Services come by the agent's own watch. If that is not enough they are fetched, after some
 // patience.
-func TestServicesAreFetchedWhereTheAgentsOwnWatchIsNotEnough(t *testing.T) {
+func (c Cilium) servicesAreFetchedWhereTheAgentsOwnWatchIsNotEnough(t *testing.T) {
 	server := guide(t)
 	server.refuse = func(request *http.Request) int {
 		if request.URL.Path == servicesPath && request.URL.Query().Has("labelSelector") {
@@ -195,7 +229,7 @@ func TestServicesAreFetchedWhereTheAgentsOwnWatchIsNotEnough(t *testing.T) {
 		}
 		return 0
 	}
-	lb := start(t, server)
+	lb := c.start(t, server)
 	// Without its own watch the agent has no Services, so nothing is in its maps. But the slices no
 	// longer wait.
 	deadline := time.Now().Add(30 * time.Second)
@@ -212,9 +246,9 @@ func TestServicesAreFetchedWhereTheAgentsOwnWatchIsNotEnough(t *testing.T) {
 	lb.settles("the agent's own watch is served", hangzhou)
 }
 
-func TestNothingIsFetchedThatTheAgentReads(t *testing.T) {
+func (c Cilium) nothingIsFetchedThatTheAgentReads(t *testing.T) {
 	server := guide(t)
-	start(t, server).settles("at first", hangzhou)
+	c.start(t, server).settles("at first", hangzhou)
 	if server.wasAskedForMetadata("/") {
 		t.Error("kinds were fetched that the agent reads")
 	}
@@ -233,8 +267,8 @@ func (s *apiServer) wasAskedForMetadata(path string) bool {
 	return false
 }
 
-func TestExplainNamesEveryEndpointAndWhy(t *testing.T) {
-	lb := start(t, guide(t))
+func (c Cilium) explainNamesEveryEndpointAndWhy(t *testing.T) {
+	lb := c.start(t, guide(t))
 	lb.settles("at first", hangzhou)
 	said := lb.must("poolscope/explain", "default/busy-box-svc")
 	for _, line := range []string{
@@ -258,8 +292,8 @@ func TestExplainNamesEveryEndpointAndWhy(t *testing.T) {
 	}
 }
 
-func TestTheAgentServesTheCountersAsMetrics(t *testing.T) {
-	lb := start(t, guide(t))
+func (c Cilium) theAgentServesTheCountersAsMetrics(t *testing.T) {
+	lb := c.start(t, guide(t))
 	lb.settles("at first", hangzhou)
 	families, err := lb.registry.Gather()
 	if err != nil {
@@ -290,10 +324,10 @@ func TestTheAgentServesTheCountersAsMetrics(t *testing.T) {
 }
 
 // An agent whose configuration cannot be honoured does not start and serve something else.
-func TestAConfigurationThatCannotBeHonouredStopsTheStart(t *testing.T) {
-	h := newHive(
+func (c Cilium) aConfigurationThatCannotBeHonouredStopsTheStart(t *testing.T) {
+	h := c.newHive(
 		&loadBalancer{},
-		Config{PoolscopeEnable: true, PoolscopeConfig: `{"membership":"hearsay"}`},
+		poolscopecilium.Config{PoolscopeEnable: true, PoolscopeConfig: `{"membership":"hearsay"}`},
 	)
 	h.Viper().Set("k8s-api-server-urls", []string{"http://127.0.0.1:1"})
 	err := h.Populate(hivetest.Logger(t, hivetest.LogLevel(slog.LevelError+1)))
@@ -304,9 +338,9 @@ func TestAConfigurationThatCannotBeHonouredStopsTheStart(t *testing.T) {
 }
 
 // A Cilium that keeps its clients otherwise must not go unfiltered.
-func TestClientsOfAnotherShapeStopTheStart(t *testing.T) {
+func (c Cilium) clientsOfAnotherShapeStopTheStart(t *testing.T) {
 	h := hive.New(
-		Cell(DefaultConfig),
+		poolscopecilium.Cell(poolscopecilium.DefaultConfig),
 		testutils.FakeClientCell(),
 		metrics.Cell,
 		loadbalancer.ConfigCell,

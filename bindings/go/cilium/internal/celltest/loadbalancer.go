@@ -1,4 +1,4 @@
-package poolscopecilium
+package celltest
 
 import (
 	"context"
@@ -25,7 +25,6 @@ import (
 	"github.com/cilium/cilium/pkg/k8s/client"
 	"github.com/cilium/cilium/pkg/k8s/resource"
 	slim "github.com/cilium/cilium/pkg/k8s/slim/k8s/api/core/v1"
-	k8sTables "github.com/cilium/cilium/pkg/k8s/tables"
 	"github.com/cilium/cilium/pkg/kpr"
 	"github.com/cilium/cilium/pkg/lbipamconfig"
 	"github.com/cilium/cilium/pkg/loadbalancer"
@@ -38,7 +37,16 @@ import (
 	"github.com/cilium/cilium/pkg/nodeipamconfig"
 	"github.com/cilium/cilium/pkg/option"
 	"github.com/cilium/cilium/pkg/source"
+
+	"github.com/poolscope/poolscope/bindings/go/cilium"
 )
+
+// Cilium is the version of Cilium under test.
+type Cilium struct {
+	// PodTables provides the table of the node's pods, which the load balancer reads. Its package
+	// differs between versions.
+	PodTables cell.Cell
+}
 
 // loadBalancer is the part of cilium-agent that this is about: its Kubernetes client, its load
 // balancing from the reflectors to the BPF maps, real ones where the test may make them, and the
@@ -53,12 +61,12 @@ type loadBalancer struct {
 	health   statedb.Table[types.Status]
 }
 
-func newHive(lb *loadBalancer, config Config) *hive.Hive {
+func (c Cilium) newHive(lb *loadBalancer, config poolscopecilium.Config) *hive.Hive {
 	return hive.New(
-		Cell(config),
+		poolscopecilium.Cell(config),
 		client.Cell,
 		daemonk8s.ResourcesCell,
-		k8sTables.TablesCell,
+		c.PodTables,
 		maglev.Cell,
 		node.LocalNodeStoreTestCell,
 		metrics.Cell,
@@ -102,11 +110,11 @@ func newHive(lb *loadBalancer, config Config) *hive.Hive {
 }
 
 // start runs it against an API server until the test ends.
-func start(t *testing.T, server *apiServer, flags ...string) *loadBalancer {
+func (c Cilium) start(t *testing.T, server *apiServer, flags ...string) *loadBalancer {
 	t.Helper()
 	lb := &loadBalancer{t: t}
 	nodeTypes.SetName("hz-1")
-	h := newHive(lb, DefaultConfig)
+	h := c.newHive(lb, poolscopecilium.DefaultConfig)
 	set := pflag.NewFlagSet("agent", pflag.ContinueOnError)
 	h.RegisterFlags(set)
 	flags = append(flags, "--k8s-api-server-urls="+server.URL, "--lb-test-fault-probability=0")

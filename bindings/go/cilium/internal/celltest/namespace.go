@@ -1,4 +1,4 @@
-package poolscopecilium
+package celltest
 
 import (
 	"log"
@@ -10,9 +10,9 @@ import (
 
 const insideVariable = "POOLSCOPE_INSIDE"
 
-// TestMain runs the tests in a mount namespace with a bpffs of its own, where it may: there Cilium
-// makes real BPF maps. Without root they are Cilium's own imitation.
-func TestMain(m *testing.M) {
+// Main is the TestMain of these tests. It runs them in a mount namespace with a bpffs of its own,
+// where it may: there Cilium makes real BPF maps. Without root they are Cilium's own imitation.
+func Main(m *testing.M) {
 	switch {
 	case os.Getuid() != 0:
 		os.Exit(m.Run())
