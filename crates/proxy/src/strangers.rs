@@ -1,8 +1,8 @@
 //! Connections whose client the API server has not accepted yet.
 //!
-//! Whoever reaches the listener can open connections. A stranger has ten seconds for its first
-//! request that the API server accepts, and at most 128 are open: the oldest makes room for the
-//! next one. So silent connections take no place from clients with a token.
+//! Any process that reaches the listener can open connections. A stranger has ten seconds for its
+//! first request that the API server accepts, and at most 128 are open: the next one closes the
+//! oldest. So silent connections take no place from clients with a token.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
