@@ -21,7 +21,13 @@ pub struct FromApiServer;
 pub struct Strangers {
     limit: usize,
     patience: Duration,
-    open: Arc<Mutex<VecDeque<(Arc<Standing>, AbortHandle)>>>,
+    open: Arc<Mutex<VecDeque<Connection>>>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    standing: Arc<Standing>,
+    task: AbortHandle,
 }
 
 /// The standing of one connection.
@@ -41,12 +47,12 @@ impl Strangers {
     /// many.
     pub fn add(&self, standing: Arc<Standing>, task: AbortHandle) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|(standing, task)| !standing.is_accepted() && !task.is_finished());
-        open.push_back((standing, task));
+        open.retain(|one| !one.standing.is_accepted() && !one.task.is_finished());
+        open.push_back(Connection { standing, task });
         while open.len() > self.limit {
-            if let Some((_, oldest)) = open.pop_front() {
+            if let Some(oldest) = open.pop_front() {
                 tracing::debug!("a connection was closed: too many have sent no request yet");
-                oldest.abort();
+                oldest.task.abort();
             }
         }
     }
