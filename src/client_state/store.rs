@@ -60,6 +60,13 @@ const MAX_COMPARED: usize = 16;
 /// Up to how many objects the client state of a list is copied from page to page.
 const MAX_COPIED: usize = 4096;
 
+/// The size of an object without its original, about. The bound on bytes divided by it is that on
+/// the objects of unused client states.
+const BYTES_PER_OBJECT: usize = 512;
+
+/// The least bound on these objects.
+const MIN_OBJECTS: usize = 1 << 16;
+
 /// Bytes of originals that unused client states may keep, whatever the limit, of objects that are
 /// due to their clients when these come back.
 const MAX_DUE: usize = 64 << 20;
@@ -100,6 +107,10 @@ pub(crate) struct SessionStore {
     topology_fallback: bool,
     /// Bytes of originals that unused client states may keep.
     max_retained: usize,
+    /// Objects of the unused client states.
+    objects: usize,
+    /// How many these may be, beside those of the latest one.
+    max_objects: usize,
 }
 
 /// Clients of one key may come of which nothing is known.
@@ -130,10 +141,20 @@ struct Slot {
     key: Arc<Key>,
     stage: Stage,
     client_state: SharedState,
-    /// When it was given back, and the bytes of its originals; `None`: a stream uses it.
-    unused: Option<(u64, usize)>,
+    /// `None`: a stream uses it.
+    unused: Option<Unused>,
     /// Only originals that are due are left.
     is_trimmed: bool,
+}
+
+/// A client state that no stream uses.
+#[derive(Debug, Clone, Copy)]
+struct Unused {
+    /// When it was given back.
+    order: u64,
+    /// The bytes of its originals.
+    retained: usize,
+    objects: usize,
 }
 
 /// A client state that a stream uses. Dropped, it is free for the next stream.
@@ -241,6 +262,8 @@ impl SessionStore {
             digests: digests(digest_seed),
             topology_fallback,
             max_retained,
+            objects: 0,
+            max_objects: (max_retained / BYTES_PER_OBJECT).max(MIN_OBJECTS),
         }
     }
 
@@ -283,10 +306,13 @@ impl SessionStore {
         of_key.used.remove(&id);
         of_key.unused.insert(id);
         let Some(slot) = self.slots.get_mut(&id) else { return };
-        let retained = lock(&slot.client_state).retained();
-        (slot.unused, slot.is_trimmed) = (Some((order, retained)), false);
+        let client_state = lock(&slot.client_state);
+        let (retained, objects) = (client_state.retained(), client_state.len());
+        drop(client_state);
+        (slot.unused, slot.is_trimmed) = (Some(Unused { order, retained, objects }), false);
         self.unused.insert((order, id));
         self.retained += retained;
+        self.objects += objects;
         let (key, stage) = (slot.key.clone(), std::mem::discriminant(&slot.stage));
         let is_alike = |other: &u64| {
             self.slots.get(other).is_some_and(|slot| std::mem::discriminant(&slot.stage) == stage)
@@ -296,7 +322,8 @@ impl SessionStore {
             .get(&key)
             .map(|of_key| of_key.unused.iter().copied().filter(is_alike).collect())
             .unwrap_or_default();
-        alike.sort_unstable_by_key(|id| self.slots.get(id).and_then(|slot| slot.unused));
+        let order = |id: &u64| self.slots.get(id)?.unused.map(|unused| unused.order);
+        alike.sort_unstable_by_key(order);
         let oldest_of_key = alike.first().copied().filter(|_| alike.len() > PER_KEY);
         let oldest =
             self.unused.first().map(|(_, id)| *id).filter(|_| self.unused.len() > CAPACITY);
@@ -307,7 +334,19 @@ impl SessionStore {
             (Some(id), _) => self.throw(id),
             (None, _) => oldest.into_iter().for_each(|id| self.throw(id)),
         }
+        self.bound_objects();
         self.bound_retained();
+    }
+
+    /// Removes the oldest client states where all together know of too many objects. The one that
+    /// was given back last is kept whatever its size: its client is about to come.
+    fn bound_objects(&mut self) {
+        while self.objects > self.max_objects
+            && self.unused.len() > 1
+            && let Some(&(_, oldest)) = self.unused.first()
+        {
+            self.throw(oldest);
+        }
     }
 
     /// Puts what the clients of two client states may hold into one. Their clients were told to
@@ -343,7 +382,7 @@ impl SessionStore {
         let (mut kept, mut due) = (0, 0);
         for (_, id) in self.unused.iter().rev() {
             let Some(slot) = self.slots.get_mut(id) else { continue };
-            let Some((_, retained)) = &mut slot.unused else { continue };
+            let Some(Unused { retained, .. }) = slot.unused.as_mut() else { continue };
             // The one that was given back last is kept whatever its size: its client is about to
             // come.
             if !slot.is_trimmed && (kept + due == 0 || kept + *retained <= self.max_retained) {
@@ -375,12 +414,14 @@ impl SessionStore {
 
     /// Takes a client state that no stream uses off the list of these.
     fn take_unused(&mut self, id: u64) {
-        let Some((order, retained)) = self.slots.get_mut(&id).and_then(|slot| slot.unused.take())
+        let Some(Unused { order, retained, objects }) =
+            self.slots.get_mut(&id).and_then(|slot| slot.unused.take())
         else {
             return;
         };
         self.unused.remove(&(order, id));
         self.retained -= retained;
+        self.objects -= objects;
         if let Some(of_key) = self.of_key(id) {
             of_key.unused.remove(&id);
         }

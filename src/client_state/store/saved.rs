@@ -145,7 +145,7 @@ pub(crate) fn save(sessions: &Mutex<SessionStore>, max_bytes: usize) -> Vec<u8> 
     let mut slots: Vec<(Option<u64>, u64, &Slot)> = guard
         .slots
         .iter()
-        .map(|(&id, slot)| (slot.unused.map(|(order, _)| order), id, slot))
+        .map(|(&id, slot)| (slot.unused.map(|unused| unused.order), id, slot))
         .collect();
     slots.sort_unstable_by_key(|(order, id, _)| (order.is_none(), *order, *id));
     let slots: Vec<(Arc<Key>, Stage, SharedState)> = slots

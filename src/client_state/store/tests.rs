@@ -339,3 +339,25 @@ fn of_too_many_in_use_nothing_is_taken_for_known() {
     drop((in_use, lease));
     assert_eq!(unused(&sessions).len(), PER_KEY);
 }
+
+#[test]
+fn unused_states_know_of_a_bounded_number_of_objects() {
+    let sessions = sessions(1 << 20);
+    assert_eq!(lock_sessions(&sessions).max_objects, MIN_OBJECTS);
+    lock_sessions(&sessions).max_objects = 3;
+    // One object each, of nodes of their own.
+    for node in 0..10 {
+        drop(client_state(&sessions, &format!("node-{node}"), Stage::Ready, 5 + node, 1, 0));
+    }
+    assert_eq!(unused(&sessions), [12, 13, 14]);
+    assert_eq!(lock_sessions(&sessions).objects, 3);
+    // The clients of the others are in doubt.
+    assert!(lock_sessions(&sessions).before(&key("node-0")).is_in_doubt());
+    assert!(!lock_sessions(&sessions).before(&key("node-9")).is_in_doubt());
+    // One that is taken again counts no longer, and the latest is kept whatever its size.
+    let lease = SessionStore::resume(&sessions, &key("node-9"), at(14)).unwrap();
+    assert_eq!(lock_sessions(&sessions).objects, 2);
+    lock_sessions(&sessions).max_objects = 0;
+    drop(lease);
+    assert_eq!(unused(&sessions), [14]);
+}
