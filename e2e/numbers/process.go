@@ -50,7 +50,7 @@ func startCandidate(name string, to *server, folder, certificate, key string) *c
 	case "poolscope-proxy":
 		token := filepath.Join(folder, "token")
 		must(os.WriteFile(token, []byte("token"), 0o600))
-		c.start(*proxyProgram, "--node", nodeName(0), "--server", to.address,
+		c.start(*proxyProgram, "--learn-servers=false", "--node", nodeName(0), "--server", to.address,
 			"--listen", c.address, "--health-listen", freeAddress(),
 			"--client-dir", filepath.Join(folder, "client"),
 			"--state-dir", filepath.Join(folder, "state"),
