@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::Failure;
+use crate::text::to_body;
 
 /// One response, with the request it answers.
 pub(crate) struct Recording {
@@ -69,7 +70,12 @@ pub(crate) fn meta_beside(body: &Path) -> Option<PathBuf> {
 pub(crate) struct Loaded {
     used: BTreeSet<String>,
     skipped: BTreeMap<&'static str, usize>,
+    /// Files of folders that cannot be read, each with the reason.
+    unread: Vec<String>,
 }
+
+/// How many unread files are named.
+const NAMED: usize = 5;
 
 impl Loaded {
     /// One line for the operator.
@@ -83,6 +89,12 @@ impl Loaded {
             let skipped: Vec<String> =
                 self.skipped.iter().map(|(why, count)| format!("{count} {why}")).collect();
             text += &format!("; skipped: {}", skipped.join(", "));
+        }
+        for unread in self.unread.iter().take(NAMED) {
+            text += &format!("\nnot read: {unread}");
+        }
+        if let Some(more @ 1..) = self.unread.len().checked_sub(NAMED) {
+            text += &format!("\nnot read: {more} more");
         }
         text
     }
@@ -119,11 +131,18 @@ fn recordings_of(path: &Path) -> Result<Vec<Recording>, Failure> {
         let (request, head) = read_meta(&meta)?;
         return Ok(vec![Recording { path: path.to_owned(), request, head, body }]);
     }
+    let body = to_body(body).map_err(|what| Failure::at(path, what))?;
     kubectl(path, body)
 }
 
 /// The response that a body without a meta file must have been.
 pub(crate) fn guess(path: &Path, body: &[u8]) -> Result<(RequestHead, ResponseHead), Failure> {
+    if !body.starts_with(b"k8s\0") && !body.trim_ascii_start().starts_with(b"{") {
+        let raw = "this is YAML, gzip or UTF-16, and no response as the API server sends it, whose \
+                   bytes are rewritten: use `kubectl get --raw PATH`";
+        let what = to_body(body.to_vec()).err().unwrap_or_else(|| raw.to_owned());
+        return Err(Failure::at(path, what));
+    }
     let headline = headline(path, body)?;
     let target = target_of(&headline).ok_or_else(|| {
         let hint = "a body is one answer of the API server: use `kubectl get --raw PATH`, or give \
@@ -157,6 +176,19 @@ fn head_of(body: &[u8]) -> ResponseHead {
 
 fn kubectl(path: &Path, body: Vec<u8>) -> Result<Vec<Recording>, Failure> {
     let headline = headline(path, &body)?;
+    match headline.kind.as_str() {
+        "Status" => {
+            let document: Value = serde_json::from_slice(&body).unwrap_or_default();
+            let message = document["message"].as_str().unwrap_or("without a message");
+            return Err(Failure::at(path, format!("the API server's error: {message}")));
+        }
+        "Table" => {
+            let what = "a Table has only columns for people: use `kubectl get -o json`, or \
+                        `kubectl get --raw PATH`";
+            return Err(Failure::at(path, what));
+        }
+        _ => {}
+    }
     let recording = |target: String, body: Vec<u8>| Recording {
         path: path.to_owned(),
         request: RequestHead::get(target),
@@ -304,15 +336,15 @@ fn load_folder(
                 Recording { body: read(&path)?, path, request, head }
             }
             // Without a meta file only kubectl's output says what it is.
-            None if path.extension() == Some(OsStr::new("json")) => match recordings_of(&path) {
+            None if is_document(&path) => match recordings_of(&path) {
                 Ok(recordings) => {
                     for recording in recordings {
                         choose(recording, &mut best, &mut singles, loaded);
                     }
                     continue;
                 }
-                Err(_) => {
-                    loaded.skip("not understood");
+                Err(Failure(why)) => {
+                    loaded.unread.push(why);
                     continue;
                 }
             },
@@ -333,6 +365,13 @@ fn load_folder(
         use_recording(&recording, &asked, cluster, inventory, loaded)?;
     }
     Ok(())
+}
+
+/// Whether a file without a meta file may be what kubectl printed.
+fn is_document(path: &Path) -> bool {
+    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    let name = name.strip_suffix(".gz").unwrap_or(name);
+    [".json", ".jsonl", ".yaml", ".yml"].iter().any(|end| name.ends_with(end))
 }
 
 /// Keeps a recording of a folder if it is the best of its kind so far.

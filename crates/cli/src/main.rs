@@ -3,6 +3,7 @@
 
 mod facts;
 mod table;
+mod text;
 
 use std::fs;
 use std::io::{self, BufWriter, Read, Write};

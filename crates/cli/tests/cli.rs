@@ -644,3 +644,163 @@ fn the_kubernetes_service_is_shown_where_it_leads() {
     ]);
     assert!(text.contains("visible by masterService (M1):") && text.contains("F1"), "{text}");
 }
+
+/// The facts of node `ap1` in pool `harbor` as kubectl prints them: a Service that keeps to the
+/// pool, with an endpoint on the node and one elsewhere.
+fn printed() -> Vec<Value> {
+    let endpoint = |address: &str, node: &str| json!({"addresses": [address], "nodeName": node});
+    let object = |version: &str, kind: &str, metadata: Value, rest: Value| {
+        let mut object = json!({"apiVersion": version, "kind": kind, "metadata": metadata});
+        let rest = rest.as_object().unwrap().clone();
+        object.as_object_mut().unwrap().extend(rest);
+        object
+    };
+    let annotations = json!({"openyurt.io/topologyKeys": "openyurt.io/nodepool"});
+    let ports = json!([{"name": "http", "port": 80, "protocol": "TCP"}]);
+    vec![
+        object(
+            "v1",
+            "Service",
+            json!({"namespace": "pay", "name": "web", "annotations": annotations}),
+            json!({"spec": {"clusterIP": "10.96.2.1", "type": "ClusterIP", "ports": ports}}),
+        ),
+        object(
+            "v1",
+            "Node",
+            json!({"name": "ap1", "labels": {"apps.openyurt.io/nodepool": "harbor"}}),
+            json!({}),
+        ),
+        object(
+            "apps.openyurt.io/v1beta2",
+            "NodePool",
+            json!({"name": "harbor"}),
+            json!({"status": {"nodes": ["ap1"]}}),
+        ),
+        object(
+            "discovery.k8s.io/v1",
+            "EndpointSlice",
+            json!({"namespace": "pay", "name": "web-1",
+                   "labels": {"kubernetes.io/service-name": "web"}}),
+            json!({"addressType": "IPv4",
+                   "ports": [{"name": "http", "port": 9090, "protocol": "TCP"}],
+                   "endpoints": [endpoint("10.8.0.2", "ap1"), endpoint("10.8.9.9", "bj1")]}),
+        ),
+    ]
+}
+
+fn list_of(objects: &[Value]) -> String {
+    let list = json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": objects});
+    serde_json::to_string_pretty(&list).unwrap()
+}
+
+/// Block YAML, as `kubectl get -o yaml` prints it.
+fn yaml(value: &Value, indent: usize) -> String {
+    let pad = " ".repeat(indent);
+    let scalar = |value: &Value| match value {
+        Value::Object(map) => map.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        _ => true,
+    };
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, value)| match value {
+                value if scalar(value) => format!("{pad}{key}: {value}\n"),
+                Value::Array(_) => format!("{pad}{key}:\n{}", yaml(value, indent)),
+                value => format!("{pad}{key}:\n{}", yaml(value, indent + 2)),
+            })
+            .collect(),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| match item {
+                item if scalar(item) => format!("{pad}- {item}\n"),
+                item => format!("{pad}- {}", yaml(item, indent + 2).trim_start()),
+            })
+            .collect(),
+        value => format!("{pad}{value}\n"),
+    }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(bytes).unwrap();
+    packed.finish().unwrap()
+}
+
+#[test]
+fn facts_are_read_in_every_form_in_which_kubectl_and_shells_write_them() {
+    let objects = printed();
+    let list = list_of(&objects);
+    let lines: Vec<String> = objects.iter().map(Value::to_string).collect();
+    let documents: Vec<String> = objects.iter().map(|object| yaml(object, 0)).collect();
+    let events: Vec<String> =
+        lines.iter().map(|line| format!(r#"{{"type":"ADDED","object":{line}}}"#)).collect();
+    let utf16 = |unit: fn(u16) -> [u8; 2]| -> Vec<u8> {
+        format!("\u{feff}{list}").encode_utf16().flat_map(unit).collect()
+    };
+    let whole: serde_json::Value = serde_json::from_str(&list).unwrap();
+    let forms: Vec<(&str, Vec<u8>)> = vec![
+        ("plain.json", list.clone().into()),
+        ("windows.json", list.replace('\n', "\r\n").into()),
+        ("mark.json", format!("\u{feff}{list}").into()),
+        ("little.json", utf16(u16::to_le_bytes)),
+        ("big.json", utf16(u16::to_be_bytes)),
+        ("lines.jsonl", lines.join("\n").into()),
+        ("watched.json", objects.iter().map(|one| format!("{one:#}\n")).collect::<String>().into()),
+        ("events.json", events.join("\n").into()),
+        ("list.yaml", yaml(&whole, 0).into()),
+        ("documents.yaml", documents.join("---\n").into()),
+        ("windows.yml", documents.join("---\n").replace('\n', "\r\n").into()),
+        ("packed.json.gz", gzip(list.as_bytes())),
+        ("packed.yaml.gz", gzip(documents.join("---\n").as_bytes())),
+    ];
+    let expected = "1 of 2 endpoints kept, 1 dropped";
+    for (name, bytes) in forms {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(name);
+        std::fs::write(&file, bytes).unwrap();
+        for path in [file.to_str().unwrap(), folder.path().to_str().unwrap()] {
+            let table = done(&["view", "--node", "ap1", "--facts", path, "pay/web"]);
+            assert!(table.contains(expected) && table.contains("10.8.0.2:9090"), "{name}: {table}");
+        }
+    }
+}
+
+#[test]
+fn files_that_are_no_facts_are_named_with_what_to_do() {
+    let forbidden = r#"{"kind":"Status","apiVersion":"v1","status":"Failure",
+        "message":"nodes is forbidden: User \"eve\" cannot list","reason":"Forbidden","code":403}"#;
+    let list = list_of(&printed());
+    for (name, bytes, part) in [
+        ("empty.json", "".into(), "white space"),
+        ("cut.json", list.as_bytes()[..list.len() / 2].to_vec(), "the JSON is cut"),
+        ("status.json", forbidden.into(), "nodes is forbidden"),
+        ("table.json", r#"{"kind":"Table","apiVersion":"meta.k8s.io/v1"}"#.into(), "-o json"),
+        ("login.json", "<!DOCTYPE html>".into(), "HTML"),
+        ("columns.yaml", "NAME   STATUS\nap1    Ready\n".into(), "-o json"),
+        ("nul.json", list.replacen("harbor", "har\0bor", 1).into_bytes(), "NUL"),
+        ("cut.json.gz", gzip(list.as_bytes())[..100].to_vec(), "gzip"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(name);
+        std::fs::write(&file, bytes).unwrap();
+        let error = failed(&["view", "--node", "ap1", "--facts", file.to_str().unwrap()], b"");
+        assert!(error.contains(part) && error.contains(name), "{name}: {error}");
+        // In a folder they are named, and the others are read.
+        std::fs::write(folder.path().join("good.json"), list_of(&printed())).unwrap();
+        let path = folder.path().to_str().unwrap();
+        let output = run(&["view", "--node", "ap1", "--facts", path, "pay/web"], b"");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && said.contains("not read: "), "{name}: {said}");
+        assert!(said.contains(part) && said.contains(name), "{name}: {said}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let facts = folder.path().join("facts.json");
+    std::fs::write(&facts, &list).unwrap();
+    let slices = folder.path().join("slices.yaml");
+    std::fs::write(&slices, yaml(&printed()[3], 0)).unwrap();
+    let args = ["filter", "--node", "ap1", "--facts"];
+    let paths = [facts.to_str().unwrap(), slices.to_str().unwrap()];
+    let error = failed(&[&args[..], &paths[..]].concat(), b"");
+    assert!(error.contains("YAML") && error.contains("kubectl get --raw"), "{error}");
+}
