@@ -72,6 +72,8 @@ pub(crate) struct Loaded {
     skipped: BTreeMap<&'static str, usize>,
     /// Files of folders that cannot be read, each with the reason.
     unread: Vec<String>,
+    /// Slices or Endpoints were read.
+    has_endpoints: bool,
 }
 
 /// How many unread files are named.
@@ -97,6 +99,16 @@ impl Loaded {
             text += &format!("\nnot read: {more} more");
         }
         text
+    }
+
+    /// Fails if no endpoints were read at all: nobody knows then who answers.
+    pub(crate) fn require_endpoints(&self) -> Result<(), Failure> {
+        if self.has_endpoints {
+            return Ok(());
+        }
+        let what = "the facts have no EndpointSlices: add them with --facts (`kubectl get \
+                    endpointslices -A -o json`)";
+        Err(Failure(what.to_owned()))
     }
 
     fn skip(&mut self, why: &'static str) {
@@ -133,6 +145,11 @@ fn recordings_of(path: &Path) -> Result<Vec<Recording>, Failure> {
     }
     let body = to_body(body).map_err(|what| Failure::at(path, what))?;
     kubectl(path, body)
+}
+
+/// A file as kubectl printed it.
+fn document(path: &Path) -> Result<Vec<u8>, Failure> {
+    to_body(read(path)?).map_err(|what| Failure::at(path, what))
 }
 
 /// The response that a body without a meta file must have been.
@@ -259,12 +276,17 @@ fn plural(kind: &str) -> Option<&'static str> {
 /// The resource of a target, as far as the choice among recordings needs it.
 struct Asked {
     plural: &'static str,
-    namespaced: bool,
     /// Not a single object.
     list: bool,
     watch: bool,
-    /// `limit`, `continue` or a selector makes a list less than whole.
+    /// `continue` or a selector makes a list less than whole.
     part: bool,
+    /// `limit` makes a list less than whole if the body continues.
+    limited: bool,
+    /// At resourceVersion 0, where the watch cache ignores the limit.
+    cached: bool,
+    /// The namespace, or empty for all.
+    namespace: String,
 }
 
 impl Asked {
@@ -273,10 +295,10 @@ impl Asked {
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         let rest = if parts.first() == Some(&"apis") { parts.get(3..) } else { parts.get(2..) }
             .unwrap_or_default();
-        let (namespaced, rest) = if rest.first() == Some(&"namespaces") && rest.len() > 2 {
-            (true, &rest[2..])
+        let (namespace, rest) = if rest.first() == Some(&"namespaces") && rest.len() > 2 {
+            (rest[1], &rest[2..])
         } else {
-            (false, rest)
+            ("", rest)
         };
         let known = [
             "services",
@@ -295,11 +317,24 @@ impl Asked {
         let watch = keys.iter().any(|(key, value)| {
             key == "watch" && value != "0" && !value.eq_ignore_ascii_case("false")
         });
-        // The watch cache ignores a limit at resourceVersion 0, but a reader of the request cannot
-        // know that it did. Only one ConfigMap is needed, by its name.
-        let part = ["limit", "continue", "labelSelector", "fieldSelector"].into_iter().any(has)
+        // Only one ConfigMap is needed, by its name.
+        let part = ["continue", "labelSelector", "fieldSelector"].into_iter().any(has)
             && plural != "configmaps";
-        Asked { plural, namespaced, list: rest.len() == 1, watch, part }
+        let cached = keys.iter().any(|(key, value)| key == "resourceVersion" && value == "0");
+        let (list, namespace) = (rest.len() == 1, namespace.to_owned());
+        Asked { plural, list, watch, part, limited: has("limit"), cached, namespace }
+    }
+}
+
+impl Asked {
+    /// Whether another page follows the list. The lists of informers are whole: they ask at
+    /// resourceVersion 0.
+    fn continues(&self, body: &[u8]) -> bool {
+        if body.starts_with(b"k8s\0") {
+            return !self.cached;
+        }
+        let document: Value = serde_json::from_slice(body).unwrap_or_default();
+        document["metadata"]["continue"].as_str().is_some_and(|token| !token.is_empty())
     }
 }
 
@@ -307,9 +342,12 @@ impl Asked {
 struct Candidate {
     recording: Recording,
     asked: Asked,
-    /// All namespaces, then the latest, then whole objects rather than metadata, then by name.
-    rank: (bool, u64, bool, std::cmp::Reverse<PathBuf>),
+    /// The latest, then whole objects rather than metadata, then by name.
+    rank: (u64, bool, std::cmp::Reverse<PathBuf>),
 }
+
+/// The best list of each kind and namespace; empty for all namespaces.
+type Best = BTreeMap<(&'static str, String), Candidate>;
 
 fn load_folder(
     folder: &Path,
@@ -323,7 +361,8 @@ fn load_folder(
         .filter(|path| path.is_file())
         .collect();
     files.sort();
-    let mut best: BTreeMap<&'static str, Candidate> = BTreeMap::new();
+    let mut best = Best::new();
+    let mut printed = Vec::new();
     let mut singles = Vec::new();
     for path in files {
         if path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.ends_with(".meta.json"))
@@ -336,7 +375,13 @@ fn load_folder(
                 Recording { body: read(&path)?, path, request, head }
             }
             // Without a meta file only kubectl's output says what it is.
-            None if is_document(&path) => match recordings_of(&path) {
+            None if is_document(&path) => match document(&path).and_then(|body| {
+                if headline(&path, &body)?.kind == "List" {
+                    printed.push((path.clone(), body));
+                    return Ok(Vec::new());
+                }
+                kubectl(&path, body)
+            }) {
                 Ok(recordings) => {
                     for recording in recordings {
                         choose(recording, &mut best, &mut singles, loaded);
@@ -355,9 +400,24 @@ fn load_folder(
         };
         choose(recording, &mut best, &mut singles, loaded);
     }
-    if best.contains_key("endpointslices") && best.remove("endpoints").is_some() {
-        loaded.skip("Endpoints (slices are there)");
+    for recording in together(printed)? {
+        choose(recording, &mut best, &mut singles, loaded);
     }
+    let whole: Vec<&str> = best
+        .keys()
+        .filter(|(_, namespace)| namespace.is_empty())
+        .map(|(plural, _)| *plural)
+        .collect();
+    let has_slices = best.keys().any(|(plural, _)| *plural == "endpointslices");
+    best.retain(|(plural, namespace), _| {
+        let why = match () {
+            () if has_slices && *plural == "endpoints" => "Endpoints (slices are there)",
+            () if !namespace.is_empty() && whole.contains(plural) => "older or lesser lists",
+            () => return true,
+        };
+        loaded.skip(why);
+        false
+    });
     for candidate in best.into_values() {
         use_recording(&candidate.recording, &candidate.asked, cluster, inventory, loaded)?;
     }
@@ -365,6 +425,22 @@ fn load_folder(
         use_recording(&recording, &asked, cluster, inventory, loaded)?;
     }
     Ok(())
+}
+
+/// Takes the `List`s of a folder for one, because people write a file for each namespace or kind. Of
+/// an object that several have the last counts.
+fn together(printed: Vec<(PathBuf, Vec<u8>)>) -> Result<Vec<Recording>, Failure> {
+    let names: Vec<String> = printed.iter().map(|(path, _)| path.display().to_string()).collect();
+    let path = PathBuf::from(names.join(", "));
+    let bodies: Vec<Vec<u8>> = printed.into_iter().map(|(_, body)| body).collect();
+    match bodies.len() {
+        0 => Ok(Vec::new()),
+        _ => {
+            let rows = bodies.join(&b'\n');
+            let body = to_body(rows).map_err(|what| Failure::at(&path, what))?;
+            kubectl(&path, body)
+        }
+    }
 }
 
 /// Whether a file without a meta file may be what kubectl printed.
@@ -377,7 +453,7 @@ fn is_document(path: &Path) -> bool {
 /// Keeps a recording of a folder if it is the best of its kind so far.
 fn choose(
     recording: Recording,
-    best: &mut BTreeMap<&'static str, Candidate>,
+    best: &mut Best,
     singles: &mut Vec<(Recording, Asked)>,
     loaded: &mut Loaded,
 ) {
@@ -397,7 +473,9 @@ fn choose(
         () if recording.request.method != "GET" || asked.plural.is_empty() => Some("other"),
         () if recording.head.status != 200 => Some("failed"),
         () if asked.watch => Some("watches"),
-        () if asked.part => Some("parts of lists"),
+        () if asked.part || asked.limited && asked.continues(&recording.body) => {
+            Some("parts of lists")
+        }
         () if !readable || !matches!(header("content-encoding"), "" | "identity") => {
             Some("compressed or in another encoding")
         }
@@ -418,14 +496,15 @@ fn choose(
         return loaded.skip("metadata only");
     }
     let version = headline.resource_version.parse().unwrap_or(0);
-    let rank = (!asked.namespaced, version, whole, std::cmp::Reverse(recording.path.clone()));
-    match best.get(asked.plural) {
+    let rank = (version, whole, std::cmp::Reverse(recording.path.clone()));
+    let key = (asked.plural, asked.namespace.clone());
+    match best.get(&key) {
         Some(other) if other.rank > rank => loaded.skip("older or lesser lists"),
         other => {
             if other.is_some() {
                 loaded.skip("older or lesser lists");
             }
-            best.insert(asked.plural, Candidate { asked, recording, rank });
+            best.insert(key, Candidate { asked, recording, rank });
         }
     }
 }
@@ -455,6 +534,7 @@ fn use_recording(
     if shown && !asked.watch {
         let objects = inventory.load(&recording.body).map_err(fail)?;
         used |= objects > 0;
+        loaded.has_endpoints |= asked.plural != "services";
     }
     if used {
         loaded.used.insert(name);

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use bytes::BytesMut;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use facts::Loaded;
 use poolscope::explain::{EndpointView, Inventory, ServiceView};
 use poolscope::{
     Action, Clients, Cluster, Config, Error, ErrorKind, Membership, MissingFact, NodeView,
@@ -229,7 +230,7 @@ fn main() -> ExitCode {
 }
 
 /// The cluster and what is in it, learned from `--facts`.
-fn learn(args: &Facts) -> Result<(Cluster, Inventory), Failure> {
+fn learn(args: &Facts) -> Result<(Cluster, Inventory, Loaded), Failure> {
     let config = match &args.config {
         None => Config::openyurt(),
         Some(path) => {
@@ -245,7 +246,7 @@ fn learn(args: &Facts) -> Result<(Cluster, Inventory), Failure> {
     let mut inventory = Inventory::new();
     let loaded = facts::load(&args.facts, &cluster, &mut inventory)?;
     eprintln!("{}", loaded.summary());
-    Ok((cluster, inventory))
+    Ok((cluster, inventory, loaded))
 }
 
 /// The view of a node of which enough is known.
@@ -306,7 +307,7 @@ fn filter(mut args: Filter) -> Result<(), Failure> {
     if stdin && args.facts.facts.contains(&body_path) {
         usage("standard input cannot be both the facts and the body; name a file for one of them");
     }
-    let (cluster, _) = learn(&args.facts)?;
+    let (cluster, ..) = learn(&args.facts)?;
     let view = cluster.node(args.node.as_str());
     let body = if stdin { read_stdin()? } else { facts::read(&body_path)? };
     let meta = args.meta.clone().or_else(|| facts::meta_beside(&body_path));
@@ -412,8 +413,9 @@ fn choose(
 
 fn view(mut args: View) -> Result<(), Failure> {
     let services = services_of(&args.rest, &mut args.facts.facts);
-    let (cluster, inventory) = learn(&args.facts)?;
+    let (cluster, inventory, loaded) = learn(&args.facts)?;
     let node = ready(&cluster, &args.node, args.facts.user_agent.as_deref())?;
+    loaded.require_endpoints()?;
     let views = choose(&inventory, &node, &services)?;
     let mut out = BufWriter::new(io::stdout().lock());
     match args.output {
@@ -434,8 +436,9 @@ fn explain(mut args: Explain) -> Result<(), Failure> {
     if services.is_empty() {
         usage("name the Services to explain, as namespace/name");
     }
-    let (cluster, inventory) = learn(&args.facts)?;
+    let (cluster, inventory, loaded) = learn(&args.facts)?;
     let node = ready(&cluster, &args.node, args.facts.user_agent.as_deref())?;
+    loaded.require_endpoints()?;
     let views = choose(&inventory, &node, &services)?;
     let mut out = BufWriter::new(io::stdout().lock());
     if args.output == Format::Json {
@@ -501,9 +504,10 @@ fn diff(mut args: Diff) -> Result<(), Failure> {
         // clap cannot say "exactly two" of an option that is given twice.
         usage("two nodes are compared: --node A --node B");
     };
-    let (cluster, inventory) = learn(&args.facts)?;
+    let (cluster, inventory, loaded) = learn(&args.facts)?;
     let agent = args.facts.user_agent.as_deref();
     let (left, right) = (ready(&cluster, left, agent)?, ready(&cluster, right, agent)?);
+    loaded.require_endpoints()?;
     let views = choose(&inventory, &left, &services)?.into_iter();
     let pairs: Vec<(ServiceView, ServiceView)> =
         views.zip(choose(&inventory, &right, &services)?).collect();

@@ -721,6 +721,12 @@ fn yaml(value: &Value, indent: usize) -> String {
     }
 }
 
+/// One YAML document for each object.
+fn documents_of(objects: &[Value]) -> String {
+    let documents: Vec<String> = objects.iter().map(|object| yaml(object, 0)).collect();
+    documents.join("---\n")
+}
+
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     packed.write_all(bytes).unwrap();
@@ -732,7 +738,7 @@ fn facts_are_read_in_every_form_in_which_kubectl_and_shells_write_them() {
     let objects = printed();
     let list = list_of(&objects);
     let lines: Vec<String> = objects.iter().map(Value::to_string).collect();
-    let documents: Vec<String> = objects.iter().map(|object| yaml(object, 0)).collect();
+    let documents = documents_of(&objects);
     let events: Vec<String> =
         lines.iter().map(|line| format!(r#"{{"type":"ADDED","object":{line}}}"#)).collect();
     let utf16 = |unit: fn(u16) -> [u8; 2]| -> Vec<u8> {
@@ -749,10 +755,10 @@ fn facts_are_read_in_every_form_in_which_kubectl_and_shells_write_them() {
         ("watched.json", objects.iter().map(|one| format!("{one:#}\n")).collect::<String>().into()),
         ("events.json", events.join("\n").into()),
         ("list.yaml", yaml(&whole, 0).into()),
-        ("documents.yaml", documents.join("---\n").into()),
-        ("windows.yml", documents.join("---\n").replace('\n', "\r\n").into()),
+        ("documents.yaml", documents.clone().into()),
+        ("windows.yml", documents.replace('\n', "\r\n").into()),
         ("packed.json.gz", gzip(list.as_bytes())),
-        ("packed.yaml.gz", gzip(documents.join("---\n").as_bytes())),
+        ("packed.yaml.gz", gzip(documents.as_bytes())),
     ];
     let expected = "1 of 2 endpoints kept, 1 dropped";
     for (name, bytes) in forms {
@@ -803,4 +809,60 @@ fn files_that_are_no_facts_are_named_with_what_to_do() {
     let paths = [facts.to_str().unwrap(), slices.to_str().unwrap()];
     let error = failed(&[&args[..], &paths[..]].concat(), b"");
     assert!(error.contains("YAML") && error.contains("kubectl get --raw"), "{error}");
+}
+
+#[test]
+fn without_endpoints_no_verb_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let facts = folder.path().join("facts.json");
+    std::fs::write(&facts, list_of(&printed()[..3])).unwrap();
+    let facts = ["--facts", facts.to_str().unwrap()];
+    for args in [
+        &["view", "--node", "ap1"][..],
+        &["explain", "--node", "ap1", "pay/web"],
+        &["diff", "--node", "ap1", "--node", "ap1"],
+    ] {
+        let error = failed(&[args, &facts[..]].concat(), b"");
+        assert!(error.contains("no EndpointSlices"), "{error}");
+    }
+}
+
+#[test]
+fn a_folder_has_a_file_for_each_namespace_and_the_lists_of_informers() {
+    let objects = printed();
+    let mut other = [objects[0].clone(), objects[3].clone()];
+    for object in &mut other {
+        object["metadata"]["namespace"] = "web".into();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: String| std::fs::write(folder.path().join(name), text).unwrap();
+    write("base.json", list_of(&objects[1..3]));
+    write("pay.json", list_of(&[objects[0].clone(), objects[3].clone()]));
+    write("web.yaml", documents_of(&other));
+    let path = folder.path().to_str().unwrap();
+    for service in ["pay/web", "web/web"] {
+        let table = done(&["view", "--node", "ap1", "--facts", path, service]);
+        assert!(table.contains("1 of 2 endpoints kept"), "{table}");
+    }
+
+    // The first page of a list is none, and a list at resourceVersion 0 is whole.
+    let recorded = |query: &str, token: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("base.json"), list_of(&objects[..3])).unwrap();
+        let list = json!({"kind": "EndpointSliceList", "apiVersion": "discovery.k8s.io/v1",
+            "metadata": {"resourceVersion": "7", "continue": token}, "items": [objects[3]]});
+        std::fs::write(folder.path().join("slices.json"), list.to_string()).unwrap();
+        let meta = json!({"method": "GET", "status": 200,
+            "path": format!("/apis/discovery.k8s.io/v1/endpointslices?{query}"),
+            "responseHeaders": {"Content-Type": ["application/json"]}});
+        std::fs::write(folder.path().join("slices.meta.json"), meta.to_string()).unwrap();
+        folder
+    };
+    let whole = recorded("limit=500&resourceVersion=0", "");
+    let path = whole.path().to_str().unwrap();
+    assert!(done(&["view", "--node", "ap1", "--facts", path]).contains("1 of 2 endpoints kept"));
+    let page = recorded("limit=1", "next");
+    let path = page.path().to_str().unwrap();
+    let error = failed(&["view", "--node", "ap1", "--facts", path], b"");
+    assert!(error.contains("no EndpointSlices"), "{error}");
 }
