@@ -39,7 +39,7 @@ pub(crate) fn read_meta(path: &Path) -> Result<(RequestHead, ResponseHead), Fail
     let text = read(path)?;
     let meta: Meta = serde_json::from_slice(&text)
         .map_err(|error| Failure::at(path, format!("not a recording's meta file: {error}")))?;
-    let mut request = RequestHead::new(meta.method, meta.path);
+    let mut request = RequestHead::new(meta.method, path_of(&meta.path));
     for (name, value) in meta.request_headers {
         request = request.header(name, value);
     }
@@ -50,6 +50,16 @@ pub(crate) fn read_meta(path: &Path) -> Result<(RequestHead, ResponseHead), Fail
         }
     }
     Ok((request, head))
+}
+
+/// The path of a URL.
+fn path_of(url: &str) -> &str {
+    match url.split_once("://") {
+        Some((scheme, rest)) if !scheme.contains('/') => {
+            rest.find('/').map_or("/", |start| &rest[start..])
+        }
+        _ => url,
+    }
 }
 
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -74,6 +84,8 @@ pub(crate) struct Loaded {
     unread: Vec<String>,
     /// Slices or Endpoints were read.
     has_endpoints: bool,
+    /// Services and pools that were read one by one.
+    singles: usize,
 }
 
 /// How many unread files are named.
@@ -91,6 +103,9 @@ impl Loaded {
             let skipped: Vec<String> =
                 self.skipped.iter().map(|(why, count)| format!("{count} {why}")).collect();
             text += &format!("; skipped: {}", skipped.join(", "));
+        }
+        if self.singles > 0 {
+            text += "; single Services and pools say nothing of others: add their whole lists";
         }
         for unread in self.unread.iter().take(NAMED) {
             text += &format!("\nnot read: {unread}");
@@ -293,8 +308,13 @@ impl Asked {
     fn of(target: &str) -> Asked {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-        let rest = if parts.first() == Some(&"apis") { parts.get(3..) } else { parts.get(2..) }
-            .unwrap_or_default();
+        // A prefix may stand before the API root, such as /k8s/clusters/ID.
+        let root = parts.iter().position(|part| matches!(*part, "api" | "apis"));
+        let rest = root.and_then(|root| match parts[root] {
+            "apis" => parts.get(root + 3..),
+            _ => parts.get(root + 2..),
+        });
+        let rest = rest.unwrap_or_default();
         let (namespace, rest) = if rest.first() == Some(&"namespaces") && rest.len() > 2 {
             (rest[1], &rest[2..])
         } else {
@@ -427,8 +447,8 @@ fn load_folder(
     Ok(())
 }
 
-/// Takes the `List`s of a folder for one, because people write a file for each namespace or kind. Of
-/// an object that several have the last counts.
+/// Joins the `List`s of a folder: people write a file for each namespace or kind. The last state of an
+/// object counts.
 fn together(printed: Vec<(PathBuf, Vec<u8>)>) -> Result<Vec<Recording>, Failure> {
     let names: Vec<String> = printed.iter().map(|(path, _)| path.display().to_string()).collect();
     let path = PathBuf::from(names.join(", "));
@@ -524,6 +544,8 @@ fn use_recording(
             feed.push(&recording.body).map_err(fail)?;
             feed.finish().map_err(fail)?;
             used = true;
+            let needs_all = matches!(asked.plural, "services" | "nodepools" | "nodebuckets");
+            loaded.singles += usize::from(!asked.list && needs_all);
         }
         Err(error) if error.kind() == ErrorKind::NotAFact => {}
         Err(error) => return Err(fail(error)),

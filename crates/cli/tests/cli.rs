@@ -866,3 +866,43 @@ fn a_folder_has_a_file_for_each_namespace_and_the_lists_of_informers() {
     let error = failed(&["view", "--node", "ap1", "--facts", path], b"");
     assert!(error.contains("no EndpointSlices"), "{error}");
 }
+
+#[test]
+fn recordings_behind_a_prefix_and_with_whole_urls_are_facts() {
+    let objects = printed();
+    for prefix in ["", "/k8s/clusters/c-1", "https://rancher.example/k8s/clusters/c-1"] {
+        let folder = tempfile::tempdir().unwrap();
+        for (object, path, list) in [
+            (&objects[0], "/api/v1/services", "ServiceList"),
+            (&objects[1], "/api/v1/nodes", "NodeList"),
+            (&objects[2], "/apis/apps.openyurt.io/v1beta2/nodepools", "NodePoolList"),
+            (&objects[3], "/apis/discovery.k8s.io/v1/endpointslices", "EndpointSliceList"),
+        ] {
+            let body = json!({"kind": list, "apiVersion": object["apiVersion"],
+                "metadata": {"resourceVersion": "7"}, "items": [object]});
+            let meta = json!({"method": "GET", "path": format!("{prefix}{path}"), "status": 200,
+                "responseHeaders": {"Content-Type": ["application/json"]}});
+            let file = |end: &str| folder.path().join(format!("{list}{end}"));
+            std::fs::write(file(".json"), body.to_string()).unwrap();
+            std::fs::write(file(".meta.json"), meta.to_string()).unwrap();
+        }
+        let path = folder.path().to_str().unwrap();
+        let table = done(&["view", "--node", "ap1", "--facts", path]);
+        assert!(table.contains("pay/web (pool): 1 of 2 endpoints kept"), "{prefix}: {table}");
+    }
+}
+
+#[test]
+fn single_objects_are_used_and_said_to_be_not_enough() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut args = vec!["view".to_owned(), "--node".into(), "ap1".into(), "--facts".into()];
+    for (number, object) in printed().iter().enumerate() {
+        let file = folder.path().join(format!("{number}.json"));
+        std::fs::write(&file, object.to_string()).unwrap();
+        args.push(file.to_str().unwrap().to_owned());
+    }
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let output = run(&args, b"");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("single Services and pools say nothing of others"), "{said}");
+}

@@ -153,7 +153,8 @@ async fn check_07_no_write_that_may_have_been_sent_is_repeated() {
     }
     chain.relays[0].refuse().await;
     let response = client.send(Method::POST, "/version").await.unwrap();
-    assert_eq!(response.status(), 503);
+    // 502 if a connection broke only once the request was on it.
+    assert!(matches!(response.status().as_u16(), 502 | 503), "{}", response.status());
     assert!(chain.server().received("/version").is_empty());
 }
 
