@@ -61,7 +61,7 @@ impl Cluster {
     /// cluster.before_change(move || own.store(false, Ordering::Release));
     /// # let request = RequestHead::get("/api/v1/nodes/hz-1");
     /// # let mut reader = cluster.read_facts(&request, &ResponseHead::ok("application/json"))?;
-    /// # reader.push(br#"{"metadata":{"name":"hz-1"}}"#)?;
+    /// # reader.push(br#"{"metadata":{"name":"hz-1","labels":{"apps.openyurt.io/nodepool":"hz"}}}"#)?;
     /// # reader.finish()?;
     /// // ... a fact changes ...
     /// assert!(!is_valid.load(Ordering::Acquire));
