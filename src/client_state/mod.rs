@@ -50,11 +50,6 @@ use crate::topology::names::Names;
 /// that a process which continues can compare its own with them.
 pub(crate) type Digests = foldhash::quality::FixedState;
 
-/// Returns the hasher of digests for a seed.
-pub(crate) fn digests(seed: u64) -> Digests {
-    Digests::with_seed(seed)
-}
-
 /// The state of one client.
 #[derive(Debug, Clone)]
 pub(crate) struct ClientState {

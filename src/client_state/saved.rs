@@ -80,7 +80,7 @@ struct SavedObject {
     original: Option<Bytes>,
 }
 
-/// The view kinds by their numbers.
+/// The view kinds that [`number`] has numbers for.
 const VIEW_KINDS: [ViewKind; 7] = [
     ViewKind::Whole,
     ViewKind::Nothing,
@@ -90,6 +90,19 @@ const VIEW_KINDS: [ViewKind; 7] = [
     ViewKind::Pools,
     ViewKind::Forwarded,
 ];
+
+/// Returns the number of a view kind in the saved form.
+fn number(kind: ViewKind) -> u32 {
+    match kind {
+        ViewKind::Whole => 0,
+        ViewKind::Nothing => 1,
+        ViewKind::Node => 2,
+        ViewKind::Pool => 3,
+        ViewKind::PoolAndOwn => 4,
+        ViewKind::Pools => 5,
+        ViewKind::Forwarded => 6,
+    }
+}
 
 /// Collects names, each once.
 #[derive(Default)]
@@ -126,10 +139,7 @@ impl ClientState {
                     .map(|number| services.place(number, || self.services.name(number))),
                 conditions: entry.conditions.into(),
                 family: entry.family.into(),
-                view_kind: VIEW_KINDS
-                    .iter()
-                    .position(|kind| *kind == entry.view_kind)
-                    .unwrap_or_default() as u32,
+                view_kind: number(entry.view_kind),
                 version: entry.version.0,
                 stamp: entry.stamp.0,
                 is_absent: entry.sent == Some(SentForm::Absent),
@@ -195,7 +205,7 @@ impl ClientState {
         let at = |table: &[Bytes], place: u32| table.get(usize::try_from(place).ok()?).cloned();
         let family = u8::try_from(saved.family).ok().filter(|family| FAMILIES.contains(family))?;
         let conditions = u8::try_from(saved.conditions).ok()?;
-        let view_kind = *VIEW_KINDS.get(usize::try_from(saved.view_kind).ok()?)?;
+        let view_kind = VIEW_KINDS.into_iter().find(|kind| number(*kind) == saved.view_kind)?;
         let service = match saved.service {
             None => None,
             Some(place) => Some(at(services, place).filter(|name| !name.is_empty())?),

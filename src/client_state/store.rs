@@ -10,7 +10,7 @@ pub(crate) mod saved;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::BuildHasher;
 
-use super::{ClientState, Digests, EmittedForms, digests};
+use super::{ClientState, Digests, EmittedForms};
 use crate::object::SubjectKind;
 use crate::object::selection::Selection;
 use crate::object::version::Version;
@@ -103,7 +103,6 @@ pub(crate) struct SessionStore {
     /// The latest version in doubt of keys that were evicted.
     doubt_of_any: Version,
     digest_seed: u64,
-    digests: Digests,
     topology_fallback: bool,
     /// Bytes of originals that unused client states may keep.
     max_retained: usize,
@@ -247,8 +246,6 @@ impl EarlierCopies {
 
 impl SessionStore {
     pub(crate) fn new(max_retained: usize, topology_fallback: bool) -> SessionStore {
-        // From the standard library's random keys.
-        let digest_seed = std::hash::RandomState::new().hash_one(0);
         SessionStore {
             slots: HashMap::new(),
             keys: HashMap::new(),
@@ -258,8 +255,8 @@ impl SessionStore {
             doubts: HashMap::new(),
             doubted: BTreeMap::new(),
             doubt_of_any: Version::default(),
-            digest_seed,
-            digests: digests(digest_seed),
+            // From the standard library's random keys.
+            digest_seed: std::hash::RandomState::new().hash_one(0),
             topology_fallback,
             max_retained,
             objects: 0,
@@ -269,7 +266,8 @@ impl SessionStore {
 
     /// An empty client state.
     pub(crate) fn begin(&self, generation: u64) -> Lease {
-        Lease::of(ClientState::new(self.digests.clone(), generation, self.topology_fallback))
+        let digests = Digests::with_seed(self.digest_seed);
+        Lease::of(ClientState::new(digests, generation, self.topology_fallback))
     }
 
     fn number(&mut self) -> u64 {
@@ -325,23 +323,22 @@ impl SessionStore {
         let order = |id: &u64| self.slots.get(id)?.unused.map(|unused| unused.order);
         alike.sort_unstable_by_key(order);
         let oldest_of_key = alike.first().copied().filter(|_| alike.len() > PER_KEY);
-        let oldest =
-            self.unused.first().map(|(_, id)| *id).filter(|_| self.unused.len() > CAPACITY);
         match (oldest_of_key, alike.get(1)) {
             (Some(older), Some(&newer)) if stage == std::mem::discriminant(&Stage::Past) => {
                 self.merge(older, newer)
             }
             (Some(id), _) => self.throw(id),
-            (None, _) => oldest.into_iter().for_each(|id| self.throw(id)),
+            (None, _) => {}
         }
-        self.bound_objects();
+        self.bound_unused();
         self.bound_retained();
     }
 
-    /// Removes the oldest client states where all together know of too many objects. The one that
-    /// was given back last is kept whatever its size: its client is about to come.
-    fn bound_objects(&mut self) {
-        while self.objects > self.max_objects
+    /// Removes the oldest client states where they are too many, or know of too many objects
+    /// together. The one that was given back last is kept whatever its size: its client is about to
+    /// come.
+    fn bound_unused(&mut self) {
+        while (self.unused.len() > CAPACITY || self.objects > self.max_objects)
             && self.unused.len() > 1
             && let Some(&(_, oldest)) = self.unused.first()
         {

@@ -27,7 +27,7 @@ fn observe(
 
 #[test]
 fn an_endpoint_that_names_no_node_is_usable_too() {
-    let mut client_state = ClientState::new(digests(7), 0, true);
+    let mut client_state = ClientState::new(Digests::with_seed(7), 0, true);
     observe(
         &mut client_state,
         1,
@@ -42,8 +42,10 @@ fn an_endpoint_that_names_no_node_is_usable_too() {
 
 #[test]
 fn what_changed_since_for_another_client_is_not_owed_to_this_one() {
-    let (mut ours, mut theirs) =
-        (ClientState::new(digests(7), 0, true), ClientState::new(digests(7), 0, true));
+    let (mut ours, mut theirs) = (
+        ClientState::new(Digests::with_seed(7), 0, true),
+        ClientState::new(Digests::with_seed(7), 0, true),
+    );
     for (client_state, version) in [(&mut ours, 5), (&mut theirs, 8)] {
         let id = observe(client_state, version, &[]);
         client_state.entry_mut(id).emitted(SentForm::Present(17), at(version), false);
@@ -55,7 +57,7 @@ fn what_changed_since_for_another_client_is_not_owed_to_this_one() {
 
 #[test]
 fn objects_are_found_by_their_nodes_whatever_comes_goes_and_moves() {
-    let mut client_state = ClientState::new(digests(7), 0, true);
+    let mut client_state = ClientState::new(Digests::with_seed(7), 0, true);
     let mut random = random();
     let mut on: Vec<usize> = Vec::new();
     for version in 1..500 {
@@ -79,7 +81,7 @@ fn objects_are_found_by_their_nodes_whatever_comes_goes_and_moves() {
 #[test]
 fn what_is_gone_is_bounded_even_where_two_pasts_came_together() {
     let gone = |from: usize| {
-        let mut client_state = ClientState::new(digests(7), 0, true);
+        let mut client_state = ClientState::new(Digests::with_seed(7), 0, true);
         client_state.gone.extend(
             (from..from + MAX_GONE).map(|number| format!("shop/{number}").into_bytes().into()),
         );
@@ -98,7 +100,7 @@ fn what_is_gone_is_bounded_even_where_two_pasts_came_together() {
 
 #[test]
 fn originals_that_are_let_go_leave_nothing() {
-    let mut client_state = ClientState::new(digests(7), 0, true);
+    let mut client_state = ClientState::new(Digests::with_seed(7), 0, true);
     let id = observe(&mut client_state, 1, &[]);
     client_state.keep(id, Some((b"he", b"ad")));
     assert_eq!(
@@ -111,7 +113,7 @@ fn originals_that_are_let_go_leave_nothing() {
 
 #[test]
 fn an_object_that_is_held_back_is_not_with_the_client_until_it_is_released() {
-    let mut state = ClientState::new(digests(7), 0, false);
+    let mut state = ClientState::new(Digests::with_seed(7), 0, false);
     let id = observe(&mut state, 3, &[]);
     state.received(id, SentForm::Present(17), at(3), Followup::Repeat);
     assert!(state.is_repeated(id));
@@ -130,7 +132,7 @@ fn an_object_that_is_held_back_is_not_with_the_client_until_it_is_released() {
 /// A live event may not arrive; the watch that resumes needs the original again.
 #[test]
 fn originals_of_emitted_events_stay_until_the_version_moves() {
-    let mut state = ClientState::new(digests(7), 0, false);
+    let mut state = ClientState::new(Digests::with_seed(7), 0, false);
     let id = observe(&mut state, 3, &[]);
     let emit = |state: &mut ClientState, emitted, high| {
         state.high = high;
@@ -174,7 +176,7 @@ fn originals_of_emitted_events_stay_until_the_version_moves() {
 
 #[test]
 fn a_beginning_in_doubt_stays_in_doubt() {
-    let mut state = ClientState::new(digests(7), 0, false);
+    let mut state = ClientState::new(Digests::with_seed(7), 0, false);
     state.doubt_beginning(false);
     assert!(!state.began_in_doubt);
     state.doubt_beginning(true);
@@ -316,7 +318,7 @@ fn the_client_converges_after_every_order_of_verbs() {
     let mut random = random();
     let mut resumed = 0;
     for life in 0..400 {
-        let mut state = ClientState::new(digests(7), 0, false);
+        let mut state = ClientState::new(Digests::with_seed(7), 0, false);
         let mut model = Model { version: 1, reached: 1, ..Model::default() };
         state.begin_at(at(1));
         for _ in 0..40 {

@@ -90,7 +90,7 @@ struct SavedKey {
     client: String,
 }
 
-/// The kinds by their numbers.
+/// The kinds that [`number`] has numbers for.
 const KINDS: [SubjectKind; 4] = [
     SubjectKind::EndpointSlice,
     SubjectKind::EndpointSliceBeta,
@@ -98,11 +98,21 @@ const KINDS: [SubjectKind; 4] = [
     SubjectKind::Service,
 ];
 
+/// Returns the number of a kind in [`FORMAT`].
+fn number(kind: SubjectKind) -> u32 {
+    match kind {
+        SubjectKind::EndpointSlice => 0,
+        SubjectKind::EndpointSliceBeta => 1,
+        SubjectKind::Endpoints => 2,
+        SubjectKind::Service => 3,
+    }
+}
+
 impl SavedKey {
     fn of(key: &Key) -> SavedKey {
         SavedKey {
             node: key.node.to_vec(),
-            kind: KINDS.iter().position(|kind| *kind == key.kind).unwrap_or_default() as u32,
+            kind: number(key.kind),
             namespace: key.selection.namespace.clone(),
             labels: key.selection.labels.iter().cloned().collect(),
             fields: key.selection.fields.iter().cloned().collect(),
@@ -116,7 +126,7 @@ impl SavedKey {
     fn key(self) -> Option<Key> {
         Some(Key {
             node: self.node.into(),
-            kind: *KINDS.get(usize::try_from(self.kind).ok()?)?,
+            kind: KINDS.into_iter().find(|kind| number(*kind) == self.kind)?,
             selection: Selection {
                 namespace: self.namespace,
                 labels: self.labels.into_iter().collect(),
@@ -214,10 +224,8 @@ pub(crate) fn restore(
     if saved.format != FORMAT {
         return Err(RestoreError::Format { found: saved.format });
     }
-    let (digests, topology_fallback) = {
-        let guard = lock_sessions(sessions);
-        (digests(saved.digest_seed), guard.topology_fallback)
-    };
+    let digests = Digests::with_seed(saved.digest_seed);
+    let topology_fallback = lock_sessions(sessions).topology_fallback;
     let slot = |slot: SavedSlot| {
         let stage = if slot.is_past { Stage::Past } else { Stage::Ready };
         let state = ClientState::from_saved(slot.client_state, digests.clone(), topology_fallback)?;
@@ -232,7 +240,7 @@ pub(crate) fn restore(
     if guard.next != 0 {
         return Err(RestoreError::InUse);
     }
-    (guard.digest_seed, guard.digests) = (saved.digest_seed, digests);
+    guard.digest_seed = saved.digest_seed;
     guard.doubt_of_any = Version(saved.doubt_of_any);
     for (key, version, lists) in doubts {
         let key = Arc::new(key);
