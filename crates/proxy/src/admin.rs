@@ -5,7 +5,6 @@
 
 mod debug;
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +19,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::task::AbortHandle;
 
 use crate::authority::ServerCertificate;
 use crate::credentials::OwnCredentials;
@@ -28,6 +26,7 @@ use crate::generation::Current;
 use crate::listener::is_foreign;
 use crate::metrics::{Metrics, PoolState, State};
 use crate::response::Stopping;
+use crate::strangers::Strangers;
 use crate::upstream::Upstream;
 
 const PATHS: &str = "/livez, /readyz, /metrics, /counters, /debug/view, /debug/explain\n";
@@ -61,7 +60,9 @@ pub struct Admin {
 /// Serves requests until the task is aborted.
 pub async fn serve(listener: TcpListener, admin: Admin) {
     let admin = Arc::new(admin);
-    let mut connections: VecDeque<AbortHandle> = VecDeque::new();
+    // The API server accepts none of them. The oldest makes room: silent connections must not fail
+    // the probes of the kubelet.
+    let strangers = Strangers::new(CONNECTIONS, LONGEST);
     loop {
         let Ok((stream, peer)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -85,14 +86,7 @@ pub async fn serve(listener: TcpListener, admin: Admin) {
             let serving = server.serve_connection(TokioIo::new(stream), respond);
             let _ = tokio::time::timeout(LONGEST, serving).await;
         });
-        // The oldest makes room: silent connections must not fail the probes of the kubelet.
-        connections.retain(|connection| !connection.is_finished());
-        connections.push_back(task.abort_handle());
-        if connections.len() > CONNECTIONS
-            && let Some(oldest) = connections.pop_front()
-        {
-            oldest.abort();
-        }
+        strangers.add(Arc::default(), task.abort_handle());
     }
 }
 

@@ -2,19 +2,16 @@
 
 use std::time::Duration;
 
-use http::header::{CONNECTION, HeaderName};
+use http::header::HeaderName;
 use http::{HeaderMap, Request};
+
+use crate::route::named_by_connection;
 
 /// Removes headers that are for the next hop alone, and those by which a front proxy would name a
 /// user: the API server must never believe a client's own.
 pub fn clean(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
+    let named: Vec<HeaderName> =
+        named_by_connection(headers).filter_map(|name| name.parse().ok()).collect();
     for name in named {
         headers.remove(name);
     }

@@ -5,7 +5,7 @@
 //! normalises the path.
 
 use http::header::{AUTHORIZATION, CONNECTION, HOST, UPGRADE};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
+use http::{HeaderMap, Method, StatusCode, Uri, Version};
 
 /// The kinds whose responses are rewritten: API group and plural.
 const KINDS: [(&str, &str); 3] =
@@ -125,11 +125,16 @@ pub fn route(
 /// Returns `true` if `Connection` names a header that belongs to the request: it would be removed,
 /// and the request be another one's.
 fn drops_identity(headers: &HeaderMap) -> bool {
-    headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok()).any(|value| {
-        value.split(',').map(|name| name.trim().to_ascii_lowercase()).any(|name| {
-            name == "authorization" || name == "host" || name.starts_with("impersonate-")
-        })
+    named_by_connection(headers).any(|name| {
+        let name = name.to_ascii_lowercase();
+        name == "authorization" || name == "host" || name.starts_with("impersonate-")
     })
+}
+
+/// The names in the header `Connection`.
+pub(crate) fn named_by_connection(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(CONNECTION).iter();
+    values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim)
 }
 
 /// Returns `true` if the request names this machine, as no page of another site can.
@@ -151,14 +156,9 @@ fn is_for_loopback(uri: &Uri, headers: &HeaderMap) -> bool {
 /// Returns `true` if the client asks for another protocol on its connection: exec, attach,
 /// port-forward.
 pub(crate) fn asks_for_upgrade(version: Version, headers: &HeaderMap) -> bool {
-    let asks = |value: &HeaderValue| {
-        value.to_str().is_ok_and(|value| {
-            value.split(',').any(|name| name.trim().eq_ignore_ascii_case("upgrade"))
-        })
-    };
     version == Version::HTTP_11
         && headers.contains_key(UPGRADE)
-        && headers.get_all(CONNECTION).iter().any(asks)
+        && named_by_connection(headers).any(|name| name.eq_ignore_ascii_case("upgrade"))
 }
 
 /// Returns `true` if the segments name a collection or an object of a rewritten kind, of any
@@ -254,6 +254,8 @@ fn decode(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {

@@ -13,8 +13,7 @@
 //! ```
 
 use std::fs;
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -22,8 +21,11 @@ use bytes::{Buf, BufMut, Bytes};
 use poolscope::Cluster;
 
 use crate::BoxError;
+use crate::client_files::fill;
 
 const MAGIC: &[u8; 8] = b"pscope\0\x01";
+/// The bytes of the magic number and the checksum.
+const HEAD: usize = MAGIC.len() + 4;
 const NAME: &str = "client-states";
 /// The most bytes of client states that are written.
 const MAX_BYTES: usize = 64 << 20;
@@ -77,17 +79,15 @@ impl SavedStates {
     /// cluster's, is ignored with a line in the log.
     pub fn restore(&self, cluster: &Cluster) -> usize {
         let path = self.file.path.display();
-        let restored = match self.read() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.begin(cluster);
-                return 0;
-            }
+        let found = self.read();
+        self.begin(cluster);
+        let restored = match found {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return 0,
             Err(error) => Err(error.into()),
             Ok(bytes) => self
                 .payload(bytes)
                 .and_then(|saved| cluster.restore_client_states(saved).map_err(BoxError::from)),
         };
-        self.begin(cluster);
         match restored {
             Ok(clients) => {
                 tracing::info!(clients, "client states were restored: watches can be resumed");
@@ -135,10 +135,15 @@ impl SavedStates {
 
     fn write(&self, cluster: &Cluster, generation: u64, saved: &[u8]) -> io::Result<bool> {
         let identity = &self.file.identity;
-        let mut content = Vec::with_capacity(identity.len() + saved.len() + 4);
+        let mut content = Vec::with_capacity(HEAD + 4 + identity.len() + saved.len());
+        content.put_slice(MAGIC);
+        // The checksum's place.
+        content.put_u32_le(0);
         content.put_u32_le(identity.len() as u32);
         content.put_slice(identity);
         content.put_slice(saved);
+        let checksum = crc32fast::hash(&content[HEAD..]);
+        content[MAGIC.len()..HEAD].copy_from_slice(&checksum.to_le_bytes());
         // The present file stays until the new one is whole, and goes if that fails.
         let written = write_whole(&self.file.temporary, &content);
         let mut state = self.state();
@@ -212,18 +217,12 @@ impl State {
     }
 }
 
-/// Writes a file that only this user can read.
+/// Writes a file that only this user can read, whatever stands there.
 fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
-    // Never into what stands there: it may be a link, or readable for others.
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => fill(path, content, 0o600),
     }
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(MAGIC)?;
-    file.write_all(&crc32fast::hash(content).to_le_bytes())?;
-    file.write_all(content)?;
-    file.sync_all()
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ impl Strangers {
         open.push_back(Connection { standing, task });
         while open.len() > self.limit {
             if let Some(oldest) = open.pop_front() {
-                tracing::debug!("a connection was closed: too many have sent no request yet");
+                tracing::debug!("a connection was closed: too many strangers are open");
                 oldest.task.abort();
             }
         }
