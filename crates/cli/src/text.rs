@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use flate2::read::MultiGzDecoder;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 /// The largest file that is unpacked.
@@ -67,37 +68,38 @@ fn to_text(bytes: Vec<u8>) -> Result<String, String> {
         [0xfe, 0xff, rest @ ..] | rest @ [0, b'{', ..] => return utf16(rest, u16::from_be_bytes),
         _ => {}
     }
-    let start = if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
-    String::from_utf8(bytes).map(|text| text[start..].to_owned()).map_err(|error| {
+    let mut text = String::from_utf8(bytes).map_err(|error| {
         format!(
             "byte {} is no text: the file is neither JSON, YAML, gzip nor a protobuf response",
             error.utf8_error().valid_up_to()
         )
-    })
+    })?;
+    if text.starts_with('\u{feff}') {
+        text.drain(..'\u{feff}'.len_utf8());
+    }
+    Ok(text)
 }
 
 /// Returns a document as it is, and several of them as one `List`.
 fn one_document(text: String) -> Result<Vec<u8>, String> {
-    let mut documents = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
-    let first = match documents.next() {
-        Some(Ok(first)) => first,
-        // The library's message has the place of bytes that are no JSON.
-        Some(Err(error)) if !error.is_eof() => return Ok(text.into_bytes()),
-        _ => return Err(cut(&text)),
-    };
-    let mut all = vec![first];
+    // Counted first: a list of the API server is large, and nothing of it has to be kept.
+    let documents = serde_json::Deserializer::from_str(&text).into_iter::<IgnoredAny>();
+    let mut count = 0;
     for document in documents {
         match document {
-            Ok(document) => all.push(document),
+            Ok(_) => count += 1,
             Err(error) if error.is_eof() => return Err(cut(&text)),
-            Err(error) => return Err(format!("document {}: {error}", all.len() + 1)),
+            // The library's message has the place of bytes that are no JSON.
+            Err(_) if count == 0 => return Ok(text.into_bytes()),
+            Err(error) => return Err(format!("document {}: {error}", count + 1)),
         }
     }
-    if all.len() == 1 {
-        // Numbers and the order of keys stay as they are.
+    if count == 1 {
         return Ok(text.into_bytes());
     }
-    combine(all)
+    let all: Result<Vec<Value>, _> =
+        serde_json::Deserializer::from_str(&text).into_iter().collect();
+    combine(all.map_err(|error| error.to_string())?)
 }
 
 fn cut(text: &str) -> String {
