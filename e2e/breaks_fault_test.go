@@ -5,6 +5,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/poolscope/poolscope/e2e/apiserver"
 )
 
 // fault forwards TCP connections to an API server, and breaks them in every way.
@@ -27,7 +29,7 @@ type pair struct {
 
 func startFault(t *testing.T, to string) *fault {
 	t.Helper()
-	f := &fault{to: to, address: freeAddress(t), pairs: map[*pair]bool{}}
+	f := &fault{to: to, address: apiserver.FreeAddress(t), pairs: map[*pair]bool{}}
 	f.listen(t)
 	t.Cleanup(func() {
 		f.refuse()

@@ -24,13 +24,13 @@ import (
 func proxyTo(t *testing.T, address, token, ca string, more ...string) *proxy {
 	t.Helper()
 	folder := t.TempDir()
-	p := &proxy{clientDir: filepath.Join(folder, "client"), health: freeAddress(t)}
+	p := &proxy{clientDir: filepath.Join(folder, "client"), health: apiserver.FreeAddress(t)}
 	file := filepath.Join(folder, "token")
 	if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	p.arguments = append([]string{
-		"--node", "hz-0", "--server", address, "--listen", freeAddress(t),
+		"--node", "hz-0", "--server", address, "--listen", apiserver.FreeAddress(t),
 		"--health-listen", p.health, "--client-dir", p.clientDir,
 		"--state-dir", filepath.Join(folder, "state"), "--token-file", file, "--ca-file", ca,
 	}, more...)

@@ -27,7 +27,7 @@ type front struct {
 func startFront(
 	t *testing.T,
 	server *apiserver.Server,
-	ca *authority,
+	ca *apiserver.Authority,
 	respond http.HandlerFunc,
 ) *front {
 	t.Helper()
@@ -46,7 +46,7 @@ func startFront(
 	}
 	f := &front{address: listener.Addr().String()}
 	f.server = &http.Server{
-		TLSConfig: ca.serverConfig(t, "front"), ErrorLog: log.New(io.Discard, "", 0),
+		TLSConfig: ca.ServerConfig(t, "front"), ErrorLog: log.New(io.Discard, "", 0),
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if strings.HasPrefix(r.URL.Path, "/front") {
 				respond(w, r)
@@ -132,10 +132,10 @@ func echo(w http.ResponseWriter, r *http.Request) {
 func TestConformanceOfRequests(t *testing.T) {
 	server := apiserver.Start(t)
 	newWorld(t, server.Config(), 9)
-	ca := newAuthority(t)
+	ca := apiserver.NewAuthority(t)
 	f := startFront(t, server, ca, echo)
 	token := server.Config().BearerToken
-	p := proxyTo(t, f.address, token, ca.file())
+	p := proxyTo(t, f.address, token, ca.File())
 	rows := []request{
 		{name: "plain", method: "GET", path: "/front"},
 		{name: "escapes", method: "GET", path: "/front/a%20b/%2f%2F/%41/%c3%bc/%25"},

@@ -43,15 +43,15 @@ func stock(t *testing.T, w *world) string {
 
 // Everything but reads of endpoints: status, headers, body and trailers are the API server's own.
 func TestConformance(t *testing.T) {
-	ca := newAuthority(t)
-	certificate, key := ca.issue(t, "server")
+	ca := apiserver.NewAuthority(t)
+	certificate, key := ca.Issue(t, "server")
 	server := apiserver.Start(t, "--authorization-mode", "RBAC",
 		"--tls-cert-file", certificate, "--tls-private-key-file", key)
 	w := newWorld(t, server.Config(), 7)
 	version := stock(t, w)
 	six := freeAddress6(t)
 	p := proxyTo(
-		t, server.Address(), server.Config().BearerToken, ca.file(), "--listen", six)
+		t, server.Address(), server.Config().BearerToken, ca.File(), "--listen", six)
 	for major := 1; major <= 2; major++ {
 		ways := newWays(t, server, p, major)
 		t.Run(fmt.Sprintf("HTTP%d", major), func(t *testing.T) {

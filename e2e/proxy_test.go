@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -36,16 +35,6 @@ type proxy struct {
 	command   *exec.Cmd
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
-}
-
 func startProxy(
 	t *testing.T,
 	server *apiserver.Server,
@@ -54,13 +43,13 @@ func startProxy(
 ) *proxy {
 	t.Helper()
 	folder := t.TempDir()
-	p := &proxy{clientDir: filepath.Join(folder, "client"), health: freeAddress(t)}
+	p := &proxy{clientDir: filepath.Join(folder, "client"), health: apiserver.FreeAddress(t)}
 	token := filepath.Join(folder, "token")
 	if err := os.WriteFile(token, []byte(server.Config().BearerToken), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	p.arguments = []string{
-		"--node", node, "--server", server.Address(), "--listen", freeAddress(t),
+		"--node", node, "--server", server.Address(), "--listen", apiserver.FreeAddress(t),
 		"--health-listen", p.health, "--client-dir", p.clientDir,
 		"--state-dir", filepath.Join(folder, "state"),
 		"--token-file", token, "--ca-file", ca,

@@ -24,6 +24,8 @@ import (
 	"k8s.io/kubelet/pkg/cri/streaming/portforward"
 	"k8s.io/kubelet/pkg/cri/streaming/remotecommand"
 	utilexec "k8s.io/utils/exec"
+
+	"github.com/poolscope/poolscope/e2e/apiserver"
 )
 
 const (
@@ -40,7 +42,7 @@ type kubelet struct {
 }
 
 // startKubelet also returns the flags by which kube-apiserver reaches it.
-func startKubelet(t *testing.T, ca *authority) (*kubelet, []string) {
+func startKubelet(t *testing.T, ca *apiserver.Authority) (*kubelet, []string) {
 	t.Helper()
 	k := &kubelet{lines: make(chan string)}
 	handler := http.NewServeMux()
@@ -49,10 +51,10 @@ func startKubelet(t *testing.T, ca *authority) (*kubelet, []string) {
 	handler.HandleFunc("/portForward/{namespace}/{pod}", k.forward)
 	handler.HandleFunc("/containerLogs/{namespace}/{pod}/{container}", k.log)
 	k.server = httptest.NewUnstartedServer(handler)
-	k.server.TLS = ca.serverConfig(t, "kubelet")
+	k.server.TLS = ca.ServerConfig(t, "kubelet")
 	k.server.TLS.NextProtos = []string{"http/1.1"}
 	trusted := x509.NewCertPool()
-	trusted.AddCert(ca.certificate)
+	trusted.AddCert(ca.Certificate)
 	k.server.TLS.ClientCAs, k.server.TLS.ClientAuth = trusted, tls.RequireAndVerifyClientCert
 	k.server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	k.server.StartTLS()
@@ -60,9 +62,9 @@ func startKubelet(t *testing.T, ca *authority) (*kubelet, []string) {
 		k.server.CloseClientConnections()
 		k.server.Close()
 	})
-	certificate, key := ca.issue(t, "kube-apiserver-kubelet-client")
+	certificate, key := ca.Issue(t, "kube-apiserver-kubelet-client")
 	return k, []string{
-		"--kubelet-certificate-authority", ca.file(), "--kubelet-client-certificate", certificate,
+		"--kubelet-certificate-authority", ca.File(), "--kubelet-client-certificate", certificate,
 		"--kubelet-client-key", key, "--kubelet-preferred-address-types", "InternalIP",
 	}
 }

@@ -70,7 +70,7 @@ func (r result) String() string {
 
 // Streams of a pod pass through the proxy in both directions, whatever protocol carries them.
 func TestUpgradesPassTheProxy(t *testing.T) {
-	ca := newAuthority(t)
+	ca := apiserver.NewAuthority(t)
 	kubelet, flags := startKubelet(t, ca)
 	server := apiserver.Start(t, flags...)
 	w := newWorld(t, server.Config(), 10)

@@ -6,8 +6,6 @@ package cilium
 import (
 	"fmt"
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -15,6 +13,7 @@ import (
 	"time"
 
 	"github.com/poolscope/poolscope/e2e/apiserver"
+	"github.com/poolscope/poolscope/e2e/namespaces"
 )
 
 const (
@@ -55,9 +54,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// outside starts this binary again in namespaces for mounts, network and processes. The kernel ends
-// all processes of a process namespace with its first one, and takes the mounts and devices of the
-// others with their last.
+// outside makes the cgroups, runs the stage, and removes the cgroups again.
 func outside() (code int, err error) {
 	if os.Getuid() != 0 {
 		return 1, fmt.Errorf("this needs root: namespaces, BPF programs and cgroups are made")
@@ -93,25 +90,7 @@ func outside() (code int, err error) {
 			return 1, err
 		}
 	}
-	stage := exec.Command("/proc/self/exe", os.Args[1:]...)
-	stage.Env = append(os.Environ(), roleVariable+"=stage", cgroupVariable+"="+cgroup)
-	stage.Stdout, stage.Stderr = os.Stdout, os.Stderr
-	stage.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWPID,
-		Pdeathsig:  syscall.SIGKILL,
-	}
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT)
-	if err := stage.Start(); err != nil {
-		return 1, err
-	}
-	go func() {
-		for range signals {
-			stage.Process.Kill()
-		}
-	}()
-	stage.Wait()
-	return stage.ProcessState.ExitCode(), nil
+	return namespaces.Run(roleVariable+"=stage", cgroupVariable+"="+cgroup)
 }
 
 func cgroupRoot() (string, error) {

@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/poolscope/poolscope/e2e/apiserver"
+	"github.com/poolscope/poolscope/e2e/namespaces"
 )
 
 const (
@@ -40,8 +40,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// outside starts this binary again in namespaces for mounts, network and processes, which the kernel
-// removes with their last process. There is no network in them, so programs are built before.
+// outside builds the programs and runs the stage, where there is no network.
 func outside() (code int, err error) {
 	if os.Getuid() != 0 {
 		return 1, fmt.Errorf("this needs root: it makes network namespaces")
@@ -52,25 +51,7 @@ func outside() (code int, err error) {
 	if _, err := programs(); err != nil {
 		return 1, err
 	}
-	stage := exec.Command("/proc/self/exe", os.Args[1:]...)
-	stage.Env = append(os.Environ(), stageVariable+"=1")
-	stage.Stdout, stage.Stderr = os.Stdout, os.Stderr
-	stage.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWPID,
-		Pdeathsig:  syscall.SIGKILL,
-	}
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGQUIT)
-	if err := stage.Start(); err != nil {
-		return 1, err
-	}
-	go func() {
-		for range signals {
-			stage.Process.Kill()
-		}
-	}()
-	stage.Wait()
-	return stage.ProcessState.ExitCode(), nil
+	return namespaces.Run(stageVariable + "=1")
 }
 
 // enter mounts what the namespaces need and makes the network: a bridge to which nodes are linked.

@@ -2,7 +2,6 @@ package deploy
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/poolscope/poolscope/e2e/apiserver"
 )
 
 // testStart runs the command line of each rendered DaemonSet with the rights of its ServiceAccount
@@ -62,7 +63,7 @@ func newPod(
 		container: set.Spec.Template.Spec.Containers[0],
 		security:  set.Spec.Template.Spec.SecurityContext,
 		folder:    t.TempDir(),
-		health:    freeAddress(t),
+		health:    apiserver.FreeAddress(t),
 	}
 	maps := ofKind[corev1.ConfigMap](t, objects, "ConfigMap")
 	if len(maps) != 1 {
@@ -123,7 +124,7 @@ func newPod(
 		p.arguments = append(p.arguments, option)
 	}
 	p.arguments = append(
-		p.arguments, "--server="+c.server.Address(), "--listen="+freeAddress(t),
+		p.arguments, "--server="+c.server.Address(), "--listen="+apiserver.FreeAddress(t),
 		"--token-file="+p.at(account+"/token"), "--ca-file="+p.at(account+"/ca.crt"),
 	)
 	return p
@@ -298,16 +299,6 @@ func (p *pod) checkKubeconfig(t *testing.T, c *cluster, objects []*unstructured.
 		Get(t.Context(), "kube-system", metav1.GetOptions{}); err != nil {
 		t.Error("an agent's first request failed:", err)
 	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 func eventually(t *testing.T, what string, is func() bool) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -27,7 +26,7 @@ type proxy struct {
 
 func startProxy(r *run, program string, server *apiserver.Server) *proxy {
 	p := &proxy{
-		owner: r, program: program, address: freeAddress(r), health: freeAddress(r),
+		owner: r, program: program, address: apiserver.FreeAddress(r), health: apiserver.FreeAddress(r),
 		log:       filepath.Join(r.folder, "poolscope-proxy.log"),
 		clientDir: filepath.Join(r.folder, "client"),
 	}
@@ -91,13 +90,6 @@ func (p *proxy) stop() {
 		p.process.Process.Kill()
 		<-p.ended
 	}
-}
-
-func freeAddress(r *run) string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	r.must(err)
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // await asks again until there is no error.
