@@ -1,0 +1,192 @@
+//! Where a verb reads a cluster from, and the cluster as it was read.
+
+mod files;
+mod folder;
+mod loaded;
+mod recording;
+mod text;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use poolscope::explain::{Inventory, ServiceView};
+use poolscope::{Clients, Cluster, Config, Error, ErrorKind, Membership, MissingFact, NodeView};
+
+pub(crate) use self::files::{guess, meta_beside, read, read_stdin};
+pub(crate) use self::loaded::Loaded;
+pub(crate) use self::recording::{Asked, Recording, read_meta};
+use crate::failure::{Failure, usage};
+
+/// The options that name the source.
+#[derive(Args)]
+pub(crate) struct Source {
+    /// Where Services, Nodes, pools and endpoints are read from.
+    #[arg(long = "facts", value_name = "PATH", required = true)]
+    pub(crate) facts: Vec<PathBuf>,
+    /// A configuration document; see docs/config.md.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The client, where the configuration says that not every one gets the rewrites.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user_agent: Option<String>,
+}
+
+/// A cluster at one moment.
+pub(crate) struct Snapshot {
+    pub(crate) cluster: Cluster,
+    pub(crate) inventory: Inventory,
+    pub(crate) loaded: Loaded,
+}
+
+impl Source {
+    /// Reads the cluster; what was read goes to standard error.
+    pub(crate) fn read(&self) -> Result<Snapshot, Failure> {
+        let cluster = Cluster::new(config(self.config.as_deref())?)
+            .map_err(|error| Failure(error.to_string()))?;
+        if self.facts.iter().filter(|path| *path == Path::new("-")).count() > 1 {
+            usage("standard input can be read only once; name it once");
+        }
+        let mut snapshot =
+            Snapshot { cluster, inventory: Inventory::new(), loaded: Loaded::default() };
+        files::load(&self.facts, &mut snapshot)?;
+        eprintln!("{}", snapshot.loaded.summary());
+        Ok(snapshot)
+    }
+}
+
+/// The configuration that `--config` names; OpenYurt's rules by default.
+fn config(path: Option<&Path>) -> Result<Config, Failure> {
+    let Some(path) = path else { return Ok(Config::openyurt()) };
+    let text = fs::read_to_string(path).map_err(|error| Failure::at(path, error.to_string()))?;
+    Config::from_json(&text).map_err(|error| Failure::at(path, error.to_string()))
+}
+
+impl Snapshot {
+    /// Adds one response: its facts, and its Services and endpoints.
+    pub(crate) fn add(&mut self, recording: &Recording, asked: &Asked) -> Result<(), Failure> {
+        let fail = |error: Error| Failure::of(&recording.path, &recording.head, &error);
+        let name = recording.path.display().to_string();
+        let mut used = false;
+        match self.cluster.read_facts(&recording.request, &recording.head) {
+            Ok(mut feed) => {
+                feed.push(&recording.body).map_err(fail)?;
+                feed.finish().map_err(fail)?;
+                used = true;
+                let needs_all = matches!(asked.plural, "services" | "nodepools" | "nodebuckets");
+                self.loaded.singles += usize::from(!asked.list && needs_all);
+            }
+            Err(error) if error.kind() == ErrorKind::NotAFact => {}
+            Err(error) => return Err(fail(error)),
+        }
+        // The inventory holds what there is, not what happened.
+        let shown = matches!(asked.plural, "services" | "endpointslices" | "endpoints")
+            && recording.head.status == 200;
+        if shown && !asked.watch {
+            let objects = self.inventory.load(&recording.body).map_err(fail)?;
+            used |= objects > 0;
+            self.loaded.has_endpoints |= asked.plural != "services";
+        }
+        if used {
+            self.loaded.used.insert(name);
+        } else {
+            self.loaded.skip(if asked.watch { "watches" } else { "other" });
+        }
+        Ok(())
+    }
+
+    /// The view of a node of which enough is known.
+    pub(crate) fn ready(&self, node: &str, user_agent: Option<&str>) -> Result<NodeView, Failure> {
+        let mut view = self.cluster.node(node);
+        match user_agent {
+            Some(agent) => view = view.client(agent),
+            None if self.cluster.config().clients() == Clients::YurtHub => usage(
+                "the configuration says `clients`: `yurtHub`; name the client: --user-agent \
+                 cilium-agent",
+            ),
+            None => {}
+        }
+        match view.missing() {
+            missing if missing.is_empty() => {
+                warn_of_unknown(&view);
+                Ok(view)
+            }
+            missing => Err(not_ready(node, &missing)),
+        }
+    }
+
+    /// The Services that the arguments name, or all.
+    pub(crate) fn services(
+        &self,
+        view: &NodeView,
+        services: &[ServiceName],
+    ) -> Result<Vec<ServiceView>, Failure> {
+        if services.is_empty() {
+            return Ok(self.inventory.view(view));
+        }
+        let find = |service: &ServiceName| {
+            let ServiceName { namespace, name } = service;
+            let missing = || {
+                Failure(format!(
+                    "no Service {namespace}/{name} in the facts, and no slice that names it; check \
+                     the namespace, or add its lists with --facts"
+                ))
+            };
+            self.inventory.find(view, namespace, name).ok_or_else(missing)
+        };
+        services.iter().map(find).collect()
+    }
+}
+
+/// A name that is mistyped would be answered as if it were true.
+pub(crate) fn warn_of_unknown(view: &NodeView) {
+    if !view.is_known()
+        && view.pool().is_none()
+        && view.cluster().config().membership() != &Membership::Off
+    {
+        eprintln!(
+            "warning: no Node {} in the facts; judged as a node in no pool; check --node",
+            view.name()
+        );
+    }
+}
+
+pub(crate) fn not_ready(node: &str, missing: &[MissingFact]) -> Failure {
+    let missing: Vec<String> = missing.iter().map(MissingFact::to_string).collect();
+    let hint =
+        "add them with --facts; of a kind without objects only `kubectl get --raw PATH` says so";
+    Failure(format!("node {node}: the facts are incomplete: {}; {hint}", missing.join("; ")))
+}
+
+/// The pool of a node, for people.
+pub(crate) fn pool_of(view: &NodeView) -> String {
+    if view.cluster().config().membership() == &Membership::NodeLabels {
+        return "pools by its labels".to_owned();
+    }
+    view.pool().map_or("no pool".to_owned(), |pool| format!("pool {pool}"))
+}
+
+/// A Service that an argument names.
+pub(crate) struct ServiceName {
+    namespace: String,
+    name: String,
+}
+
+/// Takes the arguments after the options apart: what exists is one more PATH, anything else has to
+/// be a SERVICE.
+pub(crate) fn services_of(rest: &[String], facts: &mut Vec<PathBuf>) -> Vec<ServiceName> {
+    let mut services = Vec::new();
+    for text in rest {
+        match text.split_once('/') {
+            _ if Path::new(text).exists() => facts.push(text.into()),
+            Some((namespace, name))
+                if !namespace.is_empty() && !name.is_empty() && !name.contains('/') =>
+            {
+                services
+                    .push(ServiceName { namespace: namespace.to_owned(), name: name.to_owned() });
+            }
+            _ => usage(&format!("{text:?} is neither a file nor namespace/name of a Service")),
+        }
+    }
+    services
+}
