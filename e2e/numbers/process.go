@@ -48,12 +48,15 @@ func startCandidate(name string, to *server, folder, certificate, key string) *c
 	case "direct":
 		c.address = to.address
 	case "poolscope-proxy":
+		// States that an earlier process saved would be restored and count as memory.
+		state, err := os.MkdirTemp(folder, "state")
+		must(err)
 		token := filepath.Join(folder, "token")
 		must(os.WriteFile(token, []byte("token"), 0o600))
 		c.start(*proxyProgram, "--learn-servers=false", "--node", nodeName(0), "--server", to.address,
 			"--listen", c.address, "--health-listen", freeAddress(),
 			"--client-dir", filepath.Join(folder, "client"),
-			"--state-dir", filepath.Join(folder, "state"),
+			"--state-dir", state,
 			"--token-file", token, "--ca-file", certificate)
 	case "client-go types":
 		var names []string
