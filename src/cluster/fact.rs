@@ -38,7 +38,14 @@ pub(crate) struct Node {
     pub(crate) pool: Option<Box<[u8]>>,
     /// The pools that it puts itself into, where labels are what membership is; sorted.
     pub(crate) describes: Vec<Box<[u8]>>,
+    /// The pool of [`DESIRED_POOL_LABEL`] on a Node without the label that counts. No verdict
+    /// depends on it; explanations name it.
+    pub(crate) desired: Option<Box<[u8]>>,
 }
+
+/// The label by which older releases of OpenYurt put a node into a pool. Nothing reads it as the
+/// node's pool.
+pub(crate) const DESIRED_POOL_LABEL: &str = "apps.openyurt.io/desired-nodepool";
 
 /// The pool of the nodes with this value of a label, where every label makes pools: a key has no
 /// `=` in it.
@@ -117,7 +124,11 @@ impl Fact {
                     Membership::NodePool | Membership::NodeBucket | Membership::Off => Vec::new(),
                 };
                 describes.sort_unstable();
-                Some(FactUpdate::Node(Node { pool, describes }))
+                let desired = metadata.labels.get(DESIRED_POOL_LABEL).filter(|desired| {
+                    pool.is_none() && config.membership.pool_kind().is_some() && !desired.is_empty()
+                });
+                let desired = desired.map(|desired| desired.as_bytes().into());
+                Some(FactUpdate::Node(Node { pool, describes, desired }))
             }
             FactKind::NodePool => {
                 pool::nodes_of_pool(object).map(|nodes| describe(&metadata.name, nodes))

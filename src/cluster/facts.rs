@@ -115,6 +115,11 @@ impl Facts {
         }
     }
 
+    /// Returns the node of that name, if it was read.
+    pub(crate) fn node(&self, node: &[u8]) -> Option<&Node> {
+        self.nodes.get(node)
+    }
+
     /// Whether `node` is in that pool by its own label.
     pub(crate) fn is_own_pool(&self, node: &[u8], pool: &str, config: &Config) -> bool {
         match config.membership {
@@ -471,7 +476,8 @@ impl Facts {
     ) {
         // A node that was not known and one in no pool are seen alike.
         let (after, before) = (after.unwrap_or_default(), before.unwrap_or_default());
-        if after == before {
+        // `desired` decides nothing.
+        if (&after.pool, &after.describes) == (&before.pool, &before.describes) {
             return;
         }
         changes.push(Change::Node(text(key)));

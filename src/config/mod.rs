@@ -226,6 +226,15 @@ impl Membership {
             Membership::NodeLabels => None,
         }
     }
+
+    /// The kind of object that lists the nodes of a pool, if it is not a label that makes pools.
+    pub(crate) fn pool_kind(&self) -> Option<&'static str> {
+        match self {
+            Membership::NodePool => Some("NodePool"),
+            Membership::NodeBucket => Some("NodeBucket"),
+            _ => None,
+        }
+    }
 }
 
 /// Which original objects are kept for each client stream. After a fact change they are needed to

@@ -28,6 +28,8 @@ pub struct Inventory {
     services: BTreeMap<(String, String), Service>,
     /// By namespace and name of the slice.
     slices: BTreeMap<(String, String), Slice>,
+    /// By namespace and name of the Service: the names of its slices.
+    slices_of: BTreeMap<(String, String), BTreeSet<String>>,
     /// By namespace and name; one entry a subset.
     endpoints: BTreeMap<(String, String), Vec<Slice>>,
     /// resourceVersion of the latest list of each kind.
@@ -143,9 +145,7 @@ impl Inventory {
                     self.services
                         .insert((service.namespace.clone(), service.name.clone()), service),
                 ),
-                Object::Slice(slice) => {
-                    drop(self.slices.insert((slice.namespace.clone(), slice.name.clone()), slice))
-                }
+                Object::Slice(slice) => self.insert_slice(slice),
                 Object::Endpoints { namespace, name, subsets } => {
                     drop(self.endpoints.insert((namespace, name), subsets))
                 }
@@ -158,19 +158,33 @@ impl Inventory {
         Ok(loaded)
     }
 
+    fn insert_slice(&mut self, slice: Slice) {
+        let key = (slice.namespace.clone(), slice.name.clone());
+        if let Some(earlier) = self.slices.remove(&key) {
+            let service = (earlier.namespace, earlier.service);
+            if let Some(names) = self.slices_of.get_mut(&service) {
+                names.remove(&earlier.name);
+                if names.is_empty() {
+                    self.slices_of.remove(&service);
+                }
+            }
+        }
+        let service = (slice.namespace.clone(), slice.service.clone());
+        self.slices_of.entry(service).or_default().insert(slice.name.clone());
+        self.slices.insert(key, slice);
+    }
+
     /// Every Service that is there, or that a slice names. Endpoints alone make no Service: leader
     /// election has them too.
     pub(super) fn names(&self) -> BTreeSet<(String, String)> {
-        let named = self.slices.values().filter(|slice| !slice.service.is_empty());
-        let named = named.map(|slice| (slice.namespace.clone(), slice.service.clone()));
-        self.services.keys().cloned().chain(named).collect()
+        let named = self.slices_of.keys().filter(|(_, service)| !service.is_empty());
+        self.services.keys().chain(named).cloned().collect()
     }
 
     /// Whether [`Inventory::names`] has it.
     pub(super) fn has(&self, namespace: &str, name: &str) -> bool {
-        let named = |slice: &Slice| slice.namespace == namespace && slice.service == name;
-        self.service_named(namespace, name).is_some()
-            || !name.is_empty() && self.slices.values().any(named)
+        let key = (namespace.to_owned(), name.to_owned());
+        self.services.contains_key(&key) || !name.is_empty() && self.slices_of.contains_key(&key)
     }
 
     pub(super) fn service_named(&self, namespace: &str, name: &str) -> Option<&Service> {
@@ -178,21 +192,13 @@ impl Inventory {
     }
 
     /// The slices of a Service; its Endpoints only where no slice was loaded at all.
-    pub(super) fn slices_of<'a>(
-        &'a self,
-        namespace: &'a str,
-        name: &'a str,
-    ) -> impl Iterator<Item = &'a Slice> {
-        let slices = self
-            .slices
-            .values()
-            .filter(move |slice| slice.namespace == namespace && slice.service == name);
-        let endpoints = if self.slices.is_empty() {
-            self.endpoints.get(&(namespace.to_owned(), name.to_owned()))
-        } else {
-            None
-        };
-        slices.chain(endpoints.into_iter().flatten())
+    pub(super) fn slices_of(&self, namespace: &str, name: &str) -> Vec<&Slice> {
+        let key = (namespace.to_owned(), name.to_owned());
+        if self.slices.is_empty() {
+            return self.endpoints.get(&key).into_iter().flatten().collect();
+        }
+        let named = self.slices_of.get(&key).into_iter().flatten();
+        named.filter_map(|slice| self.slices.get(&(namespace.to_owned(), slice.clone()))).collect()
     }
 }
 

@@ -2,7 +2,7 @@
 //! which fields there are; here they become what is shown.
 
 use super::schema;
-use super::view::{Frontend, Port, State};
+use super::view::{Frontend, Port, State, TrafficPolicy};
 use crate::config::Hub;
 use crate::object::endpoint_slice::HOSTNAME;
 use crate::object::outline::SERVICE_NAME_LABEL;
@@ -18,7 +18,11 @@ pub(super) struct Service {
     pub(super) r#type: String,
     cluster_ips: Vec<String>,
     external_ips: Vec<String>,
+    /// The addresses of its load balancer that proxies serve.
+    ingress_ips: Vec<String>,
     ports: Vec<ServicePort>,
+    internal_policy: TrafficPolicy,
+    external_policy: TrafficPolicy,
     /// Annotations that may hide it, where it has them.
     pub(super) listen: Option<String>,
     pub(super) discard: Option<String>,
@@ -53,34 +57,60 @@ impl Service {
         led
     }
 
+    /// Returns the addresses at which proxies and DNS serve the Service, port by port.
     pub(super) fn frontends(&self) -> Vec<Frontend> {
+        // Proxies have no rows for such Services: names lead elsewhere, and clients of a headless
+        // one use its endpoints' addresses.
+        if self.r#type == "ExternalName" {
+            return Vec::new();
+        }
+        if self.cluster_ips.iter().any(|ip| ip == "None") {
+            return self.headless();
+        }
         let mut frontends = Vec::new();
         for port in &self.ports {
             let mut add = |address: String, r#type, ipv6| {
-                frontends.push(Frontend { address, r#type, port_name: port.name.clone(), ipv6 });
+                let is_internal = r#type == "ClusterIP";
+                let policy = if is_internal { self.internal_policy } else { self.external_policy };
+                frontends.push(Frontend {
+                    address: format!("{address}/{}", port.protocol),
+                    r#type,
+                    port_name: port.name.clone(),
+                    protocol: port.protocol.clone(),
+                    ipv6,
+                    traffic_policy: Some(policy),
+                });
             };
+            let at = |ip: &str| host_port(ip, port.port);
             for ip in &self.cluster_ips {
-                match ip.as_str() {
-                    "None" => add("None".to_owned(), "Headless", false),
-                    ip => add(
-                        format!("{}/{}", host_port(ip, port.port), port.protocol),
-                        "ClusterIP",
-                        ip.contains(':'),
-                    ),
-                }
+                add(at(ip), "ClusterIP", ip.contains(':'));
             }
             for ip in &self.external_ips {
-                add(
-                    format!("{}/{}", host_port(ip, port.port), port.protocol),
-                    "ExternalIP",
-                    ip.contains(':'),
-                );
+                add(at(ip), "ExternalIP", ip.contains(':'));
             }
             if port.node_port != 0 {
-                add(format!("*:{}/{}", port.node_port, port.protocol), "NodePort", false);
+                add(format!("*:{}", port.node_port), "NodePort", false);
+            }
+            for ip in &self.ingress_ips {
+                add(at(ip), "LoadBalancer", ip.contains(':'));
             }
         }
         frontends
+    }
+
+    /// Returns one frontend for each port, or one for the addresses alone.
+    fn headless(&self) -> Vec<Frontend> {
+        let alone = ServicePort::default();
+        let ports = if self.ports.is_empty() { std::slice::from_ref(&alone) } else { &self.ports };
+        let frontend = |port: &ServicePort| Frontend {
+            address: "None".to_owned(),
+            r#type: "Headless",
+            port_name: port.name.clone(),
+            protocol: port.protocol.clone(),
+            ipv6: false,
+            traffic_policy: None,
+        };
+        ports.iter().map(frontend).collect()
     }
 }
 
@@ -190,6 +220,13 @@ impl Kind {
 fn service(service: schema::Service) -> Service {
     let mut metadata = service.metadata.unwrap_or_default();
     let spec = service.spec.unwrap_or_default();
+    let load_balancer = service.status.unwrap_or_default().load_balancer.unwrap_or_default();
+    // With another mode the load balancer sends to node ports, and proxies serve no such address.
+    let is_served = |ingress: &schema::Ingress| {
+        matches!(&*ingress.ip_mode, "" | "VIP") && !ingress.ip.is_empty()
+    };
+    let ingress_ips =
+        load_balancer.ingress.into_iter().filter(is_served).map(|ingress| ingress.ip).collect();
     // Objects written before dual stack have the one address only.
     let alone = Some(spec.cluster_ip).filter(|ip| !ip.is_empty() && spec.cluster_ips.is_empty());
     let port = |port: schema::ServicePort| ServicePort {
@@ -204,7 +241,10 @@ fn service(service: schema::Service) -> Service {
         r#type: spec.r#type,
         cluster_ips: spec.cluster_ips.into_iter().chain(alone).collect(),
         external_ips: spec.external_ips,
+        ingress_ips,
         ports: spec.ports.into_iter().map(port).collect(),
+        internal_policy: TrafficPolicy::of(&spec.internal_traffic_policy),
+        external_policy: TrafficPolicy::of(&spec.external_traffic_policy),
         listen: metadata.annotations.remove(LISTEN_ANNOTATION),
         discard: metadata.annotations.remove(DISCARD_ANNOTATION),
     }
@@ -283,5 +323,70 @@ impl State {
             State::Terminating => Condition::Terminating,
             State::NotReady => Condition::Unusable,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A field of wire type 2 of a protobuf message.
+    fn field(number: u8, content: &[u8]) -> Vec<u8> {
+        let tag = u32::from(number) << 3 | 2;
+        let (low, high) = ((tag & 0x7f) as u8, (tag >> 7) as u8);
+        let tag = if high == 0 { vec![low] } else { vec![low | 0x80, high] };
+        [&tag[..], &[content.len() as u8], content].concat()
+    }
+
+    /// The numbers are those of the API's `generated.proto`.
+    #[test]
+    fn a_service_is_the_same_in_both_encodings() {
+        let metadata = [field(1, b"front"), field(3, b"web")].concat();
+        let port = [field(1, b"http"), field(2, b"TCP"), vec![3 << 3, 80]].concat();
+        let spec = [
+            field(1, &port),
+            field(3, b"10.0.0.1"),
+            field(4, b"LoadBalancer"),
+            field(5, b"192.0.2.1"),
+            field(11, b"Local"),
+            field(18, b"10.0.0.1"),
+            field(22, b"Local"),
+        ];
+        let ingress = [field(1, b"192.0.2.2"), field(2, b"a.example"), field(3, b"VIP")].concat();
+        let elsewhere = [field(1, b"192.0.2.3"), field(3, b"Proxy")].concat();
+        let status = field(1, &[field(1, &ingress), field(1, &elsewhere)].concat());
+        let bytes = [field(1, &metadata), field(2, &spec.concat()), field(3, &status)].concat();
+        let json = serde_json::json!({
+            "metadata": {"name": "front", "namespace": "web"},
+            "spec": {
+                "type": "LoadBalancer", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"],
+                "externalIPs": ["192.0.2.1"], "externalTrafficPolicy": "Local",
+                "internalTrafficPolicy": "Local",
+                "ports": [{"name": "http", "protocol": "TCP", "port": 80}],
+            },
+            "status": {"loadBalancer": {"ingress": [
+                {"ip": "192.0.2.2", "hostname": "a.example", "ipMode": "VIP"},
+                {"ip": "192.0.2.3", "ipMode": "Proxy"},
+            ]}},
+        });
+        let Some(Ok(Object::Service(decoded))) = Object::of_protobuf("Service", "v1", &bytes)
+        else {
+            panic!("not decoded")
+        };
+        assert_eq!(
+            Object::of_json("Service", "v1", json),
+            Some(Ok(Object::Service(decoded.clone())))
+        );
+        let rows = decoded.frontends().into_iter();
+        let rows: Vec<_> = rows.map(|row| (row.address, row.r#type, row.traffic_policy)).collect();
+        let local = Some(TrafficPolicy::Local);
+        assert_eq!(
+            rows,
+            [
+                ("10.0.0.1:80/TCP".to_owned(), "ClusterIP", local),
+                ("192.0.2.1:80/TCP".to_owned(), "ExternalIP", local),
+                ("192.0.2.2:80/TCP".to_owned(), "LoadBalancer", local),
+            ]
+        );
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct Service {
     pub(super) metadata: Option<Metadata>,
     #[prost(message, optional, tag = "2")]
     pub(super) spec: Option<ServiceSpec>,
+    #[prost(message, optional, tag = "3")]
+    pub(super) status: Option<ServiceStatus>,
 }
 
 #[derive(Clone, PartialEq, prost::Message, Deserialize)]
@@ -43,9 +45,36 @@ pub(super) struct ServiceSpec {
     #[serde(rename = "externalIPs")]
     #[prost(string, repeated, tag = "5")]
     pub(super) external_ips: Vec<String>,
+    #[prost(string, tag = "11")]
+    pub(super) external_traffic_policy: String,
     #[serde(rename = "clusterIPs")]
     #[prost(string, repeated, tag = "18")]
     pub(super) cluster_ips: Vec<String>,
+    #[prost(string, tag = "22")]
+    pub(super) internal_traffic_policy: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct ServiceStatus {
+    #[prost(message, optional, tag = "1")]
+    pub(super) load_balancer: Option<LoadBalancer>,
+}
+
+#[derive(Clone, PartialEq, prost::Message, Deserialize)]
+#[serde(default)]
+pub(super) struct LoadBalancer {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) ingress: Vec<Ingress>,
+}
+
+#[derive(Clone, PartialEq, prost::Message, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Ingress {
+    #[prost(string, tag = "1")]
+    pub(super) ip: String,
+    #[prost(string, tag = "3")]
+    pub(super) ip_mode: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message, Deserialize)]

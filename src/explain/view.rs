@@ -1,5 +1,6 @@
 //! Services and endpoints as a node sees them.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use serde::Serialize;
@@ -31,6 +32,9 @@ pub struct ServiceView {
     pub rule: &'static str,
     /// The reason in words, with the fact behind it.
     pub why: String,
+    /// The fact that is missing, and what follows for the endpoints; `None` if no endpoint is
+    /// kept or dropped in doubt.
+    pub doubt: Option<String>,
     /// Where it is reached: `10.96.57.90:80/TCP`.
     pub frontends: Vec<Frontend>,
     /// All its endpoints, in the order of its slices.
@@ -49,8 +53,30 @@ pub struct Frontend {
     pub r#type: &'static str,
     /// Name of the port, which its endpoints' ports share.
     pub port_name: String,
+    /// Protocol of the port, which its endpoints' ports share; empty for a Service without ports.
+    pub protocol: String,
     /// The address is an IPv6 address.
     pub ipv6: bool,
+    /// The traffic policy that holds for this address; `None` for a headless Service.
+    pub traffic_policy: Option<TrafficPolicy>,
+}
+
+/// Which of the kept endpoints proxies use for an address: `spec.internalTrafficPolicy` decides
+/// for ClusterIPs, `spec.externalTrafficPolicy` for the other addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
+pub enum TrafficPolicy {
+    /// All.
+    #[default]
+    Cluster,
+    /// Those on the proxy's own node.
+    Local,
+}
+
+impl TrafficPolicy {
+    pub(super) fn of(text: &str) -> TrafficPolicy {
+        if text == "Local" { TrafficPolicy::Local } else { TrafficPolicy::Cluster }
+    }
 }
 
 /// One endpoint of a Service as a node sees it.
@@ -68,10 +94,14 @@ pub struct EndpointView {
     pub node: Option<String>,
     /// The pools of that node, as far as pool membership is known.
     pub pools: Vec<String>,
+    /// `true` if that node is the one whose view this is.
+    pub local: bool,
     /// Whether it can be used.
     pub state: State,
     /// Whether this node's proxy sees it.
     pub kept: bool,
+    /// `true` if it is kept or dropped only because a fact is missing.
+    pub in_doubt: bool,
     /// The rewrite that decides: `serviceTopology` or `forwardKubernetesService`; `None`: it is
     /// off, or not for this client.
     pub rewrite: Option<Rewrite>,
@@ -119,31 +149,87 @@ impl State {
     }
 }
 
+type Backend<'a> = (&'a EndpointView, &'a Port);
+
+/// The port of an address that is used with any port.
+static ANY_PORT: Port = Port { name: String::new(), port: 0, protocol: String::new() };
+
 impl ServiceView {
-    /// Returns the backends of one frontend at this node's proxy: kept endpoints of the frontend's
-    /// address family, at the port of its name. They are the active endpoints, or the terminating
-    /// ones if none is active. Proxies use addresses, not names (addressType FQDN).
+    /// Returns the backends of one frontend that this node's proxy knows: kept endpoints of the
+    /// frontend's address family, at the ports of its name and protocol, each address and port
+    /// once. They are the active endpoints, or the terminating ones if none is active. Proxies use
+    /// addresses, not names (addressType FQDN), and ignore ports without a number.
+    ///
+    /// Those of a headless Service are the addresses with which DNS answers: of active endpoints,
+    /// with port 0 where no port has the frontend's name and protocol.
     pub fn backends(&self, frontend: &Frontend) -> Vec<(&EndpointView, &Port)> {
-        let any_family = matches!(frontend.r#type, "NodePort" | "Headless");
-        let seen = self.endpoints.iter().filter(|endpoint| {
-            let family = endpoint.address.parse().map(|address: IpAddr| address.is_ipv6());
-            self.visible
-                && endpoint.kept
-                && family.is_ok_and(|ipv6| any_family || ipv6 == frontend.ipv6)
-        });
-        let port = |endpoint: &'_ EndpointView| {
-            endpoint.ports.iter().position(|port| port.name == frontend.port_name)
-        };
-        let at_port: Vec<_> = seen
-            .filter_map(|endpoint| Some((endpoint, &endpoint.ports[port(endpoint)?])))
-            .collect();
-        let active = at_port.iter().any(|(endpoint, _)| endpoint.state == State::Active);
-        let wanted = if active { State::Active } else { State::Terminating };
-        at_port.into_iter().filter(|(endpoint, _)| endpoint.state == wanted).collect()
+        if frontend.r#type == "Headless" {
+            return self.addresses(frontend);
+        }
+        usable(self.paired(frontend, |_| true))
     }
 
-    /// Endpoints that this node's proxy sees, usable or not.
+    /// Returns the backends of one frontend that this node's proxy uses: [`ServiceView::backends`],
+    /// and under [`TrafficPolicy::Local`] only endpoints on this node. For addresses other than
+    /// ClusterIPs, that policy holds for traffic that enters the cluster.
+    pub fn used_backends(&self, frontend: &Frontend) -> Vec<(&EndpointView, &Port)> {
+        match frontend.traffic_policy {
+            Some(TrafficPolicy::Local) => usable(self.paired(frontend, |endpoint| endpoint.local)),
+            _ => self.backends(frontend),
+        }
+    }
+
+    /// Returns the endpoints that this node's proxy sees and whose address is an IP address.
+    fn seen(&self) -> impl Iterator<Item = (&EndpointView, IpAddr)> {
+        let seen = self.endpoints.iter().filter(|endpoint| self.visible && endpoint.kept);
+        seen.filter_map(|endpoint| Some((endpoint, endpoint.address.parse().ok()?)))
+    }
+
+    fn paired<'a>(
+        &'a self,
+        frontend: &Frontend,
+        counts: fn(&EndpointView) -> bool,
+    ) -> Vec<Backend<'a>> {
+        let is_of_family =
+            |ip: IpAddr| frontend.r#type == "NodePort" || ip.is_ipv6() == frontend.ipv6;
+        let seen = self.seen().filter(|&(endpoint, ip)| is_of_family(ip) && counts(endpoint));
+        let mut pairs = Vec::new();
+        for (endpoint, _) in seen {
+            let ports = endpoint.ports.iter().filter(|port| frontend.is_served_at(port));
+            pairs.extend(ports.filter(|port| port.port != 0).map(|port| (endpoint, port)));
+        }
+        pairs
+    }
+
+    fn addresses(&self, frontend: &Frontend) -> Vec<Backend<'_>> {
+        let active = self.seen().filter(|(endpoint, _)| endpoint.state == State::Active);
+        once(active.map(|(endpoint, _)| {
+            let port = endpoint.ports.iter().find(|port| frontend.is_served_at(port));
+            (endpoint, port.unwrap_or(&ANY_PORT))
+        }))
+    }
+
+    /// Returns the number of endpoints that this node's proxy sees, usable or not.
     pub fn kept(&self) -> usize {
         self.endpoints.iter().filter(|endpoint| endpoint.kept).count()
     }
+}
+
+impl Frontend {
+    fn is_served_at(&self, port: &Port) -> bool {
+        (&port.name, &port.protocol) == (&self.port_name, &self.protocol)
+    }
+}
+
+/// Returns the active endpoints, or the terminating ones if none is active.
+fn usable<'a>(pairs: Vec<Backend<'a>>) -> Vec<Backend<'a>> {
+    let is_active = |(endpoint, _): &Backend<'_>| endpoint.state == State::Active;
+    let wanted = if pairs.iter().any(is_active) { State::Active } else { State::Terminating };
+    once(pairs.into_iter().filter(|(endpoint, _)| endpoint.state == wanted))
+}
+
+/// Returns each address and port once: proxies merge those of several slices.
+fn once<'a>(pairs: impl Iterator<Item = Backend<'a>>) -> Vec<Backend<'a>> {
+    let mut seen = HashSet::new();
+    pairs.filter(|(endpoint, port)| seen.insert((&*endpoint.address, port.port))).collect()
 }
