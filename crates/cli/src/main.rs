@@ -6,6 +6,7 @@ mod explain;
 mod failure;
 mod filter;
 mod output;
+mod shorten;
 mod source;
 mod table;
 mod view;

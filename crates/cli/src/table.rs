@@ -1,35 +1,86 @@
-//! Tables for people: at most a hundred columns.
+//! Tables for people that fit a number of columns.
 
 use std::io::{self, Write};
 
-use poolscope::explain::{EndpointView, Port, ServiceView};
-use poolscope::{Rewrite, Topology};
+use anstyle::{AnsiColor, Style};
 
-/// The columns that a table may take.
-pub(crate) const WIDTH: usize = 100;
+use crate::output::Format;
+use crate::shorten::{ShortWords, length};
 
-/// Rows of cells, printed with columns as wide as they need to be; the last one is cut to fit.
+/// An endpoint that can be used.
+pub(crate) const ACTIVE: Style = AnsiColor::Green.on_default();
+/// An endpoint that this node does not get.
+pub(crate) const DROPPED: Style = Style::new().dimmed();
+/// An answer that depends on a missing fact.
+pub(crate) const DOUBT: Style = AnsiColor::Yellow.on_default();
+/// Traffic goes nowhere.
+pub(crate) const NO_BACKEND: Style = AnsiColor::Red.on_default().bold();
+
+/// Rows of cells in columns.
+///
+/// The last column has the answer, so no row is cut: long words are shortened in every column, and
+/// then the last column continues on the next line.
 pub(crate) struct Table {
     rows: Vec<Row>,
+    width: usize,
 }
 
 enum Row {
-    Cells(Vec<String>),
+    Cells(Vec<Cell>),
     /// A line of its own, which makes no column wider.
-    Title(String),
+    Title(Cell),
 }
+
+/// A text with its style.
+pub(crate) struct Cell {
+    text: String,
+    style: Style,
+}
+
+impl Cell {
+    pub(crate) fn new(text: impl Into<String>, style: Style) -> Cell {
+        // A control character in a file must not reach the terminal.
+        let text = text.into().replace(char::is_control, "\u{fffd}");
+        Cell { text, style }
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Cell {
+        Cell::new(text, Style::new())
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Cell {
+        Cell::new(text, Style::new())
+    }
+}
+
+/// The lengths to which words may be shortened; the first with which a table fits counts.
+const LIMITS: [usize; 5] = [usize::MAX, 40, 32, 24, 16];
+
+/// The last column is at least so wide before words are shortened to the last limit.
+const LEAST_LAST: usize = 24;
 
 impl Table {
     pub(crate) fn new<const N: usize>(head: [&str; N]) -> Table {
-        Table { rows: vec![Row::Cells(head.map(str::to_owned).to_vec())] }
+        let head = head.map(Cell::from).into_iter().collect();
+        Table { rows: vec![Row::Cells(head)], width: Format::Table.width() }
     }
 
-    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(Row::Cells(cells.to_vec()));
+    /// Lets the table take that many columns.
+    #[must_use]
+    pub(crate) fn within(self, width: usize) -> Table {
+        Table { width, ..self }
     }
 
-    pub(crate) fn title(&mut self, text: String) {
-        self.rows.push(Row::Title(text));
+    pub(crate) fn row<const N: usize>(&mut self, cells: [impl Into<Cell>; N]) {
+        self.rows.push(Row::Cells(cells.into_iter().map(Into::into).collect()));
+    }
+
+    pub(crate) fn title(&mut self, text: impl Into<Cell>) {
+        self.rows.push(Row::Title(text.into()));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -37,95 +88,103 @@ impl Table {
     }
 
     pub(crate) fn print(&self, out: &mut dyn Write) -> io::Result<()> {
-        let mut widths: Vec<usize> = Vec::new();
+        let (short, widths) = self.fit();
         for row in &self.rows {
-            let Row::Cells(cells) = row else { continue };
-            widths.resize(widths.len().max(cells.len()), 0);
-            for (width, cell) in widths.iter_mut().zip(cells) {
-                *width = cell.chars().count().max(*width);
+            match row {
+                Row::Title(title) => print_text(title, self.width, out)?,
+                Row::Cells(cells) => print_row(cells, &short, &widths, out)?,
             }
-        }
-        for row in &self.rows {
-            let line = match row {
-                Row::Title(text) => text.clone(),
-                Row::Cells(cells) => cells
-                    .iter()
-                    .zip(&widths)
-                    .map(|(cell, &width)| format!("{cell:width$}  "))
-                    .collect(),
-            };
-            writeln!(out, "{}", fit(line.trim_end(), WIDTH))?;
         }
         Ok(())
     }
-}
 
-/// The text, cut to `width` columns with a mark that it was.
-pub(crate) fn fit(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        text.to_owned()
-    } else {
-        text.chars().take(width - 1).chain(['…']).collect()
-    }
-}
-
-/// Services as `cilium-dbg service list` prints them: a numbered row for each frontend, with the
-/// backends it sends to.
-pub(crate) fn services(views: &[ServiceView], out: &mut dyn Write) -> io::Result<()> {
-    let mut table = Table::new(["ID", "FRONTEND", "TYPE", "BACKEND"]);
-    let mut id = 0;
-    for view in views {
-        if !view.visible {
-            table.title(format!(
-                "{}/{}: filtered out by {} ({}):",
-                view.namespace,
-                view.name,
-                view.rewrite.map_or("", Rewrite::name),
-                view.rule
-            ));
-            table.title(format!("    {}", view.why));
-            continue;
-        }
-        let dropped = view.endpoints.len() - view.kept();
-        let dropped = if dropped > 0 { format!(", {dropped} dropped") } else { String::new() };
-        let (topology, kept, all) =
-            (view.topology.map_or("unknown", Topology::name), view.kept(), view.endpoints.len());
-        table.title(format!(
-            "{}/{} ({topology}): {kept} of {all} endpoints kept{dropped}",
-            view.namespace, view.name
-        ));
-        for frontend in &view.frontends {
-            id += 1;
-            let mut backends: Vec<String> = view
-                .backends(frontend)
-                .into_iter()
-                .enumerate()
-                .map(|(at, (endpoint, port))| backend(at + 1, endpoint, port))
-                .collect();
-            if backends.is_empty() {
-                backends.push("no backend".to_owned());
+    /// Returns the short forms and the columns' widths.
+    fn fit(&self) -> (ShortWords<'_>, Vec<usize>) {
+        let rows = || {
+            self.rows.iter().filter_map(|row| match row {
+                Row::Cells(cells) => Some(cells),
+                Row::Title(_) => None,
+            })
+        };
+        let mut limits = LIMITS.into_iter().peekable();
+        loop {
+            let limit = limits.next().unwrap_or_default();
+            let texts = rows().flatten().map(|cell| &*cell.text);
+            let short = ShortWords::of(texts, limit);
+            let mut widths: Vec<usize> = Vec::new();
+            for cells in rows() {
+                widths.resize(widths.len().max(cells.len()), 0);
+                for (width, cell) in widths.iter_mut().zip(cells) {
+                    *width = length(&short.apply(&cell.text)).max(*width);
+                }
             }
-            let mut first = [id.to_string(), frontend.address.clone(), frontend.r#type.to_owned()];
-            for backend in backends {
-                let [id, address, r#type] = std::mem::take(&mut first);
-                table.row([id, address, r#type, backend]);
+            let last = widths.pop().unwrap_or_default();
+            let left: usize = widths.iter().map(|width| width + GAP.len()).sum();
+            let room = self.width.saturating_sub(left);
+            let is_last = limits.peek().is_none();
+            let wraps = is_last || limit <= LIMITS[3] && room >= LEAST_LAST;
+            if last <= room || wraps {
+                widths.push(last.min(room.max(LEAST_LAST)));
+                return (short, widths);
             }
         }
     }
-    table.print(out)
 }
 
-fn backend(number: usize, endpoint: &EndpointView, port: &Port) -> String {
-    let address = if endpoint.address.contains(':') {
-        format!("[{}]", endpoint.address)
-    } else {
-        endpoint.address.clone()
-    };
-    let node = endpoint.node.as_deref().unwrap_or("no node");
-    format!(
-        "{number} => {address}:{}/{} ({}) {node}",
-        port.port,
-        port.protocol,
-        endpoint.state.word()
-    )
+/// Between columns.
+const GAP: &str = "  ";
+
+fn print_row(
+    cells: &[Cell],
+    short: &ShortWords<'_>,
+    widths: &[usize],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let (mut start, mut column) = (0, 0);
+    for (at, (Cell { text, style }, width)) in cells.iter().zip(widths).enumerate() {
+        let text = short.apply(text);
+        let is_last = at + 1 == cells.len();
+        let lines = if is_last { wrap(&text, *width) } else { vec![text] };
+        for (number, line) in lines.iter().enumerate().filter(|(_, line)| !line.is_empty()) {
+            if number > 0 {
+                writeln!(out)?;
+                column = 0;
+            }
+            let pad = start - column;
+            write!(out, "{:pad$}{style}{line}{style:#}", "")?;
+            column = start + length(line);
+        }
+        start += width + GAP.len();
+    }
+    writeln!(out)
+}
+
+/// Prints a text that is no row, on several lines if it is longer than `width`.
+pub(crate) fn print_text(text: &Cell, width: usize, out: &mut dyn Write) -> io::Result<()> {
+    let Cell { text, style } = text;
+    if length(text) <= width {
+        return writeln!(out, "{style}{text}{style:#}");
+    }
+    let words = text.trim_start();
+    let mut indent = text.len() - words.len();
+    for line in wrap(words, width.saturating_sub(indent + 4)) {
+        writeln!(out, "{:indent$}{style}{line}{style:#}", "")?;
+        indent = text.len() - words.len() + 4;
+    }
+    Ok(())
+}
+
+/// Splits a text at blanks into lines of at most `width` characters; longer words stay whole.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if length(line) + 1 + length(word) <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }

@@ -174,19 +174,52 @@ pub(crate) struct ServiceName {
 
 /// Takes the arguments after the options apart: what exists is one more PATH, anything else has to
 /// be a SERVICE.
-pub(crate) fn services_of(rest: &[String], facts: &mut Vec<PathBuf>) -> Vec<ServiceName> {
+///
+/// An argument may be both. It is a SERVICE if the verb needs one and no other argument is one, else
+/// a PATH. A line on standard error says so.
+pub(crate) fn services_of(
+    rest: &[String],
+    facts: &mut Vec<PathBuf>,
+    needs_service: bool,
+) -> Vec<ServiceName> {
+    let exists = |text: &String| Path::new(text).exists();
+    let has_service = rest.iter().any(|text| !exists(text) && ServiceName::read(text).is_some());
+    let prefers_service = needs_service && !has_service;
     let mut services = Vec::new();
     for text in rest {
-        match text.split_once('/') {
-            _ if Path::new(text).exists() => facts.push(text.into()),
-            Some((namespace, name))
-                if !namespace.is_empty() && !name.is_empty() && !name.contains('/') =>
-            {
-                services
-                    .push(ServiceName { namespace: namespace.to_owned(), name: name.to_owned() });
+        match ServiceName::read(text) {
+            Some(service) if !exists(text) => services.push(service),
+            Some(service) if prefers_service => {
+                eprintln!(
+                    "note: {text} is taken as a Service, although a file or folder of that name \
+                     exists; to read it write --facts {text}"
+                );
+                services.push(service);
             }
-            _ => usage(&format!("{text:?} is neither a file nor namespace/name of a Service")),
+            Some(_) => {
+                eprintln!(
+                    "note: {text} is read as facts, because a file or folder of that name exists; \
+                     for the Service {text} run the command in another folder"
+                );
+                facts.push(text.into());
+            }
+            None if exists(text) => facts.push(text.into()),
+            None => usage(&format!("{text:?} is neither a file nor namespace/name of a Service")),
         }
     }
     services
+}
+
+impl ServiceName {
+    /// Reads `namespace/name`. Both are DNS labels: `facts/nodes.json` is not one.
+    fn read(text: &str) -> Option<ServiceName> {
+        let is_label = |text: &str| {
+            let may_be =
+                |each: char| each.is_ascii_lowercase() || each.is_ascii_digit() || each == '-';
+            !text.is_empty() && text.chars().all(may_be)
+        };
+        let (namespace, name) = text.split_once('/')?;
+        (is_label(namespace) && is_label(name))
+            .then(|| ServiceName { namespace: namespace.to_owned(), name: name.to_owned() })
+    }
 }
