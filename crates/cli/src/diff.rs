@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::failure::{Failure, usage};
 use crate::output::{self, Format};
-use crate::source::{Source, pool_of, services_of};
+use crate::source::{ServiceName, Snapshot, Source, pool_of, services_of};
 use crate::table::{ACTIVE, Cell, DOUBT, DROPPED, Table, print_text};
 use crate::view::contradiction;
 
@@ -26,6 +26,9 @@ pub(crate) struct Diff {
     /// How to print.
     #[arg(short, long, default_value = "table")]
     output: Format,
+    /// Print again after each change of the live cluster.
+    #[arg(short, long)]
+    watch: bool,
     /// Only these.
     #[arg(value_name = "SERVICE")]
     rest: Vec<String>,
@@ -38,16 +41,29 @@ pub(crate) fn diff(mut args: Diff) -> Result<(), Failure> {
         // clap cannot say "exactly two" of an option that is given twice.
         usage("two nodes are compared: --node A --node B");
     };
-    let snapshot = args.source.read()?;
+    let print = |snapshot: &Snapshot| print(&args, [left, right], &services, snapshot);
+    match args.watch {
+        true => args.source.follow(print),
+        false => print(&args.source.read()?),
+    }
+}
+
+/// Prints the differences of two nodes.
+fn print(
+    args: &Diff,
+    [left, right]: [&String; 2],
+    services: &[ServiceName],
+    snapshot: &Snapshot,
+) -> Result<(), Failure> {
     let agent = args.source.user_agent.as_deref();
     let (left, right) = (snapshot.ready(left, agent)?, snapshot.ready(right, agent)?);
     snapshot.loaded.require_endpoints()?;
-    let views = snapshot.services(&left, &services)?.into_iter();
+    let views = snapshot.services(&left, services)?.into_iter();
     let pairs: Vec<Pair> = views
-        .zip(snapshot.services(&right, &services)?)
+        .zip(snapshot.services(&right, services)?)
         .map(|(left, right)| Pair { left, right })
         .collect();
-    if args.output.is_document() {
+    if args.watch || args.output.is_document() {
         let services: Vec<_> = pairs.iter().map(Pair::document).collect();
         let node = |node: &NodeView| {
             json!({
@@ -57,9 +73,13 @@ pub(crate) fn diff(mut args: Diff) -> Result<(), Failure> {
                 "contradiction": node.contradiction(node.name()),
             })
         };
-        return args
-            .output
-            .print_document(&json!({"nodes": [node(&left), node(&right)], "services": services}));
+        let document = json!({"nodes": [node(&left), node(&right)], "services": services});
+        if args.watch && !snapshot.is_news(&document) {
+            return Ok(());
+        }
+        if args.output.is_document() {
+            return args.output.print_document(&document);
+        }
     }
     let (width, mut out) = (args.output.width(), output::stdout());
     let [left_pool, right_pool] = [&left, &right].map(pool_of);

@@ -1,30 +1,35 @@
 //! The `poolscope` command: what one node's proxy may see of recorded or live API server answers,
 //! and why.
 
+mod completion;
 mod diff;
 mod explain;
 mod failure;
 mod filter;
+mod man;
 mod output;
 mod shorten;
 mod source;
+mod status;
 mod table;
 mod view;
 
+use std::ffi::OsStr;
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::failure::{ENOUGH, Failure};
 
 /// Keeps Service traffic inside a node pool: shows and filters what one node's proxy may see.
 ///
-/// PATH is a recording (a body with NAME.meta.json beside it), a folder of recordings, or what
-/// `kubectl get -o json` or `kubectl get --raw` printed; `-` is standard input. SERVICE is
-/// namespace/name. Several PATHs may follow one --facts: what names a file or folder is a PATH, and
-/// of `filter` the last one is BODY.
+/// Without --facts the live cluster of the kubeconfig is read. PATH is a recording (a body with
+/// NAME.meta.json beside it), a folder of recordings, or what `kubectl get -o json` or `kubectl get
+/// --raw` printed; `-` is standard input. SERVICE is namespace/name. Several PATHs may follow one
+/// --facts: what names a file or folder is a PATH, and of `filter` the last one is BODY.
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(name = "poolscope", version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -40,14 +45,29 @@ enum Command {
     Diff(diff::Diff),
     /// Show every endpoint of a Service, kept or dropped, and why.
     Explain(explain::Explain),
+    /// Check what filtering needs: API server, rights, pools, and the filter of each node.
+    Status(status::Status),
+    /// Print the script that completes this command in a shell.
+    Completion(completion::Completion),
+    /// Write manual pages.
+    #[command(hide = true)]
+    Man(man::Man),
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    match completion::answer() {
+        Ok(true) => return ExitCode::SUCCESS,
+        Ok(false) => {}
+        Err(_) => return ExitCode::FAILURE,
+    }
+    let result = match parse().command {
         Command::Filter(args) => filter::filter(args),
         Command::View(args) => view::view(args),
         Command::Diff(args) => diff::diff(args),
         Command::Explain(args) => explain::explain(args),
+        Command::Status(args) => status::status(args),
+        Command::Completion(args) => completion::completion(&args),
+        Command::Man(args) => man::man(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -59,4 +79,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Parses the arguments. As `kubectl-poolscope` the command is kubectl's plugin.
+fn parse() -> Cli {
+    let program = std::env::args_os().next().unwrap_or_default();
+    let is_plugin = Path::new(&program).file_stem() == Some(OsStr::new("kubectl-poolscope"));
+    let mut command = Cli::command();
+    if is_plugin {
+        command = command.bin_name("kubectl poolscope").display_name("kubectl poolscope");
+    }
+    let matches = command.get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::failure::Failure;
 use crate::output::{self, Format};
-use crate::source::{Source, pool_of, services_of};
+use crate::source::{ServiceName, Snapshot, Source, pool_of, services_of};
 use crate::table::{ACTIVE, Cell, DOUBT, DROPPED, NO_BACKEND, Table, print_text};
 
 /// The options of `poolscope view`.
@@ -24,6 +24,9 @@ pub(crate) struct View {
     /// How to print.
     #[arg(short, long, default_value = "table")]
     output: Format,
+    /// Print again after each change of the live cluster.
+    #[arg(short, long)]
+    watch: bool,
     /// Only these.
     #[arg(value_name = "SERVICE")]
     rest: Vec<String>,
@@ -32,10 +35,20 @@ pub(crate) struct View {
 /// Runs `poolscope view`.
 pub(crate) fn view(mut args: View) -> Result<(), Failure> {
     let services = services_of(&args.rest, &mut args.source.facts, false);
-    let snapshot = args.source.read()?;
+    match args.watch {
+        true => args.source.follow(|snapshot| print(&args, &services, snapshot)),
+        false => print(&args, &services, &args.source.read()?),
+    }
+}
+
+/// Prints the Services of the node.
+fn print(args: &View, services: &[ServiceName], snapshot: &Snapshot) -> Result<(), Failure> {
     let node = snapshot.ready(&args.node, args.source.user_agent.as_deref())?;
     snapshot.loaded.require_endpoints()?;
-    let views = snapshot.services(&node, &services)?;
+    let views = snapshot.services(&node, services)?;
+    if args.watch && !snapshot.is_news(&document(&node, &views)) {
+        return Ok(());
+    }
     if args.output.is_document() {
         return args.output.print_document(&document(&node, &views));
     }

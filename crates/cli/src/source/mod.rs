@@ -2,18 +2,23 @@
 
 mod files;
 mod folder;
+pub(crate) mod live;
 mod loaded;
 mod recording;
 mod text;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use poolscope::explain::{Inventory, ServiceView};
 use poolscope::{Clients, Cluster, Config, Error, ErrorKind, Membership, MissingFact, NodeView};
+use serde_json::Value;
 
 pub(crate) use self::files::{guess, meta_beside, read, read_stdin};
+use self::live::{Kind, Live, LiveOptions, needed_kinds};
 pub(crate) use self::loaded::Loaded;
 pub(crate) use self::recording::{Asked, Recording, read_meta};
 use crate::failure::{Failure, usage};
@@ -21,8 +26,8 @@ use crate::failure::{Failure, usage};
 /// The options that name the source.
 #[derive(Args)]
 pub(crate) struct Source {
-    /// Where Services, Nodes, pools and endpoints are read from.
-    #[arg(long = "facts", value_name = "PATH", required = true)]
+    /// Files and folders with Services, Nodes, pools and endpoints; default: the live cluster.
+    #[arg(long = "facts", value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
     pub(crate) facts: Vec<PathBuf>,
     /// A configuration document; see docs/config.md.
     #[arg(long, value_name = "FILE")]
@@ -30,6 +35,14 @@ pub(crate) struct Source {
     /// The client, where the configuration says that not every one gets the rewrites.
     #[arg(long, value_name = "NAME")]
     pub(crate) user_agent: Option<String>,
+    /// Show only the Services of this namespace. Everything is judged all the same.
+    #[arg(short, long, value_name = "NAMESPACE", conflicts_with = "all_namespaces")]
+    pub(crate) namespace: Option<String>,
+    /// Show the Services of all namespaces, which is the default.
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
+    #[command(flatten)]
+    pub(crate) live: LiveOptions,
 }
 
 /// A cluster at one moment.
@@ -37,32 +50,161 @@ pub(crate) struct Snapshot {
     pub(crate) cluster: Cluster,
     pub(crate) inventory: Inventory,
     pub(crate) loaded: Loaded,
+    /// The namespace that is shown; `None`: all.
+    namespace: Option<String>,
+    /// It was read from a live cluster, perhaps with files beside.
+    is_live: bool,
+    /// The document that the verb printed last, while it follows a cluster.
+    printed: RefCell<Option<Value>>,
 }
 
 impl Source {
     /// Reads the cluster; what was read goes to standard error.
     pub(crate) fn read(&self) -> Result<Snapshot, Failure> {
+        let mut snapshot = self.snapshot()?;
+        self.require_cluster();
+        if self.is_live() {
+            let lists = Live::connect(&self.live)?.lists(&needed_kinds(&snapshot.cluster))?;
+            lists.add_to(&mut snapshot)?;
+            eprintln!("{}", lists.summary());
+        }
+        self.add_files(&mut snapshot)?;
+        Ok(snapshot)
+    }
+
+    /// Runs a verb on the cluster, again after each change of it, until that fails.
+    pub(crate) fn follow(
+        &self,
+        mut verb: impl FnMut(&Snapshot) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        if !self.facts.is_empty() {
+            usage("--watch follows a live cluster: leave out --facts");
+        }
+        self.require_cluster();
+        let kinds = needed_kinds(&self.snapshot()?.cluster);
+        let live = Live::connect(&self.live)?;
+        let mut lists = live.lists(&kinds)?;
+        eprintln!("{}", lists.summary());
+        let mut printed = None;
+        loop {
+            let mut snapshot = self.snapshot()?;
+            lists.add_to(&mut snapshot)?;
+            snapshot.printed = RefCell::new(printed);
+            verb(&snapshot)?;
+            printed = snapshot.printed.into_inner();
+            let changed = live.changed_kinds(&lists);
+            lists.update(live.lists_in_the_end(&changed));
+        }
+    }
+
+    /// Ends the command if there is neither a file nor a cluster.
+    fn require_cluster(&self) {
+        if self.facts.is_empty() && !self.live.has_cluster() {
+            usage(
+                "no --facts, and no cluster: there is no kubeconfig (KUBECONFIG, ~/.kube/config), \
+                 and this is no pod; give --facts PATH or --kubeconfig FILE",
+            );
+        }
+    }
+
+    /// Returns `true` if the source is a live cluster.
+    pub(crate) fn is_live(&self) -> bool {
+        self.facts.is_empty() || self.live.live
+    }
+
+    /// Returns the names of the nodes, for completion: of files those with endpoints.
+    pub(crate) fn node_names(&self) -> Vec<String> {
+        if self.is_live() {
+            return self.live_names(Kind::Nodes).into_iter().map(|(_, name)| name).collect();
+        }
+        let views = self.file_views();
+        let endpoints = views.iter().flat_map(|view| &view.endpoints);
+        let names: BTreeSet<String> =
+            endpoints.filter_map(|endpoint| endpoint.node.clone()).collect();
+        names.into_iter().collect()
+    }
+
+    /// Returns the Services, as arguments name them, for completion.
+    pub(crate) fn service_names(&self) -> Vec<String> {
+        let names = if self.is_live() {
+            self.live_names(Kind::Services)
+        } else {
+            self.file_views().into_iter().map(|view| (view.namespace, view.name)).collect()
+        };
+        let is_shown =
+            |namespace: &str| self.namespace.as_deref().is_none_or(|wanted| wanted == namespace);
+        names
+            .into_iter()
+            .filter(|(namespace, _)| is_shown(namespace))
+            .map(|(namespace, name)| format!("{namespace}/{name}"))
+            .collect()
+    }
+
+    /// Returns namespace and name of the cluster's objects of a kind; none if it cannot be read.
+    fn live_names(&self, kind: Kind) -> Vec<(String, String)> {
+        let live = Live::connect(&self.live).ok();
+        live.and_then(|live| live.names(kind).ok()).unwrap_or_default()
+    }
+
+    /// Returns the Services of the files; none if they cannot be read.
+    fn file_views(&self) -> Vec<ServiceView> {
+        let Ok(mut snapshot) = self.snapshot() else { return Vec::new() };
+        // Nothing comes from standard input while a line is typed.
+        if self.facts.iter().any(|path| path == Path::new("-"))
+            || files::load(&self.facts, &mut snapshot).is_err()
+        {
+            return Vec::new();
+        }
+        snapshot.inventory.view(&snapshot.cluster.node("-"))
+    }
+
+    /// Returns a snapshot into which nothing was read yet.
+    pub(crate) fn snapshot(&self) -> Result<Snapshot, Failure> {
         let cluster = Cluster::new(config(self.config.as_deref())?)
             .map_err(|error| Failure(error.to_string()))?;
+        let (namespace, is_live) = (self.namespace.clone(), self.is_live());
+        Ok(Snapshot { namespace, is_live, ..Snapshot::of(cluster) })
+    }
+
+    /// Adds the files of `--facts`.
+    fn add_files(&self, snapshot: &mut Snapshot) -> Result<(), Failure> {
+        if self.facts.is_empty() {
+            return Ok(());
+        }
         if self.facts.iter().filter(|path| *path == Path::new("-")).count() > 1 {
             usage("standard input can be read only once; name it once");
         }
-        let mut snapshot =
-            Snapshot { cluster, inventory: Inventory::new(), loaded: Loaded::default() };
-        files::load(&self.facts, &mut snapshot)?;
+        files::load(&self.facts, snapshot)?;
         eprintln!("{}", snapshot.loaded.summary());
-        Ok(snapshot)
+        Ok(())
     }
 }
 
 /// The configuration that `--config` names; OpenYurt's rules by default.
-fn config(path: Option<&Path>) -> Result<Config, Failure> {
+pub(crate) fn config(path: Option<&Path>) -> Result<Config, Failure> {
     let Some(path) = path else { return Ok(Config::openyurt()) };
     let text = fs::read_to_string(path).map_err(|error| Failure::at(path, error.to_string()))?;
     Config::from_json(&text).map_err(|error| Failure::at(path, error.to_string()))
 }
 
 impl Snapshot {
+    /// Returns a snapshot of which all Services are shown.
+    pub(crate) fn of(cluster: Cluster) -> Snapshot {
+        Snapshot {
+            cluster,
+            inventory: Inventory::new(),
+            loaded: Loaded::default(),
+            namespace: None,
+            is_live: true,
+            printed: RefCell::default(),
+        }
+    }
+
+    /// Returns `true` if a document differs from the one that the verb printed last.
+    pub(crate) fn is_news(&self, document: &Value) -> bool {
+        self.printed.replace(Some(document.clone())).as_ref() != Some(document)
+    }
+
     /// Adds one response: its facts, and its Services and endpoints.
     pub(crate) fn add(&mut self, recording: &Recording, asked: &Asked) -> Result<(), Failure> {
         let fail = |error: Error| Failure::of(&recording.path, &recording.head, &error);
@@ -122,14 +264,22 @@ impl Snapshot {
         services: &[ServiceName],
     ) -> Result<Vec<ServiceView>, Failure> {
         if services.is_empty() {
-            return Ok(self.inventory.view(view));
+            let mut views = self.inventory.view(view);
+            if let Some(namespace) = &self.namespace {
+                views.retain(|view| view.namespace == *namespace);
+            }
+            return Ok(views);
         }
         let find = |service: &ServiceName| {
             let ServiceName { namespace, name } = service;
             let missing = || {
+                let remedy = match self.is_live {
+                    true => "check namespace and name",
+                    false => "check the namespace, or add its lists with --facts",
+                };
                 Failure(format!(
-                    "no Service {namespace}/{name} in the facts, and no slice that names it; check \
-                     the namespace, or add its lists with --facts"
+                    "no Service {namespace}/{name} in the facts, and no slice that names it; \
+                     {remedy}"
                 ))
             };
             self.inventory.find(view, namespace, name).ok_or_else(missing)
