@@ -95,7 +95,7 @@ pub(super) fn sentence(
         }
         Reason::OutsidePool => format!("{on} is in {}, not in {own}", pools.join(", ")),
         Reason::EmptiedNoService => {
-            "the slice names no Service, and inDoubt.noService is `hide`".to_owned()
+            "the slice names no Service, and onMissingFact.noService is `empty`".to_owned()
         }
         Reason::EmptiedUnknownService => "emptied: the Service is not known".to_owned(),
         Reason::EmptiedUnknownPool => {

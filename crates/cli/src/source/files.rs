@@ -1,16 +1,16 @@
 //! `--facts`: recordings, folders of recordings and kubectl's output.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use poolscope::explain::Headline;
 use poolscope::{RequestHead, ResponseHead};
-use serde_json::{Value, json};
 
+use super::documents::Documents;
 use super::recording::{Asked, Recording, read_meta};
 use super::text::to_body;
+use super::tree::Place;
 use super::{Snapshot, folder};
 use crate::failure::Failure;
 
@@ -27,35 +27,34 @@ pub(crate) fn meta_beside(body: &Path) -> Option<PathBuf> {
     meta.is_file().then_some(meta)
 }
 
-/// Reads the given paths.
+/// Reads the given paths. Documents that stand together are read as one moment.
 pub(super) fn load(paths: &[PathBuf], snapshot: &mut Snapshot) -> Result<(), Failure> {
+    let mut documents = Documents::default();
     for path in paths {
-        if path.is_dir() {
-            folder::load(path, snapshot)?;
-        } else {
-            for recording in recordings_of(path)? {
-                let asked = Asked::of(&recording.request.target);
+        let meta = if path.is_dir() { None } else { meta_beside(path) };
+        if !path.is_dir() && meta.is_none() {
+            let body = if path == Path::new("-") { read_stdin()? } else { read(path)? };
+            let body = to_body(body).map_err(|what| Failure::at(path, what))?;
+            documents.push(path, body, &Place::of_named(path), &mut snapshot.loaded)?;
+            continue;
+        }
+        for (recording, asked) in std::mem::take(&mut documents).finish(&mut snapshot.loaded) {
+            snapshot.add(&recording, &asked)?;
+        }
+        match meta {
+            Some(meta) => {
+                let (request, head) = read_meta(&meta)?;
+                let asked = Asked::of(&request.target);
+                let recording = Recording { path: path.clone(), request, head, body: read(path)? };
                 snapshot.add(&recording, &asked)?;
             }
+            None => folder::load(path, snapshot)?,
         }
     }
-    Ok(())
-}
-
-/// A file by itself: a recording, or what kubectl printed, taken apart into lists of one kind.
-fn recordings_of(path: &Path) -> Result<Vec<Recording>, Failure> {
-    let body = if path == Path::new("-") { read_stdin()? } else { read(path)? };
-    if let Some(meta) = meta_beside(path) {
-        let (request, head) = read_meta(&meta)?;
-        return Ok(vec![Recording { path: path.to_owned(), request, head, body }]);
+    for (recording, asked) in documents.finish(&mut snapshot.loaded) {
+        snapshot.add(&recording, &asked)?;
     }
-    let body = to_body(body).map_err(|what| Failure::at(path, what))?;
-    kubectl(path, body)
-}
-
-/// A file as kubectl printed it.
-pub(super) fn document(path: &Path) -> Result<Vec<u8>, Failure> {
-    to_body(read(path)?).map_err(|what| Failure::at(path, what))
+    Ok(())
 }
 
 /// The response that a body without a meta file must have been.
@@ -89,7 +88,7 @@ pub(super) fn headline(path: &Path, body: &[u8]) -> Result<Headline, Failure> {
 }
 
 /// The head that a body without a meta file must have come with.
-fn head_of(body: &[u8]) -> ResponseHead {
+pub(super) fn head_of(body: &[u8]) -> ResponseHead {
     ResponseHead::ok(if body.starts_with(b"k8s\0") {
         "application/vnd.kubernetes.protobuf"
     } else {
@@ -97,55 +96,8 @@ fn head_of(body: &[u8]) -> ResponseHead {
     })
 }
 
-pub(super) fn kubectl(path: &Path, body: Vec<u8>) -> Result<Vec<Recording>, Failure> {
-    let headline = headline(path, &body)?;
-    match headline.kind.as_str() {
-        "Status" => {
-            let document: Value = serde_json::from_slice(&body).unwrap_or_default();
-            let message = document["message"].as_str().unwrap_or("without a message");
-            return Err(Failure::at(path, format!("the API server's error: {message}")));
-        }
-        "Table" => {
-            let what = "a Table has only columns for people: use `kubectl get -o json`, or \
-                        `kubectl get --raw PATH`";
-            return Err(Failure::at(path, what));
-        }
-        _ => {}
-    }
-    let recording = |target: String, body: Vec<u8>| Recording {
-        path: path.to_owned(),
-        request: RequestHead::get(target),
-        head: head_of(&body),
-        body,
-    };
-    if headline.kind != "List" {
-        // Nothing of it may matter, which the summary will say.
-        return Ok(vec![recording(target_of(&headline).unwrap_or_default(), body)]);
-    }
-    // kubectl wraps everything in a `List`; a kind that occurs in it is taken to be listed whole.
-    let document: Value =
-        serde_json::from_slice(&body).map_err(|error| Failure::at(path, error.to_string()))?;
-    let mut groups: BTreeMap<(String, String), Vec<&Value>> = BTreeMap::new();
-    for item in document["items"].as_array().into_iter().flatten() {
-        let text = |key: &str| item[key].as_str().unwrap_or_default().to_owned();
-        groups.entry((text("apiVersion"), text("kind"))).or_default().push(item);
-    }
-    let lists = groups.into_iter().map(|((api_version, kind), items)| {
-        let kind = format!("{kind}List");
-        let target =
-            plural(&kind).map(|plural| collection(&api_version, plural)).unwrap_or_default();
-        // kubectl leaves the list's own resourceVersion empty.
-        recording(
-            target,
-            json!({"kind": kind, "apiVersion": api_version, "metadata": {}, "items": items})
-                .to_string()
-                .into_bytes(),
-        )
-    });
-    Ok(lists.collect())
-}
-
-fn target_of(headline: &Headline) -> Option<String> {
+/// Returns the path that a document without a request was read from.
+pub(super) fn target_of(headline: &Headline) -> Option<String> {
     let plural = plural(&headline.kind)?;
     let collection = collection(&headline.api_version, plural);
     if headline.items.is_some() {
@@ -160,23 +112,32 @@ fn target_of(headline: &Headline) -> Option<String> {
     })
 }
 
-fn collection(api_version: &str, plural: &str) -> String {
+pub(super) fn collection(api_version: &str, plural: &str) -> String {
     let root = if api_version.contains('/') { "apis" } else { "api" };
     format!("/{root}/{api_version}/{plural}")
 }
 
-fn plural(kind: &str) -> Option<&'static str> {
-    Some(match kind.strip_suffix("List").unwrap_or(kind) {
-        "Service" => "services",
-        "Node" => "nodes",
-        "EndpointSlice" => "endpointslices",
-        "Endpoints" => "endpoints",
-        "CiliumNode" => "ciliumnodes",
-        "NodePool" => "nodepools",
-        "NodeBucket" => "nodebuckets",
-        "ConfigMap" => "configmaps",
-        _ => return None,
-    })
+/// The kinds that verdicts depend on.
+const KINDS: [(&str, &str); 8] = [
+    ("Service", "services"),
+    ("Node", "nodes"),
+    ("EndpointSlice", "endpointslices"),
+    ("Endpoints", "endpoints"),
+    ("CiliumNode", "ciliumnodes"),
+    ("NodePool", "nodepools"),
+    ("NodeBucket", "nodebuckets"),
+    ("ConfigMap", "configmaps"),
+];
+
+/// Returns the plural of a kind, or of its list, that verdicts depend on.
+pub(super) fn plural(kind: &str) -> Option<&'static str> {
+    let kind = kind.strip_suffix("List").unwrap_or(kind);
+    KINDS.iter().find(|(known, _)| *known == kind).map(|(_, plural)| *plural)
+}
+
+/// Returns `true` if verdicts depend on objects of this plural.
+pub(super) fn is_needed(plural: &str) -> bool {
+    KINDS.iter().any(|(_, known)| *known == plural)
 }
 
 /// Reads standard input.

@@ -1,15 +1,17 @@
 //! Folders of recordings and of kubectl's output, each read as one moment.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use poolscope::explain::Headline;
 
-use super::files::{document, headline, kubectl, meta_beside, read};
+use super::documents::Documents;
+use super::files::{meta_beside, plural, read};
 use super::recording::{Asked, Recording, read_meta};
-use super::text::to_body;
+use super::scope::ListEnd;
+use super::text::{NO_KIND, kinds_in, to_body, unpack};
+use super::tree::{self, Place};
 use super::{Loaded, Snapshot};
 use crate::failure::Failure;
 
@@ -17,64 +19,43 @@ use crate::failure::Failure;
 struct Candidate {
     recording: Recording,
     asked: Asked,
-    /// The latest, then whole objects rather than metadata, then by name.
-    rank: (u64, bool, std::cmp::Reverse<PathBuf>),
+    /// All namespaces, then the latest, then whole objects rather than metadata, then by name.
+    rank: (bool, u64, bool, std::cmp::Reverse<PathBuf>),
 }
 
 /// The best list of each kind and namespace; empty for all namespaces.
 type Best = BTreeMap<(&'static str, String), Candidate>;
 
-/// Reads a folder as one moment.
+/// Reads a folder and those below as one moment.
 pub(crate) fn load(folder: &Path, snapshot: &mut Snapshot) -> Result<(), Failure> {
+    fs::read_dir(folder).map_err(|error| Failure::at(folder, error.to_string()))?;
     let loaded = &mut snapshot.loaded;
-    let entries = fs::read_dir(folder).map_err(|error| Failure::at(folder, error.to_string()))?;
-    let mut files: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.is_file())
-        .collect();
-    files.sort();
-    let mut best = Best::new();
-    let mut printed = Vec::new();
-    let mut singles = Vec::new();
-    for path in files {
-        if path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.ends_with(".meta.json"))
-        {
-            continue;
-        }
-        let recording = match meta_beside(&path) {
+    let mut found = Found::default();
+    let mut documents = Documents::default();
+    for (path, place) in tree::files(folder, loaded) {
+        match meta_beside(&path) {
             Some(meta) => {
-                let (request, head) = read_meta(&meta)?;
-                Recording { body: read(&path)?, path, request, head }
-            }
-            // Without a meta file only kubectl's output says what it is.
-            None if is_document(&path) => match document(&path).and_then(|body| {
-                if headline(&path, &body)?.kind == "List" {
-                    printed.push((path.clone(), body));
-                    return Ok(Vec::new());
-                }
-                kubectl(&path, body)
-            }) {
-                Ok(recordings) => {
-                    for recording in recordings {
-                        choose(recording, &mut best, &mut singles, loaded);
+                let read = read_meta(&meta).and_then(|head| Ok((head, read(&path)?)));
+                match read {
+                    Ok(((request, head), body)) => {
+                        let asked = Asked::of(&request.target);
+                        found.choose(Recording { path, request, head, body }, asked, loaded);
                     }
-                    continue;
+                    Err(Failure(why)) => loaded.unread(why),
                 }
-                Err(Failure(why)) => {
-                    loaded.unread.push(why);
-                    continue;
-                }
-            },
-            None => {
-                loaded.skip("without a meta file");
-                continue;
             }
-        };
-        choose(recording, &mut best, &mut singles, loaded);
+            // Without a meta file only the content says what it is.
+            None => {
+                if let Err(Failure(why)) = read_document(&path, &place, &mut documents, loaded) {
+                    loaded.unread(why);
+                }
+            }
+        }
     }
-    for recording in together(printed)? {
-        choose(recording, &mut best, &mut singles, loaded);
+    for (recording, asked) in documents.finish(loaded) {
+        found.choose(recording, asked, loaded);
     }
+    let Found { mut best, singles } = found;
     let whole: Vec<&str> = best
         .keys()
         .filter(|(_, namespace)| namespace.is_empty())
@@ -82,10 +63,12 @@ pub(crate) fn load(folder: &Path, snapshot: &mut Snapshot) -> Result<(), Failure
         .collect();
     let has_slices = best.keys().any(|(plural, _)| *plural == "endpointslices");
     best.retain(|(plural, namespace), _| {
-        let why = match () {
-            () if has_slices && *plural == "endpoints" => "Endpoints (slices are there)",
-            () if !namespace.is_empty() && whole.contains(plural) => "older or lesser lists",
-            () => return true,
+        let why = if has_slices && *plural == "endpoints" {
+            "Endpoints (slices are there)"
+        } else if !namespace.is_empty() && whole.contains(plural) {
+            "older or lesser lists"
+        } else {
+            return true;
         };
         loaded.skip(why);
         false
@@ -99,84 +82,103 @@ pub(crate) fn load(folder: &Path, snapshot: &mut Snapshot) -> Result<(), Failure
     Ok(())
 }
 
-/// Joins the `List`s of a folder: people write a file for each namespace or kind. The last state of an
-/// object counts.
-fn together(printed: Vec<(PathBuf, Vec<u8>)>) -> Result<Vec<Recording>, Failure> {
-    let names: Vec<String> = printed.iter().map(|(path, _)| path.display().to_string()).collect();
-    let path = PathBuf::from(names.join(", "));
-    let bodies: Vec<Vec<u8>> = printed.into_iter().map(|(_, body)| body).collect();
-    match bodies.len() {
-        0 => Ok(Vec::new()),
-        _ => {
-            let rows = bodies.join(&b'\n');
-            let body = to_body(rows).map_err(|what| Failure::at(&path, what))?;
-            kubectl(&path, body)
+/// Adds a file without a meta file, unless no verdict depends on anything in it.
+fn read_document(
+    path: &Path,
+    place: &Place,
+    documents: &mut Documents,
+    loaded: &mut Loaded,
+) -> Result<(), Failure> {
+    let fail = |what: String| Failure::at(path, what);
+    let bytes = unpack(read(path)?).map_err(fail)?;
+    let kinds = kinds_in(&bytes);
+    let is_needed = |kind: &String| {
+        plural(kind).is_some()
+            || ["Table", "Status", "PartialObjectMetadataList"].contains(&&**kind)
+    };
+    if !kinds.is_empty() && !kinds.iter().any(is_needed) {
+        // Most of a dump is such: decoding it would take minutes.
+        loaded.skip("of kinds that are not needed");
+        return Ok(());
+    }
+    let body = match to_body(bytes) {
+        // Settings, such as the values of a Helm release.
+        Err(what) if what.starts_with(NO_KIND) && !what.contains("error") => None,
+        Err(what) => return Err(fail(what)),
+        // UTF-16 has its kinds only once it is decoded.
+        Ok(body) => Some(body).filter(|body| !kinds.is_empty() || !kinds_in(body).is_empty()),
+    };
+    let Some(body) = body else {
+        loaded.skip("without a kind");
+        return Ok(());
+    };
+    documents.push(path, body, place, loaded)
+}
+
+/// The recordings of a folder that are read.
+#[derive(Default)]
+struct Found {
+    best: Best,
+    singles: Vec<(Recording, Asked)>,
+}
+
+impl Found {
+    /// Keeps a recording of a folder if it is the best of its kind so far.
+    fn choose(&mut self, recording: Recording, asked: Asked, loaded: &mut Loaded) {
+        if recording.request.method != "GET" || asked.plural.is_empty() {
+            return loaded.skip("other");
+        }
+        if recording.head.status != 200 {
+            return loaded.refused(&recording, &asked);
+        }
+        if let Some(why) = reason_to_skip(&recording, &asked) {
+            return loaded.skip(why);
+        }
+        let end = ListEnd::of(&recording.body);
+        if asked.list && (asked.part || !asked.token.is_empty() || !end.is_last()) {
+            return loaded.part(&recording.path, asked.plural, &end);
+        }
+        let Ok(headline) = Headline::of(&recording.body) else { return loaded.skip("undecodable") };
+        if headline.kind == "Table" {
+            return loaded.skip("Tables");
+        }
+        if !asked.list {
+            return self.singles.push((recording, asked));
+        }
+        let whole = headline.kind != "PartialObjectMetadataList";
+        if !whole && !matches!(asked.plural, "services" | "nodes" | "ciliumnodes") {
+            return loaded.skip("metadata only");
+        }
+        let version = headline.resource_version.parse().unwrap_or(0);
+        let is_wide = asked.scope.as_ref().is_none_or(|scope| !scope.is_narrow());
+        let rank = (is_wide, version, whole, std::cmp::Reverse(recording.path.clone()));
+        let key = (asked.plural, asked.namespace.clone());
+        let other = self.best.get(&key);
+        if other.is_some() {
+            loaded.skip("older or lesser lists");
+        }
+        if other.is_none_or(|other| other.rank <= rank) {
+            self.best.insert(key, Candidate { asked, recording, rank });
         }
     }
 }
 
-/// Whether a file without a meta file may be what kubectl printed.
-fn is_document(path: &Path) -> bool {
-    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-    let name = name.strip_suffix(".gz").unwrap_or(name);
-    [".json", ".jsonl", ".yaml", ".yml"].iter().any(|end| name.ends_with(end))
-}
-
-/// Keeps a recording of a folder if it is the best of its kind so far.
-fn choose(
-    recording: Recording,
-    best: &mut Best,
-    singles: &mut Vec<(Recording, Asked)>,
-    loaded: &mut Loaded,
-) {
-    let asked = Asked::of(&recording.request.target);
+/// Returns why a recording cannot be read.
+fn reason_to_skip(recording: &Recording, asked: &Asked) -> Option<&'static str> {
     let header = |name: &str| {
-        recording
-            .head
-            .headers
-            .iter()
+        let mut headers = recording.head.headers.iter();
+        headers
             .find(|(key, _)| key.eq_ignore_ascii_case(name))
             .map_or("", |(_, value)| value.as_str())
     };
     let readable = ["application/json", "application/vnd.kubernetes.protobuf"]
         .iter()
         .any(|media| header("content-type").starts_with(media));
-    let why = match () {
-        () if recording.request.method != "GET" || asked.plural.is_empty() => Some("other"),
-        () if recording.head.status != 200 => Some("failed"),
-        () if asked.watch => Some("watches"),
-        () if asked.part || asked.limited && asked.continues(&recording.body) => {
-            Some("parts of lists")
-        }
-        () if !readable || !matches!(header("content-encoding"), "" | "identity") => {
-            Some("compressed or in another encoding")
-        }
-        () => None,
-    };
-    if let Some(why) = why {
-        return loaded.skip(why);
-    }
-    let Ok(headline) = Headline::of(&recording.body) else { return loaded.skip("undecodable") };
-    if headline.kind == "Table" {
-        return loaded.skip("Tables");
-    }
-    if !asked.list {
-        return singles.push((recording, asked));
-    }
-    let whole = headline.kind != "PartialObjectMetadataList";
-    if !whole && !matches!(asked.plural, "services" | "nodes" | "ciliumnodes") {
-        return loaded.skip("metadata only");
-    }
-    let version = headline.resource_version.parse().unwrap_or(0);
-    let rank = (version, whole, std::cmp::Reverse(recording.path.clone()));
-    let key = (asked.plural, asked.namespace.clone());
-    match best.get(&key) {
-        Some(other) if other.rank > rank => loaded.skip("older or lesser lists"),
-        other => {
-            if other.is_some() {
-                loaded.skip("older or lesser lists");
-            }
-            best.insert(key, Candidate { asked, recording, rank });
-        }
+    if asked.watch {
+        Some("watches")
+    } else if !readable || !matches!(header("content-encoding"), "" | "identity") {
+        Some("compressed or in another encoding")
+    } else {
+        None
     }
 }

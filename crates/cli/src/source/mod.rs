@@ -1,11 +1,15 @@
 //! Where a verb reads a cluster from, and the cluster as it was read.
 
+mod documents;
 mod files;
 mod folder;
 pub(crate) mod live;
 mod loaded;
+mod protobuf;
 mod recording;
+mod scope;
 mod text;
+mod tree;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -207,6 +211,10 @@ impl Snapshot {
 
     /// Adds one response: its facts, and its Services and endpoints.
     pub(crate) fn add(&mut self, recording: &Recording, asked: &Asked) -> Result<(), Failure> {
+        if recording.head.status != 200 && !asked.plural.is_empty() {
+            self.loaded.refused(recording, asked);
+            return Ok(());
+        }
         let fail = |error: Error| Failure::of(&recording.path, &recording.head, &error);
         let name = recording.path.display().to_string();
         let mut used = false;
@@ -227,7 +235,9 @@ impl Snapshot {
         if shown && !asked.watch {
             let objects = self.inventory.load(&recording.body).map_err(fail)?;
             used |= objects > 0;
-            self.loaded.has_endpoints |= asked.plural != "services";
+            if asked.plural != "services" {
+                self.loaded.read_endpoints(recording, asked);
+            }
         }
         if used {
             self.loaded.used.insert(name);
@@ -253,7 +263,14 @@ impl Snapshot {
                 warn_of_unknown(&view);
                 Ok(view)
             }
-            missing => Err(not_ready(node, &missing)),
+            missing => {
+                let plurals: Vec<&str> = missing
+                    .iter()
+                    .filter_map(|fact| files::plural(&fact.kind.to_string()))
+                    .collect();
+                let Failure(why) = not_ready(node, &missing);
+                Err(Failure(why + &self.loaded.reasons(&plurals)))
+            }
         }
     }
 
@@ -268,7 +285,7 @@ impl Snapshot {
             if let Some(namespace) = &self.namespace {
                 views.retain(|view| view.namespace == *namespace);
             }
-            return Ok(views);
+            return self.loaded.with_endpoints(views);
         }
         let find = |service: &ServiceName| {
             let ServiceName { namespace, name } = service;
@@ -284,7 +301,7 @@ impl Snapshot {
             };
             self.inventory.find(view, namespace, name).ok_or_else(missing)
         };
-        services.iter().map(find).collect()
+        self.loaded.with_endpoints(services.iter().map(find).collect::<Result<_, _>>()?)
     }
 }
 

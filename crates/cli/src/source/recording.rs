@@ -8,6 +8,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::files::read;
+use super::protobuf;
+use super::scope::Scope;
 use crate::failure::Failure;
 
 /// One response, with the request it answers.
@@ -65,14 +67,14 @@ pub(crate) struct Asked {
     /// Not a single object.
     pub(crate) list: bool,
     pub(crate) watch: bool,
-    /// `continue` or a selector makes a list less than whole.
+    /// A selector makes a list less than whole.
     pub(crate) part: bool,
-    /// `limit` makes a list less than whole if the body continues.
-    pub(crate) limited: bool,
-    /// At resourceVersion 0, where the watch cache ignores the limit.
-    cached: bool,
+    /// `continue`, which makes a list one of the later pages.
+    pub(crate) token: String,
     /// The namespace, or empty for all.
     pub(crate) namespace: String,
+    /// The part of the endpoints that the response has, where the target does not show it.
+    pub(crate) scope: Option<Scope>,
 }
 
 impl Asked {
@@ -109,22 +111,27 @@ impl Asked {
             key == "watch" && value != "0" && !value.eq_ignore_ascii_case("false")
         });
         // Only one ConfigMap is needed, by its name.
-        let part = ["continue", "labelSelector", "fieldSelector"].into_iter().any(has)
-            && plural != "configmaps";
-        let cached = keys.iter().any(|(key, value)| key == "resourceVersion" && value == "0");
+        let part =
+            ["labelSelector", "fieldSelector"].into_iter().any(has) && plural != "configmaps";
+        let token = keys.iter().find(|(key, _)| key == "continue");
+        let token = token.map_or(String::new(), |(_, value)| value.clone().into_owned());
         let (list, namespace) = (rest.len() == 1, namespace.to_owned());
-        Asked { plural, list, watch, part, limited: has("limit"), cached, namespace }
+        Asked { plural, list, watch, part, token, namespace, scope: None }
     }
 }
 
-impl Asked {
-    /// Whether another page follows the list. The lists of informers are whole: they ask at
-    /// resourceVersion 0.
-    pub(crate) fn continues(&self, body: &[u8]) -> bool {
-        if body.starts_with(b"k8s\0") {
-            return !self.cached;
-        }
-        let document: Value = serde_json::from_slice(body).unwrap_or_default();
-        document["metadata"]["continue"].as_str().is_some_and(|token| !token.is_empty())
-    }
+/// Describes a response that is an error, with the API server's message.
+pub(super) fn refusal(recording: &Recording) -> String {
+    let body = &recording.body;
+    let message = match body.strip_prefix(b"k8s\0") {
+        Some(envelope) => protobuf::message(envelope, 2)
+            .and_then(|status| protobuf::message(status, 3))
+            .map(|message| String::from_utf8_lossy(message).into_owned()),
+        None => serde_json::from_slice::<Value>(body)
+            .ok()
+            .and_then(|status| Some(status["message"].as_str()?.to_owned())),
+    };
+    let message = message.unwrap_or_else(|| "no message".to_owned());
+    let (path, status) = (recording.path.display(), recording.head.status);
+    format!("{path}: the API server's error ({status}): {message}")
 }

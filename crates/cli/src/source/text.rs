@@ -1,10 +1,11 @@
 //! Files as people have them: gzip, byte order marks, UTF-16, YAML and several documents in a row
 //! become one JSON document, or an error that names what the file is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use flate2::read::MultiGzDecoder;
+use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
@@ -20,6 +21,9 @@ pub(crate) fn to_body(bytes: Vec<u8>) -> Result<Vec<u8>, String> {
     let bytes = unpack(bytes)?;
     if bytes.starts_with(b"k8s\0") {
         return Ok(bytes);
+    }
+    if let Some(name) = archive(&bytes) {
+        return Err(format!("this is {name}: unpack it, and name the file or folder in it"));
     }
     let text = to_text(bytes)?;
     if let Some(at) = text.find('\0') {
@@ -42,7 +46,7 @@ pub(crate) fn to_body(bytes: Vec<u8>) -> Result<Vec<u8>, String> {
 }
 
 /// Inflates gzip.
-fn unpack(bytes: Vec<u8>) -> Result<Vec<u8>, String> {
+pub(super) fn unpack(bytes: Vec<u8>) -> Result<Vec<u8>, String> {
     if !bytes.starts_with(&[0x1f, 0x8b]) {
         return Ok(bytes);
     }
@@ -54,6 +58,53 @@ fn unpack(bytes: Vec<u8>) -> Result<Vec<u8>, String> {
         Ok(_) => Ok(whole),
         Err(error) => Err(format!("this is gzip, and damaged or cut: {error}")),
     }
+}
+
+/// Returns what archive or compressed file the bytes are.
+fn archive(bytes: &[u8]) -> Option<&'static str> {
+    let is_tar = bytes.get(257..262) == Some(b"ustar");
+    let magic: [(&[u8], &str); 5] = [
+        (b"PK\x03\x04", "a zip archive (`unzip FILE -d FOLDER`)"),
+        (b"BZh", "packed with bzip2 (`bunzip2`)"),
+        (b"\xfd7zXZ\0", "packed with xz (`unxz`)"),
+        (b"\x28\xb5\x2f\xfd", "packed with zstd (`unzstd`)"),
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    ];
+    let is = |(start, _): &&(&[u8], &str)| bytes.starts_with(start);
+    let packed = magic.iter().find(is).map(|(_, name)| *name);
+    packed.or(is_tar.then_some("a tar archive (`tar -xf FILE -C FOLDER`)"))
+}
+
+/// Returns the kinds that a text names, as JSON or as YAML, without decoding it. An object has its
+/// `kind` in the text, so that a text without a kind has no object of that kind.
+pub(super) fn kinds_in(text: &[u8]) -> BTreeSet<String> {
+    const KEY: &[u8] = b"kind";
+    let mut kinds = BTreeSet::new();
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(|&byte| byte == KEY[0]) {
+        rest = &rest[at..];
+        let Some(after) = rest.strip_prefix(KEY) else {
+            rest = &rest[1..];
+            continue;
+        };
+        rest = after;
+        let skip = |text: &mut &[u8], bytes: &[u8]| {
+            let end = text.iter().position(|byte| !bytes.contains(byte));
+            *text = &text[end.unwrap_or(text.len())..];
+        };
+        let mut value = after;
+        skip(&mut value, b"\"'");
+        skip(&mut value, b" \t\r\n");
+        let Some(after_colon) = value.strip_prefix(b":") else { continue };
+        value = after_colon;
+        skip(&mut value, b" \t\r\n\"'");
+        let end = value.iter().position(|byte| !byte.is_ascii_alphanumeric());
+        let kind = &value[..end.unwrap_or(value.len())];
+        if !kind.is_empty() {
+            kinds.insert(String::from_utf8_lossy(kind).into_owned());
+        }
+    }
+    kinds
 }
 
 /// Removes a byte order mark, and reads UTF-16 as PowerShell's `>` writes it.
@@ -89,12 +140,14 @@ fn one_document(text: String) -> Result<Vec<u8>, String> {
         match document {
             Ok(_) => count += 1,
             Err(error) if error.is_eof() => return Err(cut(&text)),
-            // The library's message has the place of bytes that are no JSON.
-            Err(_) if count == 0 => return Ok(text.into_bytes()),
+            // `{` begins YAML too. The library's message has the place of bytes that are neither.
+            Err(_) if count == 0 => {
+                return Ok(from_yaml(&text).unwrap_or_else(|_| text.into_bytes()));
+            }
             Err(error) => return Err(format!("document {}: {error}", count + 1)),
         }
     }
-    if count == 1 {
+    if count == 1 && !is_event(&text) {
         return Ok(text.into_bytes());
     }
     let all: Result<Vec<Value>, _> =
@@ -102,9 +155,28 @@ fn one_document(text: String) -> Result<Vec<u8>, String> {
     combine(all.map_err(|error| error.to_string())?)
 }
 
+/// Returns `true` for an event of a watch.
+fn is_event(text: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Event {
+        r#type: String,
+        #[serde(rename = "object")]
+        _object: IgnoredAny,
+    }
+    let start = text.trim_start().trim_start_matches('{').trim_start();
+    start.starts_with("\"type\"")
+        && serde_json::from_str::<Event>(text).is_ok_and(|event| EVENTS.contains(&&*event.r#type))
+}
+
+/// The types of the events of a watch.
+const EVENTS: [&str; 5] = ["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"];
+
 fn cut(text: &str) -> String {
     format!("the JSON is cut after {} bytes: write the file again", text.trim_end().len())
 }
+
+/// How the error for YAML that is no object begins.
+pub(super) const NO_KIND: &str = "this is YAML without a `kind`";
 
 fn from_yaml(text: &str) -> Result<Vec<u8>, String> {
     let table = "this is a table as `kubectl get` prints it: add `-o json`";
@@ -114,10 +186,13 @@ fn from_yaml(text: &str) -> Result<Vec<u8>, String> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(text)
         .map_err(|error| format!("this is neither JSON nor YAML ({error}): add `-o json`"))?;
     let objects: Vec<Value> = documents.into_iter().filter(|one| !one.is_null()).collect();
-    let is_object = |one: &Value| one.get("kind").is_some_and(Value::is_string);
+    let is_event = |one: &Value| EVENTS.iter().any(|event| one["type"] == **event);
+    let is_object = |one: &Value| one["kind"].is_string() || is_event(one);
     if let Some(other) = objects.iter().find(|one| !is_object(one)) {
         let text: String = other.to_string().chars().take(60).collect();
-        return Err(format!("this is text and no object of Kubernetes ({text}): add `-o json`"));
+        let what =
+            if other.is_object() { NO_KIND } else { "this is text, and no object of Kubernetes" };
+        return Err(format!("{what} ({text}): add `-o json`"));
     }
     combine(objects)
 }
@@ -125,9 +200,10 @@ fn from_yaml(text: &str) -> Result<Vec<u8>, String> {
 /// Returns several documents as one `List`. Events of a watch, and objects that are printed again,
 /// count by their last state.
 fn combine(documents: Vec<Value>) -> Result<Vec<u8>, String> {
-    let mut documents = documents;
-    if documents.len() == 1 {
-        return Ok(documents.remove(0).to_string().into_bytes());
+    if let [document] = documents.as_slice()
+        && document["kind"].is_string()
+    {
+        return Ok(document.to_string().into_bytes());
     }
     let mut objects: BTreeMap<[String; 4], Value> = BTreeMap::new();
     for (index, document) in documents.into_iter().enumerate() {
@@ -162,11 +238,11 @@ fn combine(documents: Vec<Value>) -> Result<Vec<u8>, String> {
 
 /// Returns the objects of a document, and whether each is gone: those of a list, that of a watch
 /// event, or the document itself.
-fn objects_of(mut document: Value) -> Vec<(bool, Value)> {
+pub(super) fn objects_of(mut document: Value) -> Vec<(bool, Value)> {
     let event = document["type"].as_str().map(str::to_owned);
     match event.as_deref() {
         Some("BOOKMARK") => return Vec::new(),
-        Some(event @ ("ADDED" | "MODIFIED" | "DELETED")) if document["object"].is_object() => {
+        Some(event) if EVENTS.contains(&event) && document["object"].is_object() => {
             return vec![(event == "DELETED", document["object"].take())];
         }
         _ => {}
@@ -267,6 +343,45 @@ mod tests {
     }
 
     #[test]
+    fn a_single_event_is_one_object_and_an_error_is_named() {
+        let event =
+            |r#type: &str, object: &str| format!(r#"{{"type":"{}","object":{object}}}"#, r#type);
+        assert_eq!(names(&body(event("ADDED", SERVICE))), ["a"]);
+        assert_eq!(body(event("DELETED", SERVICE))["items"], json!([]));
+        let yaml =
+            "object:\n  kind: Service\n  apiVersion: v1\n  metadata:\n    name: a\ntype: ADDED\n";
+        assert_eq!(names(&body(yaml)), ["a"]);
+        let gone = r#"{"kind":"Status","apiVersion":"v1","message":"too old","code":410}"#;
+        let error = refused(format!("{}{}", event("ADDED", SERVICE), event("ERROR", gone)));
+        assert!(error.contains("too old"), "{error}");
+    }
+
+    #[test]
+    fn yaml_in_braces_is_read() {
+        let kyaml = "---\n{\n  apiVersion: \"v1\",\n  kind: \"Service\",\n  \
+                     metadata: {\n    name: \"a\",\n  },\n}\n";
+        assert_eq!(body(kyaml), body(SERVICE));
+        assert_eq!(body("{apiVersion: v1, kind: Service, metadata: {name: a}}"), body(SERVICE));
+    }
+
+    #[test]
+    fn kinds_are_found_in_every_form() {
+        for text in [
+            SERVICE,
+            r#"{ "kind" : "Service" }"#,
+            "apiVersion: v1\nkind: Service\n",
+            "{kind: Service}",
+            "'kind': 'Service'",
+        ] {
+            assert_eq!(kinds_in(text.as_bytes()), ["Service".to_owned()].into(), "{text}");
+        }
+        let two = "items:\n- kind: Pod\n  kinds: x\n- kind: Node\nkind: List\n";
+        let two: Vec<String> = kinds_in(two.as_bytes()).into_iter().collect();
+        assert_eq!(two, ["List", "Node", "Pod"]);
+        assert!(kinds_in(b"level=info msg=\"kind of slow\" kkind").is_empty());
+    }
+
+    #[test]
     fn what_cannot_be_read_is_named() {
         let status = r#"{"kind":"Status","apiVersion":"v1","message":"eve may not list"}"#;
         for (bytes, part) in [
@@ -281,6 +396,8 @@ mod tests {
             ("error: You must be logged in", "-o json"),
             ("hello", "-o json"),
             ("a: [1", "neither JSON nor YAML"),
+            ("PK\u{3}\u{4}zip", "unzip"),
+            (&format!("{:257}ustar  ", "folder/"), "tar -xf"),
         ] {
             let error = refused(bytes);
             assert!(error.contains(part), "{bytes}: {error}");
