@@ -82,6 +82,19 @@ published: msrv
 	cd crates/http && cargo deny -L error --all-features check licenses bans sources
 	cd crates/proxy && cargo deny -L error check licenses bans sources
 
+# The pages of `poolscope report` in headless Chromium, with axe-core. `SCREENSHOTS=docs` writes the
+# pictures of docs/report.md.
+.PHONY: test-report
+PAGES = $(abspath $(BUILT))/report
+test-report:
+	@.ci/tools.sh page
+	mkdir -p $(PAGES)/check && rm -f $(PAGES)/*.html
+	cp crates/cli/tests/page/* $(PAGES)/check/
+	cd $(PAGES)/check && npm install --silent --no-audit --no-fund --no-save
+	REPORTS=$(PAGES) $(CARGO) test -q -p poolscope-cli --test report
+	node $(PAGES)/check/check.mjs \
+		$(if $(SCREENSHOTS),--screenshots $(abspath $(SCREENSHOTS))) $(PAGES)/*.html
+
 # Needs the advisory database, which is not in a package registry.
 advisories:
 	@.ci/tools.sh published

@@ -6,11 +6,12 @@
 #     tools.sh published     nightly rustdoc, cargo-public-api, cargo-deny
 #     tools.sh semver        cargo-semver-checks, which takes minutes to build
 #     tools.sh deploy        Helm 3 and 4, kubeconform, crane, from their Go modules
+#     tools.sh page          Chromium, Node.js and npm
 #     tools.sh image         Debian's Rust with the source of std, zig and cargo-zigbuild; as root
 #
 # Rust itself comes from rustup. Programs go to the folder of --prefix (default: target/tools).
 set -eu
-need=${1:?which tools: test, lab, published, semver, deploy or image}
+need=${1:?which tools: test, lab, published, semver, deploy, page or image}
 prefix=${2:-target/tools}
 here=$(cd "$(dirname "$0")/.." && pwd)
 
@@ -115,6 +116,9 @@ deploy)
     go_program helm4 helm.sh/helm/v4/cmd/helm v4.3.2
     go_program kubeconform github.com/yannh/kubeconform/cmd/kubeconform v0.8.0
     go_program crane github.com/google/go-containerregistry/cmd/crane v0.22.1
+    ;;
+page)
+    packages chromium:chromium node:nodejs npm:npm
     ;;
 image)
     packages python3:python3-venv

@@ -2,6 +2,7 @@
 //! and why.
 
 mod completion;
+mod audit;
 mod diff;
 mod explain;
 mod failure;
@@ -9,6 +10,7 @@ mod filter;
 mod man;
 mod output;
 mod shorten;
+mod report;
 mod source;
 mod status;
 mod table;
@@ -52,6 +54,10 @@ enum Command {
     /// Write manual pages.
     #[command(hide = true)]
     Man(man::Man),
+    /// Find faults of the cluster: pools without endpoints, keys that are not read, and more.
+    Audit(audit::Audit),
+    /// Write the state of the cluster as one HTML page.
+    Report(report::Report),
 }
 
 fn main() -> ExitCode {
@@ -68,6 +74,8 @@ fn main() -> ExitCode {
         Command::Status(args) => status::status(args),
         Command::Completion(args) => completion::completion(&args),
         Command::Man(args) => man::man(&args),
+        Command::Audit(args) => audit::audit(args),
+        Command::Report(args) => report::report(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

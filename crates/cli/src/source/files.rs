@@ -117,13 +117,14 @@ pub(super) fn collection(api_version: &str, plural: &str) -> String {
     format!("/{root}/{api_version}/{plural}")
 }
 
-/// The kinds that verdicts depend on.
-const KINDS: [(&str, &str); 8] = [
+/// The kinds that verdicts and findings depend on.
+const KINDS: [(&str, &str); 9] = [
     ("Service", "services"),
     ("Node", "nodes"),
     ("EndpointSlice", "endpointslices"),
     ("Endpoints", "endpoints"),
     ("CiliumNode", "ciliumnodes"),
+    ("CiliumLocalRedirectPolicy", "ciliumlocalredirectpolicies"),
     ("NodePool", "nodepools"),
     ("NodeBucket", "nodebuckets"),
     ("ConfigMap", "configmaps"),

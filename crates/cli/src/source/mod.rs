@@ -5,6 +5,7 @@ mod files;
 mod folder;
 pub(crate) mod live;
 mod loaded;
+mod objects;
 mod protobuf;
 mod recording;
 mod scope;
@@ -24,6 +25,7 @@ use serde_json::Value;
 pub(crate) use self::files::{guess, meta_beside, read, read_stdin};
 use self::live::{Kind, Live, LiveOptions, needed_kinds};
 pub(crate) use self::loaded::Loaded;
+pub(crate) use self::objects::{Key, Objects, Service, Slice, Texts};
 pub(crate) use self::recording::{Asked, Recording, read_meta};
 use crate::failure::{Failure, usage};
 
@@ -53,6 +55,7 @@ pub(crate) struct Source {
 pub(crate) struct Snapshot {
     pub(crate) cluster: Cluster,
     pub(crate) inventory: Inventory,
+    pub(crate) objects: Objects,
     pub(crate) loaded: Loaded,
     /// The namespace that is shown; `None`: all.
     namespace: Option<String>,
@@ -197,6 +200,7 @@ impl Snapshot {
         Snapshot {
             cluster,
             inventory: Inventory::new(),
+            objects: Objects::default(),
             loaded: Loaded::default(),
             namespace: None,
             is_live: true,
@@ -238,6 +242,10 @@ impl Snapshot {
             if asked.plural != "services" {
                 self.loaded.read_endpoints(recording, asked);
             }
+        }
+        if recording.head.status == 200 && !asked.plural.is_empty() {
+            let added = self.objects.add(&recording.body, asked);
+            used |= added.map_err(|why| Failure::at(&recording.path, why))?;
         }
         if used {
             self.loaded.used.insert(name);

@@ -99,6 +99,7 @@ impl Asked {
             "endpointslices",
             "endpoints",
             "ciliumnodes",
+            "ciliumlocalredirectpolicies",
             "nodepools",
             "nodebuckets",
             "configmaps",

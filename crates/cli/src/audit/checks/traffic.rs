@@ -1,0 +1,144 @@
+//! Services whose topology keys leave some nodes without endpoints.
+
+use std::collections::BTreeSet;
+
+use poolscope::Topology;
+use poolscope::explain::State;
+
+use crate::audit::codes;
+use crate::audit::finding::{Finding, Object, count, names};
+use crate::audit::survey::{Judged, Place, Survey};
+
+pub(super) fn check(survey: &Survey<'_>, found: &mut Vec<Finding>) {
+    let nodes: BTreeSet<&str> =
+        survey.pools.iter().flat_map(|pool| &pool.nodes).map(String::as_str).collect();
+    for judged in survey.services.iter().filter(|judged| judged.is_filtered) {
+        let view = &judged.view;
+        if (&*view.namespace, &*view.name) == ("default", "kubernetes") {
+            continue;
+        }
+        let object = Object::service(&view.namespace, &view.name);
+        if !judged.has_usable {
+            if view.r#type != "ExternalName" {
+                let message = match view.endpoints.len() {
+                    0 => "it has no endpoints".to_owned(),
+                    all => format!("none of its {} is ready", count(all, "endpoint")),
+                };
+                found.push(Finding::new(codes::NO_ENDPOINT, object, message));
+            }
+            continue;
+        }
+        empty(judged, &object, found);
+        dropped(survey, judged, &object, &nodes, found);
+    }
+}
+
+/// Nodes without a backend, and pools with one.
+fn empty(judged: &Judged, object: &Object, found: &mut Vec<Finding>) {
+    let topology = judged.view.topology;
+    let is_empty = |place: &&Place| !place.without.is_empty();
+    if topology == Some(Topology::Node) {
+        let all: usize = judged.places.iter().map(|place| place.group.nodes.len()).sum();
+        let without: Vec<&String> = judged.places.iter().flat_map(|place| &place.without).collect();
+        if !without.is_empty() {
+            let message = format!(
+                "{} of {} have no backend on themselves{}: {}",
+                without.len(),
+                count(all, "node"),
+                lanes(judged, judged.places.iter().filter(is_empty)),
+                names(without)
+            );
+            found.push(Finding::new(codes::EMPTY_NODES, object.clone(), message));
+        }
+        return;
+    }
+    let pools = || judged.places.iter().filter(|place| !place.group.name.is_empty());
+    let lost: Vec<&Place> = pools().filter(is_empty).collect();
+    if !lost.is_empty() {
+        let nodes = |place: &&Place| {
+            format!("{} ({})", place.group.name, count(place.without.len(), "node"))
+        };
+        let others: Vec<String> = pools()
+            .filter(|place| place.ready > 0 && place.without.is_empty())
+            .map(|place| format!("{} ({})", place.group.name, place.ready))
+            .collect();
+        let elsewhere = match others.len() {
+            0 => "no pool has one".to_owned(),
+            _ => format!("ready endpoints: {}", names(others)),
+        };
+        let message = format!(
+            "no usable endpoint{} in {}; {elsewhere}",
+            lanes(judged, lost.iter().copied()),
+            names(lost.iter().map(nodes))
+        );
+        found.push(Finding::new(codes::EMPTY_POOL, object.clone(), message));
+    }
+    let outside = judged.places.iter().filter(|place| place.group.name.is_empty());
+    for place in outside.filter(is_empty) {
+        let message = format!("{}: {}", count(place.without.len(), "node"), names(&place.without));
+        found.push(Finding::new(codes::EMPTY_OUTSIDE, object.clone(), message));
+    }
+    let single: Vec<&str> = pools()
+        .filter(|place| place.ready == 1 && place.without.is_empty())
+        .map(|place| &*place.group.name)
+        .collect();
+    // Behind the last step of a fallback there is another one.
+    if !single.is_empty() && topology != Some(Topology::Fallback) {
+        let message = format!("one ready endpoint in {}", names(single));
+        found.push(Finding::new(codes::ONE_ENDPOINT, object.clone(), message));
+    }
+}
+
+/// The frontends that are empty, if others are not.
+fn lanes<'a>(judged: &Judged, places: impl Iterator<Item = &'a Place>) -> String {
+    let lanes: BTreeSet<&String> = places.flat_map(|place| &place.empty).collect();
+    match lanes.len() < judged.lanes {
+        true => format!(" for {}", names(lanes)),
+        false => String::new(),
+    }
+}
+
+/// Endpoints that no node, or only the node itself, may use.
+fn dropped(
+    survey: &Survey<'_>,
+    judged: &Judged,
+    object: &Object,
+    nodes: &BTreeSet<&str>,
+    found: &mut Vec<Finding>,
+) {
+    let is_dropped = |at: usize| judged.places.iter().all(|place| !place.verdicts[at].kept);
+    let endpoints = judged.view.endpoints.iter().enumerate();
+    let lost = endpoints.filter(|(at, each)| each.state != State::NotReady && is_dropped(*at));
+    let (mut nameless, mut gone) = (Vec::new(), BTreeSet::new());
+    for (_, endpoint) in lost {
+        match endpoint.node.as_deref().filter(|node| !node.is_empty()) {
+            None => nameless.push(&*endpoint.address),
+            Some(node) if !nodes.contains(node) => drop(gone.insert(node)),
+            Some(_) => {}
+        }
+    }
+    if !nameless.is_empty() {
+        let slices = &survey.snapshot.objects.slices;
+        let of_service =
+            |((namespace, _), slice): &(&crate::source::Key, &crate::source::Slice)| {
+                *namespace == judged.view.namespace
+                    && slice.service.as_deref() == Some(&*judged.view.name)
+            };
+        let old: usize = slices.iter().filter(of_service).map(|(_, slice)| slice.old_form).sum();
+        let old = match old {
+            0 => String::new(),
+            old => format!("; {old} have a node in the form of v1beta1 only"),
+        };
+        let message = format!("{}: {}{old}", count(nameless.len(), "endpoint"), names(&nameless));
+        found.push(Finding::new(codes::NO_NODE_NAME, object.clone(), message));
+    }
+    if !gone.is_empty() && survey.knows_all_nodes() {
+        let message = format!("no such {}", names_of_nodes(&gone));
+        found.push(Finding::new(codes::GONE_NODE, object.clone(), message));
+    }
+}
+
+fn names_of_nodes(nodes: &BTreeSet<&str>) -> String {
+    let noun = if nodes.len() == 1 { "node" } else { "nodes" };
+    format!("{noun}: {}", names(nodes))
+}

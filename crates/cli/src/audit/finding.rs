@@ -1,0 +1,77 @@
+//! One finding, and what it is about.
+
+use serde::Serialize;
+
+use super::codes::{Code, Level};
+
+/// The pages that explain the codes.
+pub(crate) const DOCS: &str = "docs/audit.md";
+
+/// Something that an operator may want to change.
+pub(crate) struct Finding {
+    pub(crate) code: &'static Code,
+    pub(crate) level: Level,
+    pub(crate) object: Object,
+    pub(crate) message: String,
+}
+
+/// The object of a finding.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) struct Object {
+    pub(crate) kind: &'static str,
+    /// Empty for cluster-wide objects.
+    pub(crate) namespace: String,
+    /// Empty if the finding is about several.
+    pub(crate) name: String,
+}
+
+impl Object {
+    pub(crate) fn service(namespace: &str, name: &str) -> Object {
+        Object { kind: "Service", namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+
+    /// A cluster-wide object.
+    pub(crate) fn wide(kind: &'static str, name: &str) -> Object {
+        Object { kind, namespace: String::new(), name: name.to_owned() }
+    }
+}
+
+impl std::fmt::Display for Object {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&*self.namespace, &*self.name) {
+            ("", "") => write!(out, "{}", self.kind),
+            ("", name) => write!(out, "{} {name}", self.kind),
+            (namespace, name) => write!(out, "{} {namespace}/{name}", self.kind),
+        }
+    }
+}
+
+impl Finding {
+    pub(crate) fn new(code: &'static Code, object: Object, message: String) -> Finding {
+        Finding { code, level: code.level, object, message }
+    }
+
+    /// Where the code is explained.
+    pub(crate) fn docs(&self) -> String {
+        format!("{DOCS}#{}", self.code.id.to_lowercase())
+    }
+}
+
+/// How many names a message has.
+const NAMED: usize = 5;
+
+/// `a, b, c` or `a, b, c, d, e and 7 more`.
+pub(crate) fn names<T: AsRef<str>>(all: impl IntoIterator<Item = T>) -> String {
+    let all: Vec<T> = all.into_iter().collect();
+    let named: Vec<&str> = all.iter().take(NAMED).map(AsRef::as_ref).collect();
+    match all.len().saturating_sub(NAMED) {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
+}
+
+/// `1 node`, `2 nodes`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}

@@ -1,0 +1,137 @@
+//! `poolscope audit`: faults and surprises of a cluster, each with a remedy.
+
+mod checks;
+mod codes;
+mod finding;
+mod print;
+mod sarif;
+mod survey;
+
+use std::io::{self, BufWriter, Write};
+
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+
+pub(crate) use self::checks::run as find_all;
+pub(crate) use self::codes::Level;
+pub(crate) use self::finding::{Finding, count, names};
+pub(crate) use self::survey::{Judged, Place, Survey};
+use crate::failure::Failure;
+use crate::output::print_json;
+use crate::source::Source;
+
+/// The options of `poolscope audit`.
+#[derive(Args)]
+pub(crate) struct Audit {
+    #[command(flatten)]
+    source: Source,
+    /// How to print.
+    #[arg(short, long, default_value = "table")]
+    output: Output,
+    /// The level from which findings make the command exit with status 1.
+    #[arg(long, value_name = "LEVEL", default_value = "error")]
+    failure_threshold: Threshold,
+    /// The level from which findings are printed.
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    output_threshold: Level,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// Lines for people.
+    Table,
+    Json,
+    Yaml,
+    /// SARIF 2.1.0, which code scanning reads.
+    Sarif,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Threshold {
+    Error,
+    Warning,
+    Info,
+    Never,
+}
+
+impl Threshold {
+    fn level(self) -> Option<Level> {
+        match self {
+            Threshold::Error => Some(Level::Error),
+            Threshold::Warning => Some(Level::Warning),
+            Threshold::Info => Some(Level::Info),
+            Threshold::Never => None,
+        }
+    }
+}
+
+/// Runs `poolscope audit`.
+pub(crate) fn audit(args: Audit) -> Result<(), Failure> {
+    let snapshot = args.source.read()?;
+    let agent = args.source.user_agent.as_deref();
+    let survey = Survey::of(&snapshot, agent, args.source.namespace.as_deref())?;
+    let all = find_all(&survey);
+    let shown: Vec<&Finding> =
+        all.iter().filter(|finding| finding.level >= args.output_threshold).collect();
+    let mut out = BufWriter::new(io::stdout().lock());
+    match args.output {
+        Output::Table => print::table(&survey, &all, &shown, &mut out)?,
+        Output::Json => print_json(&document(&survey, &all, &shown), &mut out)?,
+        Output::Yaml => {
+            let text = serde_saphyr::to_string(&document(&survey, &all, &shown))
+                .map_err(|error| Failure(format!("the output as YAML: {error}")))?;
+            write!(out, "{text}")?;
+        }
+        Output::Sarif => print_json(&sarif::log(&shown), &mut out)?,
+    }
+    out.flush()?;
+    let Some(threshold) = args.failure_threshold.level() else { return Ok(()) };
+    match all.iter().filter(|finding| finding.level >= threshold).count() {
+        0 => Ok(()),
+        number => Err(Failure(format!(
+            "{} of level {} or above; see --failure-threshold",
+            count(number, "finding"),
+            threshold.name()
+        ))),
+    }
+}
+
+/// The output for programs; `docs/audit.schema.json` is its schema.
+fn document(survey: &Survey<'_>, all: &[Finding], shown: &[&Finding]) -> Value {
+    let number = |level| all.iter().filter(|finding| finding.level == level).count();
+    let pools = survey.pools.iter().filter(|pool| !pool.name.is_empty()).count();
+    let nodes: usize = survey.pools.iter().map(|pool| pool.nodes.len()).sum();
+    let findings: Vec<Value> = shown.iter().map(|finding| finding.document()).collect();
+    json!({
+        "summary": {
+            "error": number(Level::Error),
+            "warning": number(Level::Warning),
+            "info": number(Level::Info),
+            "services": survey.services.len(),
+            "filteredServices": survey.services.iter().filter(|each| each.is_filtered).count(),
+            "pools": pools,
+            "nodes": nodes,
+        },
+        "findings": findings,
+    })
+}
+
+impl Finding {
+    fn document(&self) -> Value {
+        let text = |text: &str| if text.is_empty() { Value::Null } else { text.into() };
+        json!({
+            "code": self.code.id,
+            "level": self.level.name(),
+            "title": self.code.title,
+            "object": {
+                "kind": self.object.kind,
+                "namespace": text(&self.object.namespace),
+                "name": text(&self.object.name),
+            },
+            "message": self.message,
+            "traffic": self.code.traffic,
+            "change": self.code.change,
+            "docs": self.docs(),
+        })
+    }
+}

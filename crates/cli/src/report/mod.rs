@@ -1,0 +1,42 @@
+//! `poolscope report`: the state of a cluster as one HTML page.
+
+mod bounds;
+mod findings;
+mod matrix;
+mod page;
+mod services;
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::audit::{Survey, find_all};
+use crate::failure::Failure;
+use crate::source::Source;
+
+/// The options of `poolscope report`.
+#[derive(Args)]
+pub(crate) struct Report {
+    #[command(flatten)]
+    source: Source,
+    /// The page to write; `-` is standard output.
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+/// Runs `poolscope report`.
+pub(crate) fn report(args: Report) -> Result<(), Failure> {
+    let snapshot = args.source.read()?;
+    let agent = args.source.user_agent.as_deref();
+    let survey = Survey::of(&snapshot, agent, args.source.namespace.as_deref())?;
+    let page = page::page(&survey, &find_all(&survey)).into_string();
+    if args.output == Path::new("-") {
+        let mut out = io::stdout().lock();
+        out.write_all(page.as_bytes())?;
+        return Ok(out.flush()?);
+    }
+    fs::write(&args.output, page)
+        .map_err(|error| Failure::at(&args.output, format!("{error}; check --output")))
+}
