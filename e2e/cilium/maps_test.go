@@ -85,9 +85,19 @@ func (m familyMaps) of(service frontend) (found []string, err error) {
 	return slices.Compact(found), nil
 }
 
-// slot looks up the key of Service4Key and Service6Key: address, port, slot, protocol, scope,
-// padding.
+// slot looks up a slot of a Service.
 func (m familyMaps) slot(service frontend, slot uint16) (value []byte, err error) {
+	if err := m.services.Lookup(slotKey(service, slot), &value); err != nil {
+		return nil, fmt.Errorf("%s has no slot %d: %w", service, slot, err)
+	}
+	if len(value) < 8 {
+		return nil, errors.New("a value of another size")
+	}
+	return value, nil
+}
+
+// slotKey is Service4Key or Service6Key: address, port, slot, protocol, scope, padding.
+func slotKey(service frontend, slot uint16) []byte {
 	key := service.ip.AsSlice()
 	key = binary.BigEndian.AppendUint16(key, port)
 	key = binary.NativeEndian.AppendUint16(key, slot)
@@ -95,14 +105,7 @@ func (m familyMaps) slot(service frontend, slot uint16) (value []byte, err error
 	if service.network == "udp" {
 		protocol = 17
 	}
-	key = append(key, protocol, 0, 0, 0)
-	if err := m.services.Lookup(key, &value); err != nil {
-		return nil, fmt.Errorf("%s has no slot %d: %w", service, slot, err)
-	}
-	if len(value) < 8 {
-		return nil, errors.New("a value of another size")
-	}
-	return value, nil
+	return append(key, protocol, 0, 0, 0)
 }
 
 // count is how many entries a map has.

@@ -4,7 +4,7 @@ STOCK = target/cilium/stock
 STOCK_VERSIONS ?= 1.20.2 1.19.6
 STOCK_AGENTS = $(STOCK_VERSIONS:%=$(STOCK)/%/cilium-agent)
 
-.PHONY: cilium-agent-stock e2e-cilium-proxy
+.PHONY: cilium-agent-stock e2e-cilium-proxy e2e-cilium-verify
 
 # Ten minutes or more for each release on two cores; a second time nothing is built.
 cilium-agent-stock: $(STOCK_AGENTS)
@@ -23,3 +23,16 @@ e2e-cilium-proxy: cilium-agent-stock
 			PROXY=$(abspath $(BUILT))/release/poolscope-proxy \
 			$(GO) test -count=1 -v -timeout 40m ./cilium); \
 	done; done
+
+# `poolscope verify` beside each release: its lists, its socket, and maps that the test changes.
+# RECORD names a folder for the lists.
+e2e-cilium-verify: cilium-agent-stock
+	$(CARGO) build --release -p poolscope-proxy -p poolscope-cli
+	e2e/cilium/needs.sh
+	cd e2e && $(GO) vet ./cilium
+	set -e; for version in $(STOCK_VERSIONS); do \
+		(cd e2e && AGENT=kubeconfig AGENT_VERSION=$$version \
+			PROXY=$(abspath $(BUILT))/release/poolscope-proxy \
+			POOLSCOPE=$(abspath $(BUILT))/release/poolscope \
+			$(GO) test -count=1 -v -timeout 20m -run TestVerify ./cilium); \
+	done

@@ -1,19 +1,20 @@
 //! The `poolscope` command: what one node's proxy may see of recorded or live API server answers,
 //! and why.
 
-mod completion;
 mod audit;
+mod completion;
 mod diff;
 mod explain;
 mod failure;
 mod filter;
 mod man;
 mod output;
-mod shorten;
 mod report;
+mod shorten;
 mod source;
 mod status;
 mod table;
+mod verify;
 mod view;
 
 use std::ffi::OsStr;
@@ -47,6 +48,12 @@ enum Command {
     Diff(diff::Diff),
     /// Show every endpoint of a Service, kept or dropped, and why.
     Explain(explain::Explain),
+    /// Find faults of the cluster: pools without endpoints, keys that are not read, and more.
+    Audit(audit::Audit),
+    /// Write the state of the cluster as one HTML page.
+    Report(report::Report),
+    /// Compare what a node's data plane holds with what the node's view has.
+    Verify(Box<verify::Verify>),
     /// Check what filtering needs: API server, rights, pools, and the filter of each node.
     Status(status::Status),
     /// Print the script that completes this command in a shell.
@@ -54,10 +61,6 @@ enum Command {
     /// Write manual pages.
     #[command(hide = true)]
     Man(man::Man),
-    /// Find faults of the cluster: pools without endpoints, keys that are not read, and more.
-    Audit(audit::Audit),
-    /// Write the state of the cluster as one HTML page.
-    Report(report::Report),
 }
 
 fn main() -> ExitCode {
@@ -72,10 +75,11 @@ fn main() -> ExitCode {
         Command::Diff(args) => diff::diff(args),
         Command::Explain(args) => explain::explain(args),
         Command::Status(args) => status::status(args),
-        Command::Completion(args) => completion::completion(&args),
-        Command::Man(args) => man::man(&args),
         Command::Audit(args) => audit::audit(args),
         Command::Report(args) => report::report(args),
+        Command::Verify(args) => verify::verify(*args),
+        Command::Completion(args) => completion::completion(&args),
+        Command::Man(args) => man::man(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,216 @@
+//! `poolscope verify`: the contents of a node's data plane against the node's view.
+
+mod cilium;
+mod compare;
+mod expected;
+mod held;
+mod kube_proxy;
+mod ranges;
+mod recognise;
+mod socket;
+mod yurthub;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use poolscope::explain::ServiceView;
+use poolscope::{Clients, NodeView};
+use serde_json::json;
+
+use self::compare::{Comparer, Comparison, Verdict};
+use self::held::{Contents, Held, Kind};
+use self::ranges::Range;
+use crate::failure::{Failure, usage};
+use crate::output::{self, Format};
+use crate::source::{Snapshot, Source, pool_of};
+use crate::table::{Cell, DOUBT, NO_BACKEND, Table, print_text};
+
+/// The options of `poolscope verify`.
+#[derive(Args)]
+#[command(group = clap::ArgGroup::new("data plane").required(true).multiple(true))]
+pub(crate) struct Verify {
+    /// The node whose data plane to compare.
+    #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    node: String,
+    #[command(flatten)]
+    source: Source,
+    /// The output of `cilium-dbg service list -o json`, `cilium-dbg bpf lb list -o json`,
+    /// `nft -j list ruleset` or `iptables-save` on the node, or the folder of yurthub's cache; `-`
+    /// is standard input.
+    #[arg(long, value_name = "FILE", num_args = 1.., group = "data plane")]
+    from: Vec<PathBuf>,
+    /// Read Services from cilium-agent on this machine, by its socket.
+    #[arg(long, value_name = "PATH", num_args = 0..=1, group = "data plane")]
+    #[arg(default_missing_value = "/var/run/cilium/cilium.sock")]
+    socket: Option<PathBuf>,
+    /// Read again until nothing differs, for at most so long.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    settle: u64,
+    /// Addresses of pods in other clusters (ClusterMesh), which are allowed as backends.
+    #[arg(long, value_name = "CIDR", num_args = 1..)]
+    other_clusters: Vec<Range>,
+    /// How to print.
+    #[arg(short, long, default_value = "table")]
+    output: Format,
+}
+
+/// The pause between two readings.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Runs `poolscope verify`.
+pub(crate) fn verify(args: Verify) -> Result<(), Failure> {
+    if args.settle > 0 && args.socket.is_none() {
+        usage("--settle needs a data plane that can be read again: --socket");
+    }
+    let files = recognise::from_paths(&args.from)?;
+    let mut snapshot = args.source.read()?;
+    snapshot.loaded.require_endpoints()?;
+    let end = Instant::now() + Duration::from_secs(args.settle);
+    let comparisons = loop {
+        let live = args.live()?;
+        let comparisons = args.compare(&snapshot, files.iter().chain(&live))?;
+        if comparisons.iter().all(Comparison::is_clean) || Instant::now() >= end {
+            break comparisons;
+        }
+        sleep(PAUSE);
+        if args.source.is_live() {
+            snapshot = args.source.read()?;
+        }
+    };
+    let node = args.view(&snapshot, None)?;
+    if args.output.is_document() {
+        let clean = comparisons.iter().all(Comparison::is_clean);
+        args.output.print_document(&json!({
+            "node": node.name(), "pool": node.pool(), "clean": clean, "dataPlanes": comparisons,
+        }))?;
+    } else {
+        let (width, mut out) = (args.output.width(), output::stdout());
+        let head = format!("The data plane of node {} ({}):", node.name(), pool_of(&node));
+        print_text(&head.into(), width, &mut out)?;
+        for comparison in &comparisons {
+            print(comparison, width, &mut out)?;
+        }
+        out.flush()?;
+    }
+    verdict(&node, &comparisons)
+}
+
+impl Verify {
+    /// Reads the data planes that change.
+    fn live(&self) -> Result<Vec<Held>, Failure> {
+        let Some(path) = &self.socket else { return Ok(Vec::new()) };
+        let fail = |what: String| Failure::at(path, what);
+        let (_, frontends) = recognise::contents(&socket::services(path)?).map_err(fail)?;
+        Ok(vec![Held {
+            kind: Kind::CiliumServices,
+            origin: path.display().to_string(),
+            contents: Contents::Frontends(frontends),
+        }])
+    }
+
+    fn compare<'a>(
+        &self,
+        snapshot: &Snapshot,
+        all: impl Iterator<Item = &'a Held>,
+    ) -> Result<Vec<Comparison>, Failure> {
+        let compare = |held: &Held| {
+            let view = self.view(snapshot, Some(held))?;
+            let services: Vec<ServiceView> = snapshot.services(&view, &[])?;
+            let others = &self.other_clusters;
+            Comparer { view: &view, services: &services, others }.compare(held)
+        };
+        all.map(compare).collect()
+    }
+
+    /// Returns the view of the client behind a data plane, where the configuration tells clients
+    /// apart.
+    fn view(&self, snapshot: &Snapshot, held: Option<&Held>) -> Result<NodeView, Failure> {
+        let client = match (&self.source.user_agent, held) {
+            (Some(agent), _) => Some(&**agent),
+            _ if snapshot.cluster.config().clients() != Clients::YurtHub => None,
+            (None, Some(Held { contents: Contents::Slices(cache), .. })) => Some(&*cache.component),
+            (None, Some(held)) if !held.kind.is_cilium() => Some("kube-proxy"),
+            (None, _) => Some("cilium-agent"),
+        };
+        snapshot.ready(&self.node, client)
+    }
+}
+
+/// Prints the differences, advice, and a line with the counts.
+fn print(comparison: &Comparison, width: usize, out: &mut dyn Write) -> io::Result<()> {
+    let head = ["FOUND", "BACKEND", "NODE", "POOL", "RULE", "WHY"];
+    let mut table = Table::new(head).within(width);
+    for difference in &comparison.differences {
+        let internal = if difference.internal { ", from the node itself" } else { "" };
+        table.title(format!(
+            "{} {} {}/{}{internal}:",
+            difference.frontend, difference.r#type, difference.namespace, difference.name
+        ));
+        for finding in &difference.backends {
+            let style = match finding.verdict {
+                Verdict::Leak => NO_BACKEND,
+                Verdict::Unknown | Verdict::Missing => DOUBT,
+            };
+            let pools = finding.pools.join(",");
+            let cells = [
+                finding.verdict.word(),
+                &finding.backend,
+                finding.node.as_deref().unwrap_or("-"),
+                if pools.is_empty() { "-" } else { &pools },
+                finding.rule,
+                &finding.why,
+            ];
+            table.row(cells.map(|text| Cell::new(text, style)));
+        }
+    }
+    if !table.is_empty() {
+        table.print(out)?;
+    }
+    for line in &comparison.advice {
+        print_text(&line.as_str().into(), width, out)?;
+    }
+    let differ = comparison.differences.len();
+    let mut line = format!(
+        "{} ({}): {} compared, {} as expected, {differ} with {}",
+        comparison.kind.words(),
+        comparison.origin,
+        comparison.compared,
+        comparison.compared - differ,
+        counts(std::slice::from_ref(comparison)),
+    );
+    for (title, reasons) in
+        [("allowed", &comparison.allowed), ("not compared", &comparison.not_compared)]
+    {
+        let reasons: Vec<String> =
+            reasons.iter().map(|(why, count)| format!("{count} {why}")).collect();
+        if !reasons.is_empty() {
+            line += &format!("; {title}: {}", reasons.join(", "));
+        }
+    }
+    print_text(&line.into(), width, out)
+}
+
+fn counts(comparisons: &[Comparison]) -> String {
+    let sum = |of: fn(&Comparison) -> usize| comparisons.iter().map(of).sum::<usize>();
+    let leaks = sum(|one| one.leaks);
+    let plural = if leaks == 1 { "" } else { "s" };
+    let (unknown, missing) = (sum(|one| one.unknown), sum(|one| one.missing));
+    format!("{leaks} leak{plural}, {unknown} unknown and {missing} missing")
+}
+
+/// Fails if a backend differs, or if nothing was compared.
+fn verdict(node: &NodeView, comparisons: &[Comparison]) -> Result<(), Failure> {
+    let Some(first) = comparisons.iter().find(|comparison| !comparison.is_clean()) else {
+        return Ok(());
+    };
+    let what = if first.differences.is_empty() {
+        "no frontend of the data plane was compared".to_owned()
+    } else {
+        format!("the data plane differs from the node's view by {}", counts(comparisons))
+    };
+    let advice = first.advice.first().map_or("", String::as_str);
+    Err(Failure(format!("node {}: {what}: {advice}", node.name())))
+}
