@@ -12,14 +12,16 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 NIGHTLY = $(shell $(CARGO) +nightly --version >/dev/null 2>&1 && echo +nightly)
 # Every feature of the core.
 FEATURES = --features poolscope/k8s-openapi,poolscope/http,poolscope/tracing
-POOLSCOPE = $(CARGO) run --quiet --release -p poolscope-cli --
+# Files are enough for the demos, and a client of the API server takes minutes to build.
+BUILD = $(CARGO) build --release -p poolscope-cli --no-default-features
+POOLSCOPE = $(CARGO) run --quiet --release -p poolscope-cli --no-default-features --
 
 .PHONY: demo demo-yurthub test tools check published msrv advisories test-asan test-go
 .PHONY: e2e e2e-quick proxy-numbers long mutants shuttle
 
 # The recorded cluster: an edge node before and after, a cloud node in no pool, and why.
 demo:
-	@$(CARGO) build --release -p poolscope-cli
+	@$(BUILD)
 	@echo
 	@echo "== hz-edge-1 without poolscope: endpoints of every site =="
 	@$(POOLSCOPE) view --node hz-edge-1 --facts $(RECORDED) \
@@ -43,7 +45,7 @@ demo:
 demo-yurthub: YURTHUB = view --node hz-edge-1 --user-agent cilium-agent \
 	--config examples/yurthub/config.json --facts $(RECORDED)
 demo-yurthub:
-	@$(CARGO) build --release -p poolscope-cli
+	@$(BUILD)
 	@echo
 	@echo "== cilium-agent on hz-edge-1, before the ConfigMap names it =="
 	@$(POOLSCOPE) $(YURTHUB) examples/yurthub/before.json shop/cart iot/dash 2>/dev/null

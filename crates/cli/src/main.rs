@@ -12,6 +12,7 @@ mod output;
 mod report;
 mod shorten;
 mod source;
+#[cfg(feature = "live")]
 mod status;
 mod table;
 mod verify;
@@ -55,6 +56,7 @@ enum Command {
     /// Compare what a node's data plane holds with what the node's view has.
     Verify(Box<verify::Verify>),
     /// Check what filtering needs: API server, rights, pools, and the filter of each node.
+    #[cfg(feature = "live")]
     Status(status::Status),
     /// Print the script that completes this command in a shell.
     Completion(completion::Completion),
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
         Command::View(args) => view::view(args),
         Command::Diff(args) => diff::diff(args),
         Command::Explain(args) => explain::explain(args),
+        #[cfg(feature = "live")]
         Command::Status(args) => status::status(args),
         Command::Audit(args) => audit::audit(args),
         Command::Report(args) => report::report(args),

@@ -3,9 +3,12 @@
 mod documents;
 mod files;
 mod folder;
+#[cfg(feature = "live")]
 pub(crate) mod live;
 mod loaded;
 mod objects;
+#[cfg(not(feature = "live"))]
+mod offline;
 mod protobuf;
 mod recording;
 mod scope;
@@ -23,9 +26,12 @@ use poolscope::{Clients, Cluster, Config, Error, ErrorKind, Membership, MissingF
 use serde_json::Value;
 
 pub(crate) use self::files::{guess, meta_beside, read, read_stdin};
-use self::live::{Kind, Live, LiveOptions, needed_kinds};
+#[cfg(feature = "live")]
+use self::live::{Kind, Live, LiveOptions, NO_CLUSTER, needed_kinds};
 pub(crate) use self::loaded::Loaded;
 pub(crate) use self::objects::{Key, Objects, Service, Slice, Texts};
+#[cfg(not(feature = "live"))]
+use self::offline::{Kind, Live, LiveOptions, NO_CLUSTER, needed_kinds};
 pub(crate) use self::recording::{Asked, Recording, read_meta};
 use crate::failure::{Failure, usage};
 
@@ -107,16 +113,13 @@ impl Source {
     /// Ends the command if there is neither a file nor a cluster.
     fn require_cluster(&self) {
         if self.facts.is_empty() && !self.live.has_cluster() {
-            usage(
-                "no --facts, and no cluster: there is no kubeconfig (KUBECONFIG, ~/.kube/config), \
-                 and this is no pod; give --facts PATH or --kubeconfig FILE",
-            );
+            usage(NO_CLUSTER);
         }
     }
 
     /// Returns `true` if the source is a live cluster.
     pub(crate) fn is_live(&self) -> bool {
-        self.facts.is_empty() || self.live.live
+        self.facts.is_empty() || self.live.is_asked()
     }
 
     /// Returns the names of the nodes, for completion: of files those with endpoints.

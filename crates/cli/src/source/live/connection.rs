@@ -28,7 +28,7 @@ const LONGEST_CONNECT: Duration = Duration::from_secs(30);
 pub(crate) struct LiveOptions {
     /// Read a live cluster although --facts names files, which then add to it.
     #[arg(long)]
-    pub(crate) live: bool,
+    live: bool,
     /// The kubeconfig file; default: KUBECONFIG, ~/.kube/config, or the pod's ServiceAccount.
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     kubeconfig: Option<PathBuf>,
@@ -65,6 +65,11 @@ pub(crate) struct Live {
 }
 
 impl LiveOptions {
+    /// Returns `true` if the cluster is to be read although there are files.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.live
+    }
+
     /// Returns `true` if there is a kubeconfig, or a pod's ServiceAccount.
     pub(crate) fn has_cluster(&self) -> bool {
         self.kubeconfig.is_some()
