@@ -65,15 +65,14 @@ fn print(
         .collect();
     if args.watch || args.output.is_document() {
         let services: Vec<_> = pairs.iter().map(Pair::document).collect();
-        let node = |node: &NodeView| {
-            json!({
-                "name": node.name(),
-                "pool": node.pool(),
-                "known": node.is_known(),
-                "contradiction": node.contradiction(node.name()),
-            })
-        };
-        let document = json!({"nodes": [node(&left), node(&right)], "services": services});
+        let node = |node: &NodeView| json!({"name": node.name(), "pool": node.pool()});
+        let contradiction = |node: &NodeView| node.contradiction(node.name());
+        let document = json!({
+            "nodes": [node(&left), node(&right)],
+            "known": {"left": left.is_known(), "right": right.is_known()},
+            "contradiction": {"left": contradiction(&left), "right": contradiction(&right)},
+            "services": services,
+        });
         if args.watch && !snapshot.is_news(&document) {
             return Ok(());
         }

@@ -94,11 +94,11 @@ mod tests {
         let nodes =
             [format!("{pool}-x1qz.c.acme.internal"), format!("{pool}-kk2p.c.acme.internal")];
         let nodes = nodes.each_ref().map(String::as_str);
-        assert_eq!(short(&nodes, 24), ["gke-sit…-5f2c9a17-x1qz…", "gke-sit…-5f2c9a17-kk2p…"]);
+        assert_eq!(short(&nodes, 24), ["gke-sit…l-5f2c9a17-x1qz…", "gke-sit…l-5f2c9a17-kk2p…"]);
         let text = format!("1 => 10.8.0.2:80/TCP (active) {}, or {}:", nodes[0], nodes[1]);
         assert_eq!(
             short(&[&text], 16),
-            ["1 => 10.8…2:80/TCP (active) gke-…a17-x1qz…, or gke-…a17-kk2p…:"]
+            ["1 => 10.8.0.2:80/TCP (active) gke-…c9a17-x1qz…, or gke-…c9a17-kk2p…:"]
         );
         // Both ends are equal, so that more of the middle stays.
         let alike = [
@@ -106,7 +106,7 @@ mod tests {
             "aaaaaaaaaaaaaaaaaaaaaaaaaa-2-zzzzzzzzzzzzzzzzzzzzzzzzzzzzzz",
         ];
         let alike = short(&alike, 16);
-        assert!(alike[0] != alike[1] && alike[0].contains("-1-"), "{alike:?}");
+        assert!(alike[0] != alike[1] && alike[0].contains("1-z"), "{alike:?}");
         let hosts = ["web-1.site-a.example.org.example", "web-1.site-b.example.org.example"];
         let hosts = short(&hosts, 24);
         assert!(hosts[0] != hosts[1], "{hosts:?}");

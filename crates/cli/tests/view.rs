@@ -420,8 +420,7 @@ fn a_label_and_a_list_that_disagree_are_both_named() {
         let document = json_of(&folder, "view --node m2 --facts facts.json");
         assert_eq!(document["contradiction"], text);
         let diff = json_of(&folder, "diff --node m1 --node m2 --facts facts.json");
-        assert_eq!(diff["nodes"][0]["contradiction"], Value::Null);
-        assert_eq!(diff["nodes"][1]["contradiction"], text);
+        assert_eq!(diff["contradiction"], json!({"left": null, "right": text}));
         // As another node of the pool sees its endpoint.
         let explained = json_of(&folder, "explain --node m1 --facts facts.json ops/web");
         let endpoint = &explained["services"][0]["endpoints"][1];

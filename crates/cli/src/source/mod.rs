@@ -353,8 +353,8 @@ pub(crate) struct ServiceName {
 /// Takes the arguments after the options apart: what exists is one more PATH, anything else has to
 /// be a SERVICE.
 ///
-/// An argument may be both. It is a SERVICE if the verb needs one and no other argument is one, else
-/// a PATH. A line on standard error says so.
+/// An argument may be both. It is a SERVICE if the verb needs one and no other argument is one.
+/// Otherwise it is a PATH. A line on standard error says so.
 pub(crate) fn services_of(
     rest: &[String],
     facts: &mut Vec<PathBuf>,
