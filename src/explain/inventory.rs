@@ -216,7 +216,7 @@ impl Body {
             .map_err(|error| refuse(offset_of(body, &error), "not a JSON document"))?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let metadata = |key: &str| text(&value["metadata"][key]);
-        let headline = Headline {
+        let mut headline = Headline {
             kind: text(&value["kind"]),
             api_version: text(&value["apiVersion"]),
             namespace: metadata("namespace"),
@@ -224,6 +224,11 @@ impl Body {
             resource_version: metadata("resourceVersion"),
             items: value["items"].as_array().map(Vec::len),
         };
+        // Go writes an empty list as null.
+        let is_empty_list = headline.kind.ends_with("List") && value["items"].is_null();
+        if is_empty_list {
+            headline.items = Some(0);
+        }
         if headline.kind.is_empty() {
             return Err(refuse(0, "a document without `kind`"));
         }
@@ -243,6 +248,7 @@ impl Body {
                 };
                 items.into_iter().map(object).collect()
             }
+            _ if is_empty_list => Vec::new(),
             _ => vec![(headline.kind.clone(), headline.api_version.clone(), Content::Json(value))],
         };
         Ok(Body { headline, objects })

@@ -660,7 +660,10 @@ fn the_output_for_programs_follows_its_schemas() {
         serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
     };
     let own = jsonschema::validator_for(&read("../../docs/audit.schema.json")).unwrap();
-    let sarif = jsonschema::validator_for(&read("tests/data/sarif-schema-2.1.0.json")).unwrap();
+    // Its pattern of languages has a bracket too many, which only JavaScript permits.
+    let sarif = read("tests/data/sarif/schema-2.1.0.json").to_string().replace("]?$", "$");
+    let sarif: Value = serde_json::from_str(&sarif).unwrap();
+    let sarif = jsonschema::validator_for(&sarif).unwrap();
     let mut worlds: Vec<World> = vec![World::new()];
     for (_, change, ..) in CASES {
         let mut world = World::new();

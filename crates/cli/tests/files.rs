@@ -117,7 +117,7 @@ fn the_single_event_of_a_watch_is_read() {
 fn output_without_objects_is_named() {
     for (name, parts) in [
         ("wide.txt", &["a table as `kubectl get` prints it", "-o json"][..]),
-        ("custom-columns.txt", &["no object of Kubernetes", "-o json"]),
+        ("custom-columns.txt", &["a table as `kubectl get` prints it", "-o json"]),
         ("name.txt", &["endpointslice.discovery.k8s.io/", "-o json"]),
         ("go-template.txt", &["front-a", "-o json"]),
         ("describe.txt", &["add `-o json`"]),

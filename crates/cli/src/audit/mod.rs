@@ -8,6 +8,7 @@ mod sarif;
 mod survey;
 
 use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -34,6 +35,9 @@ pub(crate) struct Audit {
     /// The level from which findings are printed.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     output_threshold: Level,
+    /// More files and folders, after one --facts.
+    #[arg(value_name = "PATH", requires = "facts")]
+    rest: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -66,7 +70,8 @@ impl Threshold {
 }
 
 /// Runs `poolscope audit`.
-pub(crate) fn audit(args: Audit) -> Result<(), Failure> {
+pub(crate) fn audit(mut args: Audit) -> Result<(), Failure> {
+    args.source.facts.append(&mut args.rest);
     let snapshot = args.source.read()?;
     let agent = args.source.user_agent.as_deref();
     let survey = Survey::of(&snapshot, agent, args.source.namespace.as_deref())?;

@@ -24,10 +24,14 @@ pub(crate) struct Report {
     /// The page to write; `-` is standard output.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    /// More files and folders, after one --facts.
+    #[arg(value_name = "PATH", requires = "facts")]
+    rest: Vec<PathBuf>,
 }
 
 /// Runs `poolscope report`.
-pub(crate) fn report(args: Report) -> Result<(), Failure> {
+pub(crate) fn report(mut args: Report) -> Result<(), Failure> {
+    args.source.facts.append(&mut args.rest);
     let snapshot = args.source.read()?;
     let agent = args.source.user_agent.as_deref();
     let survey = Survey::of(&snapshot, agent, args.source.namespace.as_deref())?;

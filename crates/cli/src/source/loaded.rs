@@ -13,12 +13,16 @@ use crate::failure::Failure;
 /// The files that were read as facts, and those that were skipped.
 #[derive(Default)]
 pub(crate) struct Loaded {
-    pub(super) used: BTreeSet<String>,
+    used: BTreeSet<String>,
     skipped: BTreeMap<&'static str, usize>,
     /// Objects of kinds that no verdict depends on.
     others: BTreeMap<String, usize>,
     /// Files that cannot be read, each with the reason.
     unread: Vec<String>,
+    /// Responses that are errors, with the plural of their kind.
+    refused: Vec<(&'static str, String)>,
+    /// The kinds that were read, by their plural.
+    kinds: BTreeSet<&'static str>,
     /// Why a kind is absent although there is a file about it, by the plural of the kind.
     absent: BTreeMap<&'static str, Vec<String>>,
     /// The Services whose slices were read, and those whose Endpoints were read.
@@ -69,10 +73,13 @@ impl Loaded {
         if self.cached {
             text += "; yurthub caches endpoints as its own filters left them";
         }
-        for unread in self.unread.iter().take(NAMED) {
-            text += &format!("\nnot read: {unread}");
+        // The error about a kind that was read all the same needs no attention.
+        let refused = self.refused.iter().filter(|(plural, _)| !self.kinds.contains(plural));
+        let unread: Vec<&String> = self.unread.iter().chain(refused.map(|(_, why)| why)).collect();
+        for unread in unread.iter().take(NAMED) {
+            text += &format!("\nnot read: {}", unread.replace('\n', " "));
         }
-        if let Some(more @ 1..) = self.unread.len().checked_sub(NAMED) {
+        if let Some(more @ 1..) = unread.len().checked_sub(NAMED) {
             text += &format!("\nnot read: {more} more");
         }
         text
@@ -170,10 +177,16 @@ impl Loaded {
         }
     }
 
+    /// Records a file that was used.
+    pub(super) fn used(&mut self, name: String, plural: &'static str) {
+        self.used.insert(name);
+        self.kinds.insert(plural);
+    }
+
     /// Records a response that is an error.
     pub(super) fn refused(&mut self, recording: &Recording, asked: &Asked) {
         let why = refusal(recording);
-        self.unread.push(why.clone());
+        self.refused.push((asked.plural, why.clone()));
         self.lack(asked.plural, why);
     }
 

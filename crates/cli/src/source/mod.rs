@@ -251,7 +251,7 @@ impl Snapshot {
             used |= added.map_err(|why| Failure::at(&recording.path, why))?;
         }
         if used {
-            self.loaded.used.insert(name);
+            self.loaded.used(name, asked.plural);
         } else {
             self.loaded.skip(if asked.watch { "watches" } else { "other" });
         }

@@ -61,7 +61,7 @@ fn names_come_from_files_where_files_are_given() {
     let server = Server::start();
     let facts = format!("{DATA}/recorded/list");
     let (services, _) = candidates(&server, &["explain", "--facts", &facts, "shop/ca"]);
-    assert_eq!(services, ["shop/cart"]);
+    assert_eq!(services, ["shop/cart", "shop/catalog"]);
     let (nodes, _) = candidates(&server, &["view", "--facts", &facts, "--node", "bj-"]);
     assert!(nodes.contains(&"bj-edge-1".to_owned()), "{nodes:?}");
     assert_eq!(server.requests().len(), 0);

@@ -82,13 +82,14 @@ pub(super) fn to_failure(server: &str, refused: &[(Kind, Refusal)]) -> Failure {
     if let Some(what) = broken {
         return Failure(format!("{server}: {what}"));
     }
-    let forbidden: Vec<(Kind, &str)> = refused
+    let mut forbidden: Vec<(Kind, &str)> = refused
         .iter()
         .filter_map(|(kind, refusal)| match refusal {
             Refusal::Status { code: 403, message } => Some((*kind, message.as_str())),
             _ => None,
         })
         .collect();
+    forbidden.sort_unstable();
     if !forbidden.is_empty() {
         return forbidden_failure(server, &forbidden);
     }
@@ -169,10 +170,10 @@ mod tests {
         );
         assert_eq!(
             line,
-            "https://a:6443: eve may not list Nodes, EndpointSlices (403): add to a ClusterRole \
-             that is bound to eve: {apiGroups: [\"\"], resources: [nodes], verbs: [list]}, \
-             {apiGroups: [\"discovery.k8s.io\"], resources: [endpointslices], verbs: [list]} \
-             (docs/live.md has the whole role)"
+            "https://a:6443: eve may not list EndpointSlices, Nodes (403): add to a ClusterRole \
+             that is bound to eve: {apiGroups: [\"discovery.k8s.io\"], resources: \
+             [endpointslices], verbs: [list]}, {apiGroups: [\"\"], resources: [nodes], verbs: \
+             [list]} (docs/live.md has the whole role)"
         );
     }
 
