@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
 
-/// What node ap1 sees of the recorded cluster.
+/// The view of node ap1 in the recorded cluster.
 const WEB: &str = "pay/web (pool): 1 of 2 endpoints kept, 1 dropped";
 const FRONT: &str = "web/front (node): 1 of 2 endpoints kept, 1 dropped";
 
@@ -282,7 +282,7 @@ fn the_first_page_of_a_list_is_not_the_list() {
             fails(verb[0], &run, &parts);
         }
     }
-    // The same for a kind that verdicts depend on.
+    // A kind that verdicts depend on is refused likewise.
     let mut services: Value = serde_json::from_slice(&fs::read(&base[0]).unwrap()).unwrap();
     services["metadata"]["continue"] = "abc".into();
     let first = tempfile::NamedTempFile::new().unwrap();

@@ -13,8 +13,8 @@ pub(crate) use self::lists::Kind;
 pub(crate) use self::refusal::Refusal;
 
 /// Printed if there is neither a file nor a cluster.
-pub(super) const NO_CLUSTER: &str = "no --facts, and no cluster: there is no kubeconfig (KUBECONFIG, ~/.kube/config), and this is \
-     no pod; give --facts PATH or --kubeconfig FILE";
+pub(super) const NO_CLUSTER: &str = "no --facts, and no cluster: there is no kubeconfig \
+    (KUBECONFIG, ~/.kube/config), and this is no pod; give --facts PATH or --kubeconfig FILE";
 
 /// Returns the kinds that a view of the cluster needs, by the configuration.
 pub(crate) fn needed_kinds(cluster: &Cluster) -> Vec<Kind> {
