@@ -121,10 +121,12 @@ fn facts_that_are_missing_are_doubts() {
 fn a_black_hole_has_a_sign_and_words() {
     let keys = json!({"openyurt.io/topologyKeys": "openyurt.io/nodepool"});
     let (a, b) = ("a1".to_owned(), "b1".to_owned());
+    let both = [a.clone(), "a2".to_owned()];
     let page = page(&list(&[
         node("a1", "a"),
+        node("a2", "a"),
         node("b1", "b"),
-        pool("a", std::slice::from_ref(&a)),
+        pool("a", &both),
         pool("b", &[b]),
         service("web", &keys),
         service("open", &json!({})),

@@ -55,7 +55,7 @@ macro_rules! codes {
 
 codes! {
     EMPTY_POOL "PS0001" Error "No usable endpoint in a pool"
-        "Connections from these nodes fail at once, although other pools have endpoints."
+        "Connections from these nodes fail at once, although there are endpoints elsewhere."
         "Run a ready endpoint in each of these pools, or allow a topology fallback \
          (topologyFallback in the configuration, `*` as the last key)."
     EMPTY_NODES "PS0002" Warning "Nodes without an endpoint of their own"

