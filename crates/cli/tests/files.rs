@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
 
-/// The view of node ap1 in the recorded cluster.
+/// The lines of `view` for the two Services of the recorded cluster.
 const WEB: &str = "pay/web (pool): 1 of 2 endpoints kept, 1 dropped";
 const FRONT: &str = "web/front (node): 1 of 2 endpoints kept, 1 dropped";
 
@@ -282,7 +282,7 @@ fn the_first_page_of_a_list_is_not_the_list() {
             fails(verb[0], &run, &parts);
         }
     }
-    // A kind that verdicts depend on is refused likewise.
+    // A page of Services is not their list either.
     let mut services: Value = serde_json::from_slice(&fs::read(&base[0]).unwrap()).unwrap();
     services["metadata"]["continue"] = "abc".into();
     let first = tempfile::NamedTempFile::new().unwrap();

@@ -90,7 +90,7 @@ fn service_of(object: &Value) -> Option<(String, String)> {
     Some((metadata["namespace"].as_str()?.to_owned(), name.as_str()?.to_owned()))
 }
 
-/// The metadata of a list about further pages.
+/// The pages that follow a list, from its metadata.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ListEnd {
     /// `continue`, which asks for the next page.

@@ -14,7 +14,7 @@ const DEEPEST: usize = 32;
 /// The largest file of a folder that is read.
 const LARGEST: u64 = 1 << 30;
 
-/// The meaning of the place of a file.
+/// The place of a file in a folder whose layout is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
     /// Nothing.
@@ -132,8 +132,7 @@ fn place(path: &Path) -> Place {
     if is_document(name) {
         return in_must_gather(name, up);
     }
-    // yurthub: COMPONENT/RESOURCE.VERSION.GROUP/[NAMESPACE/]NAME, before v1.1
-    // COMPONENT/RESOURCE/...
+    // yurthub: COMPONENT/RESOURCE.VERSION.GROUP/[NAMESPACE/]NAME, formerly COMPONENT/RESOURCE/...
     for resource in [up(1), up(2)] {
         match resource_of_cache(resource) {
             Some(plural) if is_needed(plural) => return Place::Object,
