@@ -163,6 +163,7 @@ shuttle:
 
 include bindings/c/library.mk
 include bindings/go/cilium/cilium.mk
+include e2e/cli/cli.mk
 include e2e/clients/clients.mk
 include e2e/lab/lab.mk
 include e2e/cilium/stock.mk
