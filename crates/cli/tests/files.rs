@@ -404,7 +404,7 @@ fn logs_links_archives_and_locked_files_do_no_harm() {
     fs::write(dump.join("flows.json"), "{\"flow\": {\"verdict\": \"FORWARDED\"}}\n").unwrap();
     let locked = dump.join("locked.yaml");
     fs::write(&locked, "kind: List\n").unwrap();
-    fs::set_permissions(&locked, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o0)).unwrap();
     let run = view(&[folder.path().to_str().unwrap()]);
     shows_all("a dump", &run);
     for part in [
