@@ -93,7 +93,7 @@ fn print(
     }
     let (table, alike) = differences(&pairs);
     if !table.is_empty() {
-        table.within(width).print(&mut out)?;
+        table.print(width, &mut out)?;
     }
     let doubts = doubts(&pairs);
     for ((sides, doubt), services) in &doubts {

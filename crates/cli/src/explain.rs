@@ -62,7 +62,7 @@ pub(crate) fn explain(mut args: Explain) -> Result<(), Failure> {
             let line = format!("Its endpoints by {rewrite}, from its annotation {annotation}:");
             print_text(&line.into(), width, &mut out)?;
         }
-        endpoints(view).within(width).print(&mut out)?;
+        endpoints(view).print(width, &mut out)?;
     }
     Ok(out.flush()?)
 }

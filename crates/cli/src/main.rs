@@ -9,6 +9,7 @@ mod failure;
 mod filter;
 mod man;
 mod output;
+mod phrase;
 mod report;
 mod shorten;
 mod source;

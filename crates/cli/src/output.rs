@@ -44,15 +44,19 @@ impl Format {
     pub(crate) fn print_document(self, value: &Value) -> Result<(), Failure> {
         let mut out = BufWriter::new(io::stdout().lock());
         match self {
-            Format::Yaml => {
-                let text = serde_saphyr::to_string(value)
-                    .map_err(|error| Failure(format!("the output as YAML: {error}")))?;
-                write!(out, "{text}")?;
-            }
+            Format::Yaml => print_yaml(value, &mut out)?,
             _ => print_json(value, &mut out)?,
         }
         Ok(out.flush()?)
     }
+}
+
+/// Prints a document as YAML.
+pub(crate) fn print_yaml(value: &Value, out: &mut dyn Write) -> Result<(), Failure> {
+    let text = serde_saphyr::to_string(value)
+        .map_err(|error| Failure(format!("the output as YAML: {error}")))?;
+    write!(out, "{text}")?;
+    Ok(())
 }
 
 /// Prints a document as JSON.

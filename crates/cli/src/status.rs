@@ -162,18 +162,3 @@ pub(crate) fn status(args: Status) -> Result<(), Failure> {
         false => Ok(()),
     }
 }
-
-/// Returns names for a line: the first ones, and how many more there are.
-fn listed(names: &[impl AsRef<str>]) -> String {
-    const SHOWN: usize = 5;
-    let mut text = names.iter().take(SHOWN).map(AsRef::as_ref).collect::<Vec<&str>>().join(", ");
-    if let Some(more @ 1..) = names.len().checked_sub(SHOWN) {
-        text += &format!(" and {more} more");
-    }
-    text
-}
-
-/// Returns a number with its noun.
-fn counted(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-}

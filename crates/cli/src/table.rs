@@ -4,7 +4,6 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use crate::output::Format;
 use crate::shorten::{ShortWords, length};
 
 /// An endpoint that can be used.
@@ -22,7 +21,6 @@ pub(crate) const NO_BACKEND: Style = AnsiColor::Red.on_default().bold();
 /// then the last column continues on the next line.
 pub(crate) struct Table {
     rows: Vec<Row>,
-    width: usize,
 }
 
 enum Row {
@@ -66,13 +64,7 @@ const LEAST_LAST: usize = 24;
 impl Table {
     pub(crate) fn new<const N: usize>(head: [&str; N]) -> Table {
         let head = head.map(Cell::from).into_iter().collect();
-        Table { rows: vec![Row::Cells(head)], width: Format::Table.width() }
-    }
-
-    /// Lets the table take that many columns.
-    #[must_use]
-    pub(crate) fn within(self, width: usize) -> Table {
-        Table { width, ..self }
+        Table { rows: vec![Row::Cells(head)] }
     }
 
     pub(crate) fn row<const N: usize>(&mut self, cells: [impl Into<Cell>; N]) {
@@ -87,11 +79,12 @@ impl Table {
         self.rows.len() == 1
     }
 
-    pub(crate) fn print(&self, out: &mut dyn Write) -> io::Result<()> {
-        let (short, widths) = self.fit();
+    /// Prints the table in at most `width` columns, if its columns can be so narrow.
+    pub(crate) fn print(&self, width: usize, out: &mut dyn Write) -> io::Result<()> {
+        let (short, widths) = self.fit(width);
         for row in &self.rows {
             match row {
-                Row::Title(title) => print_text(title, self.width, out)?,
+                Row::Title(title) => print_text(title, width, out)?,
                 Row::Cells(cells) => print_row(cells, &short, &widths, out)?,
             }
         }
@@ -99,7 +92,7 @@ impl Table {
     }
 
     /// Returns the short forms and the columns' widths.
-    fn fit(&self) -> (ShortWords<'_>, Vec<usize>) {
+    fn fit(&self, width: usize) -> (ShortWords<'_>, Vec<usize>) {
         let rows = || {
             self.rows.iter().filter_map(|row| match row {
                 Row::Cells(cells) => Some(cells),
@@ -120,7 +113,7 @@ impl Table {
             }
             let last = widths.pop().unwrap_or_default();
             let left: usize = widths.iter().map(|width| width + GAP.len()).sum();
-            let room = self.width.saturating_sub(left);
+            let room = width.saturating_sub(left);
             let is_last = limits.peek().is_none();
             let wraps = is_last || limit <= LIMITS[3] && room >= LEAST_LAST;
             if last <= room || wraps {

@@ -46,11 +46,14 @@ fn print(args: &View, services: &[ServiceName], snapshot: &Snapshot) -> Result<(
     let node = snapshot.ready(&args.node, args.source.user_agent.as_deref())?;
     snapshot.loaded.require_endpoints()?;
     let views = snapshot.services(&node, services)?;
-    if args.watch && !snapshot.is_news(&document(&node, &views)) {
-        return Ok(());
-    }
-    if args.output.is_document() {
-        return args.output.print_document(&document(&node, &views));
+    if args.watch || args.output.is_document() {
+        let document = document(&node, &views);
+        if args.watch && !snapshot.is_news(&document) {
+            return Ok(());
+        }
+        if args.output.is_document() {
+            return args.output.print_document(&document);
+        }
     }
     let (width, mut out) = (args.output.width(), output::stdout());
     let head = format!("What node {} sees ({}):", node.name(), pool_of(&node));
@@ -82,7 +85,7 @@ pub(crate) fn contradiction(node: &NodeView) -> Option<Cell> {
 /// Prints Services as `cilium-dbg service list` does: a numbered row for each frontend, with the
 /// backends it sends to.
 fn print_services(views: &[ServiceView], width: usize, out: &mut dyn Write) -> io::Result<()> {
-    let mut table = Table::new(["ID", "FRONTEND", "TYPE", "BACKEND"]).within(width);
+    let mut table = Table::new(["ID", "FRONTEND", "TYPE", "BACKEND"]);
     let mut id = 0;
     for view in views {
         if !view.visible {
@@ -120,7 +123,7 @@ fn print_services(views: &[ServiceView], width: usize, out: &mut dyn Write) -> i
             }
         }
     }
-    table.print(out)
+    table.print(width, out)
 }
 
 /// The backends that the node's proxy uses for a frontend, then those that it does not use under

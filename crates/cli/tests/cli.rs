@@ -1,31 +1,15 @@
 //! The `poolscope` command, run as users run it.
 
+mod command;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
 
-use poolscope_testkit::{DATA, Recording, cluster};
+use poolscope_testkit::{Recording, cluster};
 use serde_json::{Value, json};
 
-fn recorded(path: &str) -> String {
-    format!("{DATA}/recorded/{path}")
-}
-
-fn run(args: &[&str], stdin: &[u8]) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_poolscope"))
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut pipe = child.stdin.take().unwrap();
-    // A command that fails early does not read its input.
-    let _ = pipe.write_all(stdin);
-    drop(pipe);
-    child.wait_with_output().unwrap()
-}
+use crate::command::{recorded, run};
 
 /// Standard output of a run that did its work.
 fn done(args: &[&str]) -> String {

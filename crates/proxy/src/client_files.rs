@@ -224,7 +224,8 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8], mode: u32) -> io::Re
     }
 }
 
-/// Writes a new file with exactly `mode` and flushes it to the disk. Fails if something stands there.
+/// Writes a new file with exactly `mode` and flushes it to the disk. Fails if something stands
+/// there.
 pub(crate) fn fill(temporary: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     // `create_new` does not follow a symbolic link. The file is private until it is complete.
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;

@@ -15,10 +15,11 @@ use serde_json::{Value, json};
 
 pub(crate) use self::checks::run as find_all;
 pub(crate) use self::codes::Level;
-pub(crate) use self::finding::{Finding, count, names};
+pub(crate) use self::finding::Finding;
 pub(crate) use self::survey::{Judged, Place, Survey};
 use crate::failure::Failure;
-use crate::output::print_json;
+use crate::output::{print_json, print_yaml};
+use crate::phrase::count;
 use crate::source::Source;
 
 /// The options of `poolscope audit`.
@@ -82,11 +83,7 @@ pub(crate) fn audit(mut args: Audit) -> Result<(), Failure> {
     match args.output {
         Output::Table => print::table(&survey, &all, &shown, &mut out)?,
         Output::Json => print_json(&document(&survey, &all, &shown), &mut out)?,
-        Output::Yaml => {
-            let text = serde_saphyr::to_string(&document(&survey, &all, &shown))
-                .map_err(|error| Failure(format!("the output as YAML: {error}")))?;
-            write!(out, "{text}")?;
-        }
+        Output::Yaml => print_yaml(&document(&survey, &all, &shown), &mut out)?,
         Output::Sarif => print_json(&sarif::log(&shown), &mut out)?,
     }
     out.flush()?;

@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 
 use super::codes::{Code, Level};
-use super::finding::{Finding, count};
+use super::finding::Finding;
 use super::survey::Survey;
+use crate::phrase::count;
 
 const WIDTH: usize = 100;
 

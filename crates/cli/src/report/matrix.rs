@@ -7,7 +7,8 @@ use maud::{Markup, html};
 use super::bounds;
 use super::page::pool_name;
 use super::services::anchor;
-use crate::audit::{Judged, Place, Survey, count};
+use crate::audit::{Judged, Place, Survey};
+use crate::phrase::count;
 
 pub(super) fn section(survey: &Survey<'_>) -> Markup {
     let mut rows: Vec<(usize, &Judged)> = survey.services.iter().enumerate().collect();

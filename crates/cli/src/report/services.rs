@@ -7,7 +7,8 @@ use poolscope::Topology;
 
 use super::bounds;
 use super::page::pool_name;
-use crate::audit::{Judged, Survey, names};
+use crate::audit::{Judged, Survey};
+use crate::phrase::names;
 
 /// The id of a Service on the page. Names of objects make no ids.
 pub(super) fn anchor(at: usize) -> String {

@@ -237,8 +237,7 @@ impl Snapshot {
             Err(error) => return Err(fail(error)),
         }
         // The inventory holds what there is, not what happened.
-        let shown = matches!(asked.plural, "services" | "endpointslices" | "endpoints")
-            && recording.head.status == 200;
+        let shown = matches!(asked.plural, "services" | "endpointslices" | "endpoints");
         if shown && !asked.watch {
             let objects = self.inventory.load(&recording.body).map_err(fail)?;
             used |= objects > 0;
@@ -246,7 +245,7 @@ impl Snapshot {
                 self.loaded.read_endpoints(recording, asked);
             }
         }
-        if recording.head.status == 200 && !asked.plural.is_empty() {
+        if !asked.plural.is_empty() {
             let added = self.objects.add(&recording.body, asked);
             used |= added.map_err(|why| Failure::at(&recording.path, why))?;
         }

@@ -168,7 +168,7 @@ impl Content {
     }
 }
 
-/// A field that is null is absent, and a text of a map that is null is empty.
+/// A member that is null is absent.
 fn without_nulls(value: Value) -> Value {
     match value {
         Value::Object(members) => {

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 
+use super::Report;
 use super::pods::{Pod, list, versions};
 use super::prerequisites::{Node, may};
-use super::{Report, counted, listed};
+use crate::phrase::{count, names};
 use crate::source::live::{Kind, Live};
 
 const AGENT: &str = "cilium-agent";
@@ -79,7 +80,7 @@ pub(super) fn check(live: &Live, nodes: &[Node], report: &mut Report) {
 fn check_proxies(proxies: &[Pod], report: &mut Report) {
     let (ready, waiting): (Vec<&Pod>, Vec<&Pod>) = proxies.iter().partition(|pod| pod.is_ready);
     if !ready.is_empty() {
-        report.ok(format!("poolscope-proxy is ready on {}", counted(ready.len(), "node")));
+        report.ok(format!("poolscope-proxy is ready on {}", count(ready.len(), "node")));
     }
     for pod in waiting.iter().take(5) {
         report.error(
@@ -260,7 +261,7 @@ fn report_ways(
         groups.entry(group).or_default().push(&agent.node);
     }
     for (group, nodes) in groups {
-        let count = counted(nodes.len(), "node");
+        let count = count(nodes.len(), "node");
         match group {
             "cell" => report.ok(format!("{count}: cilium-agent has poolscope's cell")),
             "proxy" => report.ok(format!("{count}: cilium-agent reads through poolscope-proxy")),
@@ -268,25 +269,25 @@ fn report_ways(
             "no proxy" => report.error(
                 format!(
                     "{count}: cilium-agent is led to a proxy that is not there: {}",
-                    listed(&nodes)
+                    names(&nodes)
                 ),
                 "such an agent cannot start: run poolscope-proxy on these nodes (docs/deploy.md)",
             ),
             "restart" => report.error(
                 format!(
                     "{count}: cilium-agent is older than its CiliumNodeConfig: {}",
-                    listed(&nodes)
+                    names(&nodes)
                 ),
                 "agents read it at their start: restart the agents of these nodes",
             ),
             "unfiltered" => report.warning(
-                format!("{count}: cilium-agent is not filtered: {}", listed(&nodes)),
+                format!("{count}: cilium-agent is not filtered: {}", names(&nodes)),
                 "it uses the endpoints of all pools: docs/cilium.md names four ways to filter",
             ),
             _ => report.unknown(
                 format!(
                     "{count}: not known whether cilium-agent has poolscope's cell: {}",
-                    listed(&nodes)
+                    names(&nodes)
                 ),
                 "its metrics would tell: set Cilium's prometheus.enabled and grant get of \
                  pods/proxy; or on the node: cilium-dbg shell -- poolscope/status",
@@ -336,18 +337,18 @@ fn check_pools(
         }
     }
     if equal > 0 {
-        report.ok(format!("{} in the pool that the API server has", counted(equal, "filter")));
+        report.ok(format!("{} in the pool that the API server has", count(equal, "filter")));
     }
     if !behind.is_empty() {
         report.error(
-            format!("{} in another pool: {}", counted(behind.len(), "filter"), listed(&behind)),
+            format!("{} in another pool: {}", count(behind.len(), "filter"), names(&behind)),
             "the node has not received the change: check its link to the API server",
         );
     }
     let silent = nodes.len().saturating_sub(equal + behind.len());
     if silent > 0 {
         report.unknown(
-            format!("{}: generation in use not known", counted(silent, "node")),
+            format!("{}: generation in use not known", count(silent, "node")),
             "the cell's metrics, or a proxy whose health.host is $(NODE_IP), would tell",
         );
     }

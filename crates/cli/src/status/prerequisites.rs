@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use poolscope::{Cluster, Membership};
 use serde_json::{Value, json};
 
-use super::{Report, counted, listed};
+use super::Report;
 use crate::failure::Failure;
+use crate::phrase::{count, names};
 use crate::source::Snapshot;
 use crate::source::live::{Kind, Live, Refusal, needed_kinds};
 
@@ -102,7 +103,7 @@ pub(super) fn membership(
         .into_iter()
         .filter(|kind| !matches!(kind, Kind::Services | Kind::EndpointSlices))
         .collect();
-    let names = live.names(Kind::Nodes).unwrap_or_default();
+    let found = live.names(Kind::Nodes).unwrap_or_default();
     let mut snapshot = Snapshot::of(cluster);
     match live.lists(&kinds).and_then(|lists| lists.add_to(&mut snapshot)) {
         Ok(()) => {}
@@ -111,7 +112,7 @@ pub(super) fn membership(
             return Ok(Vec::new());
         }
     }
-    let nodes: Vec<Node> = names
+    let nodes: Vec<Node> = found
         .into_iter()
         .map(|(_, name)| Node { pool: snapshot.cluster.node(&*name).pool(), name })
         .collect();
@@ -134,12 +135,12 @@ pub(super) fn membership(
         _ => {
             let rest = match outside.len() {
                 0 => String::new(),
-                _ => format!("; in none: {}", listed(&outside)),
+                _ => format!("; in none: {}", names(&outside)),
             };
             report.ok(format!(
                 "{source}: {placed} of {} are in {}{rest}",
-                counted(nodes.len(), "node"),
-                counted(pools.len(), "pool")
+                count(nodes.len(), "node"),
+                count(pools.len(), "pool")
             ));
         }
     }

@@ -142,7 +142,7 @@ impl Verify {
 /// Prints the differences, advice, and a line with the counts.
 fn print(comparison: &Comparison, width: usize, out: &mut dyn Write) -> io::Result<()> {
     let head = ["FOUND", "BACKEND", "NODE", "POOL", "RULE", "WHY"];
-    let mut table = Table::new(head).within(width);
+    let mut table = Table::new(head);
     for difference in &comparison.differences {
         let internal = if difference.internal { ", from the node itself" } else { "" };
         table.title(format!(
@@ -167,7 +167,7 @@ fn print(comparison: &Comparison, width: usize, out: &mut dyn Write) -> io::Resu
         }
     }
     if !table.is_empty() {
-        table.print(out)?;
+        table.print(width, out)?;
     }
     for line in &comparison.advice {
         print_text(&line.as_str().into(), width, out)?;

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use poolscope::{Dialect, Topology};
 
 use crate::audit::codes;
-use crate::audit::finding::{Finding, Object, names};
+use crate::audit::finding::{Finding, Object};
 use crate::audit::survey::Survey;
+use crate::phrase::names;
 use crate::source::{Key, Service};
 
 const LISTEN: &str = "nodeport.openyurt.io/listen";

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use poolscope::{Membership, MissingFactPolicy};
 
 use crate::audit::codes::{self, Code, Level};
-use crate::audit::finding::{Finding, Object, count, names};
+use crate::audit::finding::{Finding, Object};
 use crate::audit::survey::Survey;
+use crate::phrase::{count, names};
 
 const LABEL: &str = "apps.openyurt.io/nodepool";
 const OLD_LABEL: &str = "apps.openyurt.io/desired-nodepool";

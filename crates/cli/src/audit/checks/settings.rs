@@ -3,8 +3,9 @@
 use poolscope::{Membership, Rewrite, Topology};
 
 use crate::audit::codes::{self, Code};
-use crate::audit::finding::{Finding, Object, count};
+use crate::audit::finding::{Finding, Object};
 use crate::audit::survey::{Judged, Survey};
+use crate::phrase::count;
 use crate::source::{Key, Service};
 
 pub(super) fn check(survey: &Survey<'_>, found: &mut Vec<Finding>) {

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use poolscope::MissingFactPolicy;
 
 use crate::audit::codes;
-use crate::audit::finding::{Finding, Object, count, names};
+use crate::audit::finding::{Finding, Object};
 use crate::audit::survey::Survey;
+use crate::phrase::{count, names};
 use crate::source::Key;
 
 pub(super) fn check(survey: &Survey<'_>, found: &mut Vec<Finding>) {

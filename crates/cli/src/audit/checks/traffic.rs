@@ -6,8 +6,9 @@ use poolscope::Topology;
 use poolscope::explain::State;
 
 use crate::audit::codes;
-use crate::audit::finding::{Finding, Object, count, names};
+use crate::audit::finding::{Finding, Object};
 use crate::audit::survey::{Judged, Place, Survey};
+use crate::phrase::{count, names};
 
 pub(super) fn check(survey: &Survey<'_>, found: &mut Vec<Finding>) {
     let nodes: BTreeSet<&str> =
