@@ -68,7 +68,9 @@ program() {
         return 0
     fi
     say "building $name $version"
-    CARGO_TARGET_DIR="$here/target/tools-build" \
+    # They run for seconds, and optimising them takes minutes.
+    CARGO_TARGET_DIR="$here/target/tools-build" CARGO_PROFILE_RELEASE_OPT_LEVEL=0 \
+        CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
         cargo install -q --locked --root "$prefix" "$name@$version"
 }
 

@@ -659,11 +659,17 @@ fn the_output_for_programs_follows_its_schemas() {
         let path = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
         serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
     };
-    let own = jsonschema::validator_for(&read("../../docs/audit.schema.json")).unwrap();
+    let mut schemas = boon::Schemas::new();
+    let mut compile = |name: &str, schema: Value| {
+        let mut compiler = boon::Compiler::new();
+        compiler.add_resource(name, schema).unwrap();
+        compiler.compile(name, &mut schemas).unwrap()
+    };
+    let own = compile("audit.json", read("../../docs/audit.schema.json"));
     // Its pattern of languages has a bracket too many, which only JavaScript permits.
     let sarif = read("tests/data/sarif/schema-2.1.0.json").to_string().replace("]?$", "$");
     let sarif: Value = serde_json::from_str(&sarif).unwrap();
-    let sarif = jsonschema::validator_for(&sarif).unwrap();
+    let sarif = compile("sarif.json", sarif);
     let mut worlds: Vec<World> = vec![World::new()];
     for (_, change, ..) in CASES {
         let mut world = World::new();
@@ -671,16 +677,16 @@ fn the_output_for_programs_follows_its_schemas() {
         worlds.push(world);
     }
     for world in worlds {
-        for (format, schema) in [("json", &own), ("sarif", &sarif)] {
+        for (format, schema) in [("json", own), ("sarif", sarif)] {
             let output: Value = serde_json::from_str(&world.audit(&["-o", format]).1).unwrap();
-            let errors: Vec<String> =
-                schema.iter_errors(&output).map(|error| error.to_string()).collect();
-            assert_eq!(errors, Vec::<String>::new(), "{format}: {output:#}");
+            if let Err(error) = schemas.validate(&output, schema) {
+                panic!("{format}: {error:#} {output:#}");
+            }
         }
     }
     // The schemas refuse what is wrong.
-    assert!(!own.is_valid(&json!({"summary": {}, "findings": []})));
-    assert!(!sarif.is_valid(&json!({"version": "2.1.0"})));
+    assert!(schemas.validate(&json!({"summary": {}, "findings": []}), own).is_err());
+    assert!(schemas.validate(&json!({"version": "2.1.0"}), sarif).is_err());
 }
 
 #[test]
