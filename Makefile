@@ -126,7 +126,7 @@ test-go: lib
 e2e: lib
 	$(CARGO) build -p poolscope-http --example follower
 	$(CARGO) build -p poolscope-proxy
-	cd e2e && $(GO) vet . ./apiserver ./lab ./reflector ./numbers/... && \
+	cd e2e && $(GO) vet . ./apiserver ./kubelet ./lab ./reflector ./numbers/... && \
 		FOLLOWER=$(abspath $(BUILT))/debug/examples/follower \
 		PROXY=$(abspath $(BUILT))/debug/poolscope-proxy $(GO) test -count=1 $(SHORT) -timeout 30m . ./apiserver ./reflector
 	cd e2e/yurthub && $(GO) vet ./... && $(GO) test -count=1 $(SHORT) -timeout 30m ./...

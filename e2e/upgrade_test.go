@@ -14,6 +14,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/httpstream"
 	remotecommandconsts "k8s.io/apimachinery/pkg/util/remotecommand"
 	"k8s.io/client-go/kubernetes"
@@ -24,6 +25,7 @@ import (
 	"k8s.io/client-go/transport/spdy"
 
 	"github.com/poolscope/poolscope/e2e/apiserver"
+	"github.com/poolscope/poolscope/e2e/kubelet"
 )
 
 // More than the buffers on the way, in either direction.
@@ -71,10 +73,15 @@ func (r result) String() string {
 // Streams of a pod pass through the proxy in both directions, whatever protocol carries them.
 func TestUpgradesPassTheProxy(t *testing.T) {
 	ca := apiserver.NewAuthority(t)
-	kubelet, flags := startKubelet(t, ca)
+	node, flags := kubelet.Start(t, ca)
 	server := apiserver.Start(t, flags...)
 	w := newWorld(t, server.Config(), 10)
-	kubelet.runPod(t, w.typed, "hz-0", "pod")
+	node.Run(t, w.typed, &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "pod"},
+		Spec: corev1.PodSpec{
+			NodeName: "hz-0", Containers: []corev1.Container{{Name: "main", Image: "none"}},
+		},
+	})
 	p := proxyTo(t, server.Address(), server.Config().BearerToken, server.CAFile())
 	direct, through := server.Config(), p.config(t, server)
 	data := make([]byte, streamed)
@@ -119,7 +126,7 @@ func TestUpgradesPassTheProxy(t *testing.T) {
 		}
 	}
 	for what, config := range map[string]*rest.Config{"directly": direct, "through": through} {
-		followLog(t, what, kubelet, config)
+		followLog(t, what, node, config)
 	}
 	refused(t, direct, through)
 }
@@ -226,7 +233,7 @@ func forwardPort(
 }
 
 // followLog reads each line before the next one is written.
-func followLog(t *testing.T, what string, kubelet *kubelet, config *rest.Config) {
+func followLog(t *testing.T, what string, node *kubelet.Kubelet, config *rest.Config) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -240,7 +247,7 @@ func followLog(t *testing.T, what string, kubelet *kubelet, config *rest.Config)
 	for number := range 20 {
 		line := fmt.Sprintf("line %d", number)
 		select {
-		case kubelet.lines <- line:
+		case node.Lines <- line:
 		case <-ctx.Done():
 			t.Fatalf("%s: nobody follows the log", what)
 		}

@@ -17,6 +17,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/poolscope/poolscope/e2e/apiserver"
+	"github.com/poolscope/poolscope/e2e/kubelet"
 )
 
 // program is the command under test.
@@ -95,8 +96,8 @@ type view struct {
 	Services   []struct {
 		Namespace, Name string
 		Endpoints       []struct {
-			Node string
-			Kept bool
+			Address, Node string
+			Kept          bool
 		}
 	}
 }
@@ -111,7 +112,8 @@ func parse(t *testing.T, text string) (v view) {
 
 func TestLive(t *testing.T) {
 	path := program(t)
-	server := apiserver.Start(t, "--authorization-mode", "RBAC")
+	node, flags := kubelet.Start(t, apiserver.NewAuthority(t))
+	server := apiserver.Start(t, append(flags, "--authorization-mode", "RBAC")...)
 	c := newCluster(t, server.Config())
 	c.fill()
 	admin := kubeconfig(t, server, "e2e")
@@ -119,6 +121,7 @@ func TestLive(t *testing.T) {
 
 	t.Run("verbs", func(t *testing.T) { c.testVerbs(t, path, viewer) })
 	t.Run("kubectl", func(t *testing.T) { c.testKubectl(t, path, viewer) })
+	t.Run("verify", func(t *testing.T) { c.testVerify(t, path, viewer, node) })
 	t.Run("watch", func(t *testing.T) { c.testWatch(t, path, admin) })
 	t.Run("status", func(t *testing.T) { c.testStatus(t, path, admin) })
 	t.Run("errors", func(t *testing.T) { c.testErrors(t, path, server, viewer) })

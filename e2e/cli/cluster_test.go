@@ -143,17 +143,22 @@ func (c *cluster) together(count int, write func(at int) error) {
 	}
 }
 
-// viewer creates a ServiceAccount with exactly the ClusterRole of docs/live.md. It returns a token.
-func (c *cluster) viewer() string {
-	text, err := os.ReadFile("../../docs/live.md")
+// documented reads the first YAML in a page of the docs.
+func (c *cluster) documented(page string, into any) {
+	text, err := os.ReadFile("../../docs/" + page)
 	c.must(nil, err)
 	_, rest, _ := strings.Cut(string(text), "```yaml\n")
 	document, _, found := strings.Cut(rest, "```")
 	if !found {
-		c.t.Fatal("docs/live.md has no ClusterRole")
+		c.t.Fatalf("docs/%s has no YAML", page)
 	}
+	c.must(nil, yaml.UnmarshalStrict([]byte(document), into))
+}
+
+// viewer creates a ServiceAccount with exactly the ClusterRole of docs/live.md. It returns a token.
+func (c *cluster) viewer() string {
 	var documented rbacv1.ClusterRole
-	c.must(nil, yaml.UnmarshalStrict([]byte(document), &documented))
+	c.documented("live.md", &documented)
 	c.must(c.typed.RbacV1().ClusterRoles().Create(c.ctx, &documented, metav1.CreateOptions{}))
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ops"}}
 	c.must(c.typed.CoreV1().Namespaces().Create(c.ctx, namespace, metav1.CreateOptions{}))

@@ -5,7 +5,7 @@
 
 e2e-clients:
 	e2e/clients/needs.sh
-	$(CARGO) build -p poolscope-proxy
+	$(CARGO) build -p poolscope-proxy -p poolscope-cli
 	cd e2e/clients/coredns && CGO_ENABLED=0 $(GO) vet .
 	cd e2e && $(GO) vet ./clients && PROXY=$(abspath $(BUILT))/debug/poolscope-proxy \
-		$(GO) test -count=1 -v -timeout 15m ./clients
+		POOLSCOPE=$(abspath $(BUILT))/debug/poolscope $(GO) test -count=1 -v -timeout 15m ./clients

@@ -2,7 +2,6 @@
 
 mod certificates;
 mod filters;
-mod pods;
 mod prerequisites;
 
 use std::io::{self, BufWriter, Write};

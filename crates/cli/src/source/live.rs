@@ -1,7 +1,9 @@
 //! A live cluster as a source: its lists are read in pages, and judged as recordings are.
 
 mod connection;
+mod exec;
 mod lists;
+pub(crate) mod pods;
 mod progress;
 mod refusal;
 mod watch;

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::{Value, json};
 
 use super::Report;
-use super::pods::{Pod, list, versions};
 use super::prerequisites::{Node, may};
 use crate::phrase::{count, names};
+use crate::source::live::pods::{Pod, list, versions};
 use crate::source::live::{Kind, Live};
 
 const AGENT: &str = "cilium-agent";

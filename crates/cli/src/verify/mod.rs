@@ -2,6 +2,8 @@
 
 mod cilium;
 mod compare;
+#[cfg(feature = "live")]
+mod exec;
 mod expected;
 mod held;
 mod kube_proxy;
@@ -21,10 +23,12 @@ use poolscope::{Clients, NodeView};
 use serde_json::json;
 
 use self::compare::{Comparer, Comparison, Verdict};
-use self::held::{Contents, Held, Kind};
+use self::held::{Contents, Held};
 use self::ranges::Range;
 use crate::failure::{Failure, usage};
 use crate::output::{self, Format};
+#[cfg(feature = "live")]
+use crate::source::live::Live;
 use crate::source::{Snapshot, Source, pool_of};
 use crate::table::{Cell, DOUBT, NO_BACKEND, Table, print_text};
 
@@ -46,6 +50,11 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "PATH", num_args = 0..=1, group = "data plane")]
     #[arg(default_missing_value = "/var/run/cilium/cilium.sock")]
     socket: Option<PathBuf>,
+    /// Read the eBPF maps in the pod of the node's cilium-agent, in this namespace.
+    #[cfg(feature = "live")]
+    #[arg(long, value_name = "NAMESPACE", num_args = 0..=1, group = "data plane")]
+    #[arg(default_missing_value = "kube-system")]
+    exec: Option<String>,
     /// Read again until nothing differs, for at most so long.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     settle: u64,
@@ -57,21 +66,25 @@ pub(crate) struct Verify {
     output: Format,
 }
 
+/// Reads a data plane once.
+type Reader<'a> = Box<dyn Fn() -> Result<Held, Failure> + 'a>;
+
 /// The pause between two readings.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs `poolscope verify`.
 pub(crate) fn verify(args: Verify) -> Result<(), Failure> {
-    if args.settle > 0 && args.socket.is_none() {
-        usage("--settle needs a data plane that can be read again: --socket");
+    let live = args.live()?;
+    if args.settle > 0 && live.is_empty() {
+        usage("--settle needs a data plane that can be read again: --socket or --exec");
     }
     let files = recognise::from_paths(&args.from)?;
     let mut snapshot = args.source.read()?;
     snapshot.loaded.require_endpoints()?;
     let end = Instant::now() + Duration::from_secs(args.settle);
     let comparisons = loop {
-        let live = args.live()?;
-        let comparisons = args.compare(&snapshot, files.iter().chain(&live))?;
+        let held: Vec<Held> = live.iter().map(|read| read()).collect::<Result<_, _>>()?;
+        let comparisons = args.compare(&snapshot, files.iter().chain(&held))?;
         if comparisons.iter().all(Comparison::is_clean) || Instant::now() >= end {
             break comparisons;
         }
@@ -99,16 +112,18 @@ pub(crate) fn verify(args: Verify) -> Result<(), Failure> {
 }
 
 impl Verify {
-    /// Reads the data planes that change.
-    fn live(&self) -> Result<Vec<Held>, Failure> {
-        let Some(path) = &self.socket else { return Ok(Vec::new()) };
-        let fail = |what: String| Failure::at(path, what);
-        let (_, frontends) = recognise::contents(&socket::services(path)?).map_err(fail)?;
-        Ok(vec![Held {
-            kind: Kind::CiliumServices,
-            origin: path.display().to_string(),
-            contents: Contents::Frontends(frontends),
-        }])
+    /// Returns what reads each data plane that can be read again.
+    fn live(&self) -> Result<Vec<Reader<'_>>, Failure> {
+        let mut readers: Vec<Reader<'_>> = Vec::new();
+        if let Some(path) = &self.socket {
+            readers.push(Box::new(|| socket::services(path)));
+        }
+        #[cfg(feature = "live")]
+        if let Some(namespace) = &self.exec {
+            let live = Live::connect(&self.source.live)?;
+            readers.push(Box::new(move || exec::maps(&live, namespace, &self.node)));
+        }
+        Ok(readers)
     }
 
     fn compare<'a>(

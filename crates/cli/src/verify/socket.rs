@@ -2,11 +2,24 @@
 
 use std::path::Path;
 
+use super::held::{Contents, Held, Kind};
+use super::recognise;
 use crate::failure::Failure;
+
+/// Reads the Services of the agent.
+pub(super) fn services(socket: &Path) -> Result<Held, Failure> {
+    let (_, frontends) =
+        recognise::contents(&body(socket)?).map_err(|what| Failure::at(socket, what))?;
+    Ok(Held {
+        kind: Kind::CiliumServices,
+        origin: socket.display().to_string(),
+        contents: Contents::Frontends(frontends),
+    })
+}
 
 /// Returns the body of `GET /v1/service`, which `cilium-dbg service list -o json` prints.
 #[cfg(unix)]
-pub(super) fn services(socket: &Path) -> Result<Vec<u8>, Failure> {
+fn body(socket: &Path) -> Result<Vec<u8>, Failure> {
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
     use std::time::Duration;
@@ -38,6 +51,6 @@ pub(super) fn services(socket: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 #[cfg(not(unix))]
-pub(super) fn services(socket: &Path) -> Result<Vec<u8>, Failure> {
+fn body(socket: &Path) -> Result<Vec<u8>, Failure> {
     Err(Failure::at(socket, "this system has no Unix sockets: run on the node"))
 }

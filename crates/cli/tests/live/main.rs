@@ -1,6 +1,7 @@
 //! The command with a live cluster, run as users run it.
 
 mod completion;
+mod exec;
 mod server;
 mod status;
 

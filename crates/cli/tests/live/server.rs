@@ -11,6 +11,9 @@ use std::thread;
 use poolscope_testkit::DATA;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tungstenite::handshake::derive_accept_key;
+use tungstenite::protocol::Role;
+use tungstenite::{Message, WebSocket};
 
 /// The objects of a page.
 const PAGE: usize = 5;
@@ -29,7 +32,7 @@ impl Request {
     }
 }
 
-/// A status with a body; `None` in its place: no response at all.
+/// A status with a body, of 101 the program that ran; `None` in its place: no response at all.
 pub type Answer = Option<(u16, Value)>;
 
 /// Answers some requests otherwise than the recorded cluster.
@@ -161,6 +164,9 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<Request>>, answer: &Override) {
         let _ = stream.read(&mut [0]);
         return;
     };
+    if code == 101 {
+        return run(stream, &request, &body);
+    }
     let body = match body {
         // Text, such as metrics.
         Value::String(text) => text,
@@ -172,6 +178,31 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<Request>>, answer: &Override) {
         "HTTP/1.1 {code} X\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
          Connection: close\r\n\r\n{body}"
     );
+}
+
+/// Answers `exec` with the end of a program: its `stdout`, `stderr` and `status`.
+fn run(mut stream: TcpStream, request: &Request, program: &Value) {
+    let accept = derive_accept_key(request.headers["sec-websocket-key"].as_bytes());
+    write!(
+        stream,
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n"
+    )
+    .unwrap();
+    let mut socket = WebSocket::from_raw_socket(stream, Role::Server, None);
+    let mut send = |channel: u8, bytes: &[u8]| {
+        socket.send(Message::binary([&[channel], bytes].concat())).unwrap();
+    };
+    for (channel, name) in [(1, "stdout"), (2, "stderr")] {
+        for piece in program[name].as_str().unwrap_or_default().as_bytes().chunks(1000) {
+            send(channel, piece);
+        }
+    }
+    if !program["status"].is_null() {
+        send(3, program["status"].to_string().as_bytes());
+    }
+    let _ = socket.close(None);
+    while socket.read().is_ok() {}
 }
 
 /// Answers as the recorded cluster.

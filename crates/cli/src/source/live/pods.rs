@@ -1,21 +1,22 @@
-//! The pods that may filter: cilium-agents and node proxies.
+//! Pods of agents and node proxies.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::source::live::{Live, Refusal};
+use super::connection::Live;
+use super::refusal::Refusal;
 
 /// A pod, as far as it matters here.
-pub(super) struct Pod {
-    pub(super) namespace: String,
-    pub(super) name: String,
-    pub(super) node: String,
-    pub(super) is_ready: bool,
+pub(crate) struct Pod {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) node: String,
+    pub(crate) is_ready: bool,
     /// Why it is not ready, in Kubernetes' words.
-    pub(super) reason: String,
+    pub(crate) reason: String,
     /// The start, as RFC 3339, which sorts as text.
-    pub(super) started: String,
+    pub(crate) started: String,
     containers: Vec<Value>,
 }
 
@@ -38,45 +39,68 @@ impl Pod {
     }
 
     /// Returns the container of this name, or the first.
-    pub(super) fn container(&self, name: &str) -> &Value {
+    pub(crate) fn container(&self, name: &str) -> &Value {
         let named = self.containers.iter().find(|container| container["name"] == name);
         named.or(self.containers.first()).unwrap_or(&Value::Null)
     }
 
     /// Returns an environment variable of a container.
-    pub(super) fn variable(&self, container: &str, name: &str) -> Option<&str> {
+    pub(crate) fn variable(&self, container: &str, name: &str) -> Option<&str> {
         let variables = self.container(container)["env"].as_array()?;
         variables.iter().find(|variable| variable["name"] == name)?["value"].as_str()
     }
 
     /// Returns the port of a container by the port's name.
-    pub(super) fn port(&self, container: &str, name: &str) -> Option<u64> {
+    pub(crate) fn port(&self, container: &str, name: &str) -> Option<u64> {
         let ports = self.container(container)["ports"].as_array()?;
         ports.iter().find(|port| port["name"] == name)?["containerPort"].as_u64()
     }
 
     /// Returns the value of an argument such as `--health-listen=127.0.0.1:10272`.
-    pub(super) fn argument(&self, container: &str, name: &str) -> Option<&str> {
+    pub(crate) fn argument(&self, container: &str, name: &str) -> Option<&str> {
         let arguments = self.container(container)["args"].as_array()?;
         let mut values = arguments.iter().filter_map(Value::as_str);
         values.find_map(|argument| argument.strip_prefix(name)?.strip_prefix('='))
     }
 
     /// Returns where the API server forwards requests to a port of the pod.
-    pub(super) fn proxy_path(&self, port: u64, path: &str) -> String {
+    pub(crate) fn proxy_path(&self, port: u64, path: &str) -> String {
         format!("/api/v1/namespaces/{}/pods/{}:{port}/proxy{path}", self.namespace, self.name)
     }
 }
 
 /// Lists pods by a label.
-pub(super) fn list(live: &Live, selector: &str) -> Result<Vec<Pod>, Refusal> {
-    let selector: String = form_urlencoded::byte_serialize(selector.as_bytes()).collect();
-    let items = live.items(&format!("/api/v1/pods?labelSelector={selector}&limit=500"))?;
-    Ok(items.iter().map(Pod::of).collect())
+pub(crate) fn list(live: &Live, selector: &str) -> Result<Vec<Pod>, Refusal> {
+    pods(live, &format!("/api/v1/pods?labelSelector={}&limit=500", escape(selector)))
+}
+
+/// Lists the pods of a namespace that are on a node, by a label.
+pub(crate) fn list_on_node(
+    live: &Live,
+    namespace: &str,
+    node: &str,
+    selector: &str,
+) -> Result<Vec<Pod>, Refusal> {
+    let (namespace, selector) = (escape(namespace), escape(selector));
+    let field = escape(&format!("spec.nodeName={node}"));
+    pods(
+        live,
+        &format!(
+            "/api/v1/namespaces/{namespace}/pods?labelSelector={selector}&fieldSelector={field}"
+        ),
+    )
+}
+
+fn pods(live: &Live, target: &str) -> Result<Vec<Pod>, Refusal> {
+    Ok(live.items(target)?.iter().map(Pod::of).collect())
+}
+
+fn escape(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 /// Returns the image's tags with their numbers of pods.
-pub(super) fn versions<'a>(pods: impl Iterator<Item = &'a Pod>, container: &str) -> String {
+pub(crate) fn versions<'a>(pods: impl Iterator<Item = &'a Pod>, container: &str) -> String {
     let mut tags: BTreeMap<String, usize> = BTreeMap::new();
     for pod in pods {
         let image = pod.container(container)["image"].as_str().unwrap_or("unknown image");

@@ -1,4 +1,6 @@
-package e2e
+// Package kubelet serves the pods of a node in the place of a kubelet, by the kubelet's own
+// protocols.
+package kubelet
 
 import (
 	"context"
@@ -12,7 +14,6 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
-	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -33,18 +34,23 @@ const (
 	streamCreation = 30 * time.Second
 )
 
-// kubelet serves exec, attach, port-forward and logs of one pod, by the kubelet's own protocols.
-// Its container has three commands: `cat`, `head N` and `exit N`.
-type kubelet struct {
-	server *httptest.Server
+// Kubelet serves exec, attach, port-forward and logs of pods. Their containers have the programs
+// `cat`, `head N`, `exit N`, and those of Prints.
+type Kubelet struct {
 	// A followed log writes a line for each value.
-	lines chan string
+	Lines chan string
+	// Prints has what a command line writes to standard output.
+	Prints func(command string) (string, bool)
+	server *httptest.Server
 }
 
-// startKubelet also returns the flags by which kube-apiserver reaches it.
-func startKubelet(t *testing.T, ca *apiserver.Authority) (*kubelet, []string) {
+// Start also returns the flags by which kube-apiserver reaches it.
+func Start(t apiserver.Owner, ca *apiserver.Authority) (*Kubelet, []string) {
 	t.Helper()
-	k := &kubelet{lines: make(chan string)}
+	k := &Kubelet{
+		Lines:  make(chan string),
+		Prints: func(string) (string, bool) { return "", false },
+	}
 	handler := http.NewServeMux()
 	handler.HandleFunc("/exec/{namespace}/{pod}/{container}", k.exec)
 	handler.HandleFunc("/attach/{namespace}/{pod}/{container}", k.attach)
@@ -69,8 +75,8 @@ func startKubelet(t *testing.T, ca *apiserver.Authority) (*kubelet, []string) {
 	}
 }
 
-// runPod writes a Node whose kubelet this is, and a pod on it.
-func (k *kubelet) runPod(t *testing.T, client kubernetes.Interface, node, pod string) {
+// Run leads kube-apiserver to this kubelet for the pod's node, and writes the pod.
+func (k *Kubelet) Run(t apiserver.Owner, client kubernetes.Interface, pod *corev1.Pod) {
 	t.Helper()
 	_, text, err := net.SplitHostPort(k.server.Listener.Addr().String())
 	if err != nil {
@@ -80,7 +86,8 @@ func (k *kubelet) runPod(t *testing.T, client kubernetes.Interface, node, pod st
 	if err != nil {
 		t.Fatal(err)
 	}
-	written, err := client.CoreV1().Nodes().Get(t.Context(), node, metav1.GetOptions{})
+	nodes := client.CoreV1().Nodes()
+	written, err := nodes.Get(t.Context(), pod.Spec.NodeName, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,58 +95,53 @@ func (k *kubelet) runPod(t *testing.T, client kubernetes.Interface, node, pod st
 		{Type: corev1.NodeInternalIP, Address: "127.0.0.1"},
 	}
 	written.Status.DaemonEndpoints.KubeletEndpoint.Port = int32(port)
-	_, err = client.CoreV1().Nodes().UpdateStatus(t.Context(), written, metav1.UpdateOptions{})
+	_, err = nodes.UpdateStatus(t.Context(), written, metav1.UpdateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = client.CoreV1().Pods("default").Create(t.Context(), &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: pod},
-		Spec: corev1.PodSpec{
-			NodeName: node, Containers: []corev1.Container{{Name: "main", Image: "none"}},
-		},
-	}, metav1.CreateOptions{})
-	if err != nil {
+	pods := client.CoreV1().Pods(pod.Namespace)
+	if _, err = pods.Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (k *kubelet) exec(w http.ResponseWriter, r *http.Request) {
+func (k *Kubelet) exec(w http.ResponseWriter, r *http.Request) {
 	options, err := remotecommand.NewOptions(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	remotecommand.ServeExec(w, r, container{}, r.PathValue("pod"), "", r.PathValue("container"),
+	remotecommand.ServeExec(w, r, container{k}, r.PathValue("pod"), "", r.PathValue("container"),
 		r.URL.Query()["command"], options, streamIdle, streamCreation,
 		remotecommandconsts.SupportedStreamingProtocols)
 }
 
-func (k *kubelet) attach(w http.ResponseWriter, r *http.Request) {
+func (k *Kubelet) attach(w http.ResponseWriter, r *http.Request) {
 	options, err := remotecommand.NewOptions(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	remotecommand.ServeAttach(w, r, container{}, r.PathValue("pod"), "", r.PathValue("container"),
+	remotecommand.ServeAttach(w, r, container{k}, r.PathValue("pod"), "", r.PathValue("container"),
 		options, streamIdle, streamCreation, remotecommandconsts.SupportedStreamingProtocols)
 }
 
-func (k *kubelet) forward(w http.ResponseWriter, r *http.Request) {
+func (k *Kubelet) forward(w http.ResponseWriter, r *http.Request) {
 	options, err := portforward.NewV4Options(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	portforward.ServePortForward(w, r, container{}, r.PathValue("pod"), "", options, streamIdle,
+	portforward.ServePortForward(w, r, container{k}, r.PathValue("pod"), "", options, streamIdle,
 		streamCreation, portforward.SupportedProtocols)
 }
 
-func (k *kubelet) log(w http.ResponseWriter, r *http.Request) {
+func (k *Kubelet) log(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain")
 	w.(http.Flusher).Flush()
 	for {
 		select {
-		case line, more := <-k.lines:
+		case line, more := <-k.Lines:
 			if !more {
 				return
 			}
@@ -152,9 +154,9 @@ func (k *kubelet) log(w http.ResponseWriter, r *http.Request) {
 }
 
 // container is the process in the pod.
-type container struct{}
+type container struct{ *Kubelet }
 
-func (container) ExecInContainer(
+func (c container) ExecInContainer(
 	_ context.Context,
 	_ string,
 	_ types.UID,
@@ -166,6 +168,10 @@ func (container) ExecInContainer(
 	_ <-chan clientremotecommand.TerminalSize,
 	_ time.Duration,
 ) error {
+	if printed, has := c.Prints(strings.Join(command, " ")); has {
+		_, err := io.WriteString(out, printed)
+		return err
+	}
 	number := func() int64 {
 		value, _ := strconv.ParseInt(command[1], 10, 64)
 		return value
