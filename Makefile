@@ -102,12 +102,14 @@ advisories:
 	@.ci/tools.sh published
 	cargo deny -L error --all-features check advisories
 
+# What others compile. The programs are checked, too, with
+# `make msrv MSRV_PACKAGES="poolscope-cli poolscope-proxy"`, which takes minutes.
+MSRV_PACKAGES = poolscope poolscope-capi poolscope-http
 MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 msrv:
 	rustup toolchain list | grep -q '^$(MSRV)' || rustup toolchain install $(MSRV).0 --profile minimal
 	$(CARGO) +$(MSRV).0 check --target-dir $(BUILT)/msrv \
-		-p poolscope -p poolscope-capi -p poolscope-cli -p poolscope-http \
-		-p poolscope-proxy
+		$(MSRV_PACKAGES:%=-p %)
 
 # The Rust tests of the C ABI under AddressSanitizer, in a folder of their own, because everything
 # is built anew.
