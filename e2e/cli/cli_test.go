@@ -121,9 +121,10 @@ func TestLive(t *testing.T) {
 
 	t.Run("verbs", func(t *testing.T) { c.testVerbs(t, path, viewer) })
 	t.Run("kubectl", func(t *testing.T) { c.testKubectl(t, path, viewer) })
-	t.Run("verify", func(t *testing.T) { c.testVerify(t, path, viewer, node) })
 	t.Run("watch", func(t *testing.T) { c.testWatch(t, path, admin) })
+	// Before there is an agent.
 	t.Run("status", func(t *testing.T) { c.testStatus(t, path, admin) })
+	t.Run("verify", func(t *testing.T) { c.testVerify(t, path, viewer, node) })
 	t.Run("errors", func(t *testing.T) { c.testErrors(t, path, server, viewer) })
 }
 
@@ -135,6 +136,8 @@ func (c *cluster) testVerbs(t *testing.T, path, viewer string) {
 		{"view", "--node", nodeName(0), "-o", "json"},
 		{"diff", "--node", nodeName(0), "--node", nodeName(1)},
 		{"explain", "--node", nodeName(0), service},
+		{"audit", "--failure-threshold", "never"},
+		{"report", "-o", filepath.Join(t.TempDir(), "report.html")},
 	} {
 		r := done(t, viewer, path, arguments...)
 		t.Logf("%-50s %.2f s, %d kB, %d bytes printed",

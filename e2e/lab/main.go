@@ -20,6 +20,7 @@ import (
 
 func main() {
 	program := flag.String("proxy", "", "the program poolscope-proxy")
+	commandLine := flag.String("command", "", "the program poolscope, which shows the cluster, too")
 	keep := flag.Bool("keep", false, "stay up until the program is interrupted")
 	flag.Parse()
 	r := newRun()
@@ -29,11 +30,11 @@ func main() {
 		<-interrupted
 		r.interrupt()
 	}()
-	show(r, *program, *keep)
+	show(r, *program, *commandLine, *keep)
 	r.end(0)
 }
 
-func show(r *run, program string, keep bool) {
+func show(r *run, program, commandLine string, keep bool) {
 	fmt.Println("kube-apiserver, poolscope-proxy for node hz-edge-1, and an informer as its agent")
 	fmt.Println()
 	if _, err := apiserver.Build(); err != nil {
@@ -47,7 +48,9 @@ func show(r *run, program string, keep bool) {
 	r.step("3 Nodes, 2 NodePools, 2 Services and their EndpointSlices are created")
 	proxy := startProxy(r, program, server)
 	r.step("poolscope-proxy is ready")
-	direct := startAgent(r, c.kubeconfig("direct", adminConfig(server)))
+	admin := c.kubeconfig("direct", adminConfig(server))
+	direct := startAgent(r, admin)
+	poolscope := &command{r, commandLine, admin}
 	written, err := clientcmd.LoadFromFile(proxy.kubeconfig())
 	r.must(err)
 	agent := startAgent(r, c.kubeconfig("agent", written))
@@ -59,10 +62,13 @@ func show(r *run, program string, keep bool) {
 		"cart": {"hz-edge-1", "hz-edge-2"},
 		"web":  {"bj-edge-1", "hz-edge-1", "hz-edge-2"},
 	})
+	poolscope.show("2 of 3 endpoints kept", "view", "--node", "hz-edge-1", "shop/cart")
 
 	began := v.title("Node hz-edge-2 moves to pool beijing")
 	c.move("hz-edge-2", "beijing")
 	v.expectEvents(began, seen{"cart": {"hz-edge-1"}})
+	poolscope.show("hz-edge-2 is in beijing, not in hangzhou",
+		"explain", "--node", "hz-edge-1", "shop/cart")
 
 	began = v.title("Service shop/web gets the annotation")
 	c.annotate("web")
