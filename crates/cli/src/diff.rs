@@ -41,6 +41,12 @@ pub(crate) fn diff(mut args: Diff) -> Result<(), Failure> {
         // clap cannot say "exactly two" of an option that is given twice.
         usage("two nodes are compared: --node A --node B");
     };
+    if left == right {
+        usage(
+            "two nodes are compared, and both are the same; --facts is one moment, so that for \
+               before and after two runs of `view -o json` are to be compared",
+        );
+    }
     let print = |snapshot: &Snapshot| print(&args, [left, right], &services, snapshot);
     match args.watch {
         true => args.source.follow(print),

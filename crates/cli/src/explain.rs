@@ -58,9 +58,15 @@ pub(crate) fn explain(mut args: Explain) -> Result<(), Failure> {
             print_text(&format!("    {}", view.why).into(), width, &mut out)?;
         }
         if let Some(rewrite) = view.endpoints.iter().find_map(|endpoint| endpoint.rewrite) {
-            let annotation = snapshot.cluster.config().dialect().annotation();
-            let line = format!("Its endpoints by {rewrite}, from its annotation {annotation}:");
-            print_text(&line.into(), width, &mut out)?;
+            let key = snapshot.cluster.config().dialect().annotation();
+            let service = (view.namespace.clone(), view.name.clone());
+            let service = snapshot.objects.services.get(&service);
+            let line = match service.map(|service| service.annotations.get(key)) {
+                Some(Some(value)) => format!("Its endpoints by {rewrite}, from {key}: {value:?}"),
+                Some(None) => format!("Its endpoints by {rewrite}; it has no annotation {key}"),
+                None => format!("Its endpoints by {rewrite}, from its annotation {key}"),
+            };
+            print_text(&(line + ":").into(), width, &mut out)?;
         }
         endpoints(view).print(width, &mut out)?;
     }

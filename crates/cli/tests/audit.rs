@@ -617,6 +617,9 @@ fn a_namespace_limits_services_and_not_pools() {
     let mut world = World::new();
     world.stop(&["b1", "b2"]);
     world.pool("c", &[]);
+    let mut other = kubernetes(&json!({}));
+    other["metadata"] = json!({"namespace": "other", "name": "api"});
+    world.others.push(other);
     let codes = |options: &[&str]| {
         let (_, output) = world.audit(&[options, &["-o", "json"]].concat());
         let document: Value = serde_json::from_str(&output).unwrap();
@@ -625,6 +628,88 @@ fn a_namespace_limits_services_and_not_pools() {
     };
     assert_eq!(codes(&["-n", "shop"]), ["PS0001", "PS0406"]);
     assert_eq!(codes(&["-n", "other"]), ["PS0406"]);
+    let folder = tempfile::tempdir().unwrap();
+    let (facts, _) = world.write(folder.path());
+    for verb in [&["audit"][..], &["view", "--node", "a1"], &["report", "-o", "-"]] {
+        let output = run(&[verb, &["--facts", &facts, "-n", "othr"]].concat(), b"");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{verb:?}");
+        assert!(stderr.contains("namespace othr has no Service in the facts"), "{stderr}");
+    }
+}
+
+#[test]
+fn an_outage_that_grows_keeps_its_level_and_gets_other_fingerprints() {
+    let results = |world: &World| {
+        let (status, output) = world.audit(&["-o", "sarif"]);
+        let log: Value = serde_json::from_str(&output).unwrap();
+        let results = log["runs"][0]["results"].as_array().unwrap().clone();
+        let errors = results.into_iter().filter(|result| result["level"] == "error");
+        let prints = errors.map(|result| result["partialFingerprints"].clone()).collect::<Vec<_>>();
+        assert_eq!(status, Some(1));
+        prints
+    };
+    let mut world = World::new();
+    world.node("c1", json!({LABEL: "c"}));
+    world.pool("c", &["c1"]);
+    let one = results(&world);
+    world.stop(&["b1", "b2"]);
+    let two = results(&world);
+    assert!(one.len() == 1 && two.len() == 1 && one != two, "{one:?} {two:?}");
+    world.stop(&["a1", "a2"]);
+    let all = results(&world);
+    assert!(all.len() == 1 && all != two, "{all:?}");
+    let (_, output) = world.audit(&["-o", "json"]);
+    let document: Value = serde_json::from_str(&output).unwrap();
+    assert_eq!(document["summary"]["filteredServices"], 1);
+    assert_eq!(document["findings"][0]["message"], "it has no endpoints");
+}
+
+#[test]
+fn findings_tell_some_addresses_from_all() {
+    let mut world = World::new();
+    world.service["spec"]["clusterIPs"] = json!(["10.96.0.1", "fd00::1"]);
+    let mut six = slice("web-6", Some("web"), &[endpoint("fd00:1::1", Some("a1"), true)]);
+    six["addressType"] = "IPv6".into();
+    world.others.push(six);
+    world.stop(&["a1", "b2"]);
+    let message = |world: &World, code: &str| {
+        let findings = world.findings();
+        let found = findings.iter().find(|finding| finding["code"] == code).cloned();
+        found.unwrap_or_else(|| panic!("no {code}: {findings:#?}"))["message"].clone()
+    };
+    assert_eq!(
+        message(&world, "PS0001"),
+        "no usable endpoint for [fd00::1]:80/TCP in b (2 nodes); ready endpoints: a (2)"
+    );
+    world.annotate(KEYS, "kubernetes.io/hostname");
+    assert_eq!(
+        message(&world, "PS0002"),
+        "1 of 4 nodes have no backend on themselves: b2; 3 have one for some addresses only: a1, \
+         a2, b1"
+    );
+    // A node port is as empty as the other frontends.
+    world.annotate(KEYS, POOL);
+    world.service["spec"]["type"] = "NodePort".into();
+    world.service["spec"]["ports"][0]["nodePort"] = 30080.into();
+    world.others.clear();
+    world.stop(&["b1"]);
+    assert_eq!(
+        message(&world, "PS0001"),
+        "no usable endpoint in b (2 nodes); ready endpoints: a (1)"
+    );
+}
+
+#[test]
+fn only_backends_count_as_ready() {
+    let mut world = World::new();
+    let mut odd = slice("web-2", Some("web"), &[endpoint("10.2.0.1", Some("b1"), true)]);
+    odd["ports"] = json!([]);
+    world.others.push(odd);
+    world.stop(&["b2"]);
+    let findings = world.findings();
+    assert_eq!(findings[0]["message"], "one ready endpoint in b", "{findings:#?}");
+    assert_eq!(findings[0]["pools"], json!(["b"]));
 }
 
 #[test]

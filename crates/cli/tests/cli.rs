@@ -514,7 +514,8 @@ fn explain_names_the_rewrite_the_rule_and_the_fact() {
     );
     assert!(
         text.contains(
-            "Its endpoints by serviceTopology, from its annotation openyurt.io/topologyKeys:"
+            "Its endpoints by serviceTopology, from openyurt.io/topologyKeys: \
+             \"openyurt.io/nodepool\":"
         ),
         "{text}"
     );
@@ -804,11 +805,17 @@ fn without_endpoints_no_verb_answers() {
     for args in [
         &["view", "--node", "ap1"][..],
         &["explain", "--node", "ap1", "pay/web"],
-        &["diff", "--node", "ap1", "--node", "ap1"],
+        &["diff", "--node", "ap1", "--node", "ap2"],
     ] {
-        let error = failed(&[args, &facts[..]].concat(), b"");
-        assert!(error.contains("no EndpointSlices"), "{error}");
+        let output = run(&[args, &facts[..]].concat(), b"");
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(output.stdout.is_empty() && error.contains("no EndpointSlices"), "{error}");
     }
+    // A node beside itself is no comparison.
+    let output = run(&[&["diff", "--node", "ap1", "--node", "ap1"], &facts[..]].concat(), b"");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && error.contains("both are the same"), "{error}");
 }
 
 #[test]

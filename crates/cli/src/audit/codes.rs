@@ -64,7 +64,7 @@ codes! {
     EMPTY_OUTSIDE "PS0003" Info "Nodes in no pool without an endpoint"
         "A node in no pool uses only its own endpoints, so connections from these nodes fail."
         "Put the nodes into a pool, or exclude them from poolscope. Nodes without clients may stay."
-    NO_ENDPOINT "PS0004" Warning "No usable endpoint anywhere"
+    NO_ENDPOINT "PS0004" Error "No usable endpoint anywhere"
         "Connections fail on every node, with and without poolscope."
         "Check the Service's selector and the readiness of its pods."
     ONE_ENDPOINT "PS0005" Info "Pools with a single endpoint"

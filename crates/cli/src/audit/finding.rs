@@ -12,6 +12,8 @@ pub(crate) struct Finding {
     pub(crate) code: &'static Code,
     pub(crate) level: Level,
     pub(crate) object: Object,
+    /// The pools that it is about; empty for other codes.
+    pub(crate) pools: Vec<String>,
     pub(crate) message: String,
 }
 
@@ -48,7 +50,11 @@ impl std::fmt::Display for Object {
 
 impl Finding {
     pub(crate) fn new(code: &'static Code, object: Object, message: String) -> Finding {
-        Finding { code, level: code.level, object, message }
+        Finding { code, level: code.level, object, pools: Vec::new(), message }
+    }
+
+    pub(crate) fn in_pools(self, pools: Vec<String>) -> Finding {
+        Finding { pools, ..self }
     }
 
     /// Where the code is explained.

@@ -130,6 +130,7 @@ impl Finding {
                 "namespace": text(&self.object.namespace),
                 "name": text(&self.object.name),
             },
+            "pools": self.pools,
             "message": self.message,
             "traffic": self.code.traffic,
             "change": self.code.change,

@@ -1,4 +1,5 @@
-//! Findings as SARIF 2.1.0. A cluster has no files: locations are logical.
+//! Findings as SARIF 2.1.0. A cluster has no files, and readers want one for each result: it is
+//! named as the object.
 
 use std::collections::BTreeMap;
 
@@ -36,6 +37,10 @@ pub(super) fn log(findings: &[&Finding]) -> Value {
                 "level": level(finding.level),
                 "message": {"text": format!("{object}: {}", finding.message)},
                 "locations": [{
+                    "physicalLocation": {
+                        "artifactLocation": {"uri": uri(finding)},
+                        "region": {"startLine": 1},
+                    },
                     "logicalLocations": [{
                         "name": finding.object.name,
                         "fullyQualifiedName": object,
@@ -44,7 +49,8 @@ pub(super) fn log(findings: &[&Finding]) -> Value {
                 }],
                 // Stays the same when only numbers in the message change.
                 "partialFingerprints": {
-                    "codeAndObject/v1": format!("{}:{object}", finding.code.id),
+                    "codeObjectPools/v1":
+                        format!("{}:{object}:{}", finding.code.id, finding.pools.join(",")),
                 },
             })
         })
@@ -65,6 +71,13 @@ pub(super) fn log(findings: &[&Finding]) -> Value {
             "results": results,
         }],
     })
+}
+
+/// Returns `cluster/KIND/NAMESPACE/NAME`. The parts need no escape: they are DNS names.
+fn uri(finding: &Finding) -> String {
+    let object = &finding.object;
+    let parts = ["cluster", object.kind, &object.namespace, &object.name];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
 }
 
 fn level(level: Level) -> &'static str {

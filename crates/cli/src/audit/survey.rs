@@ -49,10 +49,10 @@ pub(crate) struct Place {
     pub(crate) is_visible: bool,
     /// Addresses of ready endpoints that nodes of the group may use.
     pub(crate) ready: usize,
-    /// Frontends that have a backend somewhere and none for some node of the group.
-    pub(crate) empty: Vec<String>,
+    /// Frontends that have a backend somewhere, with the nodes of the group that have none for it.
+    pub(crate) empty: BTreeMap<String, BTreeSet<String>>,
     /// Nodes that lack a backend for one of `empty`.
-    pub(crate) without: Vec<String>,
+    pub(crate) without: BTreeSet<String>,
     /// For each endpoint of the view.
     pub(crate) verdicts: Vec<Verdict>,
 }
@@ -136,6 +136,9 @@ impl<'a> Survey<'a> {
             let judged = survey.judge(view, &groups);
             survey.services.push(judged);
         }
+        if let Some(namespace) = namespace {
+            snapshot.require_services(survey.services.len(), namespace)?;
+        }
         Ok(survey)
     }
 
@@ -195,11 +198,11 @@ impl<'a> Survey<'a> {
 
     fn judge(&self, first: ServiceView, groups: &Groups) -> Judged {
         let mut view = first;
-        let is_filtered = view
-            .endpoints
-            .iter()
-            .any(|endpoint| endpoint.rewrite == Some(Rewrite::ServiceTopology))
-            && !matches!(view.topology, None | Some(Topology::Any));
+        let is_rewritten = match &*view.endpoints {
+            [] => self.node("").rewrites().contains(&Rewrite::ServiceTopology),
+            some => some.iter().any(|each| each.rewrite == Some(Rewrite::ServiceTopology)),
+        };
+        let is_filtered = is_rewritten && !matches!(view.topology, None | Some(Topology::Any));
         let hides_by_pool = view.rewrite.is_some();
         let verdicts: Vec<Verdict> = view.endpoints.iter().map(verdict).collect();
         let is_visible = view.visible;
@@ -213,8 +216,8 @@ impl<'a> Survey<'a> {
             group: Rc::clone(group),
             is_visible,
             ready: active,
-            empty: Vec::new(),
-            without: Vec::new(),
+            empty: BTreeMap::new(),
+            without: BTreeSet::new(),
             verdicts: verdicts.clone(),
         };
         let places = groups.iter().map(|group| {
@@ -262,25 +265,24 @@ impl<'a> Survey<'a> {
             ready(&view, |each| each.kept)
         };
         let seen = Lanes::of(&view);
-        let (mut empty, mut without) = (Vec::new(), BTreeSet::new());
+        let mut empty: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (lane, nodes) in &unfiltered.0 {
             let is_met = !keeps_to_node && seen.0.contains_key(lane);
             if !is_filtered || !view.visible || is_met {
                 continue;
             }
             let missing = group.nodes.iter().filter(|node| !nodes.contains(&Some((*node).clone())));
-            let before = without.len();
-            without.extend(missing.cloned());
-            if without.len() > before {
-                empty.push(lane.clone());
+            let missing: BTreeSet<String> = missing.cloned().collect();
+            if !missing.is_empty() {
+                empty.insert(lane.clone(), missing);
             }
         }
         Place {
             group: Rc::clone(group),
             is_visible: view.visible,
             ready,
+            without: empty.values().flatten().cloned().collect(),
             empty,
-            without: without.into_iter().collect(),
             verdicts,
         }
     }
@@ -295,9 +297,16 @@ fn shared_labels(labels: &crate::source::Texts, keys: &[String]) -> Option<Strin
     Some(shared.collect::<Vec<_>>().join(","))
 }
 
+/// Counts the addresses that have new connections, of all frontends; without frontends those of
+/// DNS.
 fn ready(view: &ServiceView, counts: impl Fn(&EndpointView) -> bool) -> usize {
-    let active = view.endpoints.iter().filter(|each| each.state == State::Active && counts(each));
-    active.map(|endpoint| &*endpoint.address).collect::<BTreeSet<_>>().len()
+    let is_ready = |each: &&EndpointView| each.state == State::Active && counts(each);
+    let backends = || view.frontends.iter().flat_map(|frontend| view.backends(frontend));
+    let addresses: BTreeSet<&str> = match &*view.frontends {
+        [] => view.endpoints.iter().filter(is_ready).map(|each| &*each.address).collect(),
+        _ => backends().map(|(each, _)| each).filter(is_ready).map(|each| &*each.address).collect(),
+    };
+    addresses.len()
 }
 
 /// For each frontend that has a backend, the nodes of its backends.

@@ -284,6 +284,16 @@ impl Snapshot {
         }
     }
 
+    /// A namespace that is mistyped would be answered as if it were empty.
+    pub(crate) fn require_services(&self, number: usize, namespace: &str) -> Result<(), Failure> {
+        match number {
+            0 => Err(Failure(format!(
+                "namespace {namespace} has no Service in the facts; check --namespace"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// The Services that the arguments name, or all.
     pub(crate) fn services(
         &self,
@@ -294,6 +304,7 @@ impl Snapshot {
             let mut views = self.inventory.view(view);
             if let Some(namespace) = &self.namespace {
                 views.retain(|view| view.namespace == *namespace);
+                self.require_services(views.len(), namespace)?;
             }
             return self.loaded.with_endpoints(views);
         }

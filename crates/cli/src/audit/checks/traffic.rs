@@ -39,25 +39,14 @@ fn empty(judged: &Judged, object: &Object, found: &mut Vec<Finding>) {
     let topology = judged.view.topology;
     let is_empty = |place: &&Place| !place.without.is_empty();
     if topology == Some(Topology::Node) {
-        let all: usize = judged.places.iter().map(|place| place.group.nodes.len()).sum();
-        let without: Vec<&String> = judged.places.iter().flat_map(|place| &place.without).collect();
-        if !without.is_empty() {
-            let message = format!(
-                "{} of {} have no backend on themselves{}: {}",
-                without.len(),
-                count(all, "node"),
-                lanes(judged, judged.places.iter().filter(is_empty)),
-                names(without)
-            );
-            found.push(Finding::new(codes::EMPTY_NODES, object.clone(), message));
-        }
+        empty_nodes(judged, object, found);
         return;
     }
     let pools = || judged.places.iter().filter(|place| !place.group.name.is_empty());
     let lost: Vec<&Place> = pools().filter(is_empty).collect();
     if !lost.is_empty() {
         // One list of frontends serves all pools, unless they lack different ones.
-        let are_alike = lost.windows(2).all(|pair| pair[0].empty == pair[1].empty);
+        let are_alike = lost.windows(2).all(|pair| pair[0].empty.keys().eq(pair[1].empty.keys()));
         let nodes = |place: &&Place| {
             let nodes = count(place.without.len(), "node");
             let own = if are_alike { String::new() } else { lanes(judged, [*place].into_iter()) };
@@ -69,12 +58,14 @@ fn empty(judged: &Judged, object: &Object, found: &mut Vec<Finding>) {
             .map(|place| format!("{} ({})", place.group.name, place.ready))
             .collect();
         let elsewhere = match others.len() {
+            0 if pools().any(|place| place.ready > 0) => "no pool has one for each".to_owned(),
             0 => "no pool has one".to_owned(),
             _ => format!("ready endpoints: {}", names(others)),
         };
         let message =
             format!("no usable endpoint{common} in {}; {elsewhere}", names(lost.iter().map(nodes)));
-        found.push(Finding::new(codes::EMPTY_POOL, object.clone(), message));
+        let pools = lost.iter().map(|place| place.group.name.clone()).collect();
+        found.push(Finding::new(codes::EMPTY_POOL, object.clone(), message).in_pools(pools));
     }
     let outside = judged.places.iter().filter(|place| place.group.name.is_empty());
     for place in outside.filter(is_empty) {
@@ -87,14 +78,50 @@ fn empty(judged: &Judged, object: &Object, found: &mut Vec<Finding>) {
         .collect();
     // Behind the last step of a fallback there is another one.
     if !single.is_empty() && topology != Some(Topology::Fallback) {
-        let message = format!("one ready endpoint in {}", names(single));
-        found.push(Finding::new(codes::ONE_ENDPOINT, object.clone(), message));
+        let message = format!("one ready endpoint in {}", names(&single));
+        let pools = single.iter().map(|name| (*name).to_owned()).collect();
+        found.push(Finding::new(codes::ONE_ENDPOINT, object.clone(), message).in_pools(pools));
+    }
+}
+
+/// Nodes without a backend of their own, for all frontends or for some.
+fn empty_nodes(judged: &Judged, object: &Object, found: &mut Vec<Finding>) {
+    let all: usize = judged.places.iter().map(|place| place.group.nodes.len()).sum();
+    let lacks = |place: &&Place, node: &str| {
+        place.empty.values().filter(|nodes| nodes.contains(node)).count()
+    };
+    let (mut none, mut some) = (Vec::new(), Vec::new());
+    for place in &judged.places {
+        for node in &place.without {
+            match lacks(&place, node) < judged.lanes {
+                true => some.push(node),
+                false => none.push(node),
+            }
+        }
+    }
+    let mut parts = Vec::new();
+    if !none.is_empty() {
+        let (number, nodes) = (none.len(), count(all, "node"));
+        parts.push(format!("{number} of {nodes} have no backend on themselves: {}", names(none)));
+    }
+    if !some.is_empty() {
+        let lanes = lanes(judged, judged.places.iter());
+        let number = some.len();
+        let nodes =
+            if parts.is_empty() { format!(" of {}", count(all, "node")) } else { String::new() };
+        parts.push(format!(
+            "{number}{nodes} have one for some addresses only{lanes}: {}",
+            names(some)
+        ));
+    }
+    if !parts.is_empty() {
+        found.push(Finding::new(codes::EMPTY_NODES, object.clone(), parts.join("; ")));
     }
 }
 
 /// The frontends that are empty, if others are not.
 fn lanes<'a>(judged: &Judged, places: impl Iterator<Item = &'a Place>) -> String {
-    let lanes: BTreeSet<&String> = places.flat_map(|place| &place.empty).collect();
+    let lanes: BTreeSet<&String> = places.flat_map(|place| place.empty.keys()).collect();
     match lanes.len() < judged.lanes {
         true => format!(" for {}", names(lanes)),
         false => String::new(),
