@@ -4,11 +4,10 @@
 //! brackets. Brackets inside strings are masked out by the running parity of the quotes that are
 //! not escaped, and a block that cannot hold the closing bracket of the container costs two
 //! population counts. The scanner's byte-wise skip has the same rules and is the oracle of the
-//! tests. Vectors come from the `wide` crate, so there is no unsafe code here.
+//! tests.
 
-use wide::u8x32;
-
-pub(super) const BLOCK: usize = 64;
+pub(super) use super::block::BLOCK;
+use super::block::{Best, Block};
 
 /// How far a skip came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,14 +23,21 @@ pub(super) struct Skipped {
 /// Reads on at `pos`, outside any string and `depth` brackets deep, for as long as whole blocks
 /// last and the depth stays within `max_depth`.
 pub(super) fn skip(buf: &[u8], pos: usize, depth: usize, max_depth: usize) -> Skipped {
+    skip_by::<Best>(buf, pos, depth, max_depth)
+}
+
+#[inline(always)]
+fn skip_by<B: Block>(buf: &[u8], pos: usize, depth: usize, max_depth: usize) -> Skipped {
     let (mut at, mut depth) = (pos, depth);
     let (mut in_text, mut escapes) = (0u64, 0u64);
     while let Some(block) = buf.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>()) {
-        let masks = Masks::of(block);
-        let (escaped, escapes_next) = escaped(masks.backslashes, escapes);
-        let text = parity(masks.quotes & !escaped) ^ in_text;
-        let (opens, closes) = (masks.opens & !text, masks.closes & !text);
-        if depth + opens.count_ones() as usize > max_depth || masks.backslashes & !text != 0 {
+        let block = B::new(block);
+        let backslashes = block.find(b'\\');
+        let (escaped, escapes_next) = escaped(backslashes, escapes);
+        let text = parity(block.find(b'"') & !escaped) ^ in_text;
+        let (opens, closes) = block.opens_and_closes();
+        let (opens, closes) = (opens & !text, closes & !text);
+        if depth + opens.count_ones() as usize > max_depth || backslashes & !text != 0 {
             // Too deep, or a backslash outside of strings: the byte has to be found.
             break;
         }
@@ -69,13 +75,16 @@ pub(super) fn skip(buf: &[u8], pos: usize, depth: usize, max_depth: usize) -> Sk
 /// whole blocks end before it: the place where they do, or of the backslash there whose other half
 /// is still to come.
 pub(super) fn quote(buf: &[u8], pos: usize) -> usize {
+    quote_by::<Best>(buf, pos)
+}
+
+#[inline(always)]
+fn quote_by<B: Block>(buf: &[u8], pos: usize) -> usize {
     let (mut at, mut escapes) = (pos, 0u64);
     while let Some(block) = buf.get(at..).and_then(|rest| rest.first_chunk::<BLOCK>()) {
-        let (low, high) = halves(block);
-        let find =
-            |byte: u8| mask(low.simd_eq(u8x32::splat(byte)), high.simd_eq(u8x32::splat(byte)));
-        let (escaped, escapes_next) = escaped(find(b'\\'), escapes);
-        let quotes = find(b'"') & !escaped;
+        let block = B::new(block);
+        let (escaped, escapes_next) = escaped(block.find(b'\\'), escapes);
+        let quotes = block.find(b'"') & !escaped;
         if quotes != 0 {
             return at + quotes.trailing_zeros() as usize;
         }
@@ -83,42 +92,6 @@ pub(super) fn quote(buf: &[u8], pos: usize) -> usize {
         at += BLOCK;
     }
     at - escapes as usize
-}
-
-#[inline(always)]
-pub(super) fn halves(block: &[u8; BLOCK]) -> (u8x32, u8x32) {
-    let (low, high) = block.split_at(BLOCK / 2);
-    let half = |half: &[u8]| u8x32::new(half.try_into().expect("half a block"));
-    (half(low), half(high))
-}
-
-struct Masks {
-    quotes: u64,
-    backslashes: u64,
-    opens: u64,
-    closes: u64,
-}
-
-impl Masks {
-    #[inline(always)]
-    fn of(block: &[u8; BLOCK]) -> Masks {
-        let (low, high) = halves(block);
-        let find = |low: u8x32, high: u8x32, byte: u8| {
-            let byte = u8x32::splat(byte);
-            mask(low.simd_eq(byte), high.simd_eq(byte))
-        };
-        let (quotes, backslashes) = (find(low, high, b'"'), find(low, high, b'\\'));
-        // Setting bit 5 turns `[` into `{` and `]` into `}` and no other byte into either.
-        let bit_5 = u8x32::splat(0x20);
-        let (low, high) = (low | bit_5, high | bit_5);
-        Masks { quotes, backslashes, opens: find(low, high, b'{'), closes: find(low, high, b'}') }
-    }
-}
-
-/// One bit for each byte of two halves of a block.
-#[inline(always)]
-pub(super) fn mask(low: u8x32, high: u8x32) -> u64 {
-    u64::from(low.to_bitmask()) | u64::from(high.to_bitmask()) << 32
 }
 
 /// Bytes that a backslash before them escapes, given by bit 0 of `carry` whether the first one is;
@@ -148,11 +121,18 @@ pub(super) fn parity(mut bits: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::block::vectors::Vectors;
+    use super::super::block::words::Words;
     use super::super::random::random;
     use super::*;
 
     #[test]
     fn a_string_ends_where_it_does_byte_by_byte() {
+        strings_end_where_they_do::<Vectors>();
+        strings_end_where_they_do::<Words>();
+    }
+
+    fn strings_end_where_they_do<B: Block>() {
         let mut random = random();
         let (mut ended, mut cut) = (0, 0);
         for _ in 0..20_000 {
@@ -174,7 +154,7 @@ mod tests {
             }
             // An escape may reach past the last block.
             let expected = if at > blocks.len() { blocks.len() - 1 } else { at };
-            assert_eq!(quote(&text, 0), expected, "{}", String::from_utf8_lossy(&text));
+            assert_eq!(quote_by::<B>(&text, 0), expected, "{}", String::from_utf8_lossy(&text));
             ended += usize::from(blocks.get(expected) == Some(&b'"'));
             cut += usize::from(at > blocks.len());
         }
@@ -223,6 +203,11 @@ mod tests {
 
     #[test]
     fn blocks_agree_with_bytes() {
+        containers_end_where_they_do::<Vectors>();
+        containers_end_where_they_do::<Words>();
+    }
+
+    fn containers_end_where_they_do<B: Block>() {
         let mut random = random();
         let mut ended = 0;
         for _ in 0..20_000 {
@@ -231,7 +216,7 @@ mod tests {
             let text: Vec<u8> =
                 (0..random(300)).map(|_| alphabet[random(alphabet.len())]).collect();
             let (depth, max_depth) = (1 + random(5), 5 + random(200));
-            let skipped = skip(&text, 0, depth, max_depth);
+            let skipped = skip_by::<B>(&text, 0, depth, max_depth);
             assert_eq!(
                 skipped,
                 plain(&text, depth, max_depth),

@@ -1,5 +1,6 @@
 //! Where things are in the bytes. Knows nothing of Kubernetes kinds.
 
+mod block;
 mod blocks;
 pub(crate) mod encoding;
 pub(crate) mod json;

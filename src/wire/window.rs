@@ -1,9 +1,8 @@
 //! Blocks of sixty-four bytes of JSON with where their strings and brackets are, so that the tokens
 //! in one block are found by counting bits instead of being read.
 
-use wide::u8x32;
-
-use super::blocks::{BLOCK, escaped, halves, mask, parity};
+use super::block::{BLOCK, Best, Block};
+use super::blocks::{escaped, parity};
 
 /// The block at hand.
 pub(super) struct Window<'a> {
@@ -45,17 +44,13 @@ impl<'a> Window<'a> {
         else {
             return false;
         };
-        let (low, high) = halves(block);
-        let [quote, backslash, first, bits, none] = [b'"', b'\\', b'[', !0x22, 0].map(u8x32::splat);
-        self.quotes = mask(low.simd_eq(quote), high.simd_eq(quote));
-        // `]` is `[` and 2, `{` and `}` are the two and 0x20.
-        let bracket = |half: u8x32| ((half - first) & bits).simd_eq(none);
-        let brackets = mask(bracket(low), bracket(high));
+        let block = Best::new(block);
+        self.quotes = block.find(b'"');
+        let brackets = block.brackets();
         let mut backslashes = 0;
         // Backslashes are rare: one look tells whether there is any.
-        if (low.simd_eq(backslash) | high.simd_eq(backslash)).to_bitmask() != 0 || self.escapes != 0
-        {
-            backslashes = mask(low.simd_eq(backslash), high.simd_eq(backslash));
+        if block.contains(b'\\') || self.escapes != 0 {
+            backslashes = block.find(b'\\');
             let (escaped, escapes) = escaped(backslashes, self.escapes);
             self.quotes &= !escaped;
             self.escapes = escapes;
