@@ -116,6 +116,7 @@ pub mod documentation;
 mod error;
 pub mod explain;
 mod fact_sync;
+mod hash;
 #[cfg(feature = "http")]
 mod http;
 mod node;
@@ -141,6 +142,8 @@ pub use config::{
 };
 pub use error::{Error, ErrorKind, Result};
 pub use fact_sync::{FactRequest, FactStep, FactSync, FetchId};
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+pub use hash::seed_hashes;
 pub use node::NodeView;
 pub use object::FactKind;
 pub use rewrite::ServiceReason;

@@ -32,7 +32,7 @@ mod slots;
 pub(crate) mod store;
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -42,6 +42,7 @@ pub(crate) use self::group::FAMILIES;
 use self::group::Group;
 use self::index::Index;
 use self::slots::Slots;
+use crate::hash::{HashMap, HashSet};
 use crate::object::version::Version;
 use crate::topology::fallback::Condition;
 use crate::topology::names::Names;
@@ -120,7 +121,7 @@ impl ClientState {
             names: Names::default(),
             services: Index::default(),
             nodes: Index::default(),
-            groups: HashMap::new(),
+            groups: HashMap::default(),
             topology_fallback,
             places: Vec::new(),
             retained: 0,
@@ -136,7 +137,7 @@ impl ClientState {
             missing: BTreeSet::new(),
             recent: BTreeSet::new(),
             recent_at: Version::default(),
-            gone: HashSet::new(),
+            gone: HashSet::default(),
         }
     }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::entry::{Counted, EmittedForms, ObjectState, Place, READY, SentForm, TERMINATING};
 use super::{ClientState, Digests, FAMILIES};
+use crate::hash::HashMap;
 use crate::object::version::Version;
 use crate::topology::verdict::ViewKind;
 
@@ -107,7 +108,7 @@ fn number(kind: ViewKind) -> u32 {
 /// Collects names, each once.
 #[derive(Default)]
 struct Table {
-    places: std::collections::HashMap<u32, u32>,
+    places: HashMap<u32, u32>,
     names: Vec<Bytes>,
 }
 

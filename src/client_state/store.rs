@@ -7,10 +7,11 @@
 
 pub(crate) mod saved;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher;
 
 use super::{ClientState, Digests, EmittedForms};
+use crate::hash::{HashMap, RandomState};
 use crate::object::SubjectKind;
 use crate::object::selection::Selection;
 use crate::object::version::Version;
@@ -247,16 +248,15 @@ impl EarlierCopies {
 impl SessionStore {
     pub(crate) fn new(max_retained: usize, topology_fallback: bool) -> SessionStore {
         SessionStore {
-            slots: HashMap::new(),
-            keys: HashMap::new(),
+            slots: HashMap::default(),
+            keys: HashMap::default(),
             unused: BTreeSet::new(),
             retained: 0,
             next: 0,
-            doubts: HashMap::new(),
+            doubts: HashMap::default(),
             doubted: BTreeMap::new(),
             doubt_of_any: Version::default(),
-            // From the standard library's random keys.
-            digest_seed: std::hash::RandomState::new().hash_one(0),
+            digest_seed: RandomState::default().hash_one(0),
             topology_fallback,
             max_retained,
             objects: 0,

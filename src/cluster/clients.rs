@@ -1,8 +1,7 @@
 //! Which client gets which rewrite, as OpenYurt's yurthub chooses (C1 to C4).
 
-use std::collections::HashMap;
-
 use crate::config::rewrites::{Rewrite, Rewrites};
+use crate::hash::HashMap;
 
 /// The components that the ConfigMap names, by what they get.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -1,6 +1,6 @@
 //! Everything that verdicts depend on, and how it changes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::clients::{ListedClients, defaults};
@@ -11,6 +11,7 @@ use super::source::{ListScope, Sources};
 use super::table::Table;
 use crate::config::rewrites::Rewrites;
 use crate::config::{Clients, Config, Membership};
+use crate::hash::HashMap;
 use crate::object::key::ObjectKey;
 use crate::object::selection::Selection;
 use crate::object::version::Version;

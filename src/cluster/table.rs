@@ -1,10 +1,11 @@
 //! Objects of one kind by key, each with the version it was seen at.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::fact::Fact;
 
+use crate::hash::HashMap;
 use crate::object::selection::Selection;
 use crate::object::version::Version;
 use crate::topology::names::Names;

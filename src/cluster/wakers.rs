@@ -1,8 +1,8 @@
 //! The wakers of listeners that wait for a fact change.
 
-use std::collections::HashMap;
 use std::task::Waker;
 
+use crate::hash::HashMap;
 use crate::sync::{Mutex, PoisonError};
 
 /// The wakers of the listeners that wait.

@@ -10,12 +10,11 @@ mod schema;
 mod view;
 mod words;
 
-use std::collections::HashMap;
-
 pub use self::inventory::{Headline, Inventory};
 pub use self::view::{EndpointView, Frontend, Port, ServiceView, State, TrafficPolicy};
 use self::words::{doubt, sentence, service_sentence};
 use crate::config::{Hub, Rewrite};
+use crate::hash::HashMap;
 use crate::node::NodeView;
 use crate::rewrite::{ServiceReason, forward_kubernetes_service};
 use crate::topology::Members;
@@ -57,7 +56,7 @@ struct Membership {
 impl<'a> Viewer<'a> {
     fn new(inventory: &'a Inventory, node: &'a NodeView) -> Viewer<'a> {
         let forwards = node.rewrites().contains(&Rewrite::ForwardKubernetesService);
-        Viewer { inventory, node, forwards, nodes: HashMap::new() }
+        Viewer { inventory, node, forwards, nodes: HashMap::default() }
     }
 
     fn service(&mut self, namespace: &str, name: &str) -> ServiceView {
@@ -96,7 +95,7 @@ impl<'a> Viewer<'a> {
         let labels = node.labels_of(namespace, name);
         let slices = self.inventory.slices_of(namespace, name);
         // A topology fallback is decided over all slices of one family.
-        let mut usable_steps: HashMap<&str, UsableSteps> = HashMap::new();
+        let mut usable_steps: HashMap<&str, UsableSteps> = HashMap::default();
         let mut endpoints = Vec::new();
         for slice in &slices {
             let hub = config.forward_kubernetes_service.filter(|hub| {

@@ -1,7 +1,7 @@
 //! The fields of the kinds that `explain` shows. One declaration serves both encodings: serde reads
 //! the names, prost the numbers (B2).
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -15,10 +15,10 @@ pub(super) struct Metadata {
     pub(super) namespace: String,
     #[prost(string, tag = "6")]
     pub(super) resource_version: String,
-    #[prost(map = "string, string", tag = "11")]
-    pub(super) labels: HashMap<String, String>,
-    #[prost(map = "string, string", tag = "12")]
-    pub(super) annotations: HashMap<String, String>,
+    #[prost(btree_map = "string, string", tag = "11")]
+    pub(super) labels: BTreeMap<String, String>,
+    #[prost(btree_map = "string, string", tag = "12")]
+    pub(super) annotations: BTreeMap<String, String>,
 }
 
 #[derive(Clone, PartialEq, prost::Message, Deserialize)]
@@ -110,8 +110,8 @@ pub(super) struct Endpoint {
     pub(super) addresses: Vec<String>,
     #[prost(message, optional, tag = "2")]
     pub(super) conditions: Option<EndpointConditions>,
-    #[prost(map = "string, string", tag = "5")]
-    pub(super) topology: HashMap<String, String>,
+    #[prost(btree_map = "string, string", tag = "5")]
+    pub(super) topology: BTreeMap<String, String>,
     #[prost(string, optional, tag = "6")]
     pub(super) node_name: Option<String>,
 }

@@ -1,11 +1,11 @@
 //! Services and endpoints as a node sees them.
 
-use std::collections::HashSet;
 use std::net::IpAddr;
 
 use serde::Serialize;
 
 use crate::config::Rewrite;
+use crate::hash::HashSet;
 use crate::topology::keys::Topology;
 
 /// One Service as a node sees it.
@@ -230,6 +230,6 @@ fn usable<'a>(pairs: Vec<Backend<'a>>) -> Vec<Backend<'a>> {
 
 /// Returns each address and port once: proxies merge those of several slices.
 fn once<'a>(pairs: impl Iterator<Item = Backend<'a>>) -> Vec<Backend<'a>> {
-    let mut seen = HashSet::new();
+    let mut seen = HashSet::default();
     pairs.filter(|(endpoint, port)| seen.insert((&*endpoint.address, port.port))).collect()
 }

@@ -2,11 +2,10 @@
 //!
 //! Protobuf numbers (B2): ConfigMap 2 data, repeated entries {1 key, 2 value}.
 
-use std::collections::HashMap;
-
 use super::go::{go_struct, read_json};
 use super::metadata::{Entry, entries};
 use super::selection::Selection;
+use crate::hash::HashMap;
 use crate::wire::encoding::Encoding;
 
 /// Its namespace.

@@ -2,12 +2,12 @@
 //! leaves a string or a struct as it was and empties a map or a slice, keys are case-sensitive, and
 //! what is wrong with UTF-8 becomes U+FFFD.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, SeqAccess, Visitor};
 
+use crate::hash::HashMap;
 use crate::wire::text::without_lone_surrogates;
 
 /// A value that a later one under the same key comes on top of.

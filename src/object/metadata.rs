@@ -3,11 +3,10 @@
 //! Protobuf numbers (B2): 1 name, 3 namespace, 6 resourceVersion, 7 generation, 11 labels, 12
 //! annotations, 17 managedFields. Maps are repeated entries {1 key, 2 value}.
 
-use std::collections::HashMap;
-
 use super::go::{go_struct, read_json};
 use super::outline::{LAST_CHANGE_ANNOTATION, Outline, SERVICE_NAME_LABEL, VersionPlace};
 use crate::error::Fault;
+use crate::hash::HashMap;
 use crate::wire::Span;
 use crate::wire::encoding::Encoding;
 use crate::wire::protobuf::{Field, Fields};

@@ -1,6 +1,7 @@
 //! NodePool and NodeBucket: which nodes a pool has. Custom resources, so JSON only.
 
 use super::go::{go_struct, read_json};
+use crate::hash::HashMap;
 
 /// Label of a NodeBucket that names its pool. A pool may have several buckets.
 const POOL_NAME_LABEL: &str = "openyurt.io/pool-name";
@@ -20,9 +21,7 @@ pub(crate) fn nodes_of_bucket(object: &[u8]) -> Option<Vec<String>> {
 }
 
 /// The pool that a NodeBucket belongs to.
-pub(crate) fn pool_of_bucket(
-    labels: &std::collections::HashMap<String, String>,
-) -> Option<&String> {
+pub(crate) fn pool_of_bucket(labels: &HashMap<String, String>) -> Option<&String> {
     labels.get(POOL_NAME_LABEL).filter(|pool| !pool.is_empty())
 }
 

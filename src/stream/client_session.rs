@@ -1,8 +1,6 @@
 //! The session of one client: records what is emitted in the client state, and suppresses unchanged
 //! events.
 
-use std::collections::HashMap;
-
 use super::affected::reevaluate;
 use super::disposition::{Content, Observation};
 use super::evaluator::Evaluator;
@@ -19,6 +17,7 @@ use crate::cluster::Cluster;
 use crate::cluster::counters::count;
 use crate::config::Retention;
 use crate::error::Fault;
+use crate::hash::HashMap;
 use crate::object::SubjectKind;
 use crate::object::version::Version;
 use crate::rewrite::Rules;
@@ -158,7 +157,7 @@ impl ClientSession {
             max_retained: config.limits.client_state_bytes,
             key: (!stateless).then_some(key),
             held: Vec::new(),
-            held_at: HashMap::new(),
+            held_at: HashMap::default(),
             held_bytes: 0,
             max_held: config.limits.list_bytes,
         }))

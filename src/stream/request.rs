@@ -1,8 +1,9 @@
 //! From method, target and headers to what a response is about.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use super::path::{Collection, Resource, path_and_query, segments};
+use crate::hash::HashSet;
 use crate::object::selection::Selection;
 use crate::object::version::Version;
 use crate::object::{FactKind, config_map};
@@ -220,7 +221,7 @@ struct Query {
 impl Query {
     fn of(query: &str) -> Query {
         let mut read = Query::default();
-        let mut seen = HashSet::new();
+        let mut seen = HashSet::default();
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
             if !seen.insert(key.clone()) {
                 continue;
