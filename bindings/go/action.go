@@ -1,15 +1,6 @@
 package poolscope
 
-/*
-#include <poolscope.h>
-*/
-import "C"
-
-import (
-	"encoding/json"
-	"net/http"
-	"unsafe"
-)
+import "net/http"
 
 // Action is how to handle a response.
 type Action int
@@ -85,44 +76,25 @@ func (n *Node) opened(
 	header http.Header,
 	stateless bool,
 ) (*Opened, error) {
-	x := lend(request, status, header)
-	defer x.release()
-	var action C.poolscope_action
-	var stream *C.poolscope_stream
-	var reply *C.poolscope_reply
-	err := use(n.handle, func(h *C.poolscope_node) error {
-		var e *C.poolscope_error
-		if stateless {
-			return failed(
-				C.poolscope_node_open_stateless(h, &x.request, &x.response, &action, &stream, &reply, &e),
-				e,
-			)
+	var opened *Opened
+	err := use(n.handle, func(library *library, at pointer) error {
+		action, stream, reply, err := library.open(
+			at,
+			stateless,
+			headOf(request),
+			responseHead{status, header},
+		)
+		if err != nil {
+			return err
 		}
-		return failed(C.poolscope_node_open(h, &x.request, &x.response, &action, &stream, &reply, &e), e)
+		opened = &Opened{Action: action, Reply: reply}
+		if stream != null {
+			opened.Stream = newStream(n.cluster, library, stream)
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	opened := &Opened{Action: Action(action)}
-	if stream != nil {
-		opened.Stream = newStream(n.cluster, stream)
-	}
-	if reply != nil {
-		opened.Reply, err = newReply(reply)
-	}
-	return opened, err
-}
-
-// newReply copies a reply, and frees it.
-func newReply(from *C.poolscope_reply) (*Reply, error) {
-	defer C.poolscope_reply_free(from)
-	reply := &Reply{
-		Status:      int(from.http_status),
-		RetryAfter:  int(from.retry_after),
-		ContentType: C.GoString(from.content_type),
-		Body:        C.GoBytes(unsafe.Pointer(from.body), C.int(from.body_len)),
-		Cause:       Cause(from.cause),
-	}
-	err := json.Unmarshal([]byte(C.GoString(from.missing)), &reply.Missing)
-	return reply, err
+	return opened, nil
 }

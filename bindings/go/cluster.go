@@ -1,10 +1,5 @@
 package poolscope
 
-/*
-#include <poolscope.h>
-*/
-import "C"
-
 import (
 	"encoding/json"
 	"sync"
@@ -13,7 +8,7 @@ import (
 
 // Cluster is the facts of one cluster. Create one per process; any goroutine may use it.
 type Cluster struct {
-	handle *handle[*C.poolscope_cluster]
+	handle *handle
 	// Facts changed in a way that can change a verdict: refresh.
 	changed signal
 	// Facts were read that may make a node ready.
@@ -29,50 +24,45 @@ func New(config Config) (*Cluster, error) {
 	if err != nil {
 		return nil, &Error{Kind: ErrConfig, Message: "configuration: " + err.Error(), Offset: NoOffset}
 	}
-	made, err := makeCluster(string(text))
+	library, err := newLibrary()
+	if err != nil {
+		return nil, err
+	}
+	at, err := library.newCluster(string(text))
+	handle, err := made(library, handleCluster, at, err)
 	if err != nil {
 		return nil, err
 	}
 	return &Cluster{
-		handle:            newHandle(made, func(c *C.poolscope_cluster) { C.poolscope_cluster_free(c) }),
+		handle:            handle,
 		topologyRetention: config.Retention == RetentionTopology,
 	}, nil
 }
 
-func makeCluster(config string) (*C.poolscope_cluster, error) {
-	var made *C.poolscope_cluster
-	var e *C.poolscope_error
-	at, n := text(config)
-	err := failed(C.poolscope_cluster_new(at, n, &made, &e), e)
-	return made, err
-}
-
 // checkConfig reports what the library cannot use of a configuration document.
 func checkConfig(config string) error {
-	made, err := makeCluster(config)
-	C.poolscope_cluster_free(made)
+	library, err := newLibrary()
+	if err != nil {
+		return err
+	}
+	defer library.close()
+	at, err := library.newCluster(config)
+	if err == nil {
+		library.free(handleCluster, at)
+	}
 	return err
 }
 
 // Generation returns a number that every fact change that can change a verdict raises.
-func (c *Cluster) Generation() uint64 {
-	return use(
-		c.handle,
-		func(h *C.poolscope_cluster) uint64 { return uint64(C.poolscope_cluster_generation(h)) },
-	)
-}
+func (c *Cluster) Generation() uint64 { return use(c.handle, (*library).generation) }
 
 // Changed returns a channel that is closed at the next fact change that can change a verdict.
 func (c *Cluster) Changed() <-chan struct{} { return c.changed.next() }
 
 // Counters returns a snapshot of all counters for metrics. Their names never change.
 func (c *Cluster) Counters() map[string]uint64 {
-	return use(c.handle, func(h *C.poolscope_cluster) map[string]uint64 {
-		var made *C.poolscope_text
-		if C.poolscope_cluster_counters(h, &made, nil) != C.POOLSCOPE_OK {
-			return nil
-		}
-		counters, _ := take[map[string]uint64](made)
+	return use(c.handle, func(library *library, at pointer) map[string]uint64 {
+		counters, _ := decoded[map[string]uint64](library.counters(at))
 		return counters
 	})
 }
@@ -81,10 +71,8 @@ func (c *Cluster) Counters() map[string]uint64 {
 // kind replaces them; [Node.Sync] reads it anew. Call it when the API server was restored to an
 // earlier state.
 func (c *Cluster) InvalidateSource(kind FactKind) error {
-	return use(c.handle, func(h *C.poolscope_cluster) error {
-		var e *C.poolscope_error
-		at, n := text(string(kind))
-		return failed(C.poolscope_cluster_invalidate_source(h, at, n, &e), e)
+	return use(c.handle, func(library *library, at pointer) error {
+		return library.invalidateSource(at, string(kind))
 	})
 }
 

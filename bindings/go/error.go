@@ -1,10 +1,5 @@
 package poolscope
 
-/*
-#include <poolscope.h>
-*/
-import "C"
-
 import "fmt"
 
 // Kind is the kind of an [Error]. Its values are errors for errors.Is:
@@ -94,23 +89,6 @@ var errClosed = &Error{
 	Kind:    ErrClosed,
 	Message: "the stream or reader was closed",
 	Offset:  NoOffset,
-}
-
-// failed converts the error of a call into a Go error, and frees it.
-func failed(status C.poolscope_status, from *C.poolscope_error) error {
-	if status == C.POOLSCOPE_OK {
-		return nil
-	}
-	defer C.poolscope_error_free(from)
-	e := &Error{
-		Kind:    Kind(status),
-		Message: C.GoString(C.poolscope_error_message(from)),
-		Offset:  uint64(C.poolscope_error_offset(from)),
-	}
-	if object := C.poolscope_error_object(from); object != nil {
-		e.Object = C.GoString(object)
-	}
-	return e
 }
 
 // ReplyError reports that the client gets a reply in place of the response, such as 410 for a watch

@@ -1,10 +1,5 @@
 package poolscope
 
-/*
-#include <poolscope.h>
-*/
-import "C"
-
 import (
 	"net/http"
 	"runtime"
@@ -16,8 +11,8 @@ import (
 type FactReader struct {
 	cluster *Cluster
 	mutex   sync.Mutex
-	handle  *C.poolscope_fact_reader
-	cleanup runtime.Cleanup
+	// Nil once it was closed.
+	handle *handle
 }
 
 // ReadFacts opens a response that the caller fetched: a list, a watch or an object of Services,
@@ -28,31 +23,21 @@ func (c *Cluster) ReadFacts(
 	status int,
 	header http.Header,
 ) (*FactReader, error) {
-	x := lend(request, status, header)
-	defer x.release()
-	var made *C.poolscope_fact_reader
-	err := use(c.handle, func(h *C.poolscope_cluster) error {
-		var e *C.poolscope_error
-		return failed(C.poolscope_cluster_read_facts(h, &x.request, &x.response, &made, &e), e)
-	})
+	defer runtime.KeepAlive(c.handle)
+	library := c.handle.library
+	at, err := library.readFacts(c.handle.at, headOf(request), responseHead{status, header})
+	handle, err := made(library, handleFactReader, at, err)
 	if err != nil {
 		return nil, err
 	}
-	f := &FactReader{cluster: c, handle: made}
-	f.cleanup = runtime.AddCleanup(
-		f,
-		func(h *C.poolscope_fact_reader) { C.poolscope_fact_reader_free(h) },
-		made,
-	)
-	return f, nil
+	return &FactReader{cluster: c, handle: handle}, nil
 }
 
 // Write takes the next bytes of the body, split anywhere. An error closes the reader; the facts
 // that were read before the fault stay.
 func (f *FactReader) Write(chunk []byte) (int, error) {
-	err := f.call(func(h *C.poolscope_fact_reader, e **C.poolscope_error) C.poolscope_status {
-		at, n := data(chunk)
-		return C.poolscope_fact_reader_push(h, at, n, e)
+	err := f.call(func(library *library, at pointer) error {
+		return library.factReaderPush(at, chunk)
 	})
 	if err != nil {
 		return 0, err
@@ -61,22 +46,15 @@ func (f *FactReader) Write(chunk []byte) (int, error) {
 }
 
 // Finish ends the body. It fails with [ErrTruncated] if the body ended inside a value.
-func (f *FactReader) Finish() error {
-	return f.call(func(h *C.poolscope_fact_reader, e **C.poolscope_error) C.poolscope_status {
-		return C.poolscope_fact_reader_finish(h, e)
-	})
-}
+func (f *FactReader) Finish() error { return f.call((*library).factReaderFinish) }
 
-func (f *FactReader) call(
-	call func(*C.poolscope_fact_reader, **C.poolscope_error) C.poolscope_status,
-) error {
+func (f *FactReader) call(call func(*library, pointer) error) error {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
 	if f.handle == nil {
 		return errClosed
 	}
-	var e *C.poolscope_error
-	err := failed(call(f.handle, &e), e)
+	err := use(f.handle, call)
 	f.cluster.notice()
 	return err
 }
@@ -86,8 +64,7 @@ func (f *FactReader) Close() error {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
 	if f.handle != nil {
-		f.cleanup.Stop()
-		C.poolscope_fact_reader_free(f.handle)
+		f.handle.close()
 		f.handle = nil
 	}
 	return nil

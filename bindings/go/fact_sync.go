@@ -1,10 +1,5 @@
 package poolscope
 
-/*
-#include <poolscope.h>
-*/
-import "C"
-
 import (
 	"net/http"
 	"runtime"
@@ -18,13 +13,24 @@ type factSync struct {
 	cluster *Cluster
 	began   time.Time
 	mutex   sync.Mutex
-	handle  *C.poolscope_fact_sync
-	cleanup runtime.Cleanup
+	// Nil once it was closed.
+	handle *handle
 }
+
+// factAction is what a factStep asks for. poolscope.h has the same numbers.
+type factAction int
+
+const (
+	factWait     factAction = 0
+	factFetch    factAction = 1
+	factCancel   factAction = 2
+	factFailed   factAction = 3
+	factAnswered factAction = 4
+)
 
 // factStep is a step of a factSync.
 type factStep struct {
-	action  C.poolscope_fact_action
+	action  factAction
 	id      uint64
 	wait    time.Duration
 	kind    FactKind
@@ -34,122 +40,87 @@ type factStep struct {
 }
 
 func newFactSync(node *Node, seed uint64) (*factSync, error) {
-	var made *C.poolscope_fact_sync
-	err := use(node.handle, func(h *C.poolscope_node) error {
-		var e *C.poolscope_error
-		return failed(C.poolscope_fact_sync_new(h, C.uint64_t(seed), &made, &e), e)
-	})
+	defer runtime.KeepAlive(node.handle)
+	library := node.handle.library
+	at, err := library.newFactSync(node.handle.at, seed)
+	handle, err := made(library, handleFactSync, at, err)
 	if err != nil {
 		return nil, err
 	}
-	f := &factSync{cluster: node.cluster, began: time.Now(), handle: made}
-	free := func(h *C.poolscope_fact_sync) { C.poolscope_fact_sync_free(h) }
-	f.cleanup = runtime.AddCleanup(f, free, made)
-	return f, nil
+	return &factSync{cluster: node.cluster, began: time.Now(), handle: handle}, nil
 }
 
-func (f *factSync) call(
-	call func(*C.poolscope_fact_sync, C.uint64_t, **C.poolscope_error) C.poolscope_status,
-) error {
+// call makes a call at a time in milliseconds.
+func (f *factSync) call(call func(library *library, at pointer, now uint64) error) error {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
 	if f.handle == nil {
 		return errClosed
 	}
-	var e *C.poolscope_error
-	return failed(call(f.handle, C.uint64_t(time.Since(f.began).Milliseconds()), &e), e)
+	defer runtime.KeepAlive(f.handle)
+	return call(f.handle.library, f.handle.at, uint64(time.Since(f.began).Milliseconds()))
 }
 
 func (f *factSync) leaveToClient(kind FactKind) error {
-	at, n := text(string(kind))
-	return f.call(
-		func(h *C.poolscope_fact_sync, _ C.uint64_t, e **C.poolscope_error) C.poolscope_status {
-			return C.poolscope_fact_sync_leave_to_client(h, at, n, e)
-		},
-	)
+	return f.call(func(library *library, at pointer, _ uint64) error {
+		return library.factSyncLeaveToClient(at, string(kind))
+	})
 }
 
 func (f *factSync) require(kind FactKind) error {
-	at, n := text(string(kind))
-	return f.call(
-		func(h *C.poolscope_fact_sync, _ C.uint64_t, e **C.poolscope_error) C.poolscope_status {
-			return C.poolscope_fact_sync_require(h, at, n, e)
-		},
-	)
+	return f.call(func(library *library, at pointer, _ uint64) error {
+		return library.factSyncRequire(at, string(kind))
+	})
 }
 
-func (f *factSync) next() (next factStep, err error) {
-	err = f.call(
-		func(h *C.poolscope_fact_sync, now C.uint64_t, e **C.poolscope_error) C.poolscope_status {
-			var step C.poolscope_fact_step
-			status := C.poolscope_fact_sync_next(h, now, &step, e)
-			next = factStep{
-				action:  step.action,
-				id:      uint64(step.id),
-				wait:    time.Duration(min(step.millis, 1<<32)) * time.Millisecond,
-				kind:    FactKind(copied(step.kind, step.kind_len)),
-				target:  copied(step.target, step.target_len),
-				accept:  copied(step.accept, step.accept_len),
-				message: copied(step.message, step.message_len),
-			}
-			return status
-		},
-	)
-	return next, err
+func (f *factSync) next() (step factStep, err error) {
+	err = f.call(func(library *library, at pointer, now uint64) (err error) {
+		step, err = library.factSyncNext(at, now)
+		return err
+	})
+	return step, err
 }
 
 // head returns whether the body of a response is wanted.
-func (f *factSync) head(id uint64, response *http.Response) (bool, error) {
-	x := new(exchange)
-	x.setResponse(response.StatusCode, response.Header)
-	defer x.release()
-	wanted := C.bool(false)
-	err := f.call(
-		func(h *C.poolscope_fact_sync, now C.uint64_t, e **C.poolscope_error) C.poolscope_status {
-			return C.poolscope_fact_sync_head(h, C.uint64_t(id), &x.response, now, &wanted, e)
-		},
-	)
-	return bool(wanted), err
+func (f *factSync) head(id uint64, response *http.Response) (wanted bool, err error) {
+	err = f.call(func(library *library, at pointer, now uint64) (err error) {
+		head := responseHead{response.StatusCode, response.Header}
+		wanted, err = library.factSyncHead(at, id, head, now)
+		return err
+	})
+	return wanted, err
 }
 
 // push returns whether the rest of the body is wanted.
-func (f *factSync) push(id uint64, chunk []byte) (bool, error) {
-	wanted := C.bool(false)
-	err := f.call(
-		func(h *C.poolscope_fact_sync, now C.uint64_t, e **C.poolscope_error) C.poolscope_status {
-			at, n := data(chunk)
-			return C.poolscope_fact_sync_push(h, C.uint64_t(id), at, n, now, &wanted, e)
-		},
-	)
+func (f *factSync) push(id uint64, chunk []byte) (wanted bool, err error) {
+	err = f.call(func(library *library, at pointer, now uint64) (err error) {
+		wanted, err = library.factSyncPush(at, id, chunk, now)
+		return err
+	})
 	f.cluster.notice()
-	return bool(wanted), err
+	return wanted, err
 }
 
 func (f *factSync) end(id uint64) error {
-	err := f.call(
-		func(h *C.poolscope_fact_sync, now C.uint64_t, e **C.poolscope_error) C.poolscope_status {
-			return C.poolscope_fact_sync_end(h, C.uint64_t(id), now, e)
-		},
-	)
+	err := f.call(func(library *library, at pointer, now uint64) error {
+		return library.factSyncEnd(at, id, now)
+	})
 	f.cluster.notice()
 	return err
 }
 
 func (f *factSync) broke(id uint64, why error) error {
-	at, n := text(strings.ToValidUTF8(why.Error(), "\ufffd"))
-	return f.call(
-		func(h *C.poolscope_fact_sync, now C.uint64_t, e **C.poolscope_error) C.poolscope_status {
-			return C.poolscope_fact_sync_broke(h, C.uint64_t(id), at, n, now, e)
-		},
-	)
+	text := strings.ToValidUTF8(why.Error(), "\ufffd")
+	return f.call(func(library *library, at pointer, now uint64) error {
+		return library.factSyncBroke(at, id, text, now)
+	})
 }
 
 func (f *factSync) close() {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
 	if f.handle != nil {
-		f.cleanup.Stop()
-		C.poolscope_fact_sync_free(f.handle)
+		f.handle.close()
 		f.handle = nil
 	}
 }

@@ -1,13 +1,10 @@
 package poolscope
 
-/*
-#include <poolscope.h>
-*/
-import "C"
+import "runtime"
 
 // Inventory is Services and their endpoints, loaded from whole bodies, to be explained.
 type Inventory struct {
-	handle *handle[*C.poolscope_inventory]
+	handle *handle
 }
 
 // ServiceView is one Service as a node sees it.
@@ -65,57 +62,56 @@ type EndpointPort struct {
 	Protocol string `json:"protocol"`
 }
 
-// NewInventory creates an empty inventory.
-func NewInventory() *Inventory {
-	var made *C.poolscope_inventory
-	C.poolscope_inventory_new(&made, nil)
-	return &Inventory{
-		newHandle(made, func(i *C.poolscope_inventory) { C.poolscope_inventory_free(i) }),
+// NewInventory creates an empty inventory, for the views of this cluster's nodes.
+func (c *Cluster) NewInventory() (*Inventory, error) {
+	defer runtime.KeepAlive(c.handle)
+	at, err := c.handle.library.newInventory()
+	handle, err := made(c.handle.library, handleInventory, at, err)
+	if err != nil {
+		return nil, err
 	}
+	return &Inventory{handle}, nil
 }
 
 // Load adds the objects of a whole body: a list or an object of Services, EndpointSlices or
 // Endpoints, JSON or protobuf.
 func (i *Inventory) Load(body []byte) error {
-	return use(i.handle, func(h *C.poolscope_inventory) error {
-		var e *C.poolscope_error
-		at, n := data(body)
-		return failed(C.poolscope_inventory_load(h, at, n, nil, &e), e)
+	return use(i.handle, func(library *library, at pointer) error {
+		return library.inventoryLoad(at, body)
 	})
 }
 
 // View returns every Service as a node sees it, each endpoint kept or dropped with its reason.
 func (i *Inventory) View(node *Node) ([]ServiceView, error) {
-	var made *C.poolscope_text
-	err := use(i.handle, func(h *C.poolscope_inventory) error {
-		return use(node.handle, func(n *C.poolscope_node) error {
-			var e *C.poolscope_error
-			return failed(C.poolscope_inventory_view(h, n, &made, &e), e)
-		})
-	})
-	if err != nil {
+	if err := i.belongs(node); err != nil {
 		return nil, err
 	}
-	return take[[]ServiceView](made)
+	defer runtime.KeepAlive(i.handle)
+	defer runtime.KeepAlive(node.handle)
+	return decoded[[]ServiceView](i.handle.library.inventoryView(i.handle.at, node.handle.at))
 }
 
 // Find returns one Service as a node sees it; nil if neither the Service nor endpoints of it were
 // loaded.
 func (i *Inventory) Find(node *Node, namespace, service string) (*ServiceView, error) {
-	var made *C.poolscope_text
-	err := use(i.handle, func(h *C.poolscope_inventory) error {
-		return use(node.handle, func(n *C.poolscope_node) error {
-			var e *C.poolscope_error
-			namespaceAt, namespaceLen := text(namespace)
-			serviceAt, serviceLen := text(service)
-			return failed(
-				C.poolscope_inventory_find(h, n, namespaceAt, namespaceLen, serviceAt, serviceLen, &made, &e),
-				e,
-			)
-		})
-	})
-	if err != nil {
+	if err := i.belongs(node); err != nil {
 		return nil, err
 	}
-	return take[*ServiceView](made)
+	defer runtime.KeepAlive(i.handle)
+	defer runtime.KeepAlive(node.handle)
+	return decoded[*ServiceView](
+		i.handle.library.inventoryFind(i.handle.at, node.handle.at, namespace, service),
+	)
+}
+
+// belongs fails for a node of another cluster.
+func (i *Inventory) belongs(node *Node) error {
+	if i.handle.library == node.handle.library {
+		return nil
+	}
+	return &Error{
+		Kind:    ErrInvalidArgument,
+		Message: "argument `node` is of another cluster than the inventory",
+		Offset:  NoOffset,
+	}
 }

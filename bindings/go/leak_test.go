@@ -7,8 +7,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-
-	"github.com/poolscope/poolscope/bindings/go/internal/cheap"
 )
 
 // quietUpstream says nothing until it is closed.
@@ -68,7 +66,7 @@ func TestStreamsThatWereClosedLeaveNothingBehind(t *testing.T) {
 			func() bool { return runtime.NumGoroutine() < 10 },
 		)
 		runtime.GC()
-		return cheap.InUse(), runtime.NumGoroutine()
+		return inUse(node), runtime.NumGoroutine()
 	}
 	// Client states are kept for the next request, up to a bound, and the heap has holes:
 	// fill both first.
@@ -77,14 +75,14 @@ func TestStreamsThatWereClosedLeaveNothingBehind(t *testing.T) {
 	before, goroutinesBefore := round(10_000)
 	after, goroutinesAfter := round(10_000)
 	t.Logf(
-		"C heap %d bytes before 10,000 streams, %d after; goroutines %d, %d",
+		"%d bytes of the library before 10,000 streams, %d after; goroutines %d, %d",
 		before,
 		after,
 		goroutinesBefore,
 		goroutinesAfter,
 	)
 	if grown := after - before; grown > 64<<10 {
-		t.Fatalf("the C heap grew by %d bytes in 10,000 streams", grown)
+		t.Fatalf("the memory of the library grew by %d bytes in 10,000 streams", grown)
 	}
 	if goroutinesAfter > goroutinesBefore {
 		t.Fatalf("%d goroutines before, %d after", goroutinesBefore, goroutinesAfter)

@@ -1,4 +1,4 @@
-//go:build cgo && !poolscope_pkgconfig
+//go:build poolscope_cgo && !poolscope_pkgconfig
 
 package poolscope
 

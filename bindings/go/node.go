@@ -1,19 +1,15 @@
 package poolscope
 
-/*
-#include <poolscope.h>
-*/
-import "C"
-
 import (
 	"net/http"
+	"runtime"
 	"strings"
 )
 
 // Node is the cluster as one node sees it. Any goroutine may use it.
 type Node struct {
 	cluster *Cluster
-	handle  *handle[*C.poolscope_node]
+	handle  *handle
 	waits   waits
 }
 
@@ -67,30 +63,19 @@ type Verdict struct {
 // Node returns the view of the node of that name. The node need not be known yet. Bytes of the name
 // that are not UTF-8 become replacement characters; no node of Kubernetes has any.
 func (c *Cluster) Node(name string) *Node {
-	var made *C.poolscope_node
-	use(c.handle, func(h *C.poolscope_cluster) C.poolscope_status {
-		at, n := text(strings.ToValidUTF8(name, "\ufffd"))
-		return C.poolscope_cluster_node(h, at, n, &made, nil)
+	return use(c.handle, func(library *library, at pointer) *Node {
+		node := library.node(at, strings.ToValidUTF8(name, "\ufffd"))
+		return &Node{cluster: c, handle: newHandle(library, handleNode, node)}
 	})
-	return newNode(c, made)
 }
 
 // Client returns the view of the same node for a client with that User-Agent: for explanations, and
 // for requests without the header. It matters with [ClientsYurtHub].
 func (n *Node) Client(userAgent string) *Node {
-	var made *C.poolscope_node
-	use(n.handle, func(h *C.poolscope_node) C.poolscope_status {
-		at, size := text(strings.ToValidUTF8(userAgent, "\ufffd"))
-		return C.poolscope_node_client(h, at, size, &made, nil)
+	return use(n.handle, func(library *library, at pointer) *Node {
+		client := library.client(at, strings.ToValidUTF8(userAgent, "\ufffd"))
+		return &Node{cluster: n.cluster, handle: newHandle(library, handleNode, client)}
 	})
-	return newNode(n.cluster, made)
-}
-
-func newNode(cluster *Cluster, made *C.poolscope_node) *Node {
-	return &Node{
-		cluster: cluster,
-		handle:  newHandle(made, func(n *C.poolscope_node) { C.poolscope_node_free(n) }),
-	}
 }
 
 // Cluster returns the cluster of the view.
@@ -98,18 +83,12 @@ func (n *Node) Cluster() *Cluster { return n.cluster }
 
 // Ready returns true if no fact is missing that the node needs for slices of any namespace: for a
 // readiness probe.
-func (n *Node) Ready() bool {
-	return use(n.handle, func(h *C.poolscope_node) bool { return bool(C.poolscope_node_is_ready(h)) })
-}
+func (n *Node) Ready() bool { return use(n.handle, (*library).isReady) }
 
 // Describe returns the facts about the node, and the missing facts.
 func (n *Node) Describe() Description {
-	return use(n.handle, func(h *C.poolscope_node) Description {
-		var made *C.poolscope_text
-		if C.poolscope_node_describe(h, &made, nil) != C.POOLSCOPE_OK {
-			return Description{}
-		}
-		description, _ := take[Description](made)
+	return use(n.handle, func(library *library, at pointer) Description {
+		description, _ := decoded[Description](library.describe(at))
 		return description
 	})
 }
@@ -118,49 +97,19 @@ func (n *Node) Describe() Description {
 // it names no node) of a Service (empty: its slice names none). For a topology fallback it takes
 // the last step; [Inventory.View] knows which endpoints the other steps have.
 func (n *Node) Judge(namespace, service, on string) (Verdict, error) {
-	var made *C.poolscope_text
-	err := use(n.handle, func(h *C.poolscope_node) error {
-		var e *C.poolscope_error
-		namespaceAt, namespaceLen := text(namespace)
-		serviceAt, serviceLen := text(service)
-		onAt, onLen := text(on)
-		return failed(
-			C.poolscope_node_judge(
-				h,
-				namespaceAt,
-				namespaceLen,
-				serviceAt,
-				serviceLen,
-				onAt,
-				onLen,
-				&made,
-				&e,
-			),
-			e,
-		)
-	})
-	if err != nil {
-		return Verdict{}, err
-	}
-	return take[Verdict](made)
+	defer runtime.KeepAlive(n.handle)
+	return decoded[Verdict](n.handle.library.judge(n.handle.at, namespace, service, on))
 }
 
 // PrepareRequest changes the headers of a request so that its response can be read: for the Rewrite
 // function of an httputil.ReverseProxy, on ProxyRequest.Out. Requests for other resources stay
 // unchanged.
 func (n *Node) PrepareRequest(request *http.Request) error {
-	x := new(exchange)
-	defer x.release()
-	x.setRequest(request)
-	var made *C.poolscope_headers
-	err := use(n.handle, func(h *C.poolscope_node) error {
-		var e *C.poolscope_error
-		return failed(C.poolscope_node_prepare(h, &x.request, &made, &e), e)
-	})
+	defer runtime.KeepAlive(n.handle)
+	prepared, err := n.handle.library.prepare(n.handle.at, headOf(request))
 	if err != nil {
 		return err
 	}
-	prepared := preparedHeaders(made)
 	// Values that are not UTF-8 come back changed, so that only the changes are taken over.
 	for name := range request.Header {
 		if _, kept := prepared[http.CanonicalHeaderKey(name)]; !kept {

@@ -1,15 +1,9 @@
 package poolscope
 
-/*
-#include <poolscope.h>
-*/
-import "C"
-
 import (
 	"net/http"
 	"runtime"
 	"sync"
-	"unsafe"
 )
 
 // Stream rewrites one response body. The bytes that its methods return belong to the library: they
@@ -18,16 +12,10 @@ import (
 type Stream struct {
 	cluster *Cluster
 	mutex   sync.Mutex
-	handle  *C.poolscope_stream
-	cleanup runtime.Cleanup
+	// Nil once it was closed.
+	handle *handle
 	// Outputs of calls; here, so that a call allocates nothing.
-	output *output
-}
-
-type output struct {
-	out   *C.uint8_t
-	len   C.size_t
-	error *C.poolscope_error
+	output output
 }
 
 // NeededList is a list that is needed to emit events for a Service that gained topology keys.
@@ -38,10 +26,8 @@ type NeededList struct {
 	Target string `json:"target"`
 }
 
-func newStream(cluster *Cluster, made *C.poolscope_stream) *Stream {
-	s := &Stream{cluster: cluster, handle: made, output: new(output)}
-	s.cleanup = runtime.AddCleanup(s, func(h *C.poolscope_stream) { C.poolscope_stream_free(h) }, made)
-	return s
+func newStream(cluster *Cluster, library *library, at pointer) *Stream {
+	return &Stream{cluster: cluster, handle: newHandle(library, handleStream, at)}
 }
 
 // Push takes the next bytes of the body, split anywhere, and returns the bytes to send to the
@@ -62,10 +48,11 @@ func (s *Stream) AppendPush(dst, chunk []byte) ([]byte, error) {
 }
 
 func (s *Stream) push(chunk []byte) ([]byte, error) {
-	out, err := s.run(func(h *C.poolscope_stream, o *output) C.poolscope_status {
-		at, n := data(chunk)
-		return C.poolscope_stream_push(h, at, n, &o.out, &o.len, &o.error)
-	})
+	if s.handle == nil {
+		return nil, errClosed
+	}
+	defer runtime.KeepAlive(s.handle)
+	out, err := s.handle.library.push(s.handle.at, chunk, &s.output)
 	s.cluster.notice()
 	return out, err
 }
@@ -75,9 +62,11 @@ func (s *Stream) push(chunk []byte) ([]byte, error) {
 func (s *Stream) Refresh() ([]byte, error) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	return s.run(func(h *C.poolscope_stream, o *output) C.poolscope_status {
-		return C.poolscope_stream_refresh(h, &o.out, &o.len, &o.error)
-	})
+	if s.handle == nil {
+		return nil, errClosed
+	}
+	defer runtime.KeepAlive(s.handle)
+	return s.handle.library.refresh(s.handle.at, &s.output)
 }
 
 // Finish ends the body and returns the bytes that were held back. It fails with [ErrTruncated] if
@@ -85,9 +74,11 @@ func (s *Stream) Refresh() ([]byte, error) {
 func (s *Stream) Finish() ([]byte, error) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	out, err := s.run(func(h *C.poolscope_stream, o *output) C.poolscope_status {
-		return C.poolscope_stream_finish(h, &o.out, &o.len, &o.error)
-	})
+	if s.handle == nil {
+		return nil, errClosed
+	}
+	defer runtime.KeepAlive(s.handle)
+	out, err := s.handle.library.finish(s.handle.at, &s.output)
 	s.cluster.notice()
 	return out, err
 }
@@ -96,15 +87,14 @@ func (s *Stream) Finish() ([]byte, error) {
 // the events that it makes possible. If the response cannot be read, the stream continues as if
 // there had been none.
 func (s *Stream) ProvideList(status int, header http.Header, body []byte) ([]byte, error) {
-	x := new(exchange)
-	defer x.release()
-	x.setResponse(status, header)
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
-	return s.run(func(h *C.poolscope_stream, o *output) C.poolscope_status {
-		at, n := data(body)
-		return C.poolscope_stream_provide_list(h, &x.response, at, n, &o.out, &o.len, &o.error)
-	})
+	if s.handle == nil {
+		return nil, errClosed
+	}
+	defer runtime.KeepAlive(s.handle)
+	response := responseHead{status, header}
+	return s.handle.library.provideList(s.handle.at, response, body, &s.output)
 }
 
 // NeededLists returns the lists that are needed to emit events for Services that gained topology
@@ -115,11 +105,8 @@ func (s *Stream) NeededLists() []NeededList {
 	if s.handle == nil {
 		return nil
 	}
-	var made *C.poolscope_text
-	if C.poolscope_stream_needed_lists(s.handle, &made, nil) != C.POOLSCOPE_OK {
-		return nil
-	}
-	lists, _ := take[[]NeededList](made)
+	defer runtime.KeepAlive(s.handle)
+	lists, _ := decoded[[]NeededList](s.handle.library.neededLists(s.handle.at))
 	return lists
 }
 
@@ -145,14 +132,7 @@ func (s *Stream) State() StreamState {
 	if s.handle == nil {
 		return StreamState{IsEnded: true}
 	}
-	state := C.poolscope_stream_get_state(s.handle)
-	return StreamState{
-		BytesIn:      uint64(state.bytes_in),
-		BytesOut:     uint64(state.bytes_out),
-		IsWatch:      bool(state.is_watch),
-		NeedsRefresh: bool(state.needs_refresh),
-		IsEnded:      bool(state.is_ended),
-	}
+	return use(s.handle, (*library).state)
 }
 
 // Close frees the stream, finished or not, and the bytes that its last call returned. Any goroutine
@@ -161,18 +141,8 @@ func (s *Stream) Close() error {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	if s.handle != nil {
-		s.cleanup.Stop()
-		C.poolscope_stream_free(s.handle)
+		s.handle.close()
 		s.handle = nil
 	}
 	return nil
-}
-
-// run makes a call that returns bytes, under the mutex.
-func (s *Stream) run(call func(*C.poolscope_stream, *output) C.poolscope_status) ([]byte, error) {
-	if s.handle == nil {
-		return nil, errClosed
-	}
-	err := failed(call(s.handle, s.output), s.output.error)
-	return unsafe.Slice((*byte)(unsafe.Pointer(s.output.out)), int(s.output.len)), err
 }

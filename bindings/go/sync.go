@@ -1,11 +1,4 @@
-//go:build cgo
-
 package poolscope
-
-/*
-#include <poolscope.h>
-*/
-import "C"
 
 import (
 	"context"
@@ -99,7 +92,7 @@ func (s *syncer) run(ctx context.Context) error {
 			return err
 		}
 		switch step.action {
-		case C.POOLSCOPE_FACT_FETCH:
+		case factFetch:
 			request, cancel := context.WithCancel(ctx)
 			s.cancels.Store(step.id, cancel)
 			s.fetches.Go(func() {
@@ -108,15 +101,15 @@ func (s *syncer) run(ctx context.Context) error {
 				s.cancels.Delete(step.id)
 				s.notice()
 			})
-		case C.POOLSCOPE_FACT_CANCEL:
+		case factCancel:
 			if cancel, runs := s.cancels.Load(step.id); runs {
 				cancel.(context.CancelFunc)()
 			}
-		case C.POOLSCOPE_FACT_FAILED:
+		case factFailed:
 			if s.options.Failed != nil {
 				s.options.Failed(step.kind, errors.New("poolscope: "+step.message))
 			}
-		case C.POOLSCOPE_FACT_ANSWERED:
+		case factAnswered:
 			if s.options.Answered != nil {
 				s.options.Answered(step.kind)
 			}

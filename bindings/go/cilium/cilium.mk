@@ -9,7 +9,7 @@ CILIUM_E2E = $(CILIUM_AGENTS:cilium-agent%=e2e-cilium%)
 CILIUM_VERSION = $(shell cd $(CILIUM)/cmd/$@ && \
 	$(GO) list -m -f '{{.Version}}' github.com/cilium/cilium | sed 's/^v//')
 # The same for the tests, so that Cilium is compiled once: these tags change half of it.
-CILIUM_TAGS = -tags osusergo,netgo
+CILIUM_TAGS = -tags osusergo,netgo,poolscope_cgo
 
 .PHONY: $(CILIUM_AGENTS) $(CILIUM_TESTS) $(CILIUM_E2E)
 

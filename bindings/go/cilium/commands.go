@@ -98,7 +98,10 @@ func (v *agentView) explain(ctx context.Context, out io.Writer, services []strin
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	inventory := poolscope.NewInventory()
+	inventory, err := v.node.Cluster().NewInventory()
+	if err != nil {
+		return err
+	}
 	for _, service := range services {
 		namespace, name, ok := strings.Cut(service, "/")
 		if !ok || namespace == "" || name == "" {

@@ -1,3 +1,5 @@
+//go:build poolscope_cgo
+
 // Package cheap measures the C heap, for tests.
 package cheap
 
