@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"github.com/cilium/hive/script"
-
-	"github.com/poolscope/poolscope/bindings/go"
 )
 
 // The deadline of a command's requests to the API server.
