@@ -68,6 +68,7 @@ check:
 	for crate in . fuzz tests/shuttle benches/table; do \
 		$(CARGO) fmt --all --check --manifest-path $$crate/Cargo.toml || exit; \
 	done
+	rustfmt --check --edition 2024 benches/versions/src/main.rs
 	$(CARGO) clippy --workspace --all-targets $(FEATURES) -- -D warnings
 	$(CARGO) clippy -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items $(FEATURES)

@@ -2,7 +2,7 @@
 # other ways in Rust (benches/table), and against client-go's types and OpenYurt's own filter in Go
 # (e2e/yurthub). A quarter of an hour on an idle machine.
 
-.PHONY: bench bench-rust bench-go bench-backends
+.PHONY: bench bench-rust bench-go bench-backends versions
 
 BENCHED = $(BUILT)/bench
 
@@ -31,3 +31,20 @@ bench-backends: lib
 		$(GO) test -tags "$$tags" -run '^$$' -bench 'Event/.*/(client-go|poolscope)' \
 			-benchtime 1s -count 3 ./... || exit; \
 	done
+
+# The working tree against an earlier commit, by turns in one process; ROWS has words of the rows.
+# Two packages of one name need different versions to stand in one Cargo.lock.
+BASE = HEAD
+ROWS =
+BEFORE = benches/versions/before
+
+versions:
+	@git worktree prune
+	@test ! -e $(BEFORE) || git worktree remove --force $(BEFORE)
+	git worktree add --quiet --detach $(BEFORE) $(BASE)
+	@sed -i '/^\[workspace.package\]/,/^\[/s/^version = .*/version = "0.0.0-before"/' \
+		$(BEFORE)/Cargo.toml
+	@cp Cargo.lock benches/versions/
+	@mkdir -p $(BENCHED)
+	cd benches/versions && CARGO_TARGET_DIR=$(abspath $(BENCHED)) \
+		$(CARGO) run --quiet --release -- $(ROWS)

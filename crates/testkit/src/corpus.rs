@@ -63,6 +63,41 @@ pub fn slice(seed: usize) -> Value {
     })
 }
 
+/// The next version of a slice: one endpoint less, and another one not ready.
+pub fn moved(mut slice: Value, seed: usize) -> Value {
+    let endpoints = slice["endpoints"].as_array_mut().unwrap();
+    endpoints.remove(seed * 7 % endpoints.len());
+    let other = seed * 13 % endpoints.len();
+    endpoints[other]["conditions"]["ready"] = false.into();
+    slice
+}
+
+/// A slice in which 9 of 100 endpoints are terminating, and 6 have no `targetRef`.
+pub fn mixed(seed: usize) -> Value {
+    let mut slice = slice(seed);
+    for (at, endpoint) in slice["endpoints"].as_array_mut().unwrap().iter_mut().enumerate() {
+        match (seed * 17 + at * 7) % 100 {
+            0..9 => {
+                endpoint["conditions"] =
+                    json!({"ready": false, "serving": true, "terminating": true});
+            }
+            9..15 => drop(endpoint.as_object_mut().unwrap().remove("targetRef")),
+            _ => {}
+        }
+    }
+    slice
+}
+
+/// A slice whose endpoints never have the form of those right before them: each has a member more,
+/// under one of eleven names, after all that they share.
+pub fn alternating(seed: usize) -> Value {
+    let mut slice = slice(seed);
+    for (at, endpoint) in slice["endpoints"].as_array_mut().unwrap().iter_mut().enumerate() {
+        endpoint[format!("zz{}", (seed + at * 5) % 11)] = 1.into();
+    }
+    slice
+}
+
 /// The slice of an event that is nearly all metadata: five endpoints, managedFields, and a
 /// last-applied annotation full of escapes. About 9 kB of JSON.
 pub fn heavy(seed: usize) -> Value {
@@ -156,19 +191,29 @@ fn protobuf_slice(slice: &Value) -> Vec<u8> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let metadata = &slice["metadata"];
     let endpoint = |endpoint: &Value| {
-        let target = &endpoint["targetRef"];
-        let mut target_ref = Vec::new();
-        record(&mut target_ref, 1, b"Pod");
-        record(&mut target_ref, 2, b"shop");
-        record(&mut target_ref, 3, text(&target["name"]).as_bytes());
-        record(&mut target_ref, 4, text(&target["uid"]).as_bytes());
-        for number in 5..=7 {
-            record(&mut target_ref, number, b"");
-        }
+        let target_ref = endpoint.get("targetRef").map(|target| {
+            let mut target_ref = Vec::new();
+            record(&mut target_ref, 1, b"Pod");
+            record(&mut target_ref, 2, b"shop");
+            record(&mut target_ref, 3, text(&target["name"]).as_bytes());
+            record(&mut target_ref, 4, text(&target["uid"]).as_bytes());
+            for number in 5..=7 {
+                record(&mut target_ref, number, b"");
+            }
+            target_ref
+        });
+        let condition = |key: &str| u8::from(endpoint["conditions"][key] == true);
         schema::Endpoint {
             addresses: vec![text(&endpoint["addresses"][0])],
-            conditions: vec![8, 1, 16, 1, 24, 0],
-            target_ref: Some(target_ref),
+            conditions: vec![
+                8,
+                condition("ready"),
+                16,
+                condition("serving"),
+                24,
+                condition("terminating"),
+            ],
+            target_ref,
             node_name: Some(text(&endpoint["nodeName"])),
             seven: Some(text(&endpoint["zone"]).into_bytes()),
             ..Default::default()
