@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use crate::error::Fault;
 use crate::topology::fallback::Condition;
-use crate::wire::Span;
 use crate::wire::json::{Mark, Shape};
 use crate::wire::text::{has_backslash, unescape};
+use crate::wire::{PackedSpan, Span};
 
 /// Numbers under which the shapes of this room report values. [`Outline::header_mark`] reads those
 /// of the header.
@@ -84,28 +84,48 @@ const OBJECT: Shape = Shape::leaf(id::OBJECT);
 /// event shape. The last of two types counts, but a null leaves the earlier one. Two objects are
 /// refused, as in protobuf: some decoders take the last, others merge both.
 pub(crate) fn event_parts(buf: &[u8], marks: &[Mark]) -> Result<(Span, Span), Fault> {
-    let given =
-        |wanted: u8| marks.iter().rev().filter(move |mark| mark.id == wanted).map(|mark| mark.span);
-    let (mut types, mut objects) = (given(id::EVENT_TYPE), given(id::OBJECT));
-    let event = types.clone().find(|&span| !is_null(buf, span)).or(types.next());
-    let (Some(event), Some(object)) = (event, objects.next()) else {
-        return Err(Fault::json(0, "expected a watch event: an object with `type` and `object`"));
-    };
-    match objects.next() {
-        None => Ok((event, object)),
-        Some(_) => Err(Fault::json(object.start, "the object is given twice in one event")),
+    let (mut event, mut object, mut is_second) = (None, None, false);
+    for mark in marks {
+        match mark.id {
+            id::EVENT_TYPE
+                if !is_null(buf, mark.span) || event.is_none_or(|event| is_null(buf, event)) =>
+            {
+                event = Some(mark.span);
+            }
+            id::OBJECT => (object, is_second) = (Some(mark.span), object.is_some()),
+            _ => {}
+        }
+    }
+    match (event, object) {
+        (Some(event), Some(object)) if !is_second => Ok((event, object)),
+        (Some(_), Some(object)) => {
+            Err(Fault::json(object.start, "the object is given twice in one event"))
+        }
+        _ => Err(Fault::json(0, "expected a watch event: an object with `type` and `object`")),
     }
 }
 
 /// One endpoint of a slice, or one address of core/v1 Endpoints.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Endpoint {
-    /// The JSON element, or the protobuf record with its tag.
-    pub(crate) span: Span,
-    /// Where the name of its node is, if it has one.
-    pub(crate) node: Option<Span>,
+    span: PackedSpan,
+    node: PackedSpan,
     /// Whether it can be used; [`Condition::Ready`] where [`Outline`] does not ask.
     pub(crate) condition: Condition,
+}
+
+impl Endpoint {
+    /// Returns the span of the JSON element, or of the protobuf record with its tag.
+    #[inline(always)]
+    pub(crate) fn span(&self) -> Span {
+        self.span.span()
+    }
+
+    /// Returns the span of the name of its node, if it has one.
+    #[inline(always)]
+    pub(crate) fn node(&self) -> Option<Span> {
+        self.node.get()
+    }
 }
 
 /// Where the version of an object is written.
@@ -199,6 +219,14 @@ impl Outline {
         condition: Condition,
     ) -> Result<(), Fault> {
         self.check_count(span)?;
+        let node = node.map_or(Some(PackedSpan::NONE), PackedSpan::of);
+        let (Some(span), Some(node)) = (PackedSpan::of(span), node) else {
+            let what = "an endpoint starts more than 16 GiB into a chunk";
+            return Err(match self.json {
+                true => Fault::json(span.start, what),
+                false => Fault::protobuf(span.start, what),
+            });
+        };
         self.endpoints.push(Endpoint { span, node, condition });
         Ok(())
     }
@@ -251,7 +279,12 @@ impl Outline {
     /// one with U+FFFD in it, which names nothing either.
     #[inline(always)]
     pub(crate) fn text<'a>(&self, buf: &'a [u8], span: Span) -> Cow<'a, [u8]> {
-        let text = span.of(buf);
+        self.resolve(span.of(buf))
+    }
+
+    /// The text that these bytes of the object stand for.
+    #[inline(always)]
+    pub(crate) fn resolve<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
         if self.json && has_backslash(text) {
             Cow::Owned(unescape(text).unwrap_or_else(|| "\u{fffd}".to_owned()).into_bytes())
         } else {

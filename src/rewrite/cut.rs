@@ -1,6 +1,6 @@
 //! From verdicts to an edit of the object's bytes.
 
-use crate::object::outline::{Outline, Subset};
+use crate::object::outline::{Endpoint, Outline, Subset};
 use crate::wire::Span;
 use crate::wire::splice::{Edit, json_element};
 
@@ -50,15 +50,32 @@ fn has_kept(outline: &Outline, subset: &Subset, keep: &[bool]) -> bool {
 
 fn cut_arrays(outline: &Outline, arrays: &[(usize, usize)], keep: &[bool], edit: &mut Edit) {
     for &(first, end) in arrays {
-        let endpoints = &outline.endpoints[first..end];
-        let mut kept_before = false;
-        for (at, &keep) in keep[first..end].iter().enumerate() {
-            if keep {
-                kept_before = true;
-            } else {
-                edit.cut(element(outline, endpoints, at, kept_before, |endpoint| endpoint.span));
-            }
+        let (endpoints, keep) = (&outline.endpoints[first..end], &keep[first..end]);
+        if outline.is_json() {
+            cut_runs(endpoints, keep, edit);
+            continue;
         }
+        for (endpoint, _) in endpoints.iter().zip(keep).filter(|(_, keep)| !**keep) {
+            edit.cut(endpoint.span());
+        }
+    }
+}
+
+/// Cuts elements of a JSON array: those that stand side by side together.
+fn cut_runs(endpoints: &[Endpoint], keep: &[bool], edit: &mut Edit) {
+    let (mut at, mut kept_before) = (0, false);
+    while at < keep.len() {
+        let run = keep[at..].iter().take_while(|keep| !**keep).count();
+        if run == 0 {
+            (at, kept_before) = (at + 1, true);
+            continue;
+        }
+        let end = at + run;
+        let own = Span::new(endpoints[at].span().start, endpoints[end - 1].span().end);
+        let previous = at.checked_sub(1).map(|at| endpoints[at].span());
+        let next = endpoints.get(end).map(Endpoint::span);
+        edit.cut(json_element(own, kept_before, previous, next));
+        at = end;
     }
 }
 

@@ -11,7 +11,7 @@ use crate::sync::atomic::AtomicU64;
 use crate::topology::Members;
 use crate::topology::fallback::UsableSteps;
 use crate::topology::keys::Keys;
-use crate::topology::verdict::{Reason, Service};
+use crate::topology::verdict::{Reason, Service, View};
 use crate::wire::splice::Edit;
 
 impl Rules {
@@ -48,20 +48,29 @@ impl Rules {
             outline.endpoints.iter().fold(
                 siblings(&self.service_key, &self.node, members),
                 |usable, endpoint| {
-                    let node = endpoint.node.map(|node| outline.text(buf, node));
+                    let node = endpoint.node().map(|node| outline.text(buf, node));
                     usable
                         | UsableSteps::of(endpoint.condition, node.as_deref(), &self.node, members)
                 },
             )
         });
         keep.clear();
-        let mut kept = 0;
-        for endpoint in &outline.endpoints {
-            let node: Option<Cow<'_, [u8]>> = endpoint.node.map(|node| outline.text(buf, node));
-            let keeps = view.judge(node.as_deref()).keeps();
-            kept += usize::from(keeps);
-            keep.push(keeps);
+        let endpoints = outline.endpoints.iter();
+        match &view {
+            // The common view has a loop of its own.
+            &View::Pool { node: me, members, own } => keep.extend(endpoints.map(|endpoint| {
+                endpoint.node().is_some_and(|node| {
+                    let node = outline.text(buf, node);
+                    members.contains(&node) || own && *node == *me
+                })
+            })),
+            view => keep.extend(endpoints.map(|endpoint| {
+                let node: Option<Cow<'_, [u8]>> =
+                    endpoint.node().map(|node| outline.text(buf, node));
+                view.judge(node.as_deref()).keeps()
+            })),
         }
+        let kept = keep.iter().filter(|&&keeps| keeps).count();
         let dropped = outline.endpoints.len() - kept;
         // A subset without addresses goes too, so an object may change that loses no endpoint.
         let judged = !matches!(view.whole_reason(), Some(reason) if reason.keeps());

@@ -233,7 +233,7 @@ impl Evaluator {
         let places = self.rules.topology_fallback() || evaluation.judged.keys.asks_for_pool();
         let endpoints = if places { &*self.outline.endpoints } else { &[] };
         let endpoints = endpoints.iter().map(|endpoint| {
-            (endpoint.node.map(|node| self.outline.text(buf, node)), endpoint.condition)
+            (endpoint.node().map(|node| self.outline.text(buf, node)), endpoint.condition)
         });
         client_state.observe(Observed {
             name: &self.key,

@@ -1,6 +1,6 @@
 //! The nodes of one pool.
 
-use super::names::Names;
+use super::names::{Names, Seeds};
 
 /// The nodes of one pool, each with the number of objects that name it.
 ///
@@ -10,6 +10,7 @@ use super::names::Names;
 pub(crate) struct Members {
     named_by: Names<u32>,
     sieve: Sieve,
+    table: Table,
     /// Nodes that went and that the sieve still lets through.
     gone: usize,
     /// Another number whenever other nodes are in the pool, and another than that of any other
@@ -20,7 +21,8 @@ pub(crate) struct Members {
 impl Members {
     #[inline(always)]
     pub(crate) fn contains(&self, node: &[u8]) -> bool {
-        self.sieve.passes(node) && self.named_by.contains_key(node)
+        let hash = self.table.seeds.hash(node);
+        self.sieve.passes(hash) && self.table.has(node, hash)
     }
 
     /// A number that tells these members from those of another pool or another time.
@@ -41,9 +43,11 @@ impl Members {
         }
         self.named_by.insert(node.into(), 1);
         if self.sieve.is_full(self.named_by.len() + self.gone) {
-            self.sift()
+            self.sift();
         } else {
-            self.sieve.admit(node)
+            let hash = self.table.seeds.hash(node);
+            self.sieve.admit(hash);
+            self.table.insert(node, hash);
         }
         true
     }
@@ -55,6 +59,7 @@ impl Members {
         let left = *count == 0;
         if left {
             self.named_by.remove(node);
+            self.table.remove(node);
             self.gone += 1;
             if self.gone > self.named_by.len() {
                 self.sift();
@@ -63,10 +68,16 @@ impl Members {
         left
     }
 
-    /// Makes the sieve anew.
+    /// Makes sieve and table anew.
     fn sift(&mut self) {
         self.gone = 0;
-        self.sieve = Sieve::of(self.named_by.keys());
+        self.sieve = Sieve::for_names(self.named_by.len());
+        self.table = Table::for_names(self.named_by.len());
+        for name in self.named_by.keys() {
+            let hash = self.table.seeds.hash(name);
+            self.sieve.admit(hash);
+            self.table.insert(name, hash);
+        }
     }
 }
 
@@ -81,27 +92,23 @@ struct Sieve {
 const SPARSE: usize = 16;
 
 impl Sieve {
-    fn of<'a>(names: impl ExactSizeIterator<Item = &'a Box<[u8]>>) -> Sieve {
-        // Room to grow to twice as many.
-        let words = (names.len() * 2 * SPARSE).div_ceil(64).next_power_of_two();
-        let mut sieve = Sieve { bits: vec![0; words].into() };
-        names.for_each(|name| sieve.admit(name));
-        sieve
+    /// An empty sieve with room to grow to twice as many names.
+    fn for_names(names: usize) -> Sieve {
+        let words = (names * 2 * SPARSE).div_ceil(64).next_power_of_two();
+        Sieve { bits: vec![0; words].into() }
     }
 
     fn is_full(&self, names: usize) -> bool {
         names * SPARSE > self.bits.len() * 64
     }
 
-    fn admit(&mut self, name: &[u8]) {
-        let hash = hash(name);
+    fn admit(&mut self, hash: u64) {
         let at = self.word(hash);
         self.bits[at] |= 1 << (hash >> 58);
     }
 
     #[inline(always)]
-    fn passes(&self, name: &[u8]) -> bool {
-        let hash = hash(name);
+    fn passes(&self, hash: u64) -> bool {
         self.bits.get(self.word(hash)).is_some_and(|word| word >> (hash >> 58) & 1 != 0)
     }
 
@@ -112,29 +119,123 @@ impl Sieve {
     }
 }
 
-/// Cheap, and known to everybody: names that are made to pass cost a look-up in a table that has a
-/// seed.
+/// The members by their hashes. It has at most half as many names as slots, those that went
+/// included, because it is made anew whenever the sieve is.
+#[derive(Debug)]
+struct Table {
+    seeds: Seeds,
+    /// A power of two of slots. A name is in the first vacant slot from that of its hash on. A
+    /// table without names has no slots.
+    slots: Box<[Slot]>,
+    names: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    hash: u64,
+    /// Where the name is, [`VACANT`] or [`GONE`].
+    start: u32,
+    len: u32,
+}
+
+/// A slot that had no name yet.
+const VACANT: u32 = u32::MAX;
+/// A slot whose name is no member any more.
+const GONE: u32 = u32::MAX - 1;
+
+impl Default for Table {
+    fn default() -> Table {
+        Table { seeds: Seeds::of_process(), slots: Box::default(), names: Vec::new() }
+    }
+}
+
+impl Table {
+    /// An empty table with room to grow to as many names as [`Sieve::for_names`].
+    fn for_names(names: usize) -> Table {
+        let bits = (names * 2 * SPARSE).div_ceil(64).next_power_of_two() * 64;
+        let vacant = Slot { hash: 0, start: VACANT, len: 0 };
+        Table { slots: vec![vacant; bits / SPARSE * 2].into(), ..Table::default() }
+    }
+
+    fn insert(&mut self, name: &[u8], hash: u64) {
+        let mut at = self.first(hash);
+        while self.slots[at].start != VACANT {
+            at = self.next(at);
+        }
+        // Names of 4 GiB together exceed every limit on the objects that name them.
+        let place = u32::try_from(self.names.len()).ok().zip(u32::try_from(name.len()).ok());
+        if let Some((start, len)) = place.filter(|(start, _)| *start < GONE) {
+            self.slots[at] = Slot { hash, start, len };
+            self.names.extend_from_slice(name);
+        }
+    }
+
+    fn remove(&mut self, name: &[u8]) {
+        if let Some(at) = self.find(name, self.seeds.hash(name)) {
+            self.slots[at].start = GONE;
+        }
+    }
+
+    #[inline(always)]
+    fn has(&self, name: &[u8], hash: u64) -> bool {
+        self.find(name, hash).is_some()
+    }
+
+    #[inline(always)]
+    fn find(&self, name: &[u8], hash: u64) -> Option<usize> {
+        let mut at = self.first(hash);
+        loop {
+            let slot = self.slots.get(at)?;
+            if slot.hash == hash && slot.start < GONE && slot.len as usize == name.len() {
+                let start = slot.start as usize;
+                if is_same(&self.names[start..start + name.len()], name) {
+                    return Some(at);
+                }
+            }
+            if slot.start == VACANT {
+                return None;
+            }
+            at = self.next(at);
+        }
+    }
+
+    #[inline(always)]
+    fn first(&self, hash: u64) -> usize {
+        hash as usize & self.slots.len().wrapping_sub(1)
+    }
+
+    #[inline(always)]
+    fn next(&self, at: usize) -> usize {
+        (at + 1) & (self.slots.len() - 1)
+    }
+}
+
+/// Compares two texts of one length. They are short, and most often the same.
 #[inline(always)]
-fn hash(name: &[u8]) -> u64 {
-    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mix = |hash: u64, word: u64| (hash.rotate_left(23) ^ word).wrapping_mul(ODD);
-    let (words, rest) = name.as_chunks::<8>();
-    let hash =
-        words.iter().fold(name.len() as u64, |hash, word| mix(hash, u64::from_le_bytes(*word)));
-    let last = match name.last_chunk::<8>() {
-        // Some of it was mixed in already.
-        Some(last) => u64::from_le_bytes(*last),
-        None => rest.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)),
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let (Some(last), Some(other_last)) = (one.last_chunk::<8>(), other.last_chunk::<8>()) else {
+        return one == other;
     };
-    // A product's low bits know nothing of the high ones, where the end of a name is: the ends of
-    // the wide one are laid together.
-    let product = u128::from(hash.rotate_left(23) ^ last) * u128::from(ODD);
-    product as u64 ^ (product >> 64) as u64
+    let words = one.as_chunks::<8>().0.iter().zip(other.as_chunks::<8>().0);
+    // The last eight bytes may be compared twice.
+    words.fold(difference(last, other_last), |found, (word, other)| found | difference(word, other))
+        == 0
+}
+
+#[inline(always)]
+fn difference(one: &[u8; 8], other: &[u8; 8]) -> u64 {
+    u64::from_ne_bytes(*one) ^ u64::from_ne_bytes(*other)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Members {
+        fn passes(&self, name: &[u8]) -> bool {
+            self.sieve.passes(self.table.seeds.hash(name))
+        }
+    }
 
     fn name(number: usize) -> Vec<u8> {
         format!("edge-{number}.site.example").into_bytes()
@@ -175,6 +276,22 @@ mod tests {
     }
 
     #[test]
+    fn names_that_differ_in_any_byte_are_told_apart() {
+        for len in 1..80 {
+            let mut members = Members::default();
+            assert!(members.add(&vec![b'a'; len]));
+            for at in 0..len {
+                let mut other = vec![b'a'; len];
+                other[at] = b'b';
+                assert!(!members.contains(&other), "{at} of {len}");
+                assert!(members.add(&other) && members.contains(&other), "{at} of {len}");
+            }
+            assert!(members.remove(&vec![b'a'; len]) && !members.contains(&vec![b'a'; len]));
+            assert!(members.add(&vec![b'a'; len]) && members.contains(&vec![b'a'; len]));
+        }
+    }
+
+    #[test]
     fn the_sieve_holds_most_others_back_wherever_names_differ() {
         let form: [fn(usize) -> String; 6] = [
             |number| format!("edge-node-{number:04}"),
@@ -192,7 +309,7 @@ mod tests {
                 (0..count).for_each(|number| assert!(members.add(form(number * 7).as_bytes())));
                 let others = (0..10_000).filter(|number| number % 7 != 0);
                 let passed =
-                    others.filter(|&number| members.sieve.passes(form(number).as_bytes())).count();
+                    others.filter(|&number| members.passes(form(number).as_bytes())).count();
                 assert!(passed < 1000, "{passed} of 8,571 past {count} members in form {at}");
             }
         }
@@ -205,8 +322,7 @@ mod tests {
             for number in 0..500 {
                 assert!(members.add(&name(round * 500 + number)));
             }
-            let passed =
-                (100_000..110_000).filter(|&number| members.sieve.passes(&name(number))).count();
+            let passed = (100_000..110_000).filter(|&number| members.passes(&name(number))).count();
             assert!(passed < 1500, "{passed} of 10,000 in round {round}");
             for number in 0..500 {
                 assert!(members.remove(&name(round * 500 + number)));

@@ -3,6 +3,7 @@
 
 use super::block::{BLOCK, Best, Block};
 use super::blocks::{escaped, parity};
+use super::prefetch;
 
 /// The block at hand.
 pub(super) struct Window<'a> {
@@ -44,6 +45,7 @@ impl<'a> Window<'a> {
         else {
             return false;
         };
+        prefetch(self.buf, self.base);
         let block = Best::new(block);
         self.quotes = block.find(b'"');
         let brackets = block.brackets();
