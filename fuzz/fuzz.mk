@@ -12,7 +12,7 @@
 # What a target finds lies in fuzz/artifacts; when it is fixed, its file goes to fuzz/found/TARGET,
 # from where `cargo test` runs it again.
 
-FUZZ_TARGETS = json_get json_list json_watch protobuf_get protobuf_list protobuf_watch \
+FUZZ_TARGETS = json_get json_list json_watch json_forms protobuf_get protobuf_list protobuf_watch \
 	objects_json objects_protobuf facts request route services keys abi life
 SMOKE ?= 20
 TIME ?= 60

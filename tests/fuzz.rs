@@ -2,7 +2,7 @@
 //! that a body that compares nothing is noticed.
 
 use poolscope_testkit::fuzzing::world::{FORMS, Looked};
-use poolscope_testkit::fuzzing::{facts, json, keys, protobuf, request, services};
+use poolscope_testkit::fuzzing::{facts, forms, json, keys, protobuf, request, services};
 use poolscope_testkit::{Recording, found};
 
 fn replay(target: &str, run: impl Fn(&[u8])) {
@@ -22,6 +22,9 @@ fn what_once_failed_holds() {
             protobuf::check(form, input);
         });
     }
+    replay("json_forms", |input| {
+        forms::check(input);
+    });
     replay("facts", |input| {
         facts::check(input);
     });
@@ -62,6 +65,12 @@ fn recordings_are_looked_at_with_both_eyes() {
         }
     }
     assert!(seen > 20, "{seen} were compared with what a decoder finds");
+}
+
+#[test]
+fn bodies_of_few_forms_are_looked_at_with_both_eyes() {
+    let looked: Vec<Looked> = forms::seeds().map(|input| forms::check(&input)).collect();
+    assert_eq!(looked, [Looked::Compared; 16]);
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! accepts is read as Go reads it (case-sensitive keys, later duplicates reported after earlier
 //! ones).
 
+use super::pattern::Patterns;
 use super::text::{peek, unescape};
 use super::words::{find_quote_or_backslash, find_structural};
 use super::{Span, blocks};
@@ -53,6 +54,27 @@ impl Shape {
     /// Whether nothing inside it matters.
     pub(super) fn is_leaf(&self) -> bool {
         matches!(self.inner, Inner::Leaf)
+    }
+
+    /// Returns `true` if both are the same part of one shape.
+    #[inline(always)]
+    pub(super) fn is(&self, other: &Shape) -> bool {
+        let inner = match (self.inner, other.inner) {
+            (Inner::Leaf, Inner::Leaf) => true,
+            (Inner::Object(own), Inner::Object(other)) => std::ptr::eq(own, other),
+            (Inner::Array(own), Inner::Array(other)) => std::ptr::eq(own, other),
+            _ => false,
+        };
+        inner && self.id == other.id
+    }
+
+    /// Returns `true` if elements of arrays inside it matter.
+    pub(super) fn has_arrays(&self) -> bool {
+        match self.inner {
+            Inner::Leaf => false,
+            Inner::Object(members) => members.iter().any(|(_, shape)| shape.has_arrays()),
+            Inner::Array(_) => true,
+        }
     }
 
     #[inline(always)]
@@ -118,6 +140,8 @@ pub(crate) struct Scanner {
     pub(super) marks: Vec<Mark>,
     max_elements: usize,
     pub(super) max_marks: usize,
+    /// The forms of elements so far, which also hold for the next value.
+    pub(super) patterns: Patterns,
 }
 
 impl Scanner {
@@ -137,6 +161,7 @@ impl Scanner {
             slot: shape,
             open: Vec::new(),
             marks: Vec::new(),
+            patterns: Patterns::default(),
         }
     }
 
@@ -154,6 +179,7 @@ impl Scanner {
         self.skipping = 0;
         self.open.clear();
         self.marks.clear();
+        self.patterns.reset();
     }
 
     /// Returns the marks found so far; all of them once [`Scanner::scan`] has returned an end.

@@ -39,11 +39,23 @@ impl Scanner {
         mut at: usize,
         mut expect: ExpectedToken,
     ) -> (usize, ExpectedToken) {
-        let Some(mut window) = Window::at(buf, at) else { return (at, expect) };
         let depth = self.open.len();
         let shape = self.open[depth - 1].shape;
         let in_array = depth > 1 && self.open[depth - 2].array;
         let room = self.max_depth - depth;
+        let is_element = in_array
+            && expect == ExpectedToken::FirstKey
+            && self.open[depth - 1].start + 1 == at
+            && !self.patterns.pauses();
+        if is_element && let Some(end) = self.read_by_form(buf, at - 1, depth) {
+            if end.is_last {
+                self.open.pop();
+                return (end.pos, ExpectedToken::Next);
+            }
+            self.open[depth - 1].start = end.pos + 1;
+            at = end.pos + 2;
+        }
+        let Some(mut window) = Window::at(buf, at) else { return (at, expect) };
         loop {
             // The key.
             if buf.get(at) != Some(&b'"') {
@@ -103,9 +115,39 @@ impl Scanner {
             }
             self.open[depth - 1].start = end + 2;
             (at, expect) = (end + 3, ExpectedToken::FirstKey);
+            if !self.patterns.pauses()
+                && let Some(end) = self.read_by_form(buf, end + 2, depth)
+            {
+                if end.is_last {
+                    self.open.pop();
+                    return (end.pos, ExpectedToken::Next);
+                }
+                self.open[depth - 1].start = end.pos + 1;
+                at = end.pos + 2;
+                match Window::at(buf, at) {
+                    Some(next) => window = next,
+                    None => break,
+                }
+            }
         }
         (at, expect)
     }
+
+    /// Reads the element that starts at `start`, and those after it, as far as they have a form
+    /// that is known. `None` if this one has not.
+    fn read_by_form(&mut self, buf: &[u8], start: usize, depth: usize) -> Option<ReadByForm> {
+        let of = (self.open[depth - 1].shape, depth);
+        let pos = self.patterns.read(buf, start, of, &mut self.marks, self.max_marks)?;
+        Some(ReadByForm { pos, is_last: buf.get(pos..pos + 2) != Some(b",{") })
+    }
+}
+
+/// How far elements were read by their form.
+struct ReadByForm {
+    /// After the last of them.
+    pos: usize,
+    /// No other object follows it in the data.
+    is_last: bool,
 }
 
 #[cfg(test)]

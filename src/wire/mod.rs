@@ -5,6 +5,7 @@ mod blocks;
 pub(crate) mod encoding;
 pub(crate) mod json;
 mod members;
+mod pattern;
 pub(crate) mod protobuf;
 #[cfg(test)]
 pub(crate) mod random;

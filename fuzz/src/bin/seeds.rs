@@ -11,6 +11,7 @@ use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 
+use poolscope_testkit::fuzzing::forms;
 use poolscope_testkit::fuzzing::go::Json;
 use poolscope_testkit::schema::{List, Unknown};
 use prost::Message;
@@ -27,7 +28,7 @@ impl Corpus {
             return;
         }
         let input = match target {
-            "request" | "route" => body.to_vec(),
+            "request" | "route" | "json_forms" => body.to_vec(),
             "keys" => [&[how], body].concat(),
             _ => [&[how, how.wrapping_mul(77)], body].concat(),
         };
@@ -93,6 +94,9 @@ fn write() {
                 .join("\n"),
         };
         (0..3).for_each(|node| corpus.put("services", node + 3 * form, body.as_bytes()));
+    }
+    for input in forms::seeds() {
+        corpus.put("json_forms", 0, &input);
     }
     for seed in 0..24u64 {
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;

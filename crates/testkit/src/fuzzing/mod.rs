@@ -3,6 +3,7 @@
 //! Each function takes any input, and its assertions hold for every input. `fuzz/` calls them.
 
 pub mod facts;
+pub mod forms;
 pub mod go;
 pub mod json;
 pub mod keys;
