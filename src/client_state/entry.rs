@@ -1,5 +1,6 @@
 //! The state of one object at one client.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::object::version::Version;
@@ -48,7 +49,9 @@ pub(crate) struct Correction {
 pub(crate) struct ObjectState {
     pub(super) service: Option<u32>,
     /// The endpoints that name a node, in their order.
-    pub(super) places: Box<[Place]>,
+    pub(super) places: Vec<Place>,
+    /// The order sums of `places`, if they are known.
+    pub(super) order: Option<OrderSums>,
     /// The conditions of all its endpoints together.
     pub(super) conditions: u8,
     /// The family that its Service's topology fallback is decided for.
@@ -70,7 +73,70 @@ pub(crate) struct ObjectState {
     /// The object's contribution to its group of siblings.
     pub(super) counted: Counted,
     /// The object as it would stand in a watch event.
-    pub(crate) original: Option<Arc<[u8]>>,
+    pub(crate) original: Option<Original>,
+}
+
+/// Bytes of an object. Events that are about to be emitted share them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Original(Arc<Vec<u8>>);
+
+impl Original {
+    /// Joins `head` and `tail`.
+    pub(super) fn of(head: &[u8], tail: &[u8]) -> Original {
+        Original(Arc::new([head, tail].concat()))
+    }
+
+    /// Takes the bytes of the object's next version. Objects change often and by little: from the
+    /// second version on there is room for one that is a little longer.
+    pub(super) fn replace(&mut self, head: &[u8], tail: &[u8]) {
+        let len = head.len() + tail.len();
+        match Arc::get_mut(&mut self.0) {
+            Some(bytes) if len <= bytes.capacity() && bytes.capacity() - len <= len / ROOM * 2 => {
+                bytes.clear();
+                bytes.extend_from_slice(head);
+                bytes.extend_from_slice(tail);
+            }
+            _ => {
+                let mut bytes = Vec::with_capacity(len + len / ROOM);
+                bytes.extend_from_slice(head);
+                bytes.extend_from_slice(tail);
+                self.0 = Arc::new(bytes);
+            }
+        }
+    }
+}
+
+/// The part of an original that is added as room.
+const ROOM: usize = 32;
+
+impl Deref for Original {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl AsRef<[u8]> for Original {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+/// Sums of hashes of the nodes and conditions of an object's endpoints, in their order. The hashes
+/// have a secret seed, and the sums 128 bits together: equal sums mean the same nodes and
+/// conditions in the same order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct OrderSums(u64, u64);
+
+impl OrderSums {
+    /// Adds the next endpoint.
+    #[inline(always)]
+    pub(super) fn add(&mut self, hash: u64, bit: u8) {
+        let value = hash ^ u64::from(bit).rotate_right(2);
+        self.0 = (self.0 ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+        self.1 = (self.1.rotate_left(31).wrapping_add(value)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    }
 }
 
 /// The forms in which an object was emitted under one resourceVersion. An informer that has the
@@ -119,7 +185,8 @@ impl ObjectState {
     pub(super) fn new(given: bool) -> ObjectState {
         ObjectState {
             service: None,
-            places: Box::default(),
+            places: Vec::new(),
+            order: None,
             conditions: 0,
             family: 0,
             view_kind: ViewKind::Whole,

@@ -1,13 +1,15 @@
 //! From names to the objects that mention them.
 
 use super::slots::Slots;
-use crate::topology::names::Names;
+use crate::topology::names::{Names, Seeds};
 
 /// Names with the objects that mention each. A name is known as long as one object does.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Index {
     ids: Names<u32>,
     slots: Slots<Mentioned>,
+    /// The hash of the name under each number.
+    hashes: Vec<u64>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -30,6 +32,21 @@ const FEW: usize = 32;
 
 impl Objects {
     fn insert(&mut self, object: u32) {
+        self.all.push(object);
+    }
+
+    /// Inserts an object unless it was inserted last.
+    fn insert_once(&mut self, object: u32) {
+        if self.all.last() == Some(&object) {
+            if self.gone.is_empty() {
+                return;
+            }
+            // It may be one that is gone.
+            self.take_out();
+            if let Ok(at) = self.all.binary_search(&object) {
+                self.all.remove(at);
+            }
+        }
         self.all.push(object);
     }
 
@@ -88,7 +105,18 @@ impl Index {
         }
         let id = self.slots.add(Mentioned { name: name.into(), by: Objects::default() });
         self.ids.insert(name.into(), id);
+        let (at, hash) = (id as usize, Seeds::of_process().hash(name));
+        match self.hashes.get_mut(at) {
+            Some(place) => *place = hash,
+            None => self.hashes.push(hash),
+        }
         id
+    }
+
+    /// The hash of the name of that number.
+    #[inline(always)]
+    pub(super) fn hash(&self, id: u32) -> u64 {
+        self.hashes[id as usize]
     }
 
     pub(super) fn name(&self, id: u32) -> &[u8] {
@@ -103,6 +131,12 @@ impl Index {
     /// `object` mentions the name, and did not before.
     pub(super) fn link(&mut self, id: u32, object: u32) {
         self.slots[id].by.insert(object);
+    }
+
+    /// `object`, which mentioned no name before, mentions this one. It may do so again as long as
+    /// no other object is linked.
+    pub(super) fn link_once(&mut self, id: u32, object: u32) {
+        self.slots[id].by.insert_once(object);
     }
 
     /// `object` no longer mentions the name. Returns whether it was the last that did: the number
@@ -137,6 +171,23 @@ mod tests {
         assert_eq!((index.find(b"a").len(), index.names().count()), (0, 0));
         let b = index.intern(b"b");
         assert_eq!((b, index.name(b)), (a, &b"b"[..]), "its place is taken again");
+    }
+
+    #[test]
+    fn an_object_that_mentions_a_name_twice_is_linked_once() {
+        let mut index = Index::default();
+        let name = index.intern(b"a");
+        for object in 0..100 {
+            index.link_once(name, object);
+            index.link_once(name, object);
+        }
+        // The last one goes and comes back under its number, which may be listed as gone.
+        for _ in 0..3 {
+            assert!(!index.unlink(name, 99));
+            (0..4).for_each(|_| index.link_once(name, 99));
+            assert_eq!(index.find(b"a").iter().filter(|&&object| object == 99).count(), 1);
+            assert_eq!(index.find(b"a").len(), 100);
+        }
     }
 
     #[test]

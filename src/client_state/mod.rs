@@ -34,10 +34,9 @@ pub(crate) mod store;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::hash::BuildHasher;
-use std::sync::Arc;
 
-pub(crate) use self::entry::{CopyState, Correction, EmittedForms, Followup, SentForm};
-use self::entry::{ObjectState, Place, bit};
+pub(crate) use self::entry::{CopyState, Correction, EmittedForms, Followup, Original, SentForm};
+use self::entry::{ObjectState, OrderSums, Place, bit};
 pub(crate) use self::group::FAMILIES;
 use self::group::Group;
 use self::index::Index;
@@ -45,7 +44,7 @@ use self::slots::Slots;
 use crate::hash::{HashMap, HashSet};
 use crate::object::version::Version;
 use crate::topology::fallback::Condition;
-use crate::topology::names::Names;
+use crate::topology::names::{Names, Seeds};
 
 /// Seeded once for a session store, so that digests of two client states can be compared, and so
 /// that a process which continues can compare its own with them.
@@ -64,8 +63,9 @@ pub(crate) struct ClientState {
     /// each family.
     groups: HashMap<(u32, u8), Group>,
     topology_fallback: bool,
-    /// A buffer.
+    /// Buffers.
     places: Vec<Place>,
+    hashes: Vec<u64>,
     /// Bytes of originals.
     retained: usize,
     digests: Digests,
@@ -103,15 +103,18 @@ pub(crate) struct ClientState {
 const MAX_GONE: usize = 4096;
 
 /// An object as the API server sent it.
-pub(crate) struct Observed<'a, I> {
+pub(crate) struct Observed<'a, I, R> {
     /// `namespace/name`.
     pub(crate) name: &'a [u8],
     /// The key of its Service, empty for none.
     pub(crate) service: &'a [u8],
     pub(crate) family: u8,
     pub(crate) version: Version,
-    /// Its endpoints; empty if where they are does not matter.
+    /// Its endpoints, with the name of the node as it is written; empty if where they are does not
+    /// matter.
     pub(crate) endpoints: I,
+    /// Returns the name that is written so.
+    pub(crate) resolve: R,
 }
 
 impl ClientState {
@@ -124,6 +127,7 @@ impl ClientState {
             groups: HashMap::default(),
             topology_fallback,
             places: Vec::new(),
+            hashes: Vec::new(),
             retained: 0,
             digests,
             floor: Version::default(),
@@ -225,7 +229,11 @@ impl ClientState {
     /// Records an object as the API server sent it, without its original. Returns its number.
     pub(crate) fn observe<'a>(
         &mut self,
-        seen: Observed<'a, impl Iterator<Item = (Option<Cow<'a, [u8]>>, Condition)>>,
+        seen: Observed<
+            'a,
+            impl Iterator<Item = (Option<&'a [u8]>, Condition)> + Clone,
+            impl Fn(&'a [u8]) -> Cow<'a, [u8]>,
+        >,
     ) -> u32 {
         let id = match self.find(seen.name) {
             Some(id) => id,
@@ -244,32 +252,62 @@ impl ClientState {
                 self.unlink_service(before, id);
             }
         }
-        let (mut places, mut conditions) = (std::mem::take(&mut self.places), 0);
-        places.clear();
-        let (before, mut at) = (&self.entries[id].places, 0);
-        for (node, condition) in seen.endpoints {
+        let (mut order, mut conditions) = (OrderSums::default(), 0);
+        let (seeds, mut hashes) = (Seeds::of_process(), std::mem::take(&mut self.hashes));
+        hashes.clear();
+        for (node, condition) in seen.endpoints.clone() {
             let bit = bit(condition);
             conditions |= bit;
             if let Some(node) = node {
-                // Most endpoints stand where they stood, or one place on where another was: looking
-                // there is cheaper than by name.
-                let stood = (at..before.len().min(at + 2))
-                    .find(|&at| self.nodes.name(before[at].node()) == &*node);
-                let number = stood.map_or_else(|| self.nodes.intern(&node), |at| before[at].node());
-                at = stood.map_or(at, |stood| stood + 1);
-                places.push(Place::new(number, bit));
+                let hash = seeds.hash(node);
+                order.add(hash, bit);
+                hashes.push(hash);
             }
         }
-        self.place(id, &places);
-        self.places = places;
+        if self.entry(id).order != Some(order) || self.entry(id).places.len() != hashes.len() {
+            let nodes = seen
+                .endpoints
+                .filter_map(|(node, condition)| Some((node?, bit(condition))))
+                .zip(&hashes)
+                .map(|((node, bit), &hash)| (node, hash, bit));
+            self.find_places(id, nodes, seen.resolve);
+        }
+        self.hashes = hashes;
         let entry = self.entry_mut(id);
-        entry.conditions = conditions;
+        (entry.conditions, entry.order) = (conditions, Some(order));
         entry.family = seen.family;
         entry.seen_at(seen.version);
         if self.topology_fallback {
             self.count_later(id);
         }
         id
+    }
+
+    /// Records the places of an object's endpoints, each with its node as it is written and the
+    /// hash of that.
+    fn find_places<'a>(
+        &mut self,
+        id: u32,
+        nodes: impl Iterator<Item = (&'a [u8], u64, u8)>,
+        resolve: impl Fn(&'a [u8]) -> Cow<'a, [u8]>,
+    ) {
+        let mut places = std::mem::take(&mut self.places);
+        places.clear();
+        let (before, mut at) = (&self.entries[id].places, 0);
+        for (node, hash, bit) in nodes {
+            // Most endpoints stand where they stood, or one place on where another was: looking
+            // there is cheaper than by name.
+            let stood = (at..before.len().min(at + 2))
+                .find(|&at| self.nodes.hash(before[at].node()) == hash);
+            let number = match stood {
+                Some(at) => before[at].node(),
+                None => self.nodes.intern(&resolve(node)),
+            };
+            at = stood.map_or(at, |stood| stood + 1);
+            places.push(Place::new(number, bit));
+        }
+        self.place(id, &places);
+        self.places = places;
     }
 
     /// Keeps the original of an object, `head` and `tail` together, or none.
@@ -280,15 +318,10 @@ impl ClientState {
             *kept = None;
             return;
         };
-        let len = head.len() + tail.len();
-        self.retained += len;
-        match kept.as_mut().filter(|kept| kept.len() == len).and_then(Arc::get_mut) {
-            Some(bytes) => {
-                bytes[..head.len()].copy_from_slice(head);
-                bytes[head.len()..].copy_from_slice(tail);
-            }
-            None if head.is_empty() => *kept = Some(tail.into()),
-            None => *kept = Some([head, tail].concat().into()),
+        self.retained += head.len() + tail.len();
+        match kept {
+            Some(kept) => kept.replace(head, tail),
+            None => *kept = Some(Original::of(head, tail)),
         }
     }
 
@@ -407,20 +440,37 @@ impl ClientState {
 
     /// The object's endpoints are on these nodes.
     fn place(&mut self, id: u32, places: &[Place]) {
-        if *self.entry(id).places == *places {
+        let before = std::mem::take(&mut self.entry_mut(id).places);
+        if before.is_empty() {
+            for place in places {
+                self.nodes.link_once(place.node(), id);
+            }
+            self.entry_mut(id).places = places.to_vec();
             return;
         }
-        let before = std::mem::replace(&mut self.entry_mut(id).places, places.into());
-        if before.iter().map(|place| place.node()).eq(places.iter().map(|place| place.node())) {
-            return;
+        // Versions of an object differ little: what they begin and end with is the same.
+        let same = |(one, other): (&Place, &Place)| one.node() == other.node();
+        let start = before.iter().zip(places).take_while(|pair| same(*pair)).count();
+        let (old, new) = (&before[start..], &places[start..]);
+        let end = old.iter().rev().zip(new.iter().rev()).take_while(|pair| same(*pair)).count();
+        let (old, new) = (nodes(&old[..old.len() - end]), nodes(&new[..new.len() - end]));
+        let is_in = |places: &[Place], node: u32| places.iter().any(|place| place.node() == node);
+        let ends = [&before[..start], &before[before.len() - end..]];
+        // In before out, so that a name that stays mentioned keeps its number.
+        for &node in new.iter().filter(|node| old.binary_search(node).is_err()) {
+            if !ends.iter().any(|end| is_in(end, node)) {
+                self.nodes.link(node, id);
+            }
         }
-        let (before, now) = (nodes(&before), nodes(places));
-        for node in now.iter().filter(|node| before.binary_search(node).is_err()) {
-            self.nodes.link(*node, id);
+        for &node in old.iter().filter(|node| new.binary_search(node).is_err()) {
+            if !ends.iter().any(|end| is_in(end, node)) {
+                self.nodes.unlink(node, id);
+            }
         }
-        for node in before.iter().filter(|node| now.binary_search(node).is_err()) {
-            self.nodes.unlink(*node, id);
-        }
+        let mut kept = if places.is_empty() { Vec::new() } else { before };
+        kept.clear();
+        kept.extend_from_slice(places);
+        self.entry_mut(id).places = kept;
     }
 }
 

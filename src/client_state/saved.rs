@@ -240,6 +240,7 @@ impl ClientState {
         *entry = ObjectState {
             service,
             places,
+            order: None,
             conditions,
             family,
             view_kind,

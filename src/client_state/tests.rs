@@ -13,15 +13,14 @@ fn observe(
     version: u64,
     endpoints: &[(Option<&str>, Condition)],
 ) -> u32 {
-    let endpoints = endpoints
-        .iter()
-        .map(|(node, condition)| (node.map(|node| Cow::Borrowed(node.as_bytes())), *condition));
+    let endpoints = endpoints.iter().map(|(node, condition)| (node.map(str::as_bytes), *condition));
     client_state.observe(Observed {
         name: b"shop/cart-1",
         service: b"shop/cart",
         family: 4,
         version: at(version),
         endpoints,
+        resolve: Cow::Borrowed,
     })
 }
 
@@ -238,6 +237,7 @@ impl Model {
             family: 4,
             version: at(version),
             endpoints: std::iter::empty(),
+            resolve: Cow::Borrowed,
         });
         self.objects.insert(id, (version, form));
         let before = state.entry(id).sent;

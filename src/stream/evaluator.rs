@@ -232,15 +232,16 @@ impl Evaluator {
         // Where nodes cannot matter they are not recorded.
         let places = self.rules.topology_fallback() || evaluation.judged.keys.asks_for_pool();
         let endpoints = if places { &*self.outline.endpoints } else { &[] };
-        let endpoints = endpoints.iter().map(|endpoint| {
-            (endpoint.node().map(|node| self.outline.text(buf, node)), endpoint.condition)
-        });
+        let endpoints = endpoints
+            .iter()
+            .map(|endpoint| (endpoint.node().map(|node| node.of(buf)), endpoint.condition));
         client_state.observe(Observed {
             name: &self.key,
             service: self.rules.service_key(),
             family: evaluation.family,
             version,
             endpoints,
+            resolve: |node| self.outline.resolve(node),
         })
     }
 

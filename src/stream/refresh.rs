@@ -1,7 +1,5 @@
 //! Emits the events that a client needs after facts changed.
 
-use std::sync::Arc;
-
 use super::affected::collect;
 use super::client_session::ClientSession;
 use super::evaluator::Evaluator;
@@ -9,7 +7,7 @@ use super::event::{EventType, write_bookmark, write_expired, write_object};
 use super::item::Item;
 use super::lifecycle::Lifecycle;
 use crate::client_state::store::lock;
-use crate::client_state::{ClientState, CopyState, Correction, SentForm};
+use crate::client_state::{ClientState, CopyState, Correction, Original, SentForm};
 use crate::cluster::Cluster;
 use crate::cluster::counters::count;
 use crate::config::Retention;
@@ -25,7 +23,7 @@ struct OriginalMissing;
 /// An event that a client needs, with the object before the evaluator's edit.
 struct PendingEvent {
     event_type: EventType,
-    original: Arc<[u8]>,
+    original: Original,
 }
 
 impl ClientSession {

@@ -43,6 +43,7 @@ fn client_state(
         family: 4,
         version: at(1),
         endpoints,
+        resolve: std::borrow::Cow::Borrowed,
     });
     client_state.entry_mut(id).emitted(SentForm::Present(digest), at(1), false);
     client_state.keep(id, Some((b"", &vec![b'x'; bytes])));
