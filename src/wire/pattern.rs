@@ -38,7 +38,7 @@ const MAX_PAUSE: u32 = 2048;
 /// Learning costs [`LEARNING`] matches, or a pause.
 #[derive(Debug)]
 pub(super) struct Patterns {
-    /// Of which elements the forms are.
+    /// The elements that have the forms: their shape and depth.
     of: Option<(Shape, usize)>,
     forms: [Pattern; FORMS],
     /// How many of `forms` are learned.
@@ -190,7 +190,8 @@ struct Texts {
 const MAX_TEXTS: usize = 32;
 
 impl Texts {
-    /// Finds the values; `None` if there are too many, or if the element is none or has a backslash.
+    /// Finds the values; `None` if there are too many, or if this is no element or has a
+    /// backslash.
     fn of(element: &[u8]) -> Option<Texts> {
         let mut texts = Texts { spans: [(0, 0); MAX_TEXTS], count: 0 };
         let (mut at, mut depth) = (0, 0);
