@@ -7,8 +7,9 @@ import (
 )
 
 // Stream rewrites one response body. The bytes that its methods return belong to the library: they
-// are valid until the next call on the stream, and must not be written to. [Stream.AppendPush]
-// copies instead. Most programs use [Node.NewReader], which makes all these calls.
+// are valid until the next call on the stream, while the stream is reachable ([runtime.KeepAlive]),
+// and must not be written to. [Stream.AppendPush] copies instead. Most programs use
+// [Node.NewReader], which makes all these calls.
 type Stream struct {
 	cluster *Cluster
 	mutex   sync.Mutex
