@@ -57,8 +57,8 @@ demo-yurthub:
 test: tools
 	$(MAKE) check
 	$(CARGO) test --workspace $(FEATURES)
-	$(CARGO) run -q --example watch >/dev/null
-	$(CARGO) run -q --example filter_list hz-edge-1 tests/data/recorded/list >/dev/null
+	$(BUILT)/debug/examples/watch >/dev/null
+	$(BUILT)/debug/examples/filter_list hz-edge-1 tests/data/recorded/list >/dev/null
 	$(MAKE) test-c test-asan test-go
 
 tools:
