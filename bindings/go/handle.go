@@ -8,9 +8,7 @@ import (
 // handle owns a pointer of the library, and frees it when it is no longer reachable. The cleanup
 // keeps the library, so that a library ends after all of its handles.
 type handle struct {
-	library *library
-	kind    handleKind
-	at      pointer
+	owned
 	cleanup runtime.Cleanup
 }
 
@@ -26,27 +24,25 @@ const (
 	handleInventory
 )
 
-// owned is the argument of a handle's cleanup.
+// owned is a pointer of a library, and what frees it.
 type owned struct {
 	library *library
 	kind    handleKind
 	at      pointer
 }
 
+func (o owned) free() { o.library.free(o.kind, o.at) }
+
 func newHandle(library *library, kind handleKind, at pointer) *handle {
-	h := &handle{library: library, kind: kind, at: at}
-	h.cleanup = runtime.AddCleanup(
-		h,
-		func(o owned) { o.library.free(o.kind, o.at) },
-		owned{library, kind, at},
-	)
+	h := &handle{owned: owned{library, kind, at}}
+	h.cleanup = runtime.AddCleanup(h, owned.free, h.owned)
 	return h
 }
 
 // close frees the pointer. The caller makes sure that no call uses the handle, now and later.
 func (h *handle) close() {
 	h.cleanup.Stop()
-	h.library.free(h.kind, h.at)
+	h.free()
 }
 
 // use keeps the handle alive during a call.

@@ -75,7 +75,7 @@ pub(crate) fn audit(mut args: Audit) -> Result<(), Failure> {
     args.source.facts.append(&mut args.rest);
     let snapshot = args.source.read()?;
     let agent = args.source.user_agent.as_deref();
-    let survey = Survey::of(&snapshot, agent, args.source.namespace.as_deref())?;
+    let survey = Survey::of(&snapshot, agent)?;
     let all = find_all(&survey);
     let shown: Vec<&Finding> =
         all.iter().filter(|finding| finding.level >= args.output_threshold).collect();

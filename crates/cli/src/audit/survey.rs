@@ -14,8 +14,6 @@ pub(crate) struct Survey<'a> {
     pub(crate) snapshot: &'a Snapshot,
     /// The client whose responses are rewritten.
     agent: Option<&'a str>,
-    /// The namespace that is shown; all if `None`.
-    namespace: Option<String>,
     /// The nodes of each pool by the own pool of each node; the group without a name is in no pool.
     pub(crate) pools: Vec<Rc<Group>>,
     pub(crate) services: Vec<Judged>,
@@ -93,7 +91,6 @@ impl<'a> Survey<'a> {
     pub(crate) fn of(
         snapshot: &'a Snapshot,
         agent: Option<&'a str>,
-        namespace: Option<&str>,
     ) -> Result<Survey<'a>, Failure> {
         snapshot.loaded.require_endpoints()?;
         let objects = &snapshot.objects;
@@ -109,13 +106,7 @@ impl<'a> Survey<'a> {
         };
         // Checks that the facts are complete.
         let first = snapshot.ready(first, agent)?;
-        let mut survey = Survey {
-            snapshot,
-            agent,
-            namespace: namespace.map(str::to_owned),
-            pools: Vec::new(),
-            services: Vec::new(),
-        };
+        let mut survey = Survey { snapshot, agent, pools: Vec::new(), services: Vec::new() };
         let pools = survey.grouped(names.keys(), |node| survey.node(node).pool());
         survey.pools = pools.to_vec();
         let mut by_labels = BTreeMap::new();
@@ -136,14 +127,12 @@ impl<'a> Survey<'a> {
             let judged = survey.judge(view, &groups);
             survey.services.push(judged);
         }
-        if let Some(namespace) = namespace {
-            snapshot.require_services(survey.services.len(), namespace)?;
-        }
+        snapshot.require_services(survey.services.len())?;
         Ok(survey)
     }
 
     pub(crate) fn is_shown(&self, namespace: &str) -> bool {
-        self.namespace.as_deref().is_none_or(|shown| shown == namespace)
+        self.snapshot.is_shown(namespace)
     }
 
     pub(crate) fn config(&self) -> &Config {

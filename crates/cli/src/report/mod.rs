@@ -34,7 +34,7 @@ pub(crate) fn report(mut args: Report) -> Result<(), Failure> {
     args.source.facts.append(&mut args.rest);
     let snapshot = args.source.read()?;
     let agent = args.source.user_agent.as_deref();
-    let survey = Survey::of(&snapshot, agent, args.source.namespace.as_deref())?;
+    let survey = Survey::of(&snapshot, agent)?;
     let page = page::page(&survey, &find_all(&survey)).into_string();
     if args.output == Path::new("-") {
         let mut out = io::stdout().lock();

@@ -285,13 +285,18 @@ impl Snapshot {
     }
 
     /// A namespace that is mistyped would be answered as if it were empty.
-    pub(crate) fn require_services(&self, number: usize, namespace: &str) -> Result<(), Failure> {
-        match number {
-            0 => Err(Failure(format!(
+    pub(crate) fn require_services(&self, number: usize) -> Result<(), Failure> {
+        match &self.namespace {
+            Some(namespace) if number == 0 => Err(Failure(format!(
                 "namespace {namespace} has no Service in the facts; check --namespace"
             ))),
             _ => Ok(()),
         }
+    }
+
+    /// Returns `true` if the Services of a namespace are shown.
+    pub(crate) fn is_shown(&self, namespace: &str) -> bool {
+        self.namespace.as_deref().is_none_or(|shown| shown == namespace)
     }
 
     /// The Services that the arguments name, or all.
@@ -302,10 +307,8 @@ impl Snapshot {
     ) -> Result<Vec<ServiceView>, Failure> {
         if services.is_empty() {
             let mut views = self.inventory.view(view);
-            if let Some(namespace) = &self.namespace {
-                views.retain(|view| view.namespace == *namespace);
-                self.require_services(views.len(), namespace)?;
-            }
+            views.retain(|view| self.is_shown(&view.namespace));
+            self.require_services(views.len())?;
             return self.loaded.with_endpoints(views);
         }
         let find = |service: &ServiceName| {

@@ -7,10 +7,9 @@ use serde_json::{Value, json};
 use super::Report;
 use super::prerequisites::{Node, may};
 use crate::phrase::{count, names};
-use crate::source::live::pods::{Pod, list, versions};
+use crate::source::live::pods::{AGENT, AGENTS, Pod, list, versions};
 use crate::source::live::{Kind, Live};
 
-const AGENT: &str = "cilium-agent";
 const PROXY: &str = "poolscope-proxy";
 /// The port of the proxy's health listener, unless an argument names another.
 const HEALTH_PORT: u64 = 10272;
@@ -38,7 +37,7 @@ struct Lead {
 /// Adds what is known of each node's filter.
 pub(super) fn check(live: &Live, nodes: &[Node], report: &mut Report) {
     report.begin("filters");
-    let agents = match list(live, "k8s-app=cilium") {
+    let agents = match list(live, AGENTS) {
         Ok(agents) => agents,
         Err(refusal) => {
             let hint = "grant list of pods; see docs/live.md";
@@ -50,7 +49,7 @@ pub(super) fn check(live: &Live, nodes: &[Node], report: &mut Report) {
     let yurthub_filters = check_yurthub(live, !agents.is_empty(), report);
     if agents.is_empty() {
         report.unknown(
-            "no pods of cilium-agent (label k8s-app=cilium)",
+            format!("no pods of cilium-agent (label {AGENTS})"),
             "the clients of other proxies are not known to the API server: use `poolscope verify` \
              on the node",
         );

@@ -1,13 +1,11 @@
 //! The eBPF maps of a node, as the agent's own tool prints them in the agent's pod.
 
-use super::held::{Contents, Held};
+use super::held::Held;
 use super::recognise;
 use crate::failure::Failure;
-use crate::source::live::pods::{Pod, list_on_node};
+use crate::source::live::pods::{AGENT, AGENTS, Pod, list_on_node};
 use crate::source::live::{Live, Refusal};
 
-/// The label of cilium-agent's pods.
-const AGENTS: &str = "k8s-app=cilium";
 /// The agent's tool; its second name is the one up to Cilium 1.14.
 const TOOLS: [&str; 2] = ["cilium-dbg", "cilium"];
 
@@ -27,11 +25,11 @@ pub(super) fn maps(live: &Live, namespace: &str, node: &str) -> Result<Held, Fai
     let output = print(live, pod).map_err(fail)?;
     let read = recognise::contents(&output);
     let (kind, frontends) = read.map_err(|what| Failure(format!("{origin}: {what}")))?;
-    Ok(Held { kind, origin, contents: Contents::Frontends(frontends) })
+    Ok(Held::of(kind, origin, frontends))
 }
 
 fn print(live: &Live, pod: &Pod) -> Result<Vec<u8>, Refusal> {
-    let run = |tool| live.exec(pod, "cilium-agent", &[tool, "bpf", "lb", "list", "-o", "json"]);
+    let run = |tool| live.exec(pod, AGENT, &[tool, "bpf", "lb", "list", "-o", "json"]);
     match run(TOOLS[0]) {
         Err(Refusal::Broken(why)) if why.contains("executable file not found") => run(TOOLS[1]),
         result => result,

@@ -15,6 +15,13 @@ pub(super) struct Held {
     pub(super) contents: Contents,
 }
 
+impl Held {
+    /// Returns a data plane of frontends.
+    pub(super) fn of(kind: Kind, origin: String, frontends: Vec<Frontend>) -> Held {
+        Held { kind, origin, contents: Contents::Frontends(frontends) }
+    }
+}
+
 pub(super) enum Contents {
     Frontends(Vec<Frontend>),
     /// EndpointSlices, from which a proxy makes its frontends.

@@ -28,11 +28,7 @@ pub(super) fn from_paths(paths: &[PathBuf]) -> Result<Vec<Held>, Failure> {
                 known.extend(frontends);
                 *origin += &format!(", {}", path.display());
             }
-            _ => all.push(Held {
-                kind,
-                origin: path.display().to_string(),
-                contents: Contents::Frontends(frontends),
-            }),
+            _ => all.push(Held::of(kind, path.display().to_string(), frontends)),
         }
     }
     Ok(all)

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::held::{Contents, Held, Kind};
+use super::held::{Held, Kind};
 use super::recognise;
 use crate::failure::Failure;
 
@@ -10,11 +10,7 @@ use crate::failure::Failure;
 pub(super) fn services(socket: &Path) -> Result<Held, Failure> {
     let (_, frontends) =
         recognise::contents(&body(socket)?).map_err(|what| Failure::at(socket, what))?;
-    Ok(Held {
-        kind: Kind::CiliumServices,
-        origin: socket.display().to_string(),
-        contents: Contents::Frontends(frontends),
-    })
+    Ok(Held::of(Kind::CiliumServices, socket.display().to_string(), frontends))
 }
 
 /// Returns the body of `GET /v1/service`, which `cilium-dbg service list -o json` prints.

@@ -37,8 +37,14 @@ fn agent(name: &str, ready: &str, started: &str) -> Value {
 
 /// Returns a Service that keeps to the pool, with an endpoint in each of two pools.
 fn facts() -> Value {
-    let endpoint = |address: &str, node: &str| json!({"addresses": [address], "nodeName": node, "conditions": {"ready": true}});
-    let node = |name: &str| json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": {}}});
+    let endpoint = |address: &str, node: &str| {
+        let ready = json!({"ready": true});
+        json!({"addresses": [address], "nodeName": node, "conditions": ready})
+    };
+    let node = |name: &str| {
+        let metadata = json!({"name": name, "labels": {}});
+        json!({"apiVersion": "v1", "kind": "Node", "metadata": metadata})
+    };
     let pool = |name: &str, node: &str| {
         json!({
             "apiVersion": "apps.openyurt.io/v1beta2", "kind": "NodePool",

@@ -86,33 +86,26 @@ fn empty(judged: &Judged, object: &Object, found: &mut Vec<Finding>) {
 
 /// Nodes without a backend of their own, for all frontends or for some.
 fn empty_nodes(judged: &Judged, object: &Object, found: &mut Vec<Finding>) {
-    let all: usize = judged.places.iter().map(|place| place.group.nodes.len()).sum();
-    let lacks = |place: &&Place, node: &str| {
-        place.empty.values().filter(|nodes| nodes.contains(node)).count()
-    };
+    let all = judged.places.iter().map(|place| place.group.nodes.len()).sum();
+    let all = count(all, "node");
     let (mut none, mut some) = (Vec::new(), Vec::new());
     for place in &judged.places {
         for node in &place.without {
-            match lacks(&place, node) < judged.lanes {
-                true => some.push(node),
-                false => none.push(node),
-            }
+            let lacking = place.empty.values().filter(|nodes| nodes.contains(node)).count();
+            if lacking < judged.lanes { some.push(node) } else { none.push(node) }
         }
     }
     let mut parts = Vec::new();
     if !none.is_empty() {
-        let (number, nodes) = (none.len(), count(all, "node"));
-        parts.push(format!("{number} of {nodes} have no backend on themselves: {}", names(none)));
+        let number = none.len();
+        parts.push(format!("{number} of {all} have no backend on themselves: {}", names(none)));
     }
     if !some.is_empty() {
         let lanes = lanes(judged, judged.places.iter());
         let number = some.len();
-        let nodes =
-            if parts.is_empty() { format!(" of {}", count(all, "node")) } else { String::new() };
-        parts.push(format!(
-            "{number}{nodes} have one for some addresses only{lanes}: {}",
-            names(some)
-        ));
+        let of = if parts.is_empty() { format!(" of {all}") } else { String::new() };
+        parts
+            .push(format!("{number}{of} have one for some addresses only{lanes}: {}", names(some)));
     }
     if !parts.is_empty() {
         found.push(Finding::new(codes::EMPTY_NODES, object.clone(), parts.join("; ")));

@@ -27,13 +27,7 @@ impl Live {
             AttachParams::default().container(container).stdin(false).stdout(true).stderr(true);
         let whole = async {
             let process = pods.exec(&pod.name, command.iter().copied(), &streams).await;
-            output(process.map_err(|error| match error {
-                kube::Error::Api(status) => {
-                    Refusal::Status { code: status.code, message: status.message }
-                }
-                error => Refusal::of_error(&error),
-            })?)
-            .await
+            output(process.map_err(|error| Refusal::of_error(&error))?).await
         };
         self.block_on(async {
             let Some(limit) = self.request_timeout else { return whole.await };

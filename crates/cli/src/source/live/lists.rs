@@ -248,8 +248,7 @@ impl Live {
             match list["metadata"]["continue"].as_str() {
                 None | Some("") => return Ok(items),
                 Some(token) => {
-                    let token: String = form_urlencoded::byte_serialize(token.as_bytes()).collect();
-                    page = format!("{target}&continue={token}");
+                    page = format!("{target}&continue={}", escape(token));
                 }
             }
         }
@@ -335,8 +334,7 @@ impl Lister {
             let mark = if path.contains('?') { '&' } else { '?' };
             let mut target = format!("{path}{mark}limit={PAGE}");
             if !token.is_empty() {
-                let token: String = form_urlencoded::byte_serialize(token.as_bytes()).collect();
-                target += &format!("&continue={token}");
+                target += &format!("&continue={}", escape(&token));
             }
             let request = get_request(&target, kind.accept());
             let (head, body) = send(&self.client, request, self.timeout).await?;
@@ -393,6 +391,11 @@ async fn send(
             )))
         }),
     }
+}
+
+/// Escapes a value of a query.
+pub(super) fn escape(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 /// The part of a list that paging needs.

@@ -5,7 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::connection::Live;
+use super::lists::escape;
 use super::refusal::Refusal;
+
+/// The label of cilium-agent's pods.
+pub(crate) const AGENTS: &str = "k8s-app=cilium";
+/// The agent's container.
+pub(crate) const AGENT: &str = "cilium-agent";
 
 /// A pod, as far as it matters here.
 pub(crate) struct Pod {
@@ -93,10 +99,6 @@ pub(crate) fn list_on_node(
 
 fn pods(live: &Live, target: &str) -> Result<Vec<Pod>, Refusal> {
     Ok(live.items(target)?.iter().map(Pod::of).collect())
-}
-
-fn escape(text: &str) -> String {
-    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 /// Returns the image's tags with their numbers of pods.

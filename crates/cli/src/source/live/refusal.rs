@@ -31,6 +31,9 @@ impl Refusal {
     /// Names the cause of a failed exchange, and what to do.
     pub(super) fn of_error(error: &kube::Error) -> Refusal {
         let text = match error {
+            kube::Error::Api(status) => {
+                return Refusal::Status { code: status.code, message: status.message.clone() };
+            }
             kube::Error::Service(cause) => describe(&**cause),
             error => describe(error),
         };
