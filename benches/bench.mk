@@ -28,7 +28,7 @@ bench-go: lib
 bench-backends: lib
 	cd e2e/yurthub && for tags in poolscope_cgo ''; do \
 		echo "backend: $${tags:-translated}"; \
-		$(GO) test -tags "$$tags" -run '^$$' -bench 'Event/.*/(client-go|poolscope)' \
+		$(GO) test -tags "$$tags" -run '^$$' -bench 'Event/.*/.*/(client-go|poolscope)' \
 			-benchtime 1s -count 3 ./... || exit; \
 	done
 

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// How much is read from upstream at once.
-	chunkSize = 32 << 10
+	// How much the stream is given at once.
+	pieceSize = 64 << 10
 	// How long to wait before a list is requested again that failed or brought nothing. The delay
 	// doubles with each failure in a row.
 	listAgain = time.Second
@@ -28,8 +28,7 @@ type reader struct {
 	cancel   context.CancelFunc
 	closing  sync.Once
 
-	pieces chan piece
-	buffer chan []byte
+	ring *ring
 
 	// Requests the lists that the stream needs; nil without a transport.
 	fetch    func(ctx context.Context, target string) (*neededList, error)
@@ -45,16 +44,19 @@ type reader struct {
 	mutex  sync.Mutex
 	stream *Stream
 
-	// The bytes that did not fit into the last Read, and the error after them.
+	// The bytes that did not fit into the last Read, the memory that has them, and the error after
+	// them.
 	rest []byte
+	kept []byte
 	err  error
 }
 
-// piece is the result of one read of upstream.
-type piece struct {
-	bytes []byte
-	err   error
-}
+// always is ready.
+var always = func() chan struct{} {
+	ready := make(chan struct{})
+	close(ready)
+	return ready
+}()
 
 // neededList is the response to a request for a needed list.
 type neededList struct {
@@ -73,36 +75,14 @@ func newReader(
 		cluster:  cluster,
 		upstream: upstream,
 		stream:   stream,
-		pieces:   make(chan piece),
-		buffer:   make(chan []byte, 1),
+		ring:     newRing(),
 		lists:    make(chan *neededList, 1),
 	}
 	r.context, r.cancel = context.WithCancel(ctx)
 	// Only closing upstream ends a read that blocks.
 	context.AfterFunc(r.context, r.closeUpstream)
-	r.buffer <- make([]byte, chunkSize)
-	go r.pump()
+	go r.ring.fill(r.upstream, r.context.Done())
 	return r
-}
-
-// pump hands over pieces of upstream until it ends or the reader is closed.
-func (r *reader) pump() {
-	for {
-		select {
-		case buffer := <-r.buffer:
-			n, err := r.upstream.Read(buffer)
-			select {
-			case r.pieces <- piece{buffer[:n], err}:
-			case <-r.context.Done():
-				return
-			}
-			if err != nil {
-				return
-			}
-		case <-r.context.Done():
-			return
-		}
-	}
 }
 
 // Read returns the next bytes for the client. It waits for upstream and for fact changes.
@@ -136,34 +116,19 @@ func (r *reader) next(p []byte) int {
 		}
 	}
 	r.requestList()
+	piece, err := r.ring.next(pieceSize)
+	arrived := r.ring.filled
+	if len(piece) > 0 || err != nil {
+		arrived = always
+	} else {
+		// The stream may be silent for long.
+		r.kept = nil
+	}
 	select {
-	case piece := <-r.pieces:
-		n := 0
-		if len(piece.bytes) > 0 {
-			n = r.deliver(p, func() ([]byte, error) { return r.stream.Push(piece.bytes) })
+	case <-arrived:
+		if len(piece) > 0 || err != nil {
+			return r.receive(p, piece, err)
 		}
-		switch state := r.stream.State(); {
-		case r.err != nil:
-		case state.IsEnded:
-			r.end(io.EOF)
-		case piece.err == nil:
-			r.buffer <- piece.bytes[:cap(piece.bytes)]
-		case state.IsWatch && r.context.Err() == nil:
-			// Also if upstream broke: the client resumes after its last whole event, and would list
-			// anew after an HTTP/2 stream error.
-			n += r.deliver(p[n:], func() ([]byte, error) {
-				// An error says that the last event was not whole.
-				out, _ := r.stream.Finish()
-				return out, nil
-			})
-			r.end(io.EOF)
-		case piece.err == io.EOF:
-			n += r.deliver(p[n:], r.stream.Finish)
-			r.end(io.EOF)
-		default:
-			r.end(piece.err)
-		}
-		return n
 	case list := <-r.lists:
 		r.fetching = false
 		r.failures++
@@ -187,13 +152,45 @@ func (r *reader) next(p []byte) int {
 	return 0
 }
 
+// receive puts what follows from bytes of upstream, or from its end, into p and the rest.
+func (r *reader) receive(p, piece []byte, err error) (n int) {
+	if len(piece) > 0 {
+		n = r.deliver(p, func() ([]byte, error) { return r.stream.Push(piece) })
+		r.ring.took(len(piece))
+		if r.err == nil && r.stream.State().IsEnded {
+			r.end(io.EOF)
+		}
+		return n
+	}
+	switch {
+	case r.stream.State().IsWatch && r.context.Err() == nil:
+		// Also if upstream broke: the client resumes after its last whole event, and would list
+		// anew after an HTTP/2 stream error.
+		n = r.deliver(p, func() ([]byte, error) {
+			// An error says that the last event was not whole.
+			out, _ := r.stream.Finish()
+			return out, nil
+		})
+		r.end(io.EOF)
+	case err == io.EOF:
+		n = r.deliver(p, r.stream.Finish)
+		r.end(io.EOF)
+	default:
+		r.end(err)
+	}
+	return n
+}
+
 // deliver puts the bytes of a call into p and the rest. Its error comes after them.
 func (r *reader) deliver(p []byte, call func() ([]byte, error)) int {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	out, err := call()
 	n := copy(p, out)
-	r.rest = append(r.rest, out[n:]...)
+	if n < len(out) {
+		r.kept = append(r.kept[:0], out[n:]...)
+		r.rest = r.kept
+	}
 	if err != nil {
 		r.end(err)
 	}

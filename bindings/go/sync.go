@@ -181,7 +181,7 @@ func (s *syncer) report(ctx context.Context, step factStep) error {
 	defer response.Body.Close()
 	wanted, err := s.facts.head(step.id, response)
 	s.notice()
-	buffer := make([]byte, chunkSize)
+	buffer := make([]byte, 32<<10)
 	for wanted && err == nil {
 		n, end := response.Body.Read(buffer)
 		if n > 0 {

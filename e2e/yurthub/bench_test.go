@@ -99,6 +99,22 @@ func BenchmarkEvent(b *testing.B) {
 				}
 			})
 		})
+		b.Run(contentType+"/poolscope, with state, a stream a pass", func(b *testing.B) {
+			view, header := newView(b, benchNode(0), how, facts), http.Header{"Content-Type": {contentType}}
+			request := asked(b, made.target)
+			perEvent(b, made, func() {
+				opened, err := view.Open(request, http.StatusOK, header)
+				if err != nil {
+					b.Fatal(err)
+				}
+				for rest := made.bytes; len(rest) > 0; {
+					n := min(len(rest), 32<<10)
+					push(b, opened.Stream, rest[:n])
+					rest = rest[n:]
+				}
+				opened.Stream.Close()
+			})
+		})
 		b.Run(contentType+"/poolscope, with state, as an io.Reader", func(b *testing.B) {
 			view := newView(b, benchNode(0), how, facts)
 			request, buffer := asked(b, made.target), make([]byte, 32<<10)
