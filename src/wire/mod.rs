@@ -3,6 +3,7 @@
 mod block;
 mod blocks;
 pub(crate) mod encoding;
+mod expected;
 pub(crate) mod json;
 mod members;
 mod pattern;

@@ -8,12 +8,9 @@
 //! nothing but the contents of strings without quotes and backslashes differs. Where no pattern
 //! matches, the scanner reads the element, and its form is learned.
 
-use wide::u8x32;
-
+use super::expected::{Best, Compare, EXPECTED as BLOCK, Expected};
 use super::json::{Mark, Shape};
 use super::{Span, prefetch};
-
-const BLOCK: usize = 32;
 
 /// How many forms are tried in turn.
 const FORMS: usize = 3;
@@ -243,28 +240,6 @@ impl Texts {
     }
 }
 
-/// Thirty-two bytes that an element is compared with.
-#[derive(Debug, Clone, Copy)]
-struct Block {
-    /// The bytes; a quote where any byte but a quote may stand.
-    bytes: [u8; BLOCK],
-    /// All ones where the byte has to stand.
-    fixed: [u8; BLOCK],
-    /// All ones where the byte matters.
-    matters: [u8; BLOCK],
-}
-
-impl Block {
-    /// Compares; not 0 where something differs. One comparison finds both a fixed byte that is not
-    /// there, and a quote that is.
-    #[inline(always)]
-    fn differences(&self, text: &[u8; BLOCK]) -> u8x32 {
-        let text = u8x32::new(*text);
-        let same = text.simd_eq(u8x32::new(self.bytes));
-        (same ^ u8x32::new(self.fixed)) | text.simd_eq(u8x32::splat(b'\\'))
-    }
-}
-
 /// Bytes between two strings of changing length.
 #[derive(Debug, Clone, Copy, Default)]
 struct Run {
@@ -290,7 +265,7 @@ struct Pattern {
     /// One bit for each text whose length changes.
     changing: u32,
     runs: Vec<Run>,
-    blocks: Vec<Block>,
+    blocks: Vec<Expected>,
     marks: Vec<(u8, Place, Place)>,
     /// An element that has so many bytes less than that before the end of the data may be cut off.
     longest: usize,
@@ -371,20 +346,20 @@ impl Pattern {
             if run.len < BLOCK {
                 let text = buf.get(end.checked_sub(BLOCK)?..end)?.first_chunk::<BLOCK>()?;
                 let block = own.first()?;
-                if (block.differences(text) & u8x32::new(block.matters)).to_bitmask() != 0 {
+                if Best::differs(block, text) {
                     return None;
                 }
             } else {
                 let text = buf.get(pos..end)?;
                 let (whole, rest) = text.as_chunks::<BLOCK>();
-                let mut found = u8x32::splat(0);
+                let mut found = Best::none();
                 for (text, block) in whole.iter().zip(own) {
-                    found |= block.differences(text);
+                    found.add(block, text);
                 }
                 if !rest.is_empty() {
-                    found |= own.last()?.differences(text.last_chunk::<BLOCK>()?);
+                    found.add(own.last()?, text.last_chunk::<BLOCK>()?);
                 }
-                if found.to_bitmask() != 0 {
+                if found.any() {
                     return None;
                 }
             }
@@ -409,19 +384,14 @@ fn place_blocks(run: Span) -> impl Iterator<Item = isize> {
     (0..whole).map(move |block| (run.start + block * BLOCK) as isize).chain(last)
 }
 
-/// The block that starts at `start` for a run of an element.
-fn block_of(element: &[u8], texts: &Texts, run: Span, start: isize) -> Block {
-    let mut block = Block { bytes: [0; BLOCK], fixed: [0; BLOCK], matters: [0; BLOCK] };
+/// What is expected of the block that starts at `start` for a run of an element.
+fn block_of(element: &[u8], texts: &Texts, run: Span, start: isize) -> Expected {
+    let mut block = Expected::NOTHING;
     for offset in 0..BLOCK {
         let Ok(at) = usize::try_from(start + offset as isize) else { continue };
-        if !(run.start..run.end).contains(&at) {
-            continue;
-        }
-        block.matters[offset] = u8::MAX;
-        if texts.iter().any(|text| (text.start..text.end).contains(&at)) {
-            block.bytes[offset] = b'"';
-        } else {
-            (block.bytes[offset], block.fixed[offset]) = (element[at], u8::MAX);
+        if (run.start..run.end).contains(&at) {
+            let in_text = texts.iter().any(|text| (text.start..text.end).contains(&at));
+            block.set(offset, (!in_text).then(|| element[at]));
         }
     }
     block
@@ -432,11 +402,9 @@ fn block_of(element: &[u8], texts: &Texts, run: Span, start: isize) -> Block {
 #[inline(always)]
 fn quote(buf: &[u8], mut pos: usize) -> Option<usize> {
     loop {
-        let block = u8x32::new(*buf.get(pos..)?.first_chunk::<BLOCK>()?);
-        let ends = block.simd_eq(u8x32::splat(b'"')) | block.simd_eq(u8x32::splat(b'\\'));
-        let ends = ends.to_bitmask();
-        if ends != 0 {
-            pos += ends.trailing_zeros() as usize;
+        let block = buf.get(pos..)?.first_chunk::<BLOCK>()?;
+        if let Some(end) = Best::quote_or_backslash(block) {
+            pos += end;
             return (buf.get(pos) == Some(&b'"')).then_some(pos);
         }
         pos += BLOCK;

@@ -9,12 +9,12 @@ const HIGHS: u64 = 0x8080_8080_8080_8080;
 /// Marks, by their high bits, bytes of `word` that are zero. Bytes above the first zero byte may be
 /// marked wrongly, the lowest mark never is.
 #[inline(always)]
-const fn zeros(word: u64) -> u64 {
+pub(super) const fn zeros(word: u64) -> u64 {
     word.wrapping_sub(ONES) & !word & HIGHS
 }
 
 #[inline(always)]
-const fn equal(word: u64, byte: u8) -> u64 {
+pub(super) const fn equal(word: u64, byte: u8) -> u64 {
     zeros(word ^ (ONES * byte as u64))
 }
 
