@@ -578,6 +578,29 @@ fn frontends_of_other_makers_are_left_out() {
 }
 
 #[test]
+fn frontends_of_other_namespaces_are_left_out() {
+    let mut others = [
+        service("other", POOL, &json!({"clusterIP": "10.96.0.77"})),
+        slice("other", "IPv4", &json!([])),
+    ];
+    for other in &mut others {
+        other["metadata"]["namespace"] = "iot".into();
+    }
+    let world = World::new(&others);
+    let held = world.write("held", &cluster_ip(&json!({}), &OWN));
+    let of = |namespace: &str| {
+        world.verify("hz-1", &["--from", held.to_str().unwrap(), "-n", namespace])
+    };
+    let report = of("shop");
+    report.is_clean(1);
+    assert_eq!(report.plane()["notCompared"], json!({}));
+    let report = of("iot");
+    assert_eq!(report.plane()["compared"], 0);
+    assert_eq!(report.plane()["notCompared"], json!({"another namespace": 1}));
+    assert!(report.stderr().contains("check --namespace"), "{}", report.stderr());
+}
+
+#[test]
 fn backends_of_other_clusters_are_allowed() {
     let world = World::new(&[]);
     let remote =

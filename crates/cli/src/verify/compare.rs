@@ -13,6 +13,8 @@ use super::ranges::Range;
 use super::yurthub::Cache;
 use crate::failure::Failure;
 
+const OTHER_NAMESPACE: &str = "another namespace";
+
 /// The result for one data plane.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -93,6 +95,8 @@ pub(super) struct Comparer<'a> {
     pub(super) services: &'a [ServiceView],
     /// Addresses of other clusters.
     pub(super) others: &'a [Range],
+    /// The namespace whose Services are compared; `None`: all.
+    pub(super) namespace: Option<&'a str>,
 }
 
 impl Comparer<'_> {
@@ -127,7 +131,8 @@ impl Comparer<'_> {
             found.extend(wanted.iter().copied());
             let wanted: Vec<&Wanted<'_>> =
                 wanted.iter().map(|&index| &expected.frontends[index]).collect();
-            match not_compared(held, &wanted) {
+            result.matched += usize::from(!wanted.is_empty());
+            match self.not_compared(held, &wanted) {
                 Some(why) => *result.not_compared.entry(why).or_default() += 1,
                 None => self.frontend(held, &wanted, result),
             }
@@ -139,10 +144,35 @@ impl Comparer<'_> {
         }
     }
 
+    /// Returns why a frontend is left out; `None` if it is compared.
+    fn not_compared(
+        &self,
+        held: &held::Frontend,
+        wanted: &[&Wanted<'_>],
+    ) -> Option<&'static str> {
+        let api_server = held.service.as_ref();
+        let api_server =
+            api_server.is_some_and(|(namespace, name)| namespace == "default" && name == "kubernetes");
+        match &*held.r#type {
+            _ if held.is_remote => Some("another cluster (ClusterMesh)"),
+            "LocalRedirect" => Some("LocalRedirect"),
+            "HostPort" => Some("HostPort"),
+            // Cilium drops traffic to the other ports of a Service's address there.
+            _ if held.address.port == 0 => Some("no Service's port"),
+            _ if api_server || wanted.iter().any(|wanted| is_api_server(wanted.view)) => {
+                Some("default/kubernetes")
+            }
+            _ if wanted.is_empty() => Some("the facts do not have the frontend"),
+            _ if !wanted.iter().any(|wanted| self.is_shown(wanted.view)) => {
+                Some(OTHER_NAMESPACE)
+            }
+            _ => None,
+        }
+    }
+
     /// Compares one frontend with those of the view that it stands for.
     fn frontend(&self, held: &held::Frontend, wanted: &[&Wanted<'_>], result: &mut Comparison) {
         result.compared += 1;
-        result.matched += 1;
         let ipv6 = held.address.ip.is_ipv6();
         let mut expected: BTreeMap<SocketAddr, &EndpointView> = BTreeMap::new();
         for each in wanted {
@@ -247,6 +277,10 @@ impl Comparer<'_> {
         Ok(finding(Verdict::Unknown, endpoints().next(), "", why.to_owned()))
     }
 
+    fn is_shown(&self, view: &ServiceView) -> bool {
+        self.namespace.is_none_or(|shown| shown == view.namespace)
+    }
+
     /// Returns `true` for an address that `--other-clusters` names, and for a node that the facts
     /// would name if it were one of this cluster.
     fn is_of_another_cluster(&self, ip: IpAddr, node: Option<&str>) -> bool {
@@ -257,7 +291,7 @@ impl Comparer<'_> {
 
     /// Reports a frontend that the data plane does not have, if this data plane would have it.
     fn absent(&self, wanted: &Wanted<'_>, frontends: &[held::Frontend], result: &mut Comparison) {
-        if !wanted.view.visible || is_api_server(wanted.view) {
+        if !wanted.view.visible || is_api_server(wanted.view) || !self.is_shown(wanted.view) {
             return;
         }
         let any = |like: &dyn Fn(&held::Frontend) -> bool| frontends.iter().any(like);
@@ -299,7 +333,8 @@ impl Comparer<'_> {
         if strangers > 0 {
             result.not_compared.insert("the facts do not have the Service", strangers);
         }
-        for view in self.services.iter().filter(|view| !is_api_server(view)) {
+        let compared = |view: &&ServiceView| !is_api_server(view) && self.is_shown(view);
+        for view in self.services.iter().filter(compared) {
             let held: Vec<&EndpointView> =
                 cached.get(&key(view)).into_iter().flat_map(|held| &held.endpoints).collect();
             if held.is_empty() && view.endpoints.is_empty() {
@@ -352,25 +387,6 @@ impl Comparer<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// Returns why a frontend is left out; `None` if it is compared.
-fn not_compared(held: &held::Frontend, wanted: &[&Wanted<'_>]) -> Option<&'static str> {
-    let api_server = held.service.as_ref();
-    let api_server =
-        api_server.is_some_and(|(namespace, name)| namespace == "default" && name == "kubernetes");
-    match &*held.r#type {
-        _ if held.is_remote => Some("another cluster (ClusterMesh)"),
-        "LocalRedirect" => Some("LocalRedirect"),
-        "HostPort" => Some("HostPort"),
-        // Cilium drops traffic to the other ports of a Service's address there.
-        _ if held.address.port == 0 => Some("no Service's port"),
-        _ if api_server || wanted.iter().any(|wanted| is_api_server(wanted.view)) => {
-            Some("default/kubernetes")
-        }
-        _ if wanted.is_empty() => Some("the facts do not have the frontend"),
-        _ => None,
     }
 }
 
@@ -456,6 +472,9 @@ impl Comparison {
         if self.matched == 0 {
             let what = "the facts have nothing of this data plane: are both of one cluster?";
             return vec![what.to_owned()];
+        }
+        if self.compared == 0 && self.not_compared.contains_key(OTHER_NAMESPACE) {
+            return vec!["its frontends are of other namespaces: check --namespace".to_owned()];
         }
         let mut advice = Vec::new();
         let (dropping, holding) = self.filtering;

@@ -133,9 +133,11 @@ impl Verify {
     ) -> Result<Vec<Comparison>, Failure> {
         let compare = |held: &Held| {
             let view = self.view(snapshot, Some(held))?;
-            let services: Vec<ServiceView> = snapshot.services(&view, &[])?;
-            let others = &self.other_clusters;
-            Comparer { view: &view, services: &services, others }.compare(held)
+            // An entry may be of a Service that is not shown.
+            snapshot.services(&view, &[])?;
+            let services: Vec<ServiceView> = snapshot.inventory.view(&view);
+            let (others, namespace) = (&self.other_clusters, self.source.namespace.as_deref());
+            Comparer { view: &view, services: &services, others, namespace }.compare(held)
         };
         all.map(compare).collect()
     }
