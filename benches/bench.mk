@@ -20,7 +20,7 @@ bench-rust:
 
 bench-go: lib
 	@mkdir -p $(BENCHED)
-	cd e2e/yurthub && $(GO) test -tags poolscope_cgo -run '^$$' -bench Event -benchtime 1s -count 3 ./... | \
+	cd e2e/yurthub && $(GO) test -tags poolscope_cgo -run '^$$' -bench 'Event|Reader' -benchtime 1s -count 3 . | \
 		tee $(abspath $(BENCHED))/go.txt
 
 # The table of docs/go.md: client-go's types, the C library through cgo, the library translated to
@@ -29,7 +29,7 @@ bench-backends: lib
 	cd e2e/yurthub && for tags in poolscope_cgo ''; do \
 		echo "backend: $${tags:-translated}"; \
 		$(GO) test -tags "$$tags" -run '^$$' -bench 'Event/.*/.*/(client-go|poolscope)' \
-			-benchtime 1s -count 3 ./... || exit; \
+			-benchtime 1s -count 3 . || exit; \
 	done
 
 # The working tree against an earlier commit, by turns in one process; ROWS has words of the rows.

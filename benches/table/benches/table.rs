@@ -23,8 +23,8 @@ mod others;
 use others::Event;
 use poolscope::BodyRewriter;
 use poolscope_testkit::corpus::{
-    NODES, heavy, json_event, json_list, node, open, protobuf_event, protobuf_list, remembering,
-    slice,
+    NODES, heavy, json_event, json_list, mixed, moved, node, open, protobuf_event, protobuf_list,
+    remembering, slice,
 };
 use poolscope_testkit::schema;
 
@@ -71,26 +71,25 @@ impl Measurement for CpuTime {
 }
 
 fn events(criterion: &mut Criterion<CpuTime>) {
-    let plain: Vec<Value> = (0..EVENTS).map(slice).collect();
-    let heavy: Vec<Value> = (0..HEAVY).map(heavy).collect();
-    for (name, slices, members) in
-        [("drop 90 %", &plain, 50), ("drop 10 %", &plain, 450), ("metadata-heavy", &heavy, 50)]
-    {
+    let corpora: [(&str, fn(usize) -> Value, usize, usize); 4] = [
+        ("drop 90 %", slice, EVENTS, 50),
+        ("drop 10 %", slice, EVENTS, 450),
+        ("mixed", mixed, EVENTS, 50),
+        ("metadata-heavy", heavy, HEAVY, 50),
+    ];
+    for (name, form, count, members) in corpora {
         let keep: HashSet<String> = (0..members).map(|number| node(number * 7 % NODES)).collect();
-        json_events(
-            criterion,
-            name,
-            &slices.iter().map(json_event).collect::<Vec<_>>(),
-            &keep,
-            members,
-        );
-        protobuf_events(
-            criterion,
-            name,
-            &slices.iter().map(protobuf_event).collect::<Vec<_>>(),
-            &keep,
-            members,
-        );
+        // Every object once, and then again with another endpoint or another readiness.
+        let again = (0..count / 2).map(|seed| moved(form(seed), seed));
+        let moving: Vec<Value> = (0..count / 2).map(form).chain(again).collect();
+        let same: Vec<Value> = (0..count).map(form).collect();
+        let of = |event: fn(&Value) -> Vec<u8>, slices: &[Value]| -> Vec<Vec<u8>> {
+            slices.iter().map(event).collect()
+        };
+        let (events, changes) = (of(json_event, &same), of(json_event, &moving));
+        json_events(criterion, name, &events, &changes, &keep, members);
+        let (events, changes) = (of(protobuf_event, &same), of(protobuf_event, &moving));
+        protobuf_events(criterion, name, &events, &changes, &keep, members);
     }
 }
 
@@ -98,13 +97,14 @@ fn json_events(
     criterion: &mut Criterion<CpuTime>,
     name: &str,
     events: &[Vec<u8>],
+    changes: &[Vec<u8>],
     keep: &HashSet<String>,
     members: usize,
 ) {
     let body = events.concat();
     let mut group = group(criterion, &format!("json events, {name}"), body.len());
     memcpy(&mut group, &body);
-    poolscope(&mut group, &body, events, members, JSON);
+    poolscope(&mut group, &body, events, changes, members, JSON);
     let ways: [(&str, fn(&mut Event<'_>, &HashSet<String>, &mut BytesMut)); 7] = [
         ("serde_json Value", others::serde_value),
         ("serde_json RawValue", others::raw_value),
@@ -137,13 +137,14 @@ fn protobuf_events(
     criterion: &mut Criterion<CpuTime>,
     name: &str,
     events: &[Vec<u8>],
+    changes: &[Vec<u8>],
     keep: &HashSet<String>,
     members: usize,
 ) {
     let body = events.concat();
     let mut group = group(criterion, &format!("protobuf events, {name}"), body.len());
     memcpy(&mut group, &body);
-    poolscope(&mut group, &body, events, members, PROTOBUF);
+    poolscope(&mut group, &body, events, changes, members, PROTOBUF);
     let mut out = BytesMut::with_capacity(1 << 20);
     group.bench_function("prost", |bencher| {
         bencher.iter(|| {
@@ -242,6 +243,7 @@ fn poolscope(
     group: &mut BenchmarkGroup<'_, CpuTime>,
     body: &[u8],
     events: &[Vec<u8>],
+    changes: &[Vec<u8>],
     members: usize,
     content_type: &str,
 ) {
@@ -249,11 +251,15 @@ fn poolscope(
     for chunk in CHUNKS {
         pushed(group, &format!("poolscope, {}", size(chunk)), &mut stream, body.chunks(chunk));
     }
-    let whole = || events.iter().map(Vec::as_slice);
-    pushed(group, "poolscope, an event a chunk", &mut stream, whole());
+    let whole = events.iter().map(Vec::as_slice);
+    pushed(group, "poolscope, an event a chunk", &mut stream, whole);
     let mut stream = remembering(members, content_type);
-    pushed(group, "poolscope, 16 KiB, with state", &mut stream, body.chunks(16 << 10));
-    pushed(group, "poolscope, an event a chunk, with state", &mut stream, whole());
+    let changed = changes.concat();
+    group.throughput(Throughput::Bytes(changed.len() as u64));
+    pushed(group, "poolscope, 16 KiB, with state", &mut stream, changed.chunks(16 << 10));
+    let whole = changes.iter().map(Vec::as_slice);
+    pushed(group, "poolscope, an event a chunk, with state", &mut stream, whole);
+    group.throughput(Throughput::Bytes(body.len() as u64));
 }
 
 fn pushed<'a>(

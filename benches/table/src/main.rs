@@ -15,18 +15,22 @@ const END: &str = "<!-- end of what is measured -->\n";
 /// In Go: a stream by itself.
 const ALONE: &str = "poolscope, stateless";
 
+const CONTENT_TYPES: [&str; 2] = ["application/json", "application/vnd.kubernetes.protobuf"];
+
 /// Group -> function -> bytes a second.
 type Measured = BTreeMap<String, BTreeMap<String, f64>>;
 
-const JSON: [(&str, &str); 4] = [
+const JSON: [(&str, &str); 5] = [
     ("json events, drop 90 %", "events, 90 of 100 go"),
     ("json events, drop 10 %", "events, 10 of 100 go"),
+    ("json events, mixed", "mixed events, 90 of 100 go"),
     ("json events, metadata-heavy", "metadata-heavy events"),
     ("json list, drop 90 %", "list of 2,000 slices"),
 ];
-const PROTOBUF: [(&str, &str); 4] = [
+const PROTOBUF: [(&str, &str); 5] = [
     ("protobuf events, drop 90 %", "events, 90 of 100 go"),
     ("protobuf events, drop 10 %", "events, 10 of 100 go"),
+    ("protobuf events, mixed", "mixed events, 90 of 100 go"),
     ("protobuf events, metadata-heavy", "metadata-heavy events"),
     ("protobuf list, drop 90 %", "list of 2,000 slices"),
 ];
@@ -48,7 +52,8 @@ fn main() {
     );
     let target = Path::new(&target);
     let measured = criterion(&target.join("criterion"));
-    let go = go(&fs::read_to_string(target.join("go.txt")).unwrap_or_default());
+    let output = fs::read_to_string(target.join("go.txt")).unwrap_or_default();
+    let (events, readers) = (go(&output, "BenchmarkEvent/"), go(&output, "BenchmarkReader/"));
     let allocations = fs::read_to_string(target.join("allocations.txt")).unwrap_or_default();
     let mut text = conditions();
     table(
@@ -67,8 +72,9 @@ fn main() {
         ],
     );
     table(&mut text, "Protobuf", &PROTOBUF, &measured, &["prost"]);
-    go_table(&mut text, &go);
-    goals(&mut text, &measured, &go, &allocations);
+    go_table(&mut text, &events);
+    reader_table(&mut text, &events, &readers);
+    goals(&mut text, &measured, &events, &readers, &allocations);
     let before = fs::read_to_string(&page).expect("the page is there");
     let (head, rest) =
         before.split_once(BEGIN).expect("the page has the mark where the tables begin");
@@ -115,14 +121,14 @@ fn criterion(folder: &Path) -> Measured {
     measured
 }
 
-/// The fastest run of each of Go's benchmarks: name -> MB/s, ns an event, allocations an
+/// The fastest run of each row of a benchmark in Go: name -> MB/s, ns an event, allocations an
 /// event.
-fn go(text: &str) -> Vec<(String, f64, f64, f64)> {
+fn go(text: &str, benchmark: &str) -> Vec<(String, f64, f64, f64)> {
     let mut rows: Vec<(String, f64, f64, f64)> = Vec::new();
-    for line in text.lines().filter(|line| line.starts_with("BenchmarkEvent/")) {
+    for line in text.lines() {
+        let Some(line) = line.strip_prefix(benchmark) else { continue };
         let mut words = line.split_whitespace();
         let name = words.next().unwrap_or_default();
-        let name = name.strip_prefix("BenchmarkEvent/").unwrap_or(name);
         let name = name.rsplit_once('-').map_or(name, |(name, _)| name).replace('_', " ");
         let words: Vec<&str> = words.collect();
         let value = |unit: &str| {
@@ -181,7 +187,7 @@ fn conditions() -> String {
             .map(|name| format!("{name} {}", version(name)))
             .collect();
     format!(
-        "{model}, {processors} processors, one used; {}; {}; {}; {}. Built for plain x86-64, like \
+        "{model}, {processors} processors, one used; {}; {};\n{};\n{}.\nBuilt for plain x86-64, like \
          distributed binaries.\n\n",
         first(Command::new("date").arg("+%F")),
         first(Command::new("rustc").arg("--version")),
@@ -236,10 +242,55 @@ fn go_table(text: &mut String, go: &[(String, f64, f64, f64)]) {
     text.push('\n');
 }
 
+/// Times client-go's types, and how fast a reader is against pushing the same pieces.
+fn reader(
+    go: &[(String, f64, f64, f64)],
+    readers: &[(String, f64, f64, f64)],
+    content_type: &str,
+    source: &str,
+) -> Option<(f64, f64, f64)> {
+    let speed = |way: &str| {
+        let name = format!("{content_type}/{way}, {source}");
+        readers.iter().find(|(other, ..)| *other == name).map(|row| (row.1, row.2))
+    };
+    let ((pushed, _), (own, nanoseconds)) = (speed("push")?, speed("io.Reader")?);
+    let typed = typed(go, &format!("{content_type}/"))?;
+    Some((nanoseconds, own / typed, own / pushed))
+}
+
+fn reader_table(
+    text: &mut String,
+    go: &[(String, f64, f64, f64)],
+    readers: &[(String, f64, f64, f64)],
+) {
+    if readers.is_empty() {
+        return;
+    }
+    text.push_str(
+        "### From Go: an io.Reader over one stream with client state\n\n| pieces of upstream | \
+         JSON, µs an event | times client-go's types | times pushing | protobuf, µs an event | \
+         times client-go's types | times pushing |\n|---|---|---|---|---|---|---|\n",
+    );
+    for source in ["4 KiB", "16 KiB", "32 KiB", "TCP"] {
+        write!(text, "| {source} |").unwrap();
+        for content_type in CONTENT_TYPES {
+            match reader(go, readers, content_type, source) {
+                Some((nanoseconds, typed, pushed)) => {
+                    write!(text, " {:.1} | {typed:.1} | {pushed:.2} |", nanoseconds / 1e3).unwrap();
+                }
+                None => text.push_str(" | | |"),
+            }
+        }
+        text.push('\n');
+    }
+    text.push('\n');
+}
+
 fn goals(
     text: &mut String,
     measured: &Measured,
     go: &[(String, f64, f64, f64)],
+    readers: &[(String, f64, f64, f64)],
     allocations: &str,
 ) {
     let speed = |group: &str, way: &str| {
@@ -284,8 +335,14 @@ fn goals(
         times("application/vnd.kubernetes.protobuf", ALONE),
         12.0,
     );
-    row("JSON, metadata-heavy against plain", speed(JSON[2].0, way) / json, 1.0);
-    row("protobuf, metadata-heavy against plain", speed(PROTOBUF[2].0, way) / protobuf, 1.0);
+    for (content_type, wanted) in CONTENT_TYPES.into_iter().zip([90.0, 12.0]) {
+        let found = reader(go, readers, content_type, "16 KiB").map_or(f64::NAN, |found| found.1);
+        row(&format!("{content_type}, io.Reader, times client-go's types"), found, wanted);
+        let found = reader(go, readers, content_type, "TCP").map_or(f64::NAN, |found| found.2);
+        row(&format!("{content_type}, io.Reader over TCP, times pushing"), found, 0.93);
+    }
+    row("JSON, metadata-heavy against plain", speed(JSON[3].0, way) / json, 1.0);
+    row("protobuf, metadata-heavy against plain", speed(PROTOBUF[3].0, way) / protobuf, 1.0);
     text.push('\n');
     for line in allocations.lines().filter(|line| line.contains("bytes for 500 endpoints")) {
         // The test's name may stand before it.
