@@ -1,4 +1,4 @@
-//! Comparing thirty-two bytes with what is expected of them.
+//! Comparing thirty-two bytes with the bytes of a form.
 //!
 //! As in [`super::block`], `Vectors` compares with the vectors of the `wide` crate, and `Words`
 //! compares eight bytes at a time where the target has none. Both are tested on every machine.
@@ -20,7 +20,7 @@ pub(super) type Best = vectors::Vectors;
 )))]
 pub(super) type Best = words::Words;
 
-/// What is expected of each byte: a certain one; any but a quote and a backslash; or nothing.
+/// For each of thirty-two bytes: a fixed byte; any byte except a quote and a backslash; or any byte.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Expected {
     /// The bytes; a quote where any but a quote may stand.
@@ -157,7 +157,7 @@ pub(super) mod words {
         fn differs(expected: &Expected, text: &[u8; EXPECTED]) -> bool {
             let own = words(&expected.bytes).zip(words(&expected.fixed));
             let all = words(text).zip(words(&expected.matters)).zip(own);
-            // What does not matter is 0 on both sides, as if it had to be.
+            // Bytes that do not matter are masked to 0 on both sides, as fixed bytes.
             all.fold(0, |found, ((text, matters), (bytes, fixed))| {
                 found | differences(text & matters, bytes, fixed | !matters)
             }) != 0

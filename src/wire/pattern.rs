@@ -384,7 +384,7 @@ fn place_blocks(run: Span) -> impl Iterator<Item = isize> {
     (0..whole).map(move |block| (run.start + block * BLOCK) as isize).chain(last)
 }
 
-/// What is expected of the block that starts at `start` for a run of an element.
+/// Returns the expected bytes of the block that starts at `start` for a run of an element.
 fn block_of(element: &[u8], texts: &Texts, run: Span, start: isize) -> Expected {
     let mut block = Expected::NOTHING;
     for offset in 0..BLOCK {
