@@ -145,14 +145,10 @@ impl Comparer<'_> {
     }
 
     /// Returns why a frontend is left out; `None` if it is compared.
-    fn not_compared(
-        &self,
-        held: &held::Frontend,
-        wanted: &[&Wanted<'_>],
-    ) -> Option<&'static str> {
+    fn not_compared(&self, held: &held::Frontend, wanted: &[&Wanted<'_>]) -> Option<&'static str> {
         let api_server = held.service.as_ref();
-        let api_server =
-            api_server.is_some_and(|(namespace, name)| namespace == "default" && name == "kubernetes");
+        let api_server = api_server
+            .is_some_and(|(namespace, name)| namespace == "default" && name == "kubernetes");
         match &*held.r#type {
             _ if held.is_remote => Some("another cluster (ClusterMesh)"),
             "LocalRedirect" => Some("LocalRedirect"),
@@ -163,9 +159,7 @@ impl Comparer<'_> {
                 Some("default/kubernetes")
             }
             _ if wanted.is_empty() => Some("the facts do not have the frontend"),
-            _ if !wanted.iter().any(|wanted| self.is_shown(wanted.view)) => {
-                Some(OTHER_NAMESPACE)
-            }
+            _ if !wanted.iter().any(|wanted| self.is_shown(wanted.view)) => Some(OTHER_NAMESPACE),
             _ => None,
         }
     }
