@@ -150,7 +150,7 @@ e2e: lib
 	cd e2e && $(GO) vet $(BACKEND) . ./apiserver ./kubelet ./lab ./reflector ./numbers/... && \
 		FOLLOWER=$(abspath $(BUILT))/debug/examples/follower \
 		PROXY=$(abspath $(BUILT))/debug/poolscope-proxy $(GO) test $(BACKEND) -count=1 $(SHORT) -timeout 30m . ./apiserver ./reflector
-	cd e2e/yurthub && $(GO) vet $(BACKEND) ./... && $(GO) test $(BACKEND) -count=1 $(SHORT) -timeout 30m ./...
+	cd e2e/yurthub && $(GO) vet $(BACKEND) . && $(GO) test $(BACKEND) -count=1 $(SHORT) -timeout 30m .
 
 e2e-quick:
 	$(MAKE) e2e SHORT=-short
@@ -187,6 +187,7 @@ include bindings/wasm/guest.mk
 include bindings/go/cilium/cilium.mk
 include e2e/cli/cli.mk
 include e2e/clients/clients.mk
+include e2e/consumer/consumer.mk
 include e2e/lab/lab.mk
 include e2e/cilium/stock.mk
 include fuzz/fuzz.mk

@@ -23,13 +23,14 @@ bench-go: lib
 	cd e2e/yurthub && $(GO) test -tags poolscope_cgo -run '^$$' -bench 'Event|Reader' -benchtime 1s -count 3 . | \
 		tee $(abspath $(BENCHED))/go.txt
 
-# The table of docs/go.md: client-go's types, the C library through cgo, the library translated to
-# Go, in one run.
+# The tables of docs/go.md: client-go's types, the C library through cgo, the library translated to
+# Go, in one run; and the memory that each takes.
 bench-backends: lib
-	cd e2e/yurthub && for tags in poolscope_cgo ''; do \
+	for tags in poolscope_cgo ''; do \
 		echo "backend: $${tags:-translated}"; \
-		$(GO) test -tags "$$tags" -run '^$$' -bench 'Event/.*/.*/(client-go|poolscope)' \
-			-benchtime 1s -count 3 . || exit; \
+		(cd e2e/yurthub && $(GO) test -tags "$$tags" -run '^$$' \
+			-bench 'Event/.*/.*/(client-go|poolscope)|Reader' -benchtime 1s -count 3 .) && \
+		(cd e2e && $(GO) run -tags "$$tags" ./numbers/backends) || exit; \
 	done
 
 # The working tree against an earlier commit, by turns in one process; ROWS has words of the rows.
