@@ -14,10 +14,10 @@ const (
 // rings has the memory of rings that are empty.
 var rings = sync.Pool{New: func() any { return new([ringSize]byte) }}
 
-// ring hands bytes from the goroutine that reads upstream to the one in Read. Each is woken only if
-// it waits, and the writer only once half of the ring is free: to wake another goroutine for every
-// read takes longer than to filter what was read. What is read is copied into the ring, because a
-// read may wait for long, and a ring that the reader waits for has no memory.
+// ring hands bytes from the goroutine that reads upstream (the writer) to the one in Read (the
+// reader). One wakes the other only if the other waits, and the writer only once half of the ring is
+// free, because waking a goroutine for every read takes longer than filtering its bytes. The writer
+// reads into a buffer of its own and copies, so that the ring needs no memory while it is empty.
 type ring struct {
 	mutex sync.Mutex
 	// Nil where the reader waits.
@@ -28,11 +28,10 @@ type ring struct {
 	err error
 	// The writer copies bytes to it.
 	writing bool
-	// Who waits for a token.
+	// One waits for a token.
 	readerWaits, writerWaits bool
 
-	// Tell that there are bytes or the error, and that there is room. Whoever gets a token looks
-	// again.
+	// Tokens: there are bytes or the error; there is room. Both look again after a token.
 	filled, freed chan struct{}
 }
 

@@ -111,7 +111,8 @@ func publish(t *testing.T, proxy string) string {
 // that it is built in.
 func consumer(t *testing.T, folder, proxy, modules string) []string {
 	t.Helper()
-	if err := os.CopyFS(folder, os.DirFS(filepath.Join(root, "bindings/go/examples/informer"))); err != nil {
+	example := os.DirFS(filepath.Join(root, "bindings/go/examples/informer"))
+	if err := os.CopyFS(folder, example); err != nil {
 		t.Fatal(err)
 	}
 	known := func(name string) string {

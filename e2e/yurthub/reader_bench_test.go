@@ -12,10 +12,9 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 )
 
-// BenchmarkReader compares an io.Reader with a loop that reads upstream itself and pushes what it
-// read, which is deaf to changes of facts while it waits. Both are one stream with client state that
-// lives throughout and knows all objects; upstream gives pieces of one size, or is a connection over
-// loopback.
+// BenchmarkReader compares an io.Reader with a loop that reads upstream itself and pushes the bytes,
+// and so cannot react to changes of facts while it waits. Both drive one stream with client state
+// that knows all objects. Upstream gives pieces of one size, or is a connection over loopback.
 func BenchmarkReader(b *testing.B) {
 	for _, contentType := range []string{jsonType, protoType} {
 		suppress := false
@@ -89,8 +88,8 @@ func rewritten(b *testing.B, how setup, facts *facts, made *body) (count int) {
 	return count
 }
 
-// perPass reads until a client has got kept bytes for each pass over the body. The first pass is not
-// measured: its objects are new.
+// perPass reads until a client has got kept bytes for each pass over the body. The first pass, whose
+// objects are new, is not measured.
 func perPass(b *testing.B, made *body, kept int, read func() int) {
 	due := kept
 	for due > 0 {

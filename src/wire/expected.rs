@@ -20,7 +20,7 @@ pub(super) type Best = vectors::Vectors;
 )))]
 pub(super) type Best = words::Words;
 
-/// For each of thirty-two bytes: a fixed byte; any byte except a quote and a backslash; or any byte.
+/// For each of thirty-two bytes: a fixed byte; any byte except a quote and a backslash; or any.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Expected {
     /// The bytes; a quote where any but a quote may stand.
