@@ -15,9 +15,9 @@ const (
 var rings = sync.Pool{New: func() any { return new([ringSize]byte) }}
 
 // ring hands bytes from the goroutine that reads upstream (the writer) to the one in Read (the
-// reader). One wakes the other only if the other waits, and the writer only once half of the ring is
-// free, because waking a goroutine for every read takes longer than filtering its bytes. The writer
-// reads into a buffer of its own and copies, so that the ring needs no memory while it is empty.
+// reader). One wakes the other only if the other waits, and the writer only once half of the ring
+// is free, because waking a goroutine for every read takes longer than filtering its bytes. The
+// writer reads into a buffer of its own and copies, so that an empty ring needs no memory.
 type ring struct {
 	mutex sync.Mutex
 	// Nil where the reader waits.

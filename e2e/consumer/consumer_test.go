@@ -47,8 +47,11 @@ func TestAProgramOutsideBuildsWithoutCgoAndSeesItsPoolOnEveryMachine(t *testing.
 	server := httptest.NewServer(http.HandlerFunc(recorded))
 	defer server.Close()
 	kubeconfig := filepath.Join(folder, "kubeconfig")
-	config := fmt.Sprintf(`{"clusters": [{"name": "a", "cluster": {"server": %q}}],
-		"contexts": [{"name": "a", "context": {"cluster": "a"}}], "current-context": "a"}`, server.URL)
+	config := fmt.Sprintf(
+		`{"clusters": [{"name": "a", "cluster": {"server": %q}}],
+		"contexts": [{"name": "a", "context": {"cluster": "a"}}], "current-context": "a"}`,
+		server.URL,
+	)
 	if err := os.WriteFile(kubeconfig, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -115,27 +118,30 @@ func consumer(t *testing.T, folder, proxy, modules string) []string {
 	if err := os.CopyFS(folder, example); err != nil {
 		t.Fatal(err)
 	}
-	known := func(name string) string {
-		out, err := exec.Command("go", "env", name).Output()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return strings.TrimSpace(string(out))
-	}
 	absolute, err := filepath.Abs(proxy)
 	if err != nil {
 		t.Fatal(err)
 	}
 	environment := append(os.Environ(),
-		"CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-mod=mod -modcacherw -trimpath", "GONOSUMDB="+modulePath,
-		"GOMODCACHE="+modules,
+		"CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=-mod=mod -modcacherw -trimpath",
+		"GONOSUMDB="+modulePath, "GOMODCACHE="+modules,
 		// Modules that this machine has are not fetched again.
 		fmt.Sprintf("GOPROXY=file://%s,file://%s/cache/download,%s",
-			absolute, known("GOMODCACHE"), known("GOPROXY")),
+			absolute, known(t, "GOMODCACHE"), known(t, "GOPROXY")),
 	)
 	run(t, folder, environment, "go", "mod", "edit",
 		"-dropreplace="+modulePath, "-require="+modulePath+"@"+version)
 	return environment
+}
+
+// known returns a setting of the Go command.
+func known(t *testing.T, name string) string {
+	t.Helper()
+	out, err := exec.Command("go", "env", name).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
 }
 
 func run(t *testing.T, folder string, environment []string, name string, arguments ...string) {
@@ -153,9 +159,7 @@ func sees(t *testing.T, arch, program, kubeconfig string, expected []string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	arguments := []string{program, "-node", nodeName, "-kubeconfig", kubeconfig}
-	if own, err := exec.Command("go", "env", "GOHOSTARCH").Output(); err != nil {
-		t.Fatal(err)
-	} else if own := strings.TrimSpace(string(own)); own != arch && (own != "amd64" || arch != "386") {
+	if own := known(t, "GOHOSTARCH"); own != arch && (own != "amd64" || arch != "386") {
 		if _, err := exec.LookPath(emulators[arch]); err != nil {
 			t.Fatalf("%v: install qemu-user-static", err)
 		}
@@ -274,7 +278,8 @@ func recorded(w http.ResponseWriter, r *http.Request) {
 	refuse := func(code int, reason string) {
 		w.WriteHeader(code)
 		_ = json.NewEncoder(w).Encode(object{
-			"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason,
+			"kind": "Status", "apiVersion": "v1", "status": "Failure",
+			"code": code, "reason": reason,
 		})
 	}
 	switch {

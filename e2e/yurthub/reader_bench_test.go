@@ -12,9 +12,10 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 )
 
-// BenchmarkReader compares an io.Reader with a loop that reads upstream itself and pushes the bytes,
-// and so cannot react to changes of facts while it waits. Both drive one stream with client state
-// that knows all objects. Upstream gives pieces of one size, or is a connection over loopback.
+// BenchmarkReader compares an io.Reader with a loop that reads upstream itself and pushes the
+// bytes, and so cannot react to changes of facts while it waits. Both drive one stream with client
+// state that knows all objects. Upstream gives pieces of one size, or is a connection over
+// loopback.
 func BenchmarkReader(b *testing.B) {
 	for _, contentType := range []string{jsonType, protoType} {
 		suppress := false
@@ -31,9 +32,9 @@ func BenchmarkReader(b *testing.B) {
 			name string
 			open func(*testing.B) io.ReadCloser
 		}{
-			{"4 KiB", func(*testing.B) io.ReadCloser { return &repeated{made.bytes, 0, 4 << 10} }},
-			{"16 KiB", func(*testing.B) io.ReadCloser { return &repeated{made.bytes, 0, 16 << 10} }},
-			{"32 KiB", func(*testing.B) io.ReadCloser { return &repeated{made.bytes, 0, 32 << 10} }},
+			{"4 KiB", pieces(made.bytes, 4<<10)},
+			{"16 KiB", pieces(made.bytes, 16<<10)},
+			{"32 KiB", pieces(made.bytes, 32<<10)},
 			{"TCP", func(b *testing.B) io.ReadCloser { return loopback(b, made.bytes) }},
 		}
 		kept := rewritten(b, how, facts, made)
@@ -88,8 +89,8 @@ func rewritten(b *testing.B, how setup, facts *facts, made *body) (count int) {
 	return count
 }
 
-// perPass reads until a client has got kept bytes for each pass over the body. The first pass, whose
-// objects are new, is not measured.
+// perPass reads until a client has got kept bytes for each pass over the body. The first pass is
+// not measured, because its objects are new.
 func perPass(b *testing.B, made *body, kept int, read func() int) {
 	due := kept
 	for due > 0 {
@@ -100,6 +101,10 @@ func perPass(b *testing.B, made *body, kept int, read func() int) {
 			due -= read()
 		}
 	})
+}
+
+func pieces(body []byte, size int) func(*testing.B) io.ReadCloser {
+	return func(*testing.B) io.ReadCloser { return &repeated{body, 0, size} }
 }
 
 // repeated gives the same bytes again and again, in pieces of one size.

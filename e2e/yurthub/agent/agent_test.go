@@ -89,9 +89,10 @@ func TestTheFilterOfYurthubCutsTheEndpointsOfTheApprovedClient(t *testing.T) {
 	}
 	node := cluster.Node("hz-edge-1")
 	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error)
+	server, ended := apiServer(t), make(chan error)
 	go func() {
-		ended <- node.Sync(ctx, poolscope.SyncOptions{Client: http.DefaultClient, Server: apiServer(t)})
+		options := poolscope.SyncOptions{Client: http.DefaultClient, Server: server}
+		ended <- node.Sync(ctx, options)
 	}()
 	defer func() {
 		stop()
