@@ -237,8 +237,9 @@ impl Query {
                 "fieldSelector" => read.fields.extend(requirements(&value)),
                 "allowWatchBookmarks" => read.bookmarks = truth(&value),
                 "limit" | "resourceVersionMatch" | "timeoutSeconds" | "timeout" | "pretty" => {}
-                // Such as shardSelector: whatever it is, it may leave something out.
-                _ => drop(read.fields.insert(format!("{key}={value}"))),
+                // Such as shardSelector: whatever it is, it may leave something out. No field's
+                // name begins with `?`.
+                _ => drop(read.fields.insert(format!("?{key}={value}"))),
             }
         }
         read

@@ -3,22 +3,26 @@
 //! As in [`super::block`], `Vectors` compares with the vectors of the `wide` crate, and `Words`
 //! compares eight bytes at a time where the target has none. Both are tested on every machine.
 
+use super::block;
+
 /// Bytes that are compared at once.
 pub(super) const EXPECTED: usize = 32;
 
-/// The comparisons of this target.
-#[cfg(any(
-    target_feature = "sse2",
-    target_feature = "simd128",
-    all(target_arch = "aarch64", target_feature = "neon")
-))]
-pub(super) type Best = vectors::Vectors;
-#[cfg(not(any(
-    target_feature = "sse2",
-    target_feature = "simd128",
-    all(target_arch = "aarch64", target_feature = "neon")
-)))]
-pub(super) type Best = words::Words;
+/// The comparisons of this target: those of the same kind as the blocks'.
+pub(super) type Best = <block::Best as Kind>::Compare;
+
+/// Vectors or words, whose blocks and comparisons go together.
+pub(super) trait Kind {
+    type Compare: Compare;
+}
+
+impl Kind for block::vectors::Vectors {
+    type Compare = vectors::Vectors;
+}
+
+impl Kind for block::words::Words {
+    type Compare = words::Words;
+}
 
 /// For each of thirty-two bytes: a fixed byte; any byte except a quote and a backslash; or any.
 #[derive(Debug, Clone, Copy)]

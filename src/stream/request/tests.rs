@@ -199,6 +199,23 @@ fn of_a_repeated_parameter_the_first_counts() {
 }
 
 #[test]
+fn a_parameter_of_the_name_of_a_field_does_not_select_by_it() {
+    let services = |query: &str| target(&format!("/api/v1/services?{query}")).unwrap().selection;
+    for (parameter, field) in [
+        ("metadata.name=web", "metadata.name%3Dweb"),
+        ("spec.clusterIP!=None", "spec.clusterIP!%3DNone"),
+    ] {
+        let by_parameter = services(parameter);
+        assert_ne!(by_parameter, services(&format!("fieldSelector={field}")));
+        assert!(!by_parameter.must_have(b"shop/web"), "it may leave out any Service");
+        assert!(!by_parameter.is_of_one_name());
+        assert_eq!(by_parameter, services(parameter));
+    }
+    let map = "/api/v1/namespaces/kube-system/configmaps?metadata.name=other";
+    assert!(target(map).is_some(), "the list has every ConfigMap of the namespace");
+}
+
+#[test]
 fn the_rest_is_nothing_to_us() {
     for text in [
         "/api/v1/pods",
