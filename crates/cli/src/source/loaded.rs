@@ -1,5 +1,6 @@
 //! An account of the files that a source read.
 
+use std::borrow::Borrow;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -101,20 +102,21 @@ impl Loaded {
     /// # Errors
     ///
     /// Fails if the endpoints of none of the Services were read.
-    pub(super) fn with_endpoints(
+    pub(super) fn with_endpoints<V: Borrow<ServiceView>>(
         &self,
-        views: Vec<ServiceView>,
-    ) -> Result<Vec<ServiceView>, Failure> {
+        views: Vec<V>,
+    ) -> Result<Vec<V>, Failure> {
         let scope = if self.slices.is_empty() { &self.endpoints } else { &self.slices };
         let has_any = !views.is_empty();
         let (known, unknown): (Vec<_>, Vec<_>) =
-            views.into_iter().partition(|view| scope.covers(view));
+            views.into_iter().partition(|view| scope.covers(view.borrow()));
         if unknown.is_empty() {
             return Ok(known);
         }
         let mut names: Vec<String> = unknown
             .iter()
             .take(NAMED)
+            .map(Borrow::borrow)
             .map(|view| format!("{}/{}", view.namespace, view.name))
             .collect();
         if unknown.len() > NAMED {

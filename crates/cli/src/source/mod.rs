@@ -15,6 +15,7 @@ mod scope;
 mod text;
 mod tree;
 
+use std::borrow::Borrow;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
@@ -299,6 +300,21 @@ impl Snapshot {
         self.namespace.as_deref().is_none_or(|shown| shown == namespace)
     }
 
+    /// Returns those of all Services that are shown.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there are none in the namespace that is asked for, or none whose endpoints were
+    /// read.
+    pub(crate) fn shown<V: Borrow<ServiceView>>(
+        &self,
+        mut views: Vec<V>,
+    ) -> Result<Vec<V>, Failure> {
+        views.retain(|view| self.is_shown(&view.borrow().namespace));
+        self.require_services(views.len())?;
+        self.loaded.with_endpoints(views)
+    }
+
     /// The Services that the arguments name, or all.
     pub(crate) fn services(
         &self,
@@ -306,10 +322,7 @@ impl Snapshot {
         services: &[ServiceName],
     ) -> Result<Vec<ServiceView>, Failure> {
         if services.is_empty() {
-            let mut views = self.inventory.view(view);
-            views.retain(|view| self.is_shown(&view.namespace));
-            self.require_services(views.len())?;
-            return self.loaded.with_endpoints(views);
+            return self.shown(self.inventory.view(view));
         }
         let find = |service: &ServiceName| {
             let ServiceName { namespace, name } = service;

@@ -133,9 +133,9 @@ impl Verify {
     ) -> Result<Vec<Comparison>, Failure> {
         let compare = |held: &Held| {
             let view = self.view(snapshot, Some(held))?;
-            // An entry may be of a Service that is not shown.
-            snapshot.services(&view, &[])?;
             let services: Vec<ServiceView> = snapshot.inventory.view(&view);
+            // All of them are compared with: an entry may be of a Service that is not shown.
+            snapshot.shown(services.iter().collect())?;
             let (others, namespace) = (&self.other_clusters, self.source.namespace.as_deref());
             Comparer { view: &view, services: &services, others, namespace }.compare(held)
         };
