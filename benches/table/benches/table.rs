@@ -23,7 +23,7 @@ mod others;
 use others::Event;
 use poolscope::BodyRewriter;
 use poolscope_testkit::corpus::{
-    NODES, heavy, json_event, json_list, mixed, moved, node, open, protobuf_event, protobuf_list,
+    NODES, heavy, json_event, json_list, mixed, moving, node, open, protobuf_event, protobuf_list,
     remembering, slice,
 };
 use poolscope_testkit::schema;
@@ -80,8 +80,7 @@ fn events(criterion: &mut Criterion<CpuTime>) {
     for (name, form, count, members) in corpora {
         let keep: HashSet<String> = (0..members).map(|number| node(number * 7 % NODES)).collect();
         // Every object once, and then again with another endpoint or another readiness.
-        let again = (0..count / 2).map(|seed| moved(form(seed), seed));
-        let moving: Vec<Value> = (0..count / 2).map(form).chain(again).collect();
+        let moving = moving(form, count);
         let same: Vec<Value> = (0..count).map(form).collect();
         let of = |event: fn(&Value) -> Vec<u8>, slices: &[Value]| -> Vec<Vec<u8>> {
             slices.iter().map(event).collect()

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cpu_time::ThreadTime;
 use poolscope_testkit::corpus::{
-    alternating, heavy, json_event, mixed, moved, protobuf_event, slice,
+    alternating, heavy, json_event, mixed, moving, protobuf_event, slice,
 };
 use serde_json::Value;
 
@@ -166,11 +166,7 @@ fn slices(corpus: &str) -> Vec<Value> {
         "mixed" => of(mixed, EVENTS),
         "metadata-heavy" => of(heavy, HEAVY),
         "forms alternate" => of(alternating, EVENTS),
-        "moving" => {
-            let first = (0..EVENTS / 2).map(slice);
-            let second = (0..EVENTS / 2).map(|seed| moved(slice(seed), seed));
-            first.chain(second).collect()
-        }
+        "moving" => moving(slice, EVENTS),
         _ => of(slice, EVENTS),
     }
 }

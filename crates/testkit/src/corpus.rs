@@ -64,12 +64,18 @@ pub fn slice(seed: usize) -> Value {
 }
 
 /// The next version of a slice: one endpoint less, and another one not ready.
-pub fn moved(mut slice: Value, seed: usize) -> Value {
+fn moved(mut slice: Value, seed: usize) -> Value {
     let endpoints = slice["endpoints"].as_array_mut().unwrap();
     endpoints.remove(seed * 7 % endpoints.len());
     let other = seed * 13 % endpoints.len();
     endpoints[other]["conditions"]["ready"] = false.into();
     slice
+}
+
+/// Slices of a form that change: the first versions of half of `count`, then the next ones.
+pub fn moving(form: fn(usize) -> Value, count: usize) -> Vec<Value> {
+    let next = (0..count / 2).map(|seed| moved(form(seed), seed));
+    (0..count / 2).map(form).chain(next).collect()
 }
 
 /// A slice in which 9 of 100 endpoints are terminating, and 6 have no `targetRef`.
