@@ -44,6 +44,9 @@ func (r *ring) fill(upstream io.Reader, stop <-chan struct{}) {
 	buffer := make([]byte, readSize)
 	for {
 		n, err := upstream.Read(buffer)
+		if n == 0 && err == nil {
+			continue
+		}
 		for !r.write(buffer[:n], err) {
 			select {
 			case <-r.freed:
@@ -57,8 +60,8 @@ func (r *ring) fill(upstream io.Reader, stop <-chan struct{}) {
 	}
 }
 
-// write adds bytes, and the error after them. It returns false if there is no room, until freed
-// tells.
+// write adds bytes, the error after them, or both. It returns false if there is no room, until
+// freed tells.
 func (r *ring) write(bytes []byte, err error) bool {
 	r.mutex.Lock()
 	count := r.written - r.taken
@@ -67,22 +70,20 @@ func (r *ring) write(bytes []byte, err error) bool {
 		r.mutex.Unlock()
 		return false
 	}
-	if r.buffer == nil && len(bytes) > 0 {
+	if r.buffer == nil {
 		r.buffer = rings.Get().(*[ringSize]byte)
 	}
 	r.writing = true
 	r.mutex.Unlock()
 	// Nobody else touches this part of the ring.
-	if len(bytes) > 0 {
-		n := copy(r.buffer[r.written%ringSize:], bytes)
-		copy(r.buffer[:], bytes[n:])
-	}
+	n := copy(r.buffer[r.written%ringSize:], bytes)
+	copy(r.buffer[:], bytes[n:])
 	r.mutex.Lock()
 	r.writing = false
 	r.written += len(bytes)
 	r.err = err
-	wake := r.readerWaits && (len(bytes) > 0 || err != nil)
-	r.readerWaits = r.readerWaits && !wake
+	wake := r.readerWaits
+	r.readerWaits = false
 	r.mutex.Unlock()
 	if wake {
 		give(r.filled)
