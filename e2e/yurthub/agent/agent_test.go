@@ -98,14 +98,14 @@ func TestTheFilterOfYurthubCutsTheEndpointsOfTheApprovedClient(t *testing.T) {
 		stop()
 		<-ended
 	}()
-	finder := Finder{approved{}, node}
+	filters := finder{approved{}, node}
 	ask := func(agent, resource string) (filter.ResponseFilter, *http.Request, bool) {
 		request := httptest.NewRequest(http.MethodGet, "/apis/discovery.k8s.io/v1/"+resource, nil)
 		request.Header.Set("User-Agent", agent)
 		info := &apirequest.RequestInfo{IsResourceRequest: true, Verb: "list", Resource: resource}
 		ctx := apirequest.WithRequestInfo(t.Context(), info)
 		request = request.WithContext(util.WithRespContentType(ctx, "application/json"))
-		found, ok := finder.FindResponseFilter(request)
+		found, ok := filters.FindResponseFilter(request)
 		return found, request, ok
 	}
 	if _, _, ok := ask("kubelet/v1.34", "endpointslices"); ok {

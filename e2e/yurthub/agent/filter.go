@@ -11,18 +11,18 @@ import (
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 )
 
-// Finder finds yurthub's own filters, and for endpoints this library in their place.
-type Finder struct {
+// finder finds yurthub's own filters, and for endpoints this library in their place.
+type finder struct {
 	filter.FilterFinder
-	Node *poolscope.Node
+	node *poolscope.Node
 }
 
 // FindResponseFilter returns a filter if yurthub has one for the request's client.
-func (f Finder) FindResponseFilter(request *http.Request) (filter.ResponseFilter, bool) {
+func (f finder) FindResponseFilter(request *http.Request) (filter.ResponseFilter, bool) {
 	own, found := f.FilterFinder.FindResponseFilter(request)
 	info, known := apirequest.RequestInfoFrom(request.Context())
 	if found && known && (info.Resource == "endpointslices" || info.Resource == "endpoints") {
-		return responses{f.Node}, true
+		return responses{f.node}, true
 	}
 	return own, found
 }

@@ -32,7 +32,7 @@ func main() {
 		check(err)
 		node := cluster.Node(cfg.NodeName)
 		go fetchFacts(ctx, node, cfg)
-		cfg.FilterFinder = Finder{cfg.FilterFinder, node}
+		cfg.FilterFinder = finder{cfg.FilterFinder, node}
 	}
 	check(app.Run(ctx, cfg))
 }
