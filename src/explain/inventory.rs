@@ -174,6 +174,31 @@ impl Inventory {
         self.slices.insert(key, slice);
     }
 
+    /// Removes the endpoints on a node, as their controllers do when it has failed. Returns how
+    /// many there were.
+    ///
+    /// ```
+    /// use poolscope::explain::Inventory;
+    ///
+    /// let mut inventory = Inventory::new();
+    /// inventory.load(br#"{"kind":"EndpointSlice","apiVersion":"discovery.k8s.io/v1",
+    ///     "metadata":{"name":"cart-1","namespace":"shop"},"endpoints":[
+    ///     {"addresses":["10.1.0.1"],"nodeName":"hz-1"},
+    ///     {"addresses":["10.1.0.2"],"nodeName":"hz-2"}]}"#)?;
+    /// assert_eq!(inventory.remove_endpoints_on("hz-1"), 1);
+    /// assert_eq!(inventory.remove_endpoints_on("hz-1"), 0);
+    /// # Ok::<(), poolscope::Error>(())
+    /// ```
+    pub fn remove_endpoints_on(&mut self, node: &str) -> usize {
+        let mut removed = 0;
+        for slice in self.slices.values_mut().chain(self.endpoints.values_mut().flatten()) {
+            let before = slice.endpoints.len();
+            slice.endpoints.retain(|endpoint| endpoint.node.as_deref() != Some(node));
+            removed += before - slice.endpoints.len();
+        }
+        removed
+    }
+
     /// Every Service that is there, or that a slice names. Endpoints alone make no Service: leader
     /// election has them too.
     pub(super) fn names(&self) -> BTreeSet<(String, String)> {

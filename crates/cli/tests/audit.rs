@@ -131,6 +131,91 @@ impl World {
     }
 }
 
+#[test]
+fn a_failed_node_adds_the_pools_that_it_leaves_without_endpoints() {
+    let mut world = World::new();
+    world.stop(&["a1"]);
+    let audit = |world: &World, options: &[&str]| {
+        let (status, output) = world.audit(&[&["-o", "json"], options].concat());
+        let document: Value = serde_json::from_str(&output).unwrap();
+        let found = |finding: &Value| (finding["code"].clone(), finding["pools"].clone());
+        let findings = document["findings"].as_array().unwrap().iter().map(found).collect();
+        (status, findings, document)
+    };
+    let found = |all: &[(&str, &[&str])]| -> Vec<(Value, Value)> {
+        all.iter().map(|(code, pools)| (json!(code), json!(pools))).collect()
+    };
+    let (status, findings, document) = audit(&world, &[]);
+    assert_eq!((status, findings), (Some(0), found(&[("PS0005", &["a"])])));
+    assert_eq!(document["withoutNodes"], json!([]));
+    // What is found today is not said again, and other pools are as they were.
+    let (status, findings, document) = audit(&world, &["--without-node", "a2"]);
+    assert_eq!((status, findings), (Some(1), found(&[("PS0001", &["a"])])));
+    assert_eq!(document["withoutNodes"], json!(["a2"]));
+    assert_eq!(document["findings"][0]["message"], {
+        "no usable endpoint in a (1 node); ready endpoints: b (2)"
+    });
+    // A pool that is empty already is not lost, nor are nodes that serve nothing.
+    let (status, findings, _) = audit(&world, &["--without-node", "a1"]);
+    assert_eq!((status, findings), (Some(0), found(&[])));
+    let (status, findings, _) = audit(&world, &["--without-node", "b1"]);
+    assert_eq!((status, findings), (Some(0), found(&[("PS0005", &["a", "b"])])));
+    world.stop(&["a2"]);
+    let (status, findings, _) = audit(&world, &["--without-node", "b1"]);
+    assert_eq!((status, findings), (Some(0), found(&[("PS0005", &["b"])])));
+    let both = ["--without-node", "b1", "--without-node", "b2"];
+    let (status, findings, _) = audit(&world, &both);
+    assert_eq!((status, findings), (Some(1), found(&[("PS0004", &[])])));
+}
+
+#[test]
+fn what_a_failed_node_changes_is_headed_by_its_name() {
+    let mut world = World::new();
+    world.stop(&["a1"]);
+    let (_, output) = world.audit(&["--without-node", "a2"]);
+    assert!(output.starts_with("New without node a2:\n\nERROR PS0001: "), "{output}");
+    let folder = tempfile::tempdir().unwrap();
+    let (facts, _) = world.write(folder.path());
+    for (nodes, why) in [
+        (&["a9"][..], "no Node a9 in the facts; check --without-node"),
+        (&["a1", "a2", "b1", "b2"], "no node is left to judge for"),
+    ] {
+        let mut args = vec!["audit", "--facts", &facts];
+        nodes.iter().for_each(|node| args.extend(["--without-node", node]));
+        let output = run(&args, b"");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains(why) && output.stdout.is_empty(), "{stderr}");
+        assert_eq!(output.status.code(), Some(1));
+    }
+}
+
+/// The example of the docs, run as it stands there.
+#[test]
+fn the_docs_show_what_a_failed_node_changes() {
+    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/audit.md");
+    let docs = std::fs::read_to_string(docs).unwrap().replace("\\\n", "");
+    let (_, example) = docs.split_once("    $ poolscope ").unwrap();
+    let (command, rest) = example.split_once('\n').unwrap();
+    let (shown, _) = rest.split_once("\n## ").unwrap();
+    let lines: Vec<&str> =
+        shown.lines().map(|line| line.strip_prefix("    ").unwrap_or(line)).collect();
+    let command = command.replace("tests/data/recorded/list", &recorded("list"));
+    let output = run(&command.split_whitespace().collect::<Vec<_>>(), b"");
+    assert_eq!(String::from_utf8(output.stdout).unwrap().trim_end(), lines.join("\n").trim_end());
+}
+
+/// A service keyed by node loses nothing when another node fails.
+#[test]
+fn a_failed_node_takes_nothing_from_services_of_nodes() {
+    let mut world = World::new();
+    world.annotate(KEYS, "kubernetes.io/hostname");
+    world.stop(&["b2"]);
+    assert_eq!(world.findings()[0]["code"], "PS0002");
+    let (status, output) = world.audit(&["--without-node", "a1", "-o", "json"]);
+    let document: Value = serde_json::from_str(&output).unwrap();
+    assert_eq!((status, &document["findings"]), (Some(0), &json!([])), "{output}");
+}
+
 fn endpoint(address: &str, node: Option<&str>, ready: bool) -> Value {
     json!({"addresses": [address], "nodeName": node, "conditions": {"ready": ready}})
 }

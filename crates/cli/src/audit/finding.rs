@@ -1,5 +1,7 @@
 //! One finding, and what it is about.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::codes::{Code, Level};
@@ -14,6 +16,8 @@ pub(crate) struct Finding {
     pub(crate) object: Object,
     /// The pools that it is about; empty for other codes.
     pub(crate) pools: Vec<String>,
+    /// The nodes that it is about, where these are counted.
+    nodes: BTreeSet<String>,
     pub(crate) message: String,
 }
 
@@ -50,11 +54,24 @@ impl std::fmt::Display for Object {
 
 impl Finding {
     pub(crate) fn new(code: &'static Code, object: Object, message: String) -> Finding {
-        Finding { code, level: code.level, object, pools: Vec::new(), message }
+        let (pools, nodes) = (Vec::new(), BTreeSet::new());
+        Finding { code, level: code.level, object, pools, nodes, message }
     }
 
     pub(crate) fn in_pools(self, pools: Vec<String>) -> Finding {
         Finding { pools, ..self }
+    }
+
+    pub(crate) fn on_nodes(self, nodes: BTreeSet<String>) -> Finding {
+        Finding { nodes, ..self }
+    }
+
+    /// Returns `true` if the other one is about the same, and about no other pool or node.
+    pub(super) fn covers(&self, other: &Finding) -> bool {
+        self.code.id == other.code.id
+            && self.object == other.object
+            && other.pools.iter().all(|pool| self.pools.contains(pool))
+            && other.nodes.is_subset(&self.nodes)
     }
 
     /// Where the code is explained.

@@ -10,10 +10,12 @@ mod survey;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 pub(crate) use self::checks::run as find_all;
+use self::checks::run_traffic as find_traffic;
 pub(crate) use self::codes::Level;
 pub(crate) use self::finding::Finding;
 pub(crate) use self::survey::{Judged, Place, Survey};
@@ -36,6 +38,9 @@ pub(crate) struct Audit {
     /// The level from which findings are printed.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     output_threshold: Level,
+    /// Print only what is found in addition if this node fails, and its endpoints go.
+    #[arg(long, value_name = "NODE", value_parser = NonEmptyStringValueParser::new())]
+    without_node: Vec<String>,
     /// More files and folders, after one --facts.
     #[arg(value_name = "PATH", requires = "facts")]
     rest: Vec<PathBuf>,
@@ -73,10 +78,19 @@ impl Threshold {
 /// Runs `poolscope audit`.
 pub(crate) fn audit(mut args: Audit) -> Result<(), Failure> {
     args.source.facts.append(&mut args.rest);
-    let snapshot = args.source.read()?;
+    let mut snapshot = args.source.read()?;
     let agent = args.source.user_agent.as_deref();
+    let mut known = Vec::new();
+    if !args.without_node.is_empty() {
+        known = find_traffic(&Survey::of(&snapshot, agent)?);
+        args.without_node.iter().try_for_each(|node| snapshot.fail(node))?;
+    }
     let survey = Survey::of(&snapshot, agent)?;
-    let all = find_all(&survey);
+    let mut all = match snapshot.failed.is_empty() {
+        true => find_all(&survey),
+        false => find_traffic(&survey),
+    };
+    all.retain(|finding| !known.iter().any(|known| known.covers(finding)));
     let shown: Vec<&Finding> =
         all.iter().filter(|finding| finding.level >= args.output_threshold).collect();
     let mut out = BufWriter::new(io::stdout().lock());
@@ -114,6 +128,7 @@ fn document(survey: &Survey<'_>, all: &[Finding], shown: &[&Finding]) -> Value {
             "pools": pools,
             "nodes": nodes,
         },
+        "withoutNodes": survey.snapshot.failed,
         "findings": findings,
     })
 }

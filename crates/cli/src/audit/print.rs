@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::codes::{Code, Level};
 use super::finding::Finding;
 use super::survey::Survey;
-use crate::phrase::count;
+use crate::phrase::{count, names};
 
 const WIDTH: usize = 100;
 
@@ -16,6 +16,12 @@ pub(super) fn table(
     shown: &[&Finding],
     out: &mut dyn Write,
 ) -> io::Result<()> {
+    let failed = &survey.snapshot.failed;
+    if !failed.is_empty() {
+        let nodes = if failed.len() == 1 { "node" } else { "nodes" };
+        wrap("", &format!("New without {nodes} {}:", names(failed)), out)?;
+        writeln!(out)?;
+    }
     let mut last: Option<(&Code, Level)> = None;
     for finding in shown {
         let (code, level) = (finding.code, finding.level);

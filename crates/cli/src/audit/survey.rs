@@ -99,15 +99,21 @@ impl<'a> Survey<'a> {
             _ if objects.nodes.is_empty() => &objects.cilium_nodes,
             _ => &objects.nodes,
         };
-        let Some(first) = names.keys().next() else {
-            let what = "the facts have no Nodes, so there is nobody to judge for: add them with \
-                        --facts (`kubectl get nodes -o json`)";
+        let left = || names.keys().filter(|name| !snapshot.failed.contains(*name));
+        let Some(first) = left().next() else {
+            let what = match names.is_empty() {
+                true => {
+                    "the facts have no Nodes, so there is nobody to judge for: add them with \
+                     --facts (`kubectl get nodes -o json`)"
+                }
+                false => "no node is left to judge for; name fewer with --without-node",
+            };
             return Err(Failure(what.to_owned()));
         };
         // Checks that the facts are complete.
         let first = snapshot.ready(first, agent)?;
         let mut survey = Survey { snapshot, agent, pools: Vec::new(), services: Vec::new() };
-        let pools = survey.grouped(names.keys(), |node| survey.node(node).pool());
+        let pools = survey.grouped(left(), |node| survey.node(node).pool());
         survey.pools = pools.to_vec();
         let mut by_labels = BTreeMap::new();
         for view in snapshot.inventory.view(&first) {
@@ -118,7 +124,7 @@ impl<'a> Survey<'a> {
                 Some(Topology::Labels) => {
                     let keys = survey.label_keys(&view);
                     let made = by_labels.entry(keys).or_insert_with_key(|keys| {
-                        survey.grouped(names.keys(), |node| shared_labels(&names[node], keys))
+                        survey.grouped(left(), |node| shared_labels(&names[node], keys))
                     });
                     Rc::clone(made)
                 }

@@ -64,6 +64,8 @@ pub(crate) struct Snapshot {
     pub(crate) inventory: Inventory,
     pub(crate) objects: Objects,
     pub(crate) loaded: Loaded,
+    /// Nodes that are taken to have failed: nobody is judged for them.
+    pub(crate) failed: BTreeSet<String>,
     /// The namespace that is shown; `None`: all.
     namespace: Option<String>,
     /// It was read from a live cluster, perhaps with files beside.
@@ -206,6 +208,7 @@ impl Snapshot {
             inventory: Inventory::new(),
             objects: Objects::default(),
             loaded: Loaded::default(),
+            failed: BTreeSet::new(),
             namespace: None,
             is_live: true,
             printed: RefCell::default(),
@@ -255,6 +258,22 @@ impl Snapshot {
         } else {
             self.loaded.skip(if asked.watch { "watches" } else { "other" });
         }
+        Ok(())
+    }
+
+    /// Takes a node to have failed, which leaves it in its pool, and removes its endpoints.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is no such Node.
+    pub(crate) fn fail(&mut self, node: &str) -> Result<(), Failure> {
+        let Objects { nodes, cilium_nodes, .. } = &self.objects;
+        if !nodes.contains_key(node) && !cilium_nodes.contains_key(node) {
+            let what = format!("no Node {node} in the facts; check --without-node");
+            return Err(Failure(what));
+        }
+        self.inventory.remove_endpoints_on(node);
+        self.failed.insert(node.to_owned());
         Ok(())
     }
 

@@ -70,7 +70,8 @@ fn empty(judged: &Judged, object: &Object, found: &mut Vec<Finding>) {
     let outside = judged.places.iter().filter(|place| place.group.name.is_empty());
     for place in outside.filter(is_empty) {
         let message = format!("{}: {}", count(place.without.len(), "node"), names(&place.without));
-        found.push(Finding::new(codes::EMPTY_OUTSIDE, object.clone(), message));
+        let finding = Finding::new(codes::EMPTY_OUTSIDE, object.clone(), message);
+        found.push(finding.on_nodes(place.without.clone()));
     }
     let single: Vec<&str> = pools()
         .filter(|place| place.ready == 1 && place.without.is_empty())
@@ -108,7 +109,9 @@ fn empty_nodes(judged: &Judged, object: &Object, found: &mut Vec<Finding>) {
             .push(format!("{number}{of} have one for some addresses only{lanes}: {}", names(some)));
     }
     if !parts.is_empty() {
-        found.push(Finding::new(codes::EMPTY_NODES, object.clone(), parts.join("; ")));
+        let finding = Finding::new(codes::EMPTY_NODES, object.clone(), parts.join("; "));
+        let nodes = judged.places.iter().flat_map(|place| place.without.iter().cloned());
+        found.push(finding.on_nodes(nodes.collect()));
     }
 }
 
