@@ -15,8 +15,17 @@ use crate::source::{ServiceName, Snapshot, Source, pool_of, services_of};
 use crate::table::{ACTIVE, Cell, DOUBT, DROPPED, Table, print_text};
 use crate::view::contradiction;
 
+/// Uses of the verb, printed after its options.
+const EXAMPLES: &str = "\
+Examples:
+  # What a node of one pool sees that a node of another one does not
+  poolscope diff --node hz-edge-1 --node bj-edge-1
+  # The same of one Service, from saved lists
+  poolscope diff --node hz-edge-1 --node bj-edge-1 shop/cart --facts lists";
+
 /// The options of `poolscope diff`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Diff {
     /// The two nodes: --node A --node B.
     #[arg(long, required = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]

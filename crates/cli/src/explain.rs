@@ -13,8 +13,17 @@ use crate::source::{Source, pool_of, services_of};
 use crate::table::{ACTIVE, Cell, DOUBT, DROPPED, Table, print_text};
 use crate::view::{contradiction, document};
 
+/// Uses of the verb, printed after its options.
+const EXAMPLES: &str = "\
+Examples:
+  # Which endpoints of a Service a node may use, and why
+  poolscope explain --node hz-edge-1 shop/cart
+  # The same for programs, from saved lists
+  poolscope explain --node hz-edge-1 shop/cart --facts lists -o json";
+
 /// The options of `poolscope explain`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Explain {
     /// The node to explain for.
     #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]

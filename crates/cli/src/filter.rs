@@ -10,8 +10,17 @@ use poolscope::{Action, ReplyCause};
 use crate::failure::{Failure, usage};
 use crate::source::{self, Snapshot, Source, not_ready, pool_of, read_stdin, warn_of_unknown};
 
+/// Uses of the verb, printed after its options.
+const EXAMPLES: &str = "\
+Examples:
+  # A recorded response, as cilium-agent on the node would get it
+  poolscope filter --node hz-edge-1 --facts lists --user-agent cilium-agent list.json
+  # What the API server answers now
+  kubectl get --raw /apis/discovery.k8s.io/v1/endpointslices | poolscope filter --node hz-edge-1 --facts lists -";
+
 /// The options of `poolscope filter`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Filter {
     /// The node to filter for.
     #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]

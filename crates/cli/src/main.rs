@@ -108,3 +108,42 @@ fn parse() -> Cli {
     let matches = command.get_matches();
     Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(feature = "live")]
+    #[test]
+    fn each_verb_shows_examples_that_it_understands() {
+        for verb in Cli::command().get_subcommands() {
+            if ["completion", "man", "help"].contains(&verb.get_name()) {
+                continue;
+            }
+            let text = verb.get_after_help().expect("examples").to_string();
+            let commands = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+            let commands: Vec<&str> =
+                commands.filter_map(|line| Some(line.split_once("poolscope ")?.1)).collect();
+            assert!(commands.iter().any(|line| line.starts_with(verb.get_name())), "{text}");
+            for line in commands {
+                let words = std::iter::once("poolscope").chain(line.split_whitespace());
+                if let Err(error) = Cli::try_parse_from(words) {
+                    panic!("{line}: {error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn options_of_a_live_cluster_stand_apart() {
+        let command = Cli::command();
+        let view = command.find_subcommand("view").expect("the verb");
+        let heading = |id: &str| {
+            let option = view.get_arguments().find(|option| option.get_id() == id);
+            option.expect("the option").get_help_heading().map(str::to_owned)
+        };
+        assert_eq!((heading("namespace"), heading("output")), (None, None));
+        #[cfg(feature = "live")]
+        assert_eq!(heading("kubeconfig").as_deref(), Some("Live cluster"));
+    }
+}

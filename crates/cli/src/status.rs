@@ -17,8 +17,17 @@ use crate::output::print_json;
 use crate::source;
 use crate::source::live::{Live, LiveOptions};
 
+/// Uses of the verb, printed after its options.
+const EXAMPLES: &str = "\
+Examples:
+  # Is filtering in place on every node?
+  poolscope status
+  # Only what is not in order
+  poolscope status -o short";
+
 /// The options of `poolscope status`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Status {
     /// The configuration document that the nodes use; see docs/config.md.
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]

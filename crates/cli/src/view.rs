@@ -13,8 +13,20 @@ use crate::output::{self, Format};
 use crate::source::{ServiceName, Snapshot, Source, pool_of, services_of};
 use crate::table::{ACTIVE, Cell, DOUBT, DROPPED, NO_BACKEND, Table, print_text};
 
+/// Uses of the verb, printed after its options.
+const EXAMPLES: &str = "\
+Examples:
+  # All Services, as a node of the live cluster sees them
+  poolscope view --node hz-edge-1
+  # Why does it reach another site? Show the Service, and then each endpoint with its rule
+  poolscope view --node hz-edge-1 shop/cart
+  poolscope explain --node hz-edge-1 shop/cart
+  # From saved lists instead of a cluster
+  poolscope view --node hz-edge-1 --facts lists";
+
 /// The options of `poolscope view`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct View {
     /// The node whose view to show.
     #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]

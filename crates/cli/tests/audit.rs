@@ -148,7 +148,7 @@ fn a_failed_node_adds_the_pools_that_it_leaves_without_endpoints() {
     let (status, findings, document) = audit(&world, &[]);
     assert_eq!((status, findings), (Some(0), found(&[("PS0005", &["a"])])));
     assert_eq!(document["withoutNodes"], json!([]));
-    // What is found today is not said again, and other pools are as they were.
+    // The finding about the one endpoint is known; other pools are as they were.
     let (status, findings, document) = audit(&world, &["--without-node", "a2"]);
     assert_eq!((status, findings), (Some(1), found(&[("PS0001", &["a"])])));
     assert_eq!(document["withoutNodes"], json!(["a2"]));

@@ -24,8 +24,19 @@ use crate::output::{print_json, print_yaml};
 use crate::phrase::count;
 use crate::source::Source;
 
+/// Uses of the verb, printed after its options.
+const EXAMPLES: &str = "\
+Examples:
+  # Faults of the live cluster
+  poolscope audit
+  # Which pools would lose which Services if a node failed
+  poolscope audit --without-node hz-edge-1
+  # In CI: fail on warnings of one namespace in saved lists
+  poolscope audit --facts lists -n shop --failure-threshold warning";
+
 /// The options of `poolscope audit`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Audit {
     #[command(flatten)]
     source: Source,

@@ -16,8 +16,17 @@ use crate::audit::{Survey, find_all};
 use crate::failure::Failure;
 use crate::source::Source;
 
+/// Uses of the verb, printed after its options.
+const EXAMPLES: &str = "\
+Examples:
+  # The live cluster as one page
+  poolscope report -o report.html
+  # The same from saved lists
+  poolscope report -o report.html --facts lists";
+
 /// The options of `poolscope report`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Report {
     #[command(flatten)]
     source: Source,

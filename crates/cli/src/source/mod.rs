@@ -376,8 +376,8 @@ pub(crate) fn warn_of_unknown(view: &NodeView) {
 
 pub(crate) fn not_ready(node: &str, missing: &[MissingFact]) -> Failure {
     let missing: Vec<String> = missing.iter().map(MissingFact::to_string).collect();
-    let hint =
-        "add them with --facts; of a kind without objects only `kubectl get --raw PATH` says so";
+    let hint = "save what `kubectl get --raw PATH` prints for each PATH here, and add the files \
+                with --facts";
     Failure(format!("node {node}: the facts are incomplete: {}; {hint}", missing.join("; ")))
 }
 

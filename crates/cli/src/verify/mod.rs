@@ -32,9 +32,18 @@ use crate::source::live::Live;
 use crate::source::{Snapshot, Source, pool_of};
 use crate::table::{Cell, DOUBT, NO_BACKEND, Table, print_text};
 
+/// Uses of the verb, printed after its options.
+const EXAMPLES: &str = "\
+Examples:
+  # The eBPF maps of the node's cilium-agent, for at most 30 seconds until they agree
+  poolscope verify --node hz-edge-1 --exec --settle 30
+  # What kube-proxy wrote, saved on the node with `nft -j list ruleset`
+  poolscope verify --node hz-edge-1 --from ruleset.json";
+
 /// The options of `poolscope verify`.
 #[derive(Args)]
 #[command(group = clap::ArgGroup::new("data plane").required(true).multiple(true))]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Verify {
     /// The node whose data plane to compare.
     #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]

@@ -22,33 +22,35 @@ use crate::failure::Failure;
 /// The longest time for a connection.
 const LONGEST_CONNECT: Duration = Duration::from_secs(30);
 
+/// The heading of these options; one for the whole struct would stand above all later ones, too.
+const HEADING: &str = "Live cluster";
+
 /// The options that name a live cluster, as kubectl has them.
 #[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Live cluster")]
 pub(crate) struct LiveOptions {
     /// Read a live cluster although --facts names files, which then add to it.
-    #[arg(long)]
+    #[arg(help_heading = HEADING, long)]
     live: bool,
     /// The kubeconfig file; default: KUBECONFIG, ~/.kube/config, or the pod's ServiceAccount.
-    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    #[arg(help_heading = HEADING, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     kubeconfig: Option<PathBuf>,
     /// The kubeconfig's context.
-    #[arg(long, value_name = "NAME")]
+    #[arg(help_heading = HEADING, long, value_name = "NAME")]
     context: Option<String>,
     /// The kubeconfig's cluster.
-    #[arg(long, value_name = "NAME")]
+    #[arg(help_heading = HEADING, long, value_name = "NAME")]
     cluster: Option<String>,
     /// The kubeconfig's user.
-    #[arg(long, value_name = "NAME")]
+    #[arg(help_heading = HEADING, long, value_name = "NAME")]
     user: Option<String>,
     /// The user to impersonate.
-    #[arg(long = "as", value_name = "USER")]
+    #[arg(help_heading = HEADING, long = "as", value_name = "USER")]
     impersonate: Option<String>,
     /// A group to impersonate; may be repeated.
-    #[arg(long = "as-group", value_name = "GROUP", requires = "impersonate")]
+    #[arg(help_heading = HEADING, long = "as-group", value_name = "GROUP", requires = "impersonate")]
     impersonate_group: Vec<String>,
     /// The longest time for one request, such as 30s or 2m; 0: no limit.
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
+    #[arg(help_heading = HEADING, long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
     request_timeout: Duration,
 }
 
