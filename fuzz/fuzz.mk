@@ -17,6 +17,8 @@ FUZZ_TARGETS = json_get json_list json_watch json_forms protobuf_get protobuf_li
 SMOKE ?= 20
 TIME ?= 60
 RUNS ?= -1
+# 0: another one each time. With a seed the same inputs come first, as many as there is time for.
+SEED ?= 0
 JOBS ?= $(shell nproc)
 SANITIZER ?= address
 COMPARES ?= yes
@@ -27,7 +29,7 @@ FUZZ_CARGO = RUSTC_BOOTSTRAP=1 FUZZ_COMPARES=$(COMPARES) RUSTC_WRAPPER=$(CURDIR)
 	$(CARGO) $(NIGHTLY) build --quiet --release --locked \
 	--manifest-path fuzz/Cargo.toml --target $(HOST)
 # An input is small; what takes much memory or time for it is a finding.
-FUZZ_FLAGS = -dict=fuzz/kubernetes.dict -max_len=2500 -timeout=10 -rss_limit_mb=2048 \
+FUZZ_FLAGS = -seed=$(SEED) -dict=fuzz/kubernetes.dict -max_len=2500 -timeout=10 -rss_limit_mb=2048 \
 	-malloc_limit_mb=300 -print_final_stats=1
 
 .PHONY: fuzz fuzz-smoke fuzz-build fuzz-targets
