@@ -1,12 +1,15 @@
 //! From names to the objects that mention them.
 
+use hashbrown::HashTable;
+
 use super::slots::Slots;
-use crate::topology::names::{Names, Seeds};
+use crate::topology::names::Seeds;
 
 /// Names with the objects that mention each. A name is known as long as one object does.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Index {
-    ids: Names<u32>,
+    /// The numbers of the names, by the hash of each.
+    ids: HashTable<u32>,
     slots: Slots<Mentioned>,
     /// The hash of the name under each number.
     hashes: Vec<u64>,
@@ -84,7 +87,12 @@ impl Objects {
 impl Index {
     /// The number under which `name` is kept, if an object mentions it.
     pub(super) fn id(&self, name: &[u8]) -> Option<u32> {
-        self.ids.get(name).copied()
+        self.id_hashed(name, Seeds::of_process().hash(name))
+    }
+
+    #[inline(always)]
+    fn id_hashed(&self, name: &[u8], hash: u64) -> Option<u32> {
+        self.ids.find(hash, |&id| *self.slots[id].name == *name).copied()
     }
 
     /// The objects that mention `name`.
@@ -100,16 +108,23 @@ impl Index {
     /// The number under which `name` is kept; made if it has none. It stays while an object
     /// mentions the name.
     pub(super) fn intern(&mut self, name: &[u8]) -> u32 {
-        if let Some(&id) = self.ids.get(name) {
-            return id;
-        }
+        self.intern_hashed(name, Seeds::of_process().hash(name))
+    }
+
+    /// [`Index::intern`] of a name of which the hash is known.
+    #[inline(always)]
+    pub(super) fn intern_hashed(&mut self, name: &[u8], hash: u64) -> u32 {
+        self.id_hashed(name, hash).unwrap_or_else(|| self.add(name, hash))
+    }
+
+    #[cold]
+    fn add(&mut self, name: &[u8], hash: u64) -> u32 {
         let id = self.slots.add(Mentioned { name: name.into(), by: Objects::default() });
-        self.ids.insert(name.into(), id);
-        let (at, hash) = (id as usize, Seeds::of_process().hash(name));
-        match self.hashes.get_mut(at) {
+        match self.hashes.get_mut(id as usize) {
             Some(place) => *place = hash,
             None => self.hashes.push(hash),
         }
+        self.ids.insert_unique(hash, id, |&id| self.hashes[id as usize]);
         id
     }
 
@@ -125,7 +140,7 @@ impl Index {
 
     /// Every name.
     pub(super) fn names(&self) -> impl Iterator<Item = &[u8]> {
-        self.ids.keys().map(|name| &**name)
+        self.ids.iter().map(|&id| self.name(id))
     }
 
     /// `object` mentions the name, and did not before.
@@ -146,8 +161,10 @@ impl Index {
         slot.by.remove(object);
         let is_gone = slot.by.is_empty();
         if is_gone {
-            let Mentioned { name, .. } = std::mem::take(slot);
-            self.ids.remove(&name);
+            *slot = Mentioned::default();
+            if let Ok(entry) = self.ids.find_entry(self.hashes[id as usize], |&own| own == id) {
+                entry.remove();
+            }
             self.slots.free(id);
         }
         is_gone
@@ -171,6 +188,21 @@ mod tests {
         assert_eq!((index.find(b"a").len(), index.names().count()), (0, 0));
         let b = index.intern(b"b");
         assert_eq!((b, index.name(b)), (a, &b"b"[..]), "its place is taken again");
+    }
+
+    #[test]
+    fn names_of_one_hash_are_kept_apart() {
+        let mut index = Index::default();
+        let [one, other] = [&b"one"[..], b"other"].map(|name| {
+            let id = index.intern_hashed(name, 7);
+            index.link(id, id);
+            id
+        });
+        assert_ne!(one, other);
+        assert_eq!(index.intern_hashed(b"other", 7), other);
+        assert!(index.unlink(one, one));
+        assert_eq!((index.id_hashed(b"one", 7), index.id_hashed(b"other", 7)), (None, Some(other)));
+        assert_eq!(index.names().collect::<Vec<_>>(), [b"other"]);
     }
 
     #[test]

@@ -113,7 +113,7 @@ pub(crate) struct Observed<'a, I, R> {
     /// Its endpoints, with the name of the node as it is written; empty if where they are does not
     /// matter.
     pub(crate) endpoints: I,
-    /// Returns the name that is written so.
+    /// Returns the name that is written so, borrowed if it is what is written.
     pub(crate) resolve: R,
 }
 
@@ -301,7 +301,10 @@ impl ClientState {
                 .find(|&at| self.nodes.hash(before[at].node()) == hash);
             let number = match stood {
                 Some(at) => before[at].node(),
-                None => self.nodes.intern(&resolve(node)),
+                None => match resolve(node) {
+                    Cow::Borrowed(name) => self.nodes.intern_hashed(name, hash),
+                    Cow::Owned(name) => self.nodes.intern(&name),
+                },
             };
             at = stood.map_or(at, |stood| stood + 1);
             places.push(Place::new(number, bit));
