@@ -44,10 +44,7 @@ func (r *ring) fill(upstream io.Reader, stop <-chan struct{}) {
 	buffer := make([]byte, readSize)
 	for {
 		n, err := upstream.Read(buffer)
-		if n == 0 && err == nil {
-			continue
-		}
-		for !r.write(buffer[:n], err) {
+		for n > 0 && !r.write(buffer[:n]) {
 			select {
 			case <-r.freed:
 			case <-stop:
@@ -55,14 +52,14 @@ func (r *ring) fill(upstream io.Reader, stop <-chan struct{}) {
 			}
 		}
 		if err != nil {
+			r.end(err)
 			return
 		}
 	}
 }
 
-// write adds bytes, the error after them, or both. It returns false if there is no room, until
-// freed tells.
-func (r *ring) write(bytes []byte, err error) bool {
+// write adds bytes. It returns false if there is no room, and freed has a token once there is.
+func (r *ring) write(bytes []byte) bool {
 	r.mutex.Lock()
 	count := r.written - r.taken
 	if count+len(bytes) > ringSize {
@@ -81,14 +78,25 @@ func (r *ring) write(bytes []byte, err error) bool {
 	r.mutex.Lock()
 	r.writing = false
 	r.written += len(bytes)
+	r.unlock()
+	return true
+}
+
+// end sets the error after the bytes.
+func (r *ring) end(err error) {
+	r.mutex.Lock()
 	r.err = err
+	r.unlock()
+}
+
+// unlock unlocks the mutex, and gives the reader a token if it waits.
+func (r *ring) unlock() {
 	wake := r.readerWaits
 	r.readerWaits = false
 	r.mutex.Unlock()
 	if wake {
 		give(r.filled)
 	}
-	return true
 }
 
 // next returns bytes that were written, at most limit, or the error after them; neither if there is

@@ -134,4 +134,12 @@ func TestARingThatTheReaderWaitsForHasNoMemory(t *testing.T) {
 			t.Fatal("a silent stream has a ring", err)
 		}
 	}
+	server.Close()
+	<-ring.filled
+	if ring.buffer != nil {
+		t.Fatal("the end of a silent stream takes a ring")
+	}
+	if _, err := ring.next(ringSize); err != io.EOF {
+		t.Fatal(err)
+	}
 }
