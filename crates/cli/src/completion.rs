@@ -129,7 +129,7 @@ fn command_for(words: &[OsString]) -> Command {
             let is_service = arg
                 .get_value_names()
                 .is_some_and(|names| names.iter().any(|name| name == "SERVICE"));
-            if arg.get_id() == "node" {
+            if arg.get_id() == "node" || arg.get_id() == "without_node" {
                 arg.add(completer(Source::node_names))
             } else if is_service {
                 arg.add(completer(Source::service_names))

@@ -15,8 +15,9 @@ const EXAMPLES: &str = "\
 Examples:
   # A recorded response, as cilium-agent on the node would get it
   poolscope filter --node hz-edge-1 --facts lists --user-agent cilium-agent list.json
-  # What the API server answers now
-  kubectl get --raw /apis/discovery.k8s.io/v1/endpointslices | poolscope filter --node hz-edge-1 --facts lists -";
+  # What the API server answers now, filtered
+  kubectl get --raw /apis/discovery.k8s.io/v1/endpointslices |
+    poolscope filter --node hz-edge-1 --facts lists -";
 
 /// The options of `poolscope filter`.
 #[derive(Args)]

@@ -148,14 +148,14 @@ fn a_failed_node_adds_the_pools_that_it_leaves_without_endpoints() {
     let (status, findings, document) = audit(&world, &[]);
     assert_eq!((status, findings), (Some(0), found(&[("PS0005", &["a"])])));
     assert_eq!(document["withoutNodes"], json!([]));
-    // The finding about the one endpoint is known; other pools are as they were.
+    // Other pools are as they were.
     let (status, findings, document) = audit(&world, &["--without-node", "a2"]);
     assert_eq!((status, findings), (Some(1), found(&[("PS0001", &["a"])])));
     assert_eq!(document["withoutNodes"], json!(["a2"]));
     assert_eq!(document["findings"][0]["message"], {
         "no usable endpoint in a (1 node); ready endpoints: b (2)"
     });
-    // A pool that is empty already is not lost, nor are nodes that serve nothing.
+    // The finding about the one endpoint is known.
     let (status, findings, _) = audit(&world, &["--without-node", "a1"]);
     assert_eq!((status, findings), (Some(0), found(&[])));
     let (status, findings, _) = audit(&world, &["--without-node", "b1"]);
@@ -169,7 +169,7 @@ fn a_failed_node_adds_the_pools_that_it_leaves_without_endpoints() {
 }
 
 #[test]
-fn what_a_failed_node_changes_is_headed_by_its_name() {
+fn the_table_names_the_failed_node() {
     let mut world = World::new();
     world.stop(&["a1"]);
     let (_, output) = world.audit(&["--without-node", "a2"]);
@@ -187,6 +187,10 @@ fn what_a_failed_node_changes_is_headed_by_its_name() {
         assert!(stderr.contains(why) && output.stdout.is_empty(), "{stderr}");
         assert_eq!(output.status.code(), Some(1));
     }
+    let sarif = ["audit", "--facts", &facts, "--without-node", "a2", "-o", "sarif"];
+    let output = run(&sarif, b"");
+    assert!(String::from_utf8(output.stderr).unwrap().contains("SARIF"));
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
 }
 
 /// The example of the docs, run as it stands there.
@@ -783,6 +787,33 @@ fn findings_tell_some_addresses_from_all() {
         message(&world, "PS0001"),
         "no usable endpoint in b (2 nodes); ready endpoints: a (1)"
     );
+}
+
+#[test]
+fn a_failed_node_takes_single_addresses_too() {
+    let mut world = World::new();
+    world.service["spec"]["clusterIPs"] = json!(["10.96.0.1", "fd00::1"]);
+    let mut six = slice("web-6", Some("web"), &[endpoint("fd00:1::1", Some("a1"), true)]);
+    six["addressType"] = "IPv6".into();
+    world.others.push(six);
+    world.stop(&["a1", "b2"]);
+    let messages = |node: &str| -> Vec<Value> {
+        let (_, output) = world.audit(&["-o", "json", "--without-node", node]);
+        let document: Value = serde_json::from_str(&output).unwrap();
+        let findings = document["findings"].as_array().unwrap();
+        findings.iter().map(|finding| finding["message"].clone()).collect()
+    };
+    // The pool lacked one address before, and lacks both now.
+    assert_eq!(messages("b1"), ["no usable endpoint in b (1 node); ready endpoints: a (2)"]);
+    // The only endpoint of an address goes from all pools.
+    assert_eq!(
+        messages("a1"),
+        [
+            "no usable endpoint for [fd00::1]:80/TCP in a (1 node), b (2 nodes); no pool has one for \
+         each"
+        ]
+    );
+    assert_eq!(messages("b2"), [""; 0]);
 }
 
 #[test]

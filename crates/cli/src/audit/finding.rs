@@ -16,8 +16,9 @@ pub(crate) struct Finding {
     pub(crate) object: Object,
     /// The pools that it is about; empty for other codes.
     pub(crate) pools: Vec<String>,
-    /// The nodes that it is about, where these are counted.
-    nodes: BTreeSet<String>,
+    /// What it is about in detail, to tell whether another finding says more: frontend and node, or
+    /// pool.
+    details: BTreeSet<(String, String)>,
     pub(crate) message: String,
 }
 
@@ -54,24 +55,23 @@ impl std::fmt::Display for Object {
 
 impl Finding {
     pub(crate) fn new(code: &'static Code, object: Object, message: String) -> Finding {
-        let (pools, nodes) = (Vec::new(), BTreeSet::new());
-        Finding { code, level: code.level, object, pools, nodes, message }
+        let (pools, details) = (Vec::new(), BTreeSet::new());
+        Finding { code, level: code.level, object, pools, details, message }
     }
 
     pub(crate) fn in_pools(self, pools: Vec<String>) -> Finding {
         Finding { pools, ..self }
     }
 
-    pub(crate) fn on_nodes(self, nodes: BTreeSet<String>) -> Finding {
-        Finding { nodes, ..self }
+    pub(crate) fn detailed(self, details: BTreeSet<(String, String)>) -> Finding {
+        Finding { details, ..self }
     }
 
-    /// Returns `true` if the other one is about the same, and about no other pool or node.
+    /// Returns `true` if `other` has the same code and object, and no detail that this one lacks.
     pub(super) fn covers(&self, other: &Finding) -> bool {
         self.code.id == other.code.id
             && self.object == other.object
-            && other.pools.iter().all(|pool| self.pools.contains(pool))
-            && other.nodes.is_subset(&self.nodes)
+            && other.details.is_subset(&self.details)
     }
 
     /// Where the code is explained.

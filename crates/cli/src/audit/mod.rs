@@ -7,6 +7,7 @@ mod print;
 mod sarif;
 mod survey;
 
+use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
@@ -19,7 +20,7 @@ use self::checks::run_traffic as find_traffic;
 pub(crate) use self::codes::Level;
 pub(crate) use self::finding::Finding;
 pub(crate) use self::survey::{Judged, Place, Survey};
-use crate::failure::Failure;
+use crate::failure::{Failure, usage};
 use crate::output::{print_json, print_yaml};
 use crate::phrase::count;
 use crate::source::Source;
@@ -49,7 +50,7 @@ pub(crate) struct Audit {
     /// The level from which findings are printed.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     output_threshold: Level,
-    /// Print only what is found in addition if this node fails, and its endpoints go.
+    /// Print only what the failure of this node would add; may be repeated.
     #[arg(long, value_name = "NODE", value_parser = NonEmptyStringValueParser::new())]
     without_node: Vec<String>,
     /// More files and folders, after one --facts.
@@ -88,15 +89,19 @@ impl Threshold {
 
 /// Runs `poolscope audit`.
 pub(crate) fn audit(mut args: Audit) -> Result<(), Failure> {
+    if args.output == Output::Sarif && !args.without_node.is_empty() {
+        usage("SARIF is of what there is: leave out --without-node, or choose another --output");
+    }
     args.source.facts.append(&mut args.rest);
     let mut snapshot = args.source.read()?;
     let agent = args.source.user_agent.as_deref();
-    let mut known = Vec::new();
+    let (mut known, mut before) = (Vec::new(), BTreeMap::new());
     if !args.without_node.is_empty() {
-        known = find_traffic(&Survey::of(&snapshot, agent)?);
+        let survey = Survey::of(&snapshot, agent)?;
+        (known, before) = (find_traffic(&survey), survey.into_lanes());
         args.without_node.iter().try_for_each(|node| snapshot.fail(node))?;
     }
-    let survey = Survey::of(&snapshot, agent)?;
+    let survey = Survey::after(&snapshot, agent, before)?;
     let mut all = match snapshot.failed.is_empty() {
         true => find_all(&survey),
         false => find_traffic(&survey),

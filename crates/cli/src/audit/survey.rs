@@ -14,6 +14,8 @@ pub(crate) struct Survey<'a> {
     pub(crate) snapshot: &'a Snapshot,
     /// The client whose responses are rewritten.
     agent: Option<&'a str>,
+    /// The frontends that had a backend before nodes failed.
+    before: BTreeMap<Key, Lanes>,
     /// The nodes of each pool by the own pool of each node; the group without a name is in no pool.
     pub(crate) pools: Vec<Rc<Group>>,
     pub(crate) services: Vec<Judged>,
@@ -35,8 +37,8 @@ pub(crate) struct Judged {
     pub(crate) is_filtered: bool,
     /// A frontend has a backend on some node.
     pub(crate) has_usable: bool,
-    /// Frontends that have a backend on some node.
-    pub(crate) lanes: usize,
+    /// Frontends that have a backend on some node, or had one before nodes failed.
+    pub(crate) lanes: Lanes,
     pub(crate) places: Vec<Place>,
 }
 
@@ -92,6 +94,15 @@ impl<'a> Survey<'a> {
         snapshot: &'a Snapshot,
         agent: Option<&'a str>,
     ) -> Result<Survey<'a>, Failure> {
+        Survey::after(snapshot, agent, BTreeMap::new())
+    }
+
+    /// [`Survey::of`] after nodes failed, with the frontends that had backends before.
+    pub(crate) fn after(
+        snapshot: &'a Snapshot,
+        agent: Option<&'a str>,
+        before: BTreeMap<Key, Lanes>,
+    ) -> Result<Survey<'a>, Failure> {
         snapshot.loaded.require_endpoints()?;
         let objects = &snapshot.objects;
         let names = match snapshot.cluster.config().membership() {
@@ -112,7 +123,8 @@ impl<'a> Survey<'a> {
         };
         // Checks that the facts are complete.
         let first = snapshot.ready(first, agent)?;
-        let mut survey = Survey { snapshot, agent, pools: Vec::new(), services: Vec::new() };
+        let mut survey =
+            Survey { snapshot, agent, before, pools: Vec::new(), services: Vec::new() };
         let pools = survey.grouped(left(), |node| survey.node(node).pool());
         survey.pools = pools.to_vec();
         let mut by_labels = BTreeMap::new();
@@ -135,6 +147,12 @@ impl<'a> Survey<'a> {
         }
         snapshot.require_services(survey.services.len())?;
         Ok(survey)
+    }
+
+    /// Returns the frontends that have backends, by Service.
+    pub(crate) fn into_lanes(self) -> BTreeMap<Key, Lanes> {
+        let lanes = |judged: Judged| ((judged.view.namespace, judged.view.name), judged.lanes);
+        self.services.into_iter().map(lanes).collect()
     }
 
     pub(crate) fn is_shown(&self, namespace: &str) -> bool {
@@ -205,7 +223,10 @@ impl<'a> Survey<'a> {
         for endpoint in &mut view.endpoints {
             endpoint.kept |= is_filtered;
         }
-        let unfiltered = Lanes::of(&view);
+        let own = Lanes::of(&view);
+        let has_usable = own.len() > 0;
+        let key: Key = (view.namespace.clone(), view.name.clone());
+        let lanes = self.before.get(&key).cloned().unwrap_or(own);
         let active = ready(&view, |_| true);
         let open = |group: &Rc<Group>| Place {
             group: Rc::clone(group),
@@ -217,14 +238,13 @@ impl<'a> Survey<'a> {
         };
         let places = groups.iter().map(|group| {
             if is_filtered || hides_by_pool {
-                self.place(&view, is_filtered, &unfiltered, group)
+                self.place(&view, is_filtered, &lanes, group)
             } else {
                 open(group)
             }
         });
         let places = places.collect();
-        let lanes = unfiltered.0.len();
-        Judged { view, is_filtered, has_usable: lanes > 0, lanes, places }
+        Judged { view, is_filtered, has_usable, lanes, places }
     }
 
     /// Judges for one node of the group, which has no endpoint of the Service if there is such a
@@ -305,9 +325,15 @@ fn ready(view: &ServiceView, counts: impl Fn(&EndpointView) -> bool) -> usize {
 }
 
 /// For each frontend that has a backend, the nodes of its backends.
-struct Lanes(BTreeMap<String, BTreeSet<Option<String>>>);
+#[derive(Clone)]
+pub(crate) struct Lanes(BTreeMap<String, BTreeSet<Option<String>>>);
 
 impl Lanes {
+    /// How many frontends there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Reads what the view keeps. Terminating endpoints count beside active ones, because a node
     /// may have only these.
     fn of(view: &ServiceView) -> Lanes {

@@ -64,7 +64,7 @@ pub(crate) struct Snapshot {
     pub(crate) inventory: Inventory,
     pub(crate) objects: Objects,
     pub(crate) loaded: Loaded,
-    /// Nodes that are taken to have failed: nobody is judged for them.
+    /// Nodes that are taken to have failed: no Service is judged for them.
     pub(crate) failed: BTreeSet<String>,
     /// The namespace that is shown; `None`: all.
     namespace: Option<String>,

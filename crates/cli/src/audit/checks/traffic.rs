@@ -30,7 +30,10 @@ pub(super) fn check(survey: &Survey<'_>, found: &mut Vec<Finding>) {
             continue;
         }
         empty(judged, &object, found);
-        dropped(survey, judged, &object, &nodes, found);
+        // Of the endpoints that are left, a failure drops none.
+        if survey.snapshot.failed.is_empty() {
+            dropped(survey, judged, &object, &nodes, found);
+        }
     }
 }
 
@@ -65,13 +68,14 @@ fn empty(judged: &Judged, object: &Object, found: &mut Vec<Finding>) {
         let message =
             format!("no usable endpoint{common} in {}; {elsewhere}", names(lost.iter().map(nodes)));
         let pools = lost.iter().map(|place| place.group.name.clone()).collect();
-        found.push(Finding::new(codes::EMPTY_POOL, object.clone(), message).in_pools(pools));
+        let finding = Finding::new(codes::EMPTY_POOL, object.clone(), message).in_pools(pools);
+        found.push(finding.detailed(lacking(lost.into_iter())));
     }
     let outside = judged.places.iter().filter(|place| place.group.name.is_empty());
     for place in outside.filter(is_empty) {
         let message = format!("{}: {}", count(place.without.len(), "node"), names(&place.without));
         let finding = Finding::new(codes::EMPTY_OUTSIDE, object.clone(), message);
-        found.push(finding.on_nodes(place.without.clone()));
+        found.push(finding.detailed(lacking([place].into_iter())));
     }
     let single: Vec<&str> = pools()
         .filter(|place| place.ready == 1 && place.without.is_empty())
@@ -80,9 +84,17 @@ fn empty(judged: &Judged, object: &Object, found: &mut Vec<Finding>) {
     // Behind the last step of a fallback there is another one.
     if !single.is_empty() && topology != Some(Topology::Fallback) {
         let message = format!("one ready endpoint in {}", names(&single));
+        let details = single.iter().map(|name| ((*name).to_owned(), String::new())).collect();
         let pools = single.iter().map(|name| (*name).to_owned()).collect();
-        found.push(Finding::new(codes::ONE_ENDPOINT, object.clone(), message).in_pools(pools));
+        let finding = Finding::new(codes::ONE_ENDPOINT, object.clone(), message).in_pools(pools);
+        found.push(finding.detailed(details));
     }
+}
+
+/// Each frontend with each node that has no backend for it.
+fn lacking<'a>(places: impl Iterator<Item = &'a Place>) -> BTreeSet<(String, String)> {
+    let empty = places.flat_map(|place| &place.empty);
+    empty.flat_map(|(lane, nodes)| nodes.iter().map(|node| (lane.clone(), node.clone()))).collect()
 }
 
 /// Nodes without a backend of their own, for all frontends or for some.
@@ -93,7 +105,7 @@ fn empty_nodes(judged: &Judged, object: &Object, found: &mut Vec<Finding>) {
     for place in &judged.places {
         for node in &place.without {
             let lacking = place.empty.values().filter(|nodes| nodes.contains(node)).count();
-            if lacking < judged.lanes { some.push(node) } else { none.push(node) }
+            if lacking < judged.lanes.len() { some.push(node) } else { none.push(node) }
         }
     }
     let mut parts = Vec::new();
@@ -110,15 +122,14 @@ fn empty_nodes(judged: &Judged, object: &Object, found: &mut Vec<Finding>) {
     }
     if !parts.is_empty() {
         let finding = Finding::new(codes::EMPTY_NODES, object.clone(), parts.join("; "));
-        let nodes = judged.places.iter().flat_map(|place| place.without.iter().cloned());
-        found.push(finding.on_nodes(nodes.collect()));
+        found.push(finding.detailed(lacking(judged.places.iter())));
     }
 }
 
 /// The frontends that are empty, if others are not.
 fn lanes<'a>(judged: &Judged, places: impl Iterator<Item = &'a Place>) -> String {
     let lanes: BTreeSet<&String> = places.flat_map(|place| place.empty.keys()).collect();
-    match lanes.len() < judged.lanes {
+    match lanes.len() < judged.lanes.len() {
         true => format!(" for {}", names(lanes)),
         false => String::new(),
     }

@@ -32,7 +32,8 @@ pub(crate) struct LiveOptions {
     #[arg(help_heading = HEADING, long)]
     live: bool,
     /// The kubeconfig file; default: KUBECONFIG, ~/.kube/config, or the pod's ServiceAccount.
-    #[arg(help_heading = HEADING, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    #[arg(help_heading = HEADING, long, value_name = "FILE")]
+    #[arg(value_hint = clap::ValueHint::FilePath)]
     kubeconfig: Option<PathBuf>,
     /// The kubeconfig's context.
     #[arg(help_heading = HEADING, long, value_name = "NAME")]
@@ -47,10 +48,12 @@ pub(crate) struct LiveOptions {
     #[arg(help_heading = HEADING, long = "as", value_name = "USER")]
     impersonate: Option<String>,
     /// A group to impersonate; may be repeated.
-    #[arg(help_heading = HEADING, long = "as-group", value_name = "GROUP", requires = "impersonate")]
+    #[arg(help_heading = HEADING, long = "as-group", value_name = "GROUP")]
+    #[arg(requires = "impersonate")]
     impersonate_group: Vec<String>,
     /// The longest time for one request, such as 30s or 2m; 0: no limit.
-    #[arg(help_heading = HEADING, long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
+    #[arg(help_heading = HEADING, long, value_name = "TIME")]
+    #[arg(default_value = "60s", value_parser = parse_duration)]
     request_timeout: Duration,
 }
 
