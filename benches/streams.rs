@@ -90,11 +90,11 @@ fn bench(criterion: &mut Criterion) {
                         let start = Instant::now();
                         follower.stream.refresh(&mut out).unwrap();
                         spent += start.elapsed();
-                        let told = match content_type {
+                        let events = match content_type {
                             JSON => out.iter().filter(|&&byte| byte == b'\n').count(),
                             _ => protobuf::events(&out).expect("whole events").len(),
                         };
-                        assert_eq!(told, HUNDRED + 1, "each slice of the node, and a bookmark");
+                        assert_eq!(events, HUNDRED + 1, "each slice of the node, and a bookmark");
                         black_box(&out);
                     }
                     spent

@@ -17,7 +17,7 @@ FUZZ_TARGETS = json_get json_list json_watch json_forms protobuf_get protobuf_li
 SMOKE ?= 20
 TIME ?= 60
 RUNS ?= -1
-# 0: another one each time. With a seed the same inputs come first, as many as there is time for.
+# Of libFuzzer's choices; 0: another one each time.
 SEED ?= 0
 JOBS ?= $(shell nproc)
 SANITIZER ?= address
