@@ -12,9 +12,10 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 NIGHTLY = $(shell $(CARGO) +nightly --version >/dev/null 2>&1 && echo +nightly)
 # Every feature of the core.
 FEATURES = --features poolscope/k8s-openapi,poolscope/http,poolscope/tracing
-# Files are enough for the demos, and a client of the API server takes minutes to build.
-BUILD = $(CARGO) build --release -p poolscope-cli --no-default-features
-POOLSCOPE = $(CARGO) run --quiet --release -p poolscope-cli --no-default-features --
+# Files are enough for the demos, and a client of the API server takes minutes to build, as does an
+# optimised program.
+BUILD = $(CARGO) build -p poolscope-cli --no-default-features
+POOLSCOPE = $(CARGO) run --quiet -p poolscope-cli --no-default-features --
 
 .PHONY: demo demo-yurthub test tools check published msrv advisories test-asan test-go
 .PHONY: e2e e2e-quick proxy-numbers long mutants shuttle
