@@ -18,9 +18,9 @@ use crate::view::contradiction;
 /// Uses of the verb, printed after its options.
 const EXAMPLES: &str = "\
 Examples:
-  # What a node of one pool sees that a node of another one does not
+  # Compare the views of nodes of two pools
   poolscope diff --node hz-edge-1 --node bj-edge-1
-  # The same of one Service, from saved lists
+  # Compare one Service, from saved lists
   poolscope diff --node hz-edge-1 --node bj-edge-1 shop/cart --facts lists";
 
 /// The options of `poolscope diff`.

@@ -16,9 +16,9 @@ use crate::view::{contradiction, document};
 /// Uses of the verb, printed after its options.
 const EXAMPLES: &str = "\
 Examples:
-  # Which endpoints of a Service a node may use, and why
+  # Show which endpoints of a Service a node may use, and why
   poolscope explain --node hz-edge-1 shop/cart
-  # The same for programs, from saved lists
+  # Print JSON, from saved lists
   poolscope explain --node hz-edge-1 shop/cart --facts lists -o json";
 
 /// The options of `poolscope explain`.

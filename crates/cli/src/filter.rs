@@ -13,9 +13,9 @@ use crate::source::{self, Snapshot, Source, not_ready, pool_of, read_stdin, warn
 /// Uses of the verb, printed after its options.
 const EXAMPLES: &str = "\
 Examples:
-  # A recorded response, as cilium-agent on the node would get it
+  # Filter a recorded response as cilium-agent on the node would get it
   poolscope filter --node hz-edge-1 --facts lists --user-agent cilium-agent list.json
-  # What the API server answers now, filtered
+  # Filter what the API server answers now
   kubectl get --raw /apis/discovery.k8s.io/v1/endpointslices |
     poolscope filter --node hz-edge-1 --facts lists -";
 

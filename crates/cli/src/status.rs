@@ -20,9 +20,9 @@ use crate::source::live::{Live, LiveOptions};
 /// Uses of the verb, printed after its options.
 const EXAMPLES: &str = "\
 Examples:
-  # Is filtering in place on every node?
+  # Check that filtering is in place on every node
   poolscope status
-  # Only what is not in order
+  # Print only the checks that are not passed
   poolscope status -o short";
 
 /// The options of `poolscope status`.

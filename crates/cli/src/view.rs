@@ -16,12 +16,12 @@ use crate::table::{ACTIVE, Cell, DOUBT, DROPPED, NO_BACKEND, Table, print_text};
 /// Uses of the verb, printed after its options.
 const EXAMPLES: &str = "\
 Examples:
-  # All Services, as a node of the live cluster sees them
+  # Show all Services as a node of the live cluster sees them
   poolscope view --node hz-edge-1
   # Why does it reach another site? Show the Service, and then each endpoint with its rule
   poolscope view --node hz-edge-1 shop/cart
   poolscope explain --node hz-edge-1 shop/cart
-  # From saved lists instead of a cluster
+  # Read saved lists instead of a cluster
   poolscope view --node hz-edge-1 --facts lists";
 
 /// The options of `poolscope view`.

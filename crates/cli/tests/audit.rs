@@ -808,10 +808,8 @@ fn a_failed_node_takes_single_addresses_too() {
     // The only endpoint of an address goes from all pools.
     assert_eq!(
         messages("a1"),
-        [
-            "no usable endpoint for [fd00::1]:80/TCP in a (1 node), b (2 nodes); no pool has one for \
-         each"
-        ]
+        ["no usable endpoint for [fd00::1]:80/TCP in a (1 node), b (2 nodes); no pool has one \
+         for each"]
     );
     assert_eq!(messages("b2"), [""; 0]);
 }

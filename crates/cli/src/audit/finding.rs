@@ -16,8 +16,8 @@ pub(crate) struct Finding {
     pub(crate) object: Object,
     /// The pools that it is about; empty for other codes.
     pub(crate) pools: Vec<String>,
-    /// What it is about in detail, to tell whether another finding says more: frontend and node, or
-    /// pool.
+    /// Each frontend with each node that lacks it, or pools. They tell whether a finding extends
+    /// another one.
     details: BTreeSet<(String, String)>,
     pub(crate) message: String,
 }

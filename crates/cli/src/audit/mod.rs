@@ -28,11 +28,11 @@ use crate::source::Source;
 /// Uses of the verb, printed after its options.
 const EXAMPLES: &str = "\
 Examples:
-  # Faults of the live cluster
+  # Find faults of the live cluster
   poolscope audit
-  # Which pools would lose which Services if a node failed
+  # Find the pools that would lose a Service if a node failed
   poolscope audit --without-node hz-edge-1
-  # In CI: fail on warnings of one namespace in saved lists
+  # Fail on warnings about one namespace, in saved lists
   poolscope audit --facts lists -n shop --failure-threshold warning";
 
 /// The options of `poolscope audit`.

@@ -19,9 +19,9 @@ use crate::source::Source;
 /// Uses of the verb, printed after its options.
 const EXAMPLES: &str = "\
 Examples:
-  # The live cluster as one page
+  # Write one page about the live cluster
   poolscope report -o report.html
-  # The same from saved lists
+  # Read saved lists instead of a cluster
   poolscope report -o report.html --facts lists";
 
 /// The options of `poolscope report`.

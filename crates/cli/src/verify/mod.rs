@@ -35,9 +35,9 @@ use crate::table::{Cell, DOUBT, NO_BACKEND, Table, print_text};
 /// Uses of the verb, printed after its options.
 const EXAMPLES: &str = "\
 Examples:
-  # The eBPF maps of the node's cilium-agent, for at most 30 seconds until they agree
+  # Read the eBPF maps of the node's cilium-agent until they agree, for at most 30 seconds
   poolscope verify --node hz-edge-1 --exec --settle 30
-  # What kube-proxy wrote, saved on the node with `nft -j list ruleset`
+  # Read kube-proxy's rules, saved on the node with `nft -j list ruleset`
   poolscope verify --node hz-edge-1 --from ruleset.json";
 
 /// The options of `poolscope verify`.

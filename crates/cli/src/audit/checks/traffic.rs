@@ -30,7 +30,7 @@ pub(super) fn check(survey: &Survey<'_>, found: &mut Vec<Finding>) {
             continue;
         }
         empty(judged, &object, found);
-        // Of the endpoints that are left, a failure drops none.
+        // A failure changes nothing for the endpoints that are left.
         if survey.snapshot.failed.is_empty() {
             dropped(survey, judged, &object, &nodes, found);
         }
