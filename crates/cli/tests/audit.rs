@@ -754,14 +754,20 @@ fn an_outage_that_grows_keeps_its_level_and_gets_other_fingerprints() {
     assert_eq!(document["findings"][0]["message"], "it has no endpoints");
 }
 
-#[test]
-fn findings_tell_some_addresses_from_all() {
+/// IPv4 endpoints on a2 and b1, and one of IPv6 on a1.
+fn with_two_families() -> World {
     let mut world = World::new();
     world.service["spec"]["clusterIPs"] = json!(["10.96.0.1", "fd00::1"]);
     let mut six = slice("web-6", Some("web"), &[endpoint("fd00:1::1", Some("a1"), true)]);
     six["addressType"] = "IPv6".into();
     world.others.push(six);
     world.stop(&["a1", "b2"]);
+    world
+}
+
+#[test]
+fn findings_tell_some_addresses_from_all() {
+    let mut world = with_two_families();
     let message = |world: &World, code: &str| {
         let findings = world.findings();
         let found = findings.iter().find(|finding| finding["code"] == code).cloned();
@@ -791,12 +797,7 @@ fn findings_tell_some_addresses_from_all() {
 
 #[test]
 fn a_failed_node_takes_single_addresses_too() {
-    let mut world = World::new();
-    world.service["spec"]["clusterIPs"] = json!(["10.96.0.1", "fd00::1"]);
-    let mut six = slice("web-6", Some("web"), &[endpoint("fd00:1::1", Some("a1"), true)]);
-    six["addressType"] = "IPv6".into();
-    world.others.push(six);
-    world.stop(&["a1", "b2"]);
+    let world = with_two_families();
     let messages = |node: &str| -> Vec<Value> {
         let (_, output) = world.audit(&["-o", "json", "--without-node", node]);
         let document: Value = serde_json::from_str(&output).unwrap();
