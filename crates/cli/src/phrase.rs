@@ -15,6 +15,11 @@ pub(crate) fn names<T: AsRef<str>>(all: impl IntoIterator<Item = T>) -> String {
 
 /// `1 node`, `2 nodes`.
 pub(crate) fn count(number: usize, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{plural}")
+    format!("{number} {}", plural(number, noun))
+}
+
+/// `node` for one, `nodes` for others.
+pub(crate) fn plural(number: usize, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{noun}{ending}")
 }

@@ -124,9 +124,14 @@ impl World {
         (write("all.json", &list), write("config.json", &self.config))
     }
 
+    /// Runs the audit, and returns its status and its output for programs.
+    fn document(&self, options: &[&str]) -> (Option<i32>, Value) {
+        let (status, output) = self.audit(&[options, &["-o", "json"]].concat());
+        (status, serde_json::from_str(&output).unwrap())
+    }
+
     fn findings(&self) -> Vec<Value> {
-        let (_, output) = self.audit(&["-o", "json"]);
-        let document: Value = serde_json::from_str(&output).unwrap();
+        let (_, document) = self.document(&[]);
         document["findings"].as_array().unwrap().clone()
     }
 }
@@ -136,8 +141,7 @@ fn a_failed_node_adds_the_pools_that_it_leaves_without_endpoints() {
     let mut world = World::new();
     world.stop(&["a1"]);
     let audit = |world: &World, options: &[&str]| {
-        let (status, output) = world.audit(&[&["-o", "json"], options].concat());
-        let document: Value = serde_json::from_str(&output).unwrap();
+        let (status, document) = world.document(options);
         let found = |finding: &Value| (finding["code"].clone(), finding["pools"].clone());
         let findings = document["findings"].as_array().unwrap().iter().map(found).collect();
         (status, findings, document)
@@ -215,9 +219,8 @@ fn a_failed_node_takes_nothing_from_services_of_nodes() {
     world.annotate(KEYS, "kubernetes.io/hostname");
     world.stop(&["b2"]);
     assert_eq!(world.findings()[0]["code"], "PS0002");
-    let (status, output) = world.audit(&["--without-node", "a1", "-o", "json"]);
-    let document: Value = serde_json::from_str(&output).unwrap();
-    assert_eq!((status, &document["findings"]), (Some(0), &json!([])), "{output}");
+    let (status, document) = world.document(&["--without-node", "a1"]);
+    assert_eq!((status, &document["findings"]), (Some(0), &json!([])), "{document}");
 }
 
 fn endpoint(address: &str, node: Option<&str>, ready: bool) -> Value {
@@ -710,8 +713,7 @@ fn a_namespace_limits_services_and_not_pools() {
     other["metadata"] = json!({"namespace": "other", "name": "api"});
     world.others.push(other);
     let codes = |options: &[&str]| {
-        let (_, output) = world.audit(&[options, &["-o", "json"]].concat());
-        let document: Value = serde_json::from_str(&output).unwrap();
+        let (_, document) = world.document(options);
         let findings = document["findings"].as_array().unwrap().clone();
         findings.iter().map(|each| each["code"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
@@ -748,8 +750,7 @@ fn an_outage_that_grows_keeps_its_level_and_gets_other_fingerprints() {
     world.stop(&["a1", "a2"]);
     let all = results(&world);
     assert!(all.len() == 1 && all != two, "{all:?}");
-    let (_, output) = world.audit(&["-o", "json"]);
-    let document: Value = serde_json::from_str(&output).unwrap();
+    let (_, document) = world.document(&[]);
     assert_eq!(document["summary"]["filteredServices"], 1);
     assert_eq!(document["findings"][0]["message"], "it has no endpoints");
 }
@@ -799,8 +800,7 @@ fn findings_tell_some_addresses_from_all() {
 fn a_failed_node_takes_single_addresses_too() {
     let world = with_two_families();
     let messages = |node: &str| -> Vec<Value> {
-        let (_, output) = world.audit(&["-o", "json", "--without-node", node]);
-        let document: Value = serde_json::from_str(&output).unwrap();
+        let (_, document) = world.document(&["--without-node", node]);
         let findings = document["findings"].as_array().unwrap();
         findings.iter().map(|finding| finding["message"].clone()).collect()
     };

@@ -1,10 +1,11 @@
 //! One finding, and what it is about.
 
-use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use serde::Serialize;
 
 use super::codes::{Code, Level};
+use super::survey::{Empty, Place};
 
 /// The pages that explain the codes.
 pub(crate) const DOCS: &str = "docs/audit.md";
@@ -16,9 +17,8 @@ pub(crate) struct Finding {
     pub(crate) object: Object,
     /// The pools that it is about; empty for other codes.
     pub(crate) pools: Vec<String>,
-    /// Each frontend with each node that lacks it, or pools. They tell whether a finding extends
-    /// another one.
-    details: BTreeSet<(String, String)>,
+    /// The empty frontends that it is about; none for other codes.
+    empty: Vec<Rc<Empty>>,
     pub(crate) message: String,
 }
 
@@ -55,23 +55,33 @@ impl std::fmt::Display for Object {
 
 impl Finding {
     pub(crate) fn new(code: &'static Code, object: Object, message: String) -> Finding {
-        let (pools, details) = (Vec::new(), BTreeSet::new());
-        Finding { code, level: code.level, object, pools, details, message }
+        let (pools, empty) = (Vec::new(), Vec::new());
+        Finding { code, level: code.level, object, pools, empty, message }
     }
 
     pub(crate) fn in_pools(self, pools: Vec<String>) -> Finding {
         Finding { pools, ..self }
     }
 
-    pub(crate) fn detailed(self, details: BTreeSet<(String, String)>) -> Finding {
-        Finding { details, ..self }
+    /// It is about the empty frontends of these places.
+    pub(crate) fn empty_in(self, places: &[&Place]) -> Finding {
+        Finding { empty: places.iter().map(|place| Rc::clone(&place.empty)).collect(), ..self }
     }
 
-    /// Returns `true` if `other` has the same code and object, and no detail that this one lacks.
+    /// Returns `true` if `other` has the same code and object, and no pool and no node without a
+    /// frontend that this one does not have.
     pub(super) fn covers(&self, other: &Finding) -> bool {
+        let has = |lane: &str, node: &str| {
+            self.empty.iter().any(|empty| empty.get(lane).is_some_and(|nodes| nodes.contains(node)))
+        };
         self.code.id == other.code.id
             && self.object == other.object
-            && other.details.is_subset(&self.details)
+            && other.pools.iter().all(|pool| self.pools.contains(pool))
+            && other
+                .empty
+                .iter()
+                .flat_map(|empty| empty.iter())
+                .all(|(lane, nodes)| nodes.iter().all(|node| has(lane, node)))
     }
 
     /// Where the code is explained.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::codes::{Code, Level};
 use super::finding::Finding;
 use super::survey::Survey;
-use crate::phrase::{count, names};
+use crate::phrase::{count, names, plural};
 
 const WIDTH: usize = 100;
 
@@ -18,7 +18,7 @@ pub(super) fn table(
 ) -> io::Result<()> {
     let failed = &survey.snapshot.failed;
     if !failed.is_empty() {
-        let nodes = if failed.len() == 1 { "node" } else { "nodes" };
+        let nodes = plural(failed.len(), "node");
         wrap("", &format!("New without {nodes} {}:", names(failed)), out)?;
         writeln!(out)?;
     }

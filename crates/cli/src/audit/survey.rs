@@ -42,6 +42,9 @@ pub(crate) struct Judged {
     pub(crate) places: Vec<Place>,
 }
 
+/// Frontends that have a backend somewhere, with nodes that have none for it.
+pub(crate) type Empty = BTreeMap<String, BTreeSet<String>>;
+
 /// A Service as the nodes of one group see it.
 pub(crate) struct Place {
     pub(crate) group: Rc<Group>,
@@ -49,8 +52,8 @@ pub(crate) struct Place {
     pub(crate) is_visible: bool,
     /// Addresses of ready endpoints that nodes of the group may use.
     pub(crate) ready: usize,
-    /// Frontends that have a backend somewhere, with the nodes of the group that have none for it.
-    pub(crate) empty: BTreeMap<String, BTreeSet<String>>,
+    /// Those of the group.
+    pub(crate) empty: Rc<Empty>,
     /// Nodes that lack a backend for one of `empty`.
     pub(crate) without: BTreeSet<String>,
     /// For each endpoint of the view.
@@ -232,7 +235,7 @@ impl<'a> Survey<'a> {
             group: Rc::clone(group),
             is_visible,
             ready: active,
-            empty: BTreeMap::new(),
+            empty: Rc::default(),
             without: BTreeSet::new(),
             verdicts: verdicts.clone(),
         };
@@ -280,7 +283,7 @@ impl<'a> Survey<'a> {
             ready(&view, |each| each.kept)
         };
         let seen = Lanes::of(&view);
-        let mut empty: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut empty = Empty::new();
         for (lane, nodes) in &unfiltered.0 {
             let is_met = !keeps_to_node && seen.0.contains_key(lane);
             if !is_filtered || !view.visible || is_met {
@@ -297,7 +300,7 @@ impl<'a> Survey<'a> {
             is_visible: view.visible,
             ready,
             without: empty.values().flatten().cloned().collect(),
-            empty,
+            empty: Rc::new(empty),
             verdicts,
         }
     }

@@ -27,6 +27,7 @@ use self::held::{Contents, Held};
 use self::ranges::Range;
 use crate::failure::{Failure, usage};
 use crate::output::{self, Format};
+use crate::phrase::count;
 #[cfg(feature = "live")]
 use crate::source::live::Live;
 use crate::source::{Snapshot, Source, pool_of};
@@ -221,10 +222,9 @@ fn print(comparison: &Comparison, width: usize, out: &mut dyn Write) -> io::Resu
 
 fn counts(comparisons: &[Comparison]) -> String {
     let sum = |of: fn(&Comparison) -> usize| comparisons.iter().map(of).sum::<usize>();
-    let leaks = sum(|one| one.leaks);
-    let plural = if leaks == 1 { "" } else { "s" };
+    let leaks = count(sum(|one| one.leaks), "leak");
     let (unknown, missing) = (sum(|one| one.unknown), sum(|one| one.missing));
-    format!("{leaks} leak{plural}, {unknown} unknown and {missing} missing")
+    format!("{leaks}, {unknown} unknown and {missing} missing")
 }
 
 /// Fails if a backend differs, or if nothing was compared.

@@ -8,7 +8,7 @@ use poolscope::explain::State;
 use crate::audit::codes;
 use crate::audit::finding::{Finding, Object};
 use crate::audit::survey::{Judged, Place, Survey};
-use crate::phrase::{count, names};
+use crate::phrase::{count, names, plural};
 
 pub(super) fn check(survey: &Survey<'_>, found: &mut Vec<Finding>) {
     let nodes: BTreeSet<&str> =
@@ -69,13 +69,13 @@ fn empty(judged: &Judged, object: &Object, found: &mut Vec<Finding>) {
             format!("no usable endpoint{common} in {}; {elsewhere}", names(lost.iter().map(nodes)));
         let pools = lost.iter().map(|place| place.group.name.clone()).collect();
         let finding = Finding::new(codes::EMPTY_POOL, object.clone(), message).in_pools(pools);
-        found.push(finding.detailed(lacking(lost.into_iter())));
+        found.push(finding.empty_in(&lost));
     }
     let outside = judged.places.iter().filter(|place| place.group.name.is_empty());
     for place in outside.filter(is_empty) {
         let message = format!("{}: {}", count(place.without.len(), "node"), names(&place.without));
         let finding = Finding::new(codes::EMPTY_OUTSIDE, object.clone(), message);
-        found.push(finding.detailed(lacking([place].into_iter())));
+        found.push(finding.empty_in(&[place]));
     }
     let single: Vec<&str> = pools()
         .filter(|place| place.ready == 1 && place.without.is_empty())
@@ -84,17 +84,9 @@ fn empty(judged: &Judged, object: &Object, found: &mut Vec<Finding>) {
     // Behind the last step of a fallback there is another one.
     if !single.is_empty() && topology != Some(Topology::Fallback) {
         let message = format!("one ready endpoint in {}", names(&single));
-        let details = single.iter().map(|name| ((*name).to_owned(), String::new())).collect();
         let pools = single.iter().map(|name| (*name).to_owned()).collect();
-        let finding = Finding::new(codes::ONE_ENDPOINT, object.clone(), message).in_pools(pools);
-        found.push(finding.detailed(details));
+        found.push(Finding::new(codes::ONE_ENDPOINT, object.clone(), message).in_pools(pools));
     }
-}
-
-/// Each frontend with each node that has no backend for it.
-fn lacking<'a>(places: impl Iterator<Item = &'a Place>) -> BTreeSet<(String, String)> {
-    let empty = places.flat_map(|place| &place.empty);
-    empty.flat_map(|(lane, nodes)| nodes.iter().map(|node| (lane.clone(), node.clone()))).collect()
 }
 
 /// Nodes without a backend of their own, for all frontends or for some.
@@ -122,7 +114,7 @@ fn empty_nodes(judged: &Judged, object: &Object, found: &mut Vec<Finding>) {
     }
     if !parts.is_empty() {
         let finding = Finding::new(codes::EMPTY_NODES, object.clone(), parts.join("; "));
-        found.push(finding.detailed(lacking(judged.places.iter())));
+        found.push(finding.empty_in(&judged.places.iter().collect::<Vec<_>>()));
     }
 }
 
@@ -170,12 +162,8 @@ fn dropped(
         found.push(Finding::new(codes::NO_NODE_NAME, object.clone(), message));
     }
     if !gone.is_empty() && survey.knows_all_nodes() {
-        let message = format!("no such {}", names_of_nodes(&gone));
+        let nodes = plural(gone.len(), "node");
+        let message = format!("no such {nodes}: {}", names(&gone));
         found.push(Finding::new(codes::GONE_NODE, object.clone(), message));
     }
-}
-
-fn names_of_nodes(nodes: &BTreeSet<&str>) -> String {
-    let noun = if nodes.len() == 1 { "node" } else { "nodes" };
-    format!("{noun}: {}", names(nodes))
 }
