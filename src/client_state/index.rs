@@ -3,7 +3,7 @@
 use hashbrown::HashTable;
 
 use super::slots::Slots;
-use crate::topology::names::Seeds;
+use crate::topology::names::{Seeds, is_same};
 
 /// Names with the objects that mention each. A name is known as long as one object does.
 #[derive(Debug, Clone, Default)]
@@ -92,7 +92,7 @@ impl Index {
 
     #[inline(always)]
     fn id_hashed(&self, name: &[u8], hash: u64) -> Option<u32> {
-        self.ids.find(hash, |&id| *self.slots[id].name == *name).copied()
+        self.ids.find(hash, |&id| is_same(&self.slots[id].name, name)).copied()
     }
 
     /// The objects that mention `name`.

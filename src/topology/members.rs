@@ -1,6 +1,6 @@
 //! The nodes of one pool.
 
-use super::names::{Names, Seeds};
+use super::names::{Names, Seeds, is_same};
 
 /// The nodes of one pool, each with the number of objects that name it.
 ///
@@ -186,9 +186,9 @@ impl Table {
         let mut at = self.first(hash);
         loop {
             let slot = self.slots.get(at)?;
-            if slot.hash == hash && slot.start < GONE && slot.len as usize == name.len() {
+            if slot.hash == hash && slot.start < GONE {
                 let start = slot.start as usize;
-                if is_same(&self.names[start..start + name.len()], name) {
+                if is_same(&self.names[start..start + slot.len as usize], name) {
                     return Some(at);
                 }
             }
@@ -208,23 +208,6 @@ impl Table {
     fn next(&self, at: usize) -> usize {
         (at + 1) & (self.slots.len() - 1)
     }
-}
-
-/// Compares two texts of one length. They are short, and most often the same.
-#[inline(always)]
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    let (Some(last), Some(other_last)) = (one.last_chunk::<8>(), other.last_chunk::<8>()) else {
-        return one == other;
-    };
-    let words = one.as_chunks::<8>().0.iter().zip(other.as_chunks::<8>().0);
-    // The last eight bytes may be compared twice.
-    words.fold(difference(last, other_last), |found, (word, other)| found | difference(word, other))
-        == 0
-}
-
-#[inline(always)]
-fn difference(one: &[u8; 8], other: &[u8; 8]) -> u64 {
-    u64::from_ne_bytes(*one) ^ u64::from_ne_bytes(*other)
 }
 
 #[cfg(test)]

@@ -58,9 +58,40 @@ fn fold(one: u64, other: u64) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
+/// Compares two names. They are short, and most often the same where their hashes are: names of 8
+/// to 32 bytes take two compares, which may overlap.
+#[inline(always)]
+pub(crate) fn is_same(one: &[u8], other: &[u8]) -> bool {
+    match (one.len(), other.len()) {
+        (8..=16, len) if len == one.len() => ends_are_same::<8>(one, other),
+        (17..=32, len) if len == one.len() => ends_are_same::<16>(one, other),
+        _ => one == other,
+    }
+}
+
+/// Compares the first and the last `N` bytes.
+#[inline(always)]
+fn ends_are_same<const N: usize>(one: &[u8], other: &[u8]) -> bool {
+    one.first_chunk::<N>() == other.first_chunk() && one.last_chunk::<N>() == other.last_chunk()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_the_same_if_all_their_bytes_are() {
+        for len in 0..70 {
+            let name: Vec<u8> = (0..len).collect();
+            assert!(is_same(&name, &name.clone()));
+            for at in 0..name.len() {
+                let mut other = name.clone();
+                other[at] ^= 0x80;
+                assert!(!is_same(&name, &other), "{len} bytes, another at {at}");
+                assert!(!is_same(&name, &name[..at]), "{len} bytes and {at}");
+            }
+        }
+    }
 
     #[test]
     fn hashes_of_names_seldom_meet() {
