@@ -227,6 +227,23 @@ fn the_only_node_of_a_cache_is_not_all_nodes() {
 }
 
 #[test]
+fn lists_that_two_folders_have_are_named() {
+    let parents = [copied("kubectl"), copied("kubectl")];
+    let [first, last] = parents.each_ref().map(|(_, path)| path.to_str().unwrap());
+    let line = |run: &Run| {
+        let mut lines = run.err.lines().filter(|line| line.starts_with("read twice: "));
+        (lines.next().map(str::to_owned), lines.count())
+    };
+    let (text, more) = line(&view(&[first, last]));
+    let text = text.expect("a line about both folders");
+    assert!(text.contains(&format!("from {last} after {first}")) && more == 0, "{text}");
+    // One folder, read again, is the same moment; so are files that are named.
+    assert_eq!(line(&view(&[first, first])), (None, 0));
+    let nodes = data("kubectl/nodes.json");
+    assert_eq!(line(&view(&[first, &nodes])), (None, 0));
+}
+
+#[test]
 fn an_interrupted_write_of_yurthub_is_restored() {
     let (_folder, cache) = copied("yurthub-cache");
     let slices = cache.join("kube-proxy/endpointslices.v1.discovery.k8s.io");

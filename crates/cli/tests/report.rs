@@ -109,6 +109,18 @@ fn the_recorded_cluster() {
 }
 
 #[test]
+fn the_title_is_the_heading() {
+    let title = "<Harbor>, 1 December";
+    let facts = recorded("list");
+    let output = run(&["report", "-o", "-", "--title", title, "--facts", &facts], b"");
+    let page = String::from_utf8(output.stdout).unwrap();
+    let escaped = "&lt;Harbor&gt;, 1 December";
+    for [start, end] in [["<title>", "</title>"], ["<h1>", "</h1>"]] {
+        assert_eq!(between(&page, start, end).collect::<Vec<_>>(), [escaped]);
+    }
+}
+
+#[test]
 fn facts_that_are_missing_are_doubts() {
     let output = run(&["report", "-o", "-", "--facts", &recorded("after")], b"");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

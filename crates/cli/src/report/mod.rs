@@ -21,8 +21,8 @@ const EXAMPLES: &str = "\
 Examples:
   # Write one page about the live cluster
   poolscope report -o report.html
-  # Read saved lists instead of a cluster
-  poolscope report -o report.html --facts lists";
+  # Read saved lists instead of a cluster, and say when they were saved
+  poolscope report -o report.html --title \"Harbor, 1 December\" --facts lists";
 
 /// The options of `poolscope report`.
 #[derive(Args)]
@@ -33,6 +33,9 @@ pub(crate) struct Report {
     /// The page to write; `-` is standard output.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    /// The heading of the page, such as the cluster and the date.
+    #[arg(long, value_name = "TEXT")]
+    title: Option<String>,
     /// More files and folders, after one --facts.
     #[arg(value_name = "PATH", requires = "facts")]
     rest: Vec<PathBuf>,
@@ -44,7 +47,8 @@ pub(crate) fn report(mut args: Report) -> Result<(), Failure> {
     let snapshot = args.source.read()?;
     let agent = args.source.user_agent.as_deref();
     let survey = Survey::of(&snapshot, agent)?;
-    let page = page::page(&survey, &find_all(&survey)).into_string();
+    let title = args.title.as_deref();
+    let page = page::page(title, &survey, &find_all(&survey)).into_string();
     if args.output == Path::new("-") {
         let mut out = io::stdout().lock();
         out.write_all(page.as_bytes())?;

@@ -7,8 +7,8 @@ use crate::audit::{Finding, Level, Survey};
 
 const STYLE: &str = include_str!("style.css");
 
-/// Returns the whole page.
-pub(super) fn page(survey: &Survey<'_>, found: &[Finding]) -> Markup {
+/// Returns the whole page. The title is that of the window and of the page.
+pub(super) fn page(title: Option<&str>, survey: &Survey<'_>, found: &[Finding]) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -19,12 +19,12 @@ pub(super) fn page(survey: &Survey<'_>, found: &[Finding]) -> Markup {
                 meta http-equiv="Content-Security-Policy"
                     content="default-src 'none'; style-src 'unsafe-inline'";
                 meta name="generator" content=(concat!("poolscope ", env!("CARGO_PKG_VERSION")));
-                title { "poolscope report" }
+                title { (title.unwrap_or("poolscope report")) }
                 style { (PreEscaped(STYLE)) }
             }
             body {
                 header {
-                    h1 { "Services and their pools" }
+                    h1 { (title.unwrap_or("Services and their pools")) }
                     (summary(survey, found))
                     nav aria-label="Sections" {
                         ul {

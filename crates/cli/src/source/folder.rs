@@ -74,6 +74,8 @@ pub(crate) fn load(folder: &Path, snapshot: &mut Snapshot) -> Result<(), Failure
         false
     });
     for candidate in best.into_values() {
+        let Asked { plural, namespace, .. } = &candidate.asked;
+        snapshot.loaded.read_list_of(folder, plural, namespace);
         snapshot.add(&candidate.recording, &candidate.asked)?;
     }
     for (recording, asked) in singles {

@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use poolscope::explain::ServiceView;
 
@@ -35,6 +35,10 @@ pub(crate) struct Loaded {
     pub(super) singles: usize,
     /// Endpoints were read from yurthub's cache.
     pub(super) cached: bool,
+    /// The lists of each folder: plural, namespace and folder.
+    lists: BTreeSet<(&'static str, String, PathBuf)>,
+    /// Lists that two folders have: plural and the folders in their order.
+    twice: BTreeSet<(&'static str, PathBuf, PathBuf)>,
     /// The operator was told of Services whose endpoints are not known.
     told: Cell<bool>,
 }
@@ -73,6 +77,17 @@ impl Loaded {
         }
         if self.cached {
             text += "; yurthub caches endpoints as its own filters left them";
+        }
+        if let Some((plural, first, last)) = self.twice.first() {
+            let more = match self.twice.len() - 1 {
+                0 => String::new(),
+                more => format!(" and {more} more lists"),
+            };
+            let [first, last] = [first, last].map(|folder| folder.display());
+            text += &format!(
+                "\nread twice: {plural}{more}: from {last} after {first}; folders of different \
+                 moments or clusters give wrong answers, read them one by one"
+            );
         }
         // The error about a kind that was read all the same needs no attention.
         let refused = self.refused.iter().filter(|(plural, _)| !self.kinds.contains(plural));
@@ -183,6 +198,19 @@ impl Loaded {
     pub(super) fn used(&mut self, name: String, plural: &'static str) {
         self.used.insert(name);
         self.kinds.insert(plural);
+    }
+
+    /// Records a list of a folder; the namespace is empty for all of them.
+    pub(super) fn read_list_of(&mut self, folder: &Path, plural: &'static str, namespace: &str) {
+        let is_known = |(known, other, from): &&(&str, String, PathBuf)| {
+            *known == plural
+                && (other.is_empty() || namespace.is_empty() || other == namespace)
+                && from != folder
+        };
+        if let Some((_, _, first)) = self.lists.iter().find(is_known) {
+            self.twice.insert((plural, first.clone(), folder.to_owned()));
+        }
+        self.lists.insert((plural, namespace.to_owned(), folder.to_owned()));
     }
 
     /// Records a response that is an error.
