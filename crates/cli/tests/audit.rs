@@ -173,6 +173,27 @@ fn a_failed_node_adds_the_pools_that_it_leaves_without_endpoints() {
 }
 
 #[test]
+fn several_endpoints_on_one_node_are_one_failure() {
+    let mut world = World::new();
+    world.endpoint(Some("b1"));
+    // A pool of one node has no other clients.
+    world.node("c1", json!({"apps.openyurt.io/nodepool": "c"}));
+    world.pool("c", &["c1"]);
+    world.endpoint(Some("c1"));
+    world.endpoint(Some("c1"));
+    world.stop(&["b2"]);
+    let findings = world.findings();
+    assert_eq!((&findings[0]["code"], findings.len()), (&json!("PS0005"), 1));
+    assert_eq!(findings[0]["message"], "all ready endpoints on one node in b (2 on b1)");
+    assert_eq!(findings[0]["pools"], json!(["b"]));
+    // Both kinds are one finding.
+    world.stop(&["a2"]);
+    let expected = "one ready endpoint in a; all ready endpoints on one node in b (2 on b1)";
+    assert_eq!(world.findings()[0]["message"], expected);
+    assert_eq!(world.findings()[0]["pools"], json!(["a", "b"]));
+}
+
+#[test]
 fn the_table_names_the_failed_node() {
     let mut world = World::new();
     world.stop(&["a1"]);

@@ -52,6 +52,8 @@ pub(crate) struct Place {
     pub(crate) is_visible: bool,
     /// Addresses of ready endpoints that nodes of the group may use.
     pub(crate) ready: usize,
+    /// The node that has all of them, if there is one.
+    pub(crate) only_node: Option<String>,
     /// Those of the group.
     pub(crate) empty: Rc<Empty>,
     /// Nodes that lack a backend for one of `empty`.
@@ -230,11 +232,12 @@ impl<'a> Survey<'a> {
         let has_usable = own.len() > 0;
         let key: Key = (view.namespace.clone(), view.name.clone());
         let lanes = self.before.get(&key).cloned().unwrap_or(own);
-        let active = ready(&view, |_| true);
+        let (active, only_node) = ready(&view, |_| true);
         let open = |group: &Rc<Group>| Place {
             group: Rc::clone(group),
             is_visible,
             ready: active,
+            only_node: only_node.clone(),
             empty: Rc::default(),
             without: BTreeSet::new(),
             verdicts: verdicts.clone(),
@@ -277,7 +280,7 @@ impl<'a> Survey<'a> {
             }
         }
         let in_group: BTreeSet<&str> = group.nodes.iter().map(String::as_str).collect();
-        let ready = if keeps_to_node {
+        let (ready, only_node) = if keeps_to_node {
             ready(all, |each| each.node.as_deref().is_some_and(|node| in_group.contains(node)))
         } else {
             ready(&view, |each| each.kept)
@@ -299,6 +302,7 @@ impl<'a> Survey<'a> {
             group: Rc::clone(group),
             is_visible: view.visible,
             ready,
+            only_node,
             without: empty.values().flatten().cloned().collect(),
             empty: Rc::new(empty),
             verdicts,
@@ -316,15 +320,20 @@ fn shared_labels(labels: &crate::source::Texts, keys: &[String]) -> Option<Strin
 }
 
 /// Counts the addresses that have new connections, of all frontends; without frontends those of
-/// DNS.
-fn ready(view: &ServiceView, counts: impl Fn(&EndpointView) -> bool) -> usize {
+/// DNS. The node is the one that has all of them, if there is one.
+fn ready(view: &ServiceView, counts: impl Fn(&EndpointView) -> bool) -> (usize, Option<String>) {
     let is_ready = |each: &&EndpointView| each.state == State::Active && counts(each);
-    let backends = || view.frontends.iter().flat_map(|frontend| view.backends(frontend));
-    let addresses: BTreeSet<&str> = match &*view.frontends {
-        [] => view.endpoints.iter().filter(is_ready).map(|each| &*each.address).collect(),
-        _ => backends().map(|(each, _)| each).filter(is_ready).map(|each| &*each.address).collect(),
+    let used: Vec<&EndpointView> = match &*view.frontends {
+        [] => view.endpoints.iter().filter(is_ready).collect(),
+        frontends => {
+            let backends = frontends.iter().flat_map(|frontend| view.backends(frontend));
+            backends.map(|(each, _)| each).filter(is_ready).collect()
+        }
     };
-    addresses.len()
+    let nodes: BTreeSet<Option<&str>> = used.iter().map(|each| each.node.as_deref()).collect();
+    let addresses: BTreeSet<&str> = used.iter().map(|each| &*each.address).collect();
+    let only_node = nodes.first().filter(|_| nodes.len() == 1).copied().flatten();
+    (addresses.len(), only_node.map(str::to_owned))
 }
 
 /// For each frontend that has a backend, the nodes of its backends.

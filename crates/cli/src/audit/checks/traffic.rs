@@ -37,7 +37,7 @@ pub(super) fn check(survey: &Survey<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-/// Nodes without a backend, and pools with one.
+/// Nodes without a backend, and pools that lose theirs with one node.
 fn empty(judged: &Judged, object: &Object, found: &mut Vec<Finding>) {
     let topology = judged.view.topology;
     let is_empty = |place: &&Place| !place.without.is_empty();
@@ -77,15 +77,36 @@ fn empty(judged: &Judged, object: &Object, found: &mut Vec<Finding>) {
         let finding = Finding::new(codes::EMPTY_OUTSIDE, object.clone(), message);
         found.push(finding.empty_in(&[place]));
     }
-    let single: Vec<&str> = pools()
-        .filter(|place| place.ready == 1 && place.without.is_empty())
-        .map(|place| &*place.group.name)
-        .collect();
     // Behind the last step of a fallback there is another one.
-    if !single.is_empty() && topology != Some(Topology::Fallback) {
-        let message = format!("one ready endpoint in {}", names(&single));
-        let pools = single.iter().map(|name| (*name).to_owned()).collect();
-        found.push(Finding::new(codes::ONE_ENDPOINT, object.clone(), message).in_pools(pools));
+    if topology != Some(Topology::Fallback) {
+        single(pools().filter(|place| place.without.is_empty()), object, found);
+    }
+}
+
+/// Pools that one endpoint serves, or several on one node.
+fn single<'a>(pools: impl Iterator<Item = &'a Place>, object: &Object, found: &mut Vec<Finding>) {
+    let (mut endpoint, mut node, mut both) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for Place { group, ready, only_node, .. } in pools {
+        match only_node {
+            _ if *ready == 1 => endpoint.push(&group.name),
+            // A pool of one node has no clients left when the node fails.
+            Some(name) if group.nodes.len() > 1 => {
+                node.push(format!("{} ({ready} on {name})", group.name));
+            }
+            _ => continue,
+        }
+        both.insert(group.name.clone());
+    }
+    let mut parts = Vec::new();
+    if !endpoint.is_empty() {
+        parts.push(format!("one ready endpoint in {}", names(&endpoint)));
+    }
+    if !node.is_empty() {
+        parts.push(format!("all ready endpoints on one node in {}", names(&node)));
+    }
+    if !parts.is_empty() {
+        let finding = Finding::new(codes::ONE_ENDPOINT, object.clone(), parts.join("; "));
+        found.push(finding.in_pools(both.into_iter().collect()));
     }
 }
 
