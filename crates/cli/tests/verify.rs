@@ -544,6 +544,12 @@ fn node_ports_are_reached_at_any_address_of_the_node() {
         "192.168.50.11:30080/TCP: leak 10.1.2.7:8080 bj-1 beijing",
         "192.168.50.11:30080/TCP: missing 10.1.1.8:8080 hz-2 hangzhou",
     ]);
+    // The external scope does not show whether an agent is filtered: it has no other node's backends.
+    let every = scopes.replace("10.1.1.8:8080", "10.1.2.7:8080")
+        + r#", "10.96.0.10:80/TCP (3)": ["10.1.2.1:8080/TCP (3) (3)"],
+               "10.96.0.12:80/TCP (3)": ["10.1.2.7:8080/TCP (5) (3)"]"#;
+    let report = world.held(&entries(&every));
+    assert!(report.stderr().contains("the agent does not go through"), "{}", report.stderr());
     // An agent that leaves node ports to kube-proxy has none of them.
     let none = entries("").replace(",  }", "}");
     let report = world.held(&none);

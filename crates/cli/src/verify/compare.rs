@@ -188,7 +188,10 @@ impl Comparer<'_> {
                 Err(why) => *result.allowed.entry(why).or_default() += 1,
             }
         }
-        result.note_filtering(wanted, ipv6, &held_at);
+        // Where only the node's own endpoints are used, the others are absent without a filter.
+        if !held.local && !wanted.iter().any(|wanted| wanted.is_local()) {
+            result.note_filtering(wanted, ipv6, &held_at);
+        }
         for id in &held.dangling {
             backends.push(Finding {
                 verdict: Verdict::Unknown,
