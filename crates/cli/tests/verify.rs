@@ -820,6 +820,30 @@ fn data(name: &str) -> String {
 }
 
 #[test]
+fn the_lists_of_a_real_agent_are_compared() {
+    let compare = |list: &str| {
+        let from = data(&format!("cilium-1.20.2/{list}"));
+        let facts = data("cilium-1.20.2/facts");
+        verify(Path::new(&facts), "edge-hz-1", &["--from", &from])
+    };
+    // `service list` has no node ports at each address of the node.
+    for (list, compared, leaks) in [("maps", 17, 18), ("services", 14, 16)] {
+        for form in ["json", "txt"] {
+            compare(&format!("{list}-filtered.{form}")).is_clean(compared);
+            let report = compare(&format!("{list}-unfiltered.{form}"));
+            assert_eq!(report.plane()["leaks"], leaks, "{list}, {form}");
+            let told = report.stderr();
+            assert!(told.contains("the agent does not go through poolscope"), "{list}: {told}");
+        }
+    }
+    compare("maps-added.json")
+        .differs(&["10.96.0.10:3000/TCP: leak 10.250.2.10:3000 edge-bj-1 beijing"]);
+    compare("maps-dangling.json").differs(&["10.96.0.10:3000/TCP: unknown backend 4242 - "]);
+    compare("maps-removed.json")
+        .differs(&["10.96.0.10:3000/TCP: missing 10.250.1.10:3000 edge-hz-1 hangzhou"]);
+}
+
+#[test]
 fn kube_proxys_rules_are_read_in_each_form() {
     let nft = [&*data("kube-proxy/nft.json")];
     let nft_text = [&*data("kube-proxy/nft.txt")];

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use poolscope::NodeView;
-use poolscope::explain::{EndpointView, ServiceView, State as Condition};
+use poolscope::explain::{EndpointView, ServiceView, State as Condition, TrafficPolicy};
 use serde::Serialize;
 
 use super::expected::{Expected, Wanted};
@@ -189,7 +189,10 @@ impl Comparer<'_> {
             }
         }
         // Where only the node's own endpoints are used, the others are absent without a filter.
-        if !held.local && !wanted.iter().any(|wanted| wanted.is_local()) {
+        // cilium-dbg's table does not tell whether it is so.
+        let is_local =
+            |wanted: &&Wanted<'_>| wanted.frontend.traffic_policy == Some(TrafficPolicy::Local);
+        if !held.local && !wanted.iter().any(is_local) {
             result.note_filtering(wanted, ipv6, &held_at);
         }
         for id in &held.dangling {
