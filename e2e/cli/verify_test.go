@@ -29,7 +29,7 @@ func (c *cluster) testVerify(t *testing.T, path, viewer string, node *kubelet.Ku
 	})
 	arguments := []string{"verify", "--node", name, "--exec"}
 	r := run(t, viewer, path, arguments...)
-	if r.status != 1 || !strings.Contains(r.errors, "add to a Role in kube-system") {
+	if r.status != 2 || !strings.Contains(r.errors, "add to a Role in kube-system") {
 		t.Fatalf("without the rights: status %d: %s", r.status, r.errors)
 	}
 	c.permitExec()

@@ -17,6 +17,13 @@ pub(crate) fn usage(why: &str) -> ! {
 /// Why the work failed: one line that says what, where and what to do.
 pub(crate) struct Failure(pub(crate) String);
 
+/// The answer of a verb that looks for faults.
+pub(crate) enum Answer {
+    Clean,
+    /// One line about the faults that were printed.
+    Faults(String),
+}
+
 /// The reader of the output has closed it.
 pub(crate) const ENOUGH: &str = "broken pipe";
 

@@ -25,7 +25,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::failure::{ENOUGH, Failure};
+use crate::failure::{Answer, ENOUGH, Failure};
 
 /// Keeps Service traffic inside a node pool: shows and filters what one node's proxy may see.
 ///
@@ -78,13 +78,26 @@ fn main() -> ExitCode {
         Command::Diff(args) => diff::diff(args),
         Command::Explain(args) => explain::explain(args),
         #[cfg(feature = "live")]
-        Command::Status(args) => status::status(args),
-        Command::Audit(args) => audit::audit(args),
+        Command::Status(args) => return answered(status::status(args)),
+        Command::Audit(args) => return answered(audit::audit(args)),
         Command::Report(args) => report::report(args),
-        Command::Verify(args) => verify::verify(*args),
+        Command::Verify(args) => return answered(verify::verify(*args)),
         Command::Completion(args) => completion::completion(&args),
         Command::Man(args) => man::man(&args),
     };
+    ended(result, 1)
+}
+
+/// A verb that looks for faults exits with 1 if there are some, and with 2 if it cannot tell.
+fn answered(result: Result<Answer, Failure>) -> ExitCode {
+    match result {
+        Ok(Answer::Faults(what)) => ended(Err(Failure(what)), 1),
+        result => ended(result.map(|_| ()), 2),
+    }
+}
+
+/// Prints why a verb failed, which makes the command exit with `status`.
+fn ended(result: Result<(), Failure>, status: u8) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         // `poolscope view ... | head` got what it wanted.
@@ -92,7 +105,7 @@ fn main() -> ExitCode {
         Err(Failure(why)) => {
             // One line, whatever a file's name or content put into it.
             eprintln!("poolscope: {}", why.replace('\n', " "));
-            ExitCode::FAILURE
+            ExitCode::from(status)
         }
     }
 }

@@ -12,7 +12,7 @@ use poolscope::Cluster;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::failure::Failure;
+use crate::failure::{Answer, Failure};
 use crate::output::print_json;
 use crate::source;
 use crate::source::live::{Live, LiveOptions};
@@ -138,7 +138,7 @@ impl Report {
 }
 
 /// Runs `poolscope status`.
-pub(crate) fn status(args: Status) -> Result<(), Failure> {
+pub(crate) fn status(args: Status) -> Result<Answer, Failure> {
     let cluster = Cluster::new(source::config(args.config.as_deref())?)
         .map_err(|error| Failure(error.to_string()))?;
     let live = Live::connect(&args.live)?;
@@ -165,8 +165,8 @@ pub(crate) fn status(args: Status) -> Result<(), Failure> {
         form => report.print(form == Form::Short, &mut out)?,
     }
     out.flush()?;
-    match report.has_errors() {
-        true => Err(Failure("a check failed; each × above says what to do".to_owned())),
-        false => Ok(()),
-    }
+    Ok(match report.has_errors() {
+        true => Answer::Faults("a check failed; each × above says what to do".to_owned()),
+        false => Answer::Clean,
+    })
 }

@@ -210,7 +210,7 @@ fn the_table_names_the_failed_node() {
         let output = run(&args, b"");
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(stderr.contains(why) && output.stdout.is_empty(), "{stderr}");
-        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(output.status.code(), Some(2));
     }
     let sarif = ["audit", "--facts", &facts, "--without-node", "a2", "-o", "sarif"];
     let output = run(&sarif, b"");
@@ -726,6 +726,77 @@ fn thresholds_choose_the_lines_and_the_status() {
 }
 
 #[test]
+fn a_baseline_leaves_out_what_an_earlier_run_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("accepted.json");
+    let accept = |world: &World, options: &[&str]| {
+        let (_, output) = world.audit(&[&["-o", "json"], options].concat());
+        std::fs::write(&path, output).unwrap();
+    };
+    let baseline = ["--baseline", path.to_str().unwrap()];
+    let new = |world: &World| {
+        let (status, document) = world.document(&baseline);
+        let findings = document["findings"].as_array().unwrap().iter();
+        let of = |finding: &Value| format!("{} {}", finding["code"], finding["pools"]);
+        (status, findings.map(of).collect::<Vec<_>>())
+    };
+    let mut world = World::new();
+    world.node("c1", json!({LABEL: "c"}));
+    world.pool("c", &["c1"]);
+    world.pool("d", &[]);
+    world.stop(&["b1", "b2"]);
+    accept(&world, &[]);
+    assert_eq!(world.audit(&[]).0, Some(1));
+    assert_eq!(new(&world), (Some(0), vec![]));
+    let (_, output) = world.audit(&baseline);
+    assert!(output.contains("0 info (2 in the baseline): "), "{output}");
+    // Other numbers in the message are no news, nor is what is better now.
+    world.node("c2", json!({LABEL: "c"}));
+    world.pool("c", &["c1", "c2"]);
+    assert_eq!(new(&world), (Some(0), vec![]));
+    world.endpoint(Some("b1"));
+    world.endpoint(Some("b2"));
+    assert_eq!(new(&world), (Some(0), vec![]));
+    // One more pool and one more object are.
+    world.stop(&["a1", "a2"]);
+    world.pool("e", &[]);
+    let both = [r#""PS0001" ["a","c"]"#, r#""PS0406" []"#].map(str::to_owned);
+    assert_eq!(new(&world), (Some(1), both.to_vec()));
+    // A finding that is about no pool says in its message what it is about.
+    let mut world = World::new();
+    world.node("x1", json!({}));
+    accept(&world, &[]);
+    assert_eq!(new(&world), (Some(0), vec![]));
+    world.node("x2", json!({}));
+    let both = ["PS0003", "PS0401"].map(|code| format!("\"{code}\" []"));
+    assert_eq!(new(&world), (Some(0), both.to_vec()));
+
+    // The baseline of a failure is of the same nodes.
+    let world = World::new();
+    accept(&world, &["--without-node", "a1"]);
+    let of_failure = |nodes: &[&str]| {
+        let mut options = baseline.to_vec();
+        nodes.iter().for_each(|node| options.extend(["--without-node", node]));
+        let facts = tempfile::tempdir().unwrap();
+        let (facts, config) = world.write(facts.path());
+        let args = [&["audit", "--facts", &facts, "--config", &config], &*options].concat();
+        let output = run(&args, b"");
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(of_failure(&["a1", "a1"]).0, Some(0));
+    for (nodes, now) in [(&[][..], "no node"), (&["a1", "a2"], "a1, a2")] {
+        let (status, stderr) = of_failure(nodes);
+        assert_eq!(status, Some(2));
+        let what = format!("made --without-node of a1, and this run is of {now}");
+        assert!(stderr.contains(&what), "{stderr}");
+    }
+    std::fs::write(&path, "{}").unwrap();
+    let (status, stderr) = of_failure(&[]);
+    assert_eq!(status, Some(2));
+    assert!(stderr.contains("not the output of `poolscope audit -o json`"), "{stderr}");
+}
+
+#[test]
 fn a_namespace_limits_services_and_not_pools() {
     let mut world = World::new();
     world.stop(&["b1", "b2"]);
@@ -742,10 +813,11 @@ fn a_namespace_limits_services_and_not_pools() {
     assert_eq!(codes(&["-n", "other"]), ["PS0406"]);
     let folder = tempfile::tempdir().unwrap();
     let (facts, _) = world.write(folder.path());
-    for verb in [&["audit"][..], &["view", "--node", "a1"], &["report", "-o", "-"]] {
+    let verbs = [(&["audit"][..], 2), (&["view", "--node", "a1"], 1), (&["report", "-o", "-"], 1)];
+    for (verb, status) in verbs {
         let output = run(&[verb, &["--facts", &facts, "-n", "othr"]].concat(), b"");
         let stderr = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{verb:?}");
+        assert_eq!(output.status.code(), Some(status), "{verb:?}");
         assert!(stderr.contains("namespace othr has no Service in the facts"), "{stderr}");
     }
 }
@@ -946,7 +1018,7 @@ fn incomplete_facts_are_a_failure_and_no_finding() {
         args.extend(paths.iter().map(String::as_str));
         let output = run(&args, b"");
         let stderr = String::from_utf8(output.stderr).unwrap();
-        assert_eq!((output.status.code(), &*output.stdout), (Some(1), &b""[..]), "{stderr}");
+        assert_eq!((output.status.code(), &*output.stdout), (Some(2), &b""[..]), "{stderr}");
         assert!(stderr.lines().last().unwrap().contains(message), "{stderr}");
     }
 }

@@ -1,5 +1,6 @@
 //! `poolscope audit`: faults and surprises of a cluster, each with a remedy.
 
+mod baseline;
 mod checks;
 mod codes;
 mod finding;
@@ -15,12 +16,13 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+use self::baseline::Baseline;
 pub(crate) use self::checks::run as find_all;
 use self::checks::run_traffic as find_traffic;
 pub(crate) use self::codes::Level;
 pub(crate) use self::finding::Finding;
 pub(crate) use self::survey::{Judged, Place, Survey};
-use crate::failure::{Failure, usage};
+use crate::failure::{Answer, Failure, usage};
 use crate::output::{print_json, print_yaml};
 use crate::phrase::count;
 use crate::source::Source;
@@ -32,6 +34,8 @@ Examples:
   poolscope audit
   # Find the pools that would lose a Service if a node failed
   poolscope audit --without-node hz-edge-1
+  # Print and count only what an earlier run with -o json did not find
+  poolscope audit --baseline accepted.json
   # Fail on warnings about one namespace, in saved lists
   poolscope audit --facts lists -n shop --failure-threshold warning";
 
@@ -50,6 +54,9 @@ pub(crate) struct Audit {
     /// The level from which findings are printed.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     output_threshold: Level,
+    /// The output of an earlier run with `-o json`, whose findings are left out.
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    baseline: Option<PathBuf>,
     /// Print only what the failure of this node would add; may be repeated.
     #[arg(long, value_name = "NODE", value_parser = NonEmptyStringValueParser::new())]
     without_node: Vec<String>,
@@ -88,10 +95,12 @@ impl Threshold {
 }
 
 /// Runs `poolscope audit`.
-pub(crate) fn audit(mut args: Audit) -> Result<(), Failure> {
+pub(crate) fn audit(mut args: Audit) -> Result<Answer, Failure> {
     if args.output == Output::Sarif && !args.without_node.is_empty() {
         usage("SARIF is of what there is: leave out --without-node, or choose another --output");
     }
+    let read = |path: &PathBuf| Baseline::read(path, &args.without_node);
+    let baseline = args.baseline.as_ref().map(read).transpose()?;
     args.source.facts.append(&mut args.rest);
     let mut snapshot = args.source.read()?;
     let agent = args.source.user_agent.as_deref();
@@ -107,25 +116,28 @@ pub(crate) fn audit(mut args: Audit) -> Result<(), Failure> {
         false => find_traffic(&survey),
     };
     all.retain(|finding| !known.iter().any(|known| known.covers(finding)));
+    let number = all.len();
+    all.retain(|finding| !baseline.as_ref().is_some_and(|baseline| baseline.has(finding)));
+    let known = number - all.len();
     let shown: Vec<&Finding> =
         all.iter().filter(|finding| finding.level >= args.output_threshold).collect();
     let mut out = BufWriter::new(io::stdout().lock());
     match args.output {
-        Output::Table => print::table(&survey, &all, &shown, &mut out)?,
+        Output::Table => print::table(&survey, &all, &shown, known, &mut out)?,
         Output::Json => print_json(&document(&survey, &all, &shown), &mut out)?,
         Output::Yaml => print_yaml(&document(&survey, &all, &shown), &mut out)?,
         Output::Sarif => print_json(&sarif::log(&shown), &mut out)?,
     }
     out.flush()?;
-    let Some(threshold) = args.failure_threshold.level() else { return Ok(()) };
-    match all.iter().filter(|finding| finding.level >= threshold).count() {
-        0 => Ok(()),
-        number => Err(Failure(format!(
+    let Some(threshold) = args.failure_threshold.level() else { return Ok(Answer::Clean) };
+    Ok(match all.iter().filter(|finding| finding.level >= threshold).count() {
+        0 => Answer::Clean,
+        number => Answer::Faults(format!(
             "{} of level {} or above; see --failure-threshold",
             count(number, "finding"),
             threshold.name()
-        ))),
-    }
+        )),
+    })
 }
 
 /// The output for programs; `docs/audit.schema.json` is its schema.

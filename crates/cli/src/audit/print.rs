@@ -9,11 +9,13 @@ use crate::phrase::{count, names, plural};
 
 const WIDTH: usize = 100;
 
-/// Prints the findings by code, each with its objects.
+/// Prints the findings by code, each with its objects. `known` is the number of those that the
+/// baseline has.
 pub(super) fn table(
     survey: &Survey<'_>,
     all: &[Finding],
     shown: &[&Finding],
+    known: usize,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let failed = &survey.snapshot.failed;
@@ -42,12 +44,16 @@ pub(super) fn table(
     }
     let number = |level| all.iter().filter(|finding| finding.level == level).count();
     let hidden = all.len() - shown.len();
-    let hidden = if hidden > 0 { format!(" ({hidden} not shown)") } else { String::new() };
+    let counted = |number: usize, what: &str| match number {
+        0 => String::new(),
+        number => format!(" ({number} {what})"),
+    };
+    let (hidden, known) = (counted(hidden, "not shown"), counted(known, "in the baseline"));
     let pools = survey.pools.iter().filter(|pool| !pool.name.is_empty()).count();
     let filtered = survey.services.iter().filter(|judged| judged.is_filtered).count();
     writeln!(
         out,
-        "{}, {}, {number} info{hidden}: {}, {filtered} with topology keys, in {}.",
+        "{}, {}, {number} info{hidden}{known}: {}, {filtered} with topology keys, in {}.",
         count(number(Level::Error), "error"),
         count(number(Level::Warning), "warning"),
         count(survey.services.len(), "Service"),

@@ -25,7 +25,7 @@ use serde_json::json;
 use self::compare::{Comparer, Comparison, Verdict};
 use self::held::{Contents, Held};
 use self::ranges::Range;
-use crate::failure::{Failure, usage};
+use crate::failure::{Answer, Failure, usage};
 use crate::output::{self, Format};
 use crate::phrase::count;
 #[cfg(feature = "live")]
@@ -83,7 +83,7 @@ type Reader<'a> = Box<dyn Fn() -> Result<Held, Failure> + 'a>;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs `poolscope verify`.
-pub(crate) fn verify(args: Verify) -> Result<(), Failure> {
+pub(crate) fn verify(args: Verify) -> Result<Answer, Failure> {
     let live = args.live()?;
     if args.settle > 0 && live.is_empty() {
         usage("--settle needs a data plane that can be read again: --socket or --exec");
@@ -227,16 +227,19 @@ fn counts(comparisons: &[Comparison]) -> String {
     format!("{leaks}, {unknown} unknown and {missing} missing")
 }
 
-/// Fails if a backend differs, or if nothing was compared.
-fn verdict(node: &NodeView, comparisons: &[Comparison]) -> Result<(), Failure> {
-    let Some(first) = comparisons.iter().find(|comparison| !comparison.is_clean()) else {
-        return Ok(());
+/// Says what differs. Fails if nothing differs, and nothing was compared in a data plane.
+fn verdict(node: &NodeView, comparisons: &[Comparison]) -> Result<Answer, Failure> {
+    let line = |what: &str, comparison: &Comparison| {
+        let advice = comparison.advice.first().map_or("", String::as_str);
+        format!("node {}: {what}: {advice}", node.name())
     };
-    let what = if first.differences.is_empty() {
-        "no frontend of the data plane was compared".to_owned()
-    } else {
-        format!("the data plane differs from the node's view by {}", counts(comparisons))
-    };
-    let advice = first.advice.first().map_or("", String::as_str);
-    Err(Failure(format!("node {}: {what}: {advice}", node.name())))
+    if let Some(first) = comparisons.iter().find(|comparison| !comparison.differences.is_empty()) {
+        let what =
+            format!("the data plane differs from the node's view by {}", counts(comparisons));
+        return Ok(Answer::Faults(line(&what, first)));
+    }
+    match comparisons.iter().find(|comparison| !comparison.is_clean()) {
+        Some(none) => Err(Failure(line("no frontend of the data plane was compared", none))),
+        None => Ok(Answer::Clean),
+    }
 }
