@@ -1,16 +1,21 @@
-//! `poolscope diff`: the views of two nodes, side by side.
+//! `poolscope diff`: the views of two nodes, or of one node at two moments, side by side.
+
+mod pairs;
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use anstyle::Style;
 use clap::Args;
-use poolscope::explain::{EndpointView, ServiceView, State};
-use poolscope::{NodeView, Topology};
+use poolscope::NodeView;
+use poolscope::explain::{ServiceView, State};
 use serde_json::json;
 
+use self::pairs::{EndpointPair, Pair, Side};
 use crate::failure::{Failure, usage};
 use crate::output::{self, Format};
+use crate::phrase::names;
 use crate::source::{ServiceName, Snapshot, Source, pool_of, services_of};
 use crate::table::{ACTIVE, Cell, DOUBT, DROPPED, Table, print_text};
 use crate::view::contradiction;
@@ -21,15 +26,20 @@ Examples:
   # Compare the views of nodes of two pools
   poolscope diff --node hz-edge-1 --node bj-edge-1
   # Compare one Service, from saved lists
-  poolscope diff --node hz-edge-1 --node bj-edge-1 shop/cart --facts lists";
+  poolscope diff --node hz-edge-1 --node bj-edge-1 shop/cart --facts lists
+  # What changed for a node since lists were saved?
+  poolscope diff --node hz-edge-1 --before lists";
 
 /// The options of `poolscope diff`.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Diff {
-    /// The two nodes: --node A --node B.
+    /// The two nodes: --node A --node B; with --before the only one.
     #[arg(long, required = true, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     node: Vec<String>,
+    /// Files and folders of an earlier moment, with which the node's view is compared.
+    #[arg(long, value_name = "PATH", num_args = 1.., value_hint = clap::ValueHint::AnyPath)]
+    before: Vec<PathBuf>,
     #[command(flatten)]
     source: Source,
     /// How to print.
@@ -43,49 +53,134 @@ pub(crate) struct Diff {
     rest: Vec<String>,
 }
 
+/// How the two views are called.
+struct Words {
+    head: [&'static str; 2],
+    column: [&'static str; 2],
+    doubt: [&'static str; 3],
+}
+
+const NODES: Words = Words {
+    head: ["Left", "Right"],
+    column: ["LEFT", "RIGHT"],
+    doubt: ["on the left", "on the right", "on both sides"],
+};
+
+const MOMENTS: Words = Words {
+    head: ["Before", "After"],
+    column: ["BEFORE", "AFTER"],
+    doubt: ["before", "after", "before and after"],
+};
+
 /// Runs `poolscope diff`.
 pub(crate) fn diff(mut args: Diff) -> Result<(), Failure> {
     let services = services_of(&args.rest, &mut args.source.facts, false);
-    let [left, right] = args.node.as_slice() else {
+    match (&*args.node, &*args.before) {
+        ([_], [_, ..]) => moments(&args, &services),
+        (_, [_, ..]) => usage("--before compares two moments of one node: --node A"),
+        ([left, right], []) if left == right => usage(
+            "two nodes are compared, and both are the same; compare two moments with --before",
+        ),
+        ([left, right], []) => {
+            run(&args, |snapshot| nodes(&args, left, right, &services, snapshot))
+        }
         // clap cannot say "exactly two" of an option that is given twice.
-        usage("two nodes are compared: --node A --node B");
-    };
-    if left == right {
-        usage(
-            "two nodes are compared, and both are the same; --facts is one moment, so that for \
-               before and after two runs of `view -o json` are to be compared",
-        );
+        _ => usage("two nodes are compared: --node A --node B"),
     }
-    let print = |snapshot: &Snapshot| print(&args, [left, right], &services, snapshot);
+}
+
+fn run(args: &Diff, print: impl FnMut(&Snapshot) -> Result<(), Failure>) -> Result<(), Failure> {
+    let mut print = print;
     match args.watch {
         true => args.source.follow(print),
         false => print(&args.source.read()?),
     }
 }
 
-/// Prints the differences of two nodes.
-fn print(
+/// Prints what two nodes see.
+fn nodes(
     args: &Diff,
-    [left, right]: [&String; 2],
+    left: &str,
+    right: &str,
     services: &[ServiceName],
     snapshot: &Snapshot,
 ) -> Result<(), Failure> {
     let agent = args.source.user_agent.as_deref();
     let (left, right) = (snapshot.ready(left, agent)?, snapshot.ready(right, agent)?);
     snapshot.loaded.require_endpoints()?;
-    let views = snapshot.services(&left, services)?.into_iter();
-    let pairs: Vec<Pair> = views
-        .zip(snapshot.services(&right, services)?)
-        .map(|(left, right)| Pair { left, right })
-        .collect();
+    let views = [snapshot.services(&left, services)?, snapshot.services(&right, services)?];
+    print(args, &NODES, [&left, &right], views, snapshot)
+}
+
+/// Prints what a node sees, and what it saw before.
+fn moments(args: &Diff, services: &[ServiceName]) -> Result<(), Failure> {
+    let is_stdin = |paths: &[PathBuf]| paths.iter().any(|path| path == Path::new("-"));
+    if is_stdin(&args.before) && is_stdin(&args.source.facts) {
+        usage("standard input can be read only once: --before - or --facts -");
+    }
+    let (agent, node) = (args.source.user_agent.as_deref(), &args.node[0]);
+    let before = args.source.read_files(&args.before)?;
+    let earlier = before.ready(node, agent)?;
+    before.loaded.require_endpoints()?;
+    run(args, |after| {
+        let later = after.ready(node, agent)?;
+        after.loaded.require_endpoints()?;
+        let mut views = [(&before, &earlier), (after, &later)]
+            .map(|(snapshot, node)| snapshot.asked(node, services));
+        for service in services {
+            if !views.iter().flatten().any(|view| service.is_of(view)) {
+                return Err(Failure(format!(
+                    "no Service {service} in the facts of either moment; check namespace and name"
+                )));
+            }
+        }
+        let mut unknown: Vec<String> = Vec::new();
+        for views in &mut views {
+            views.retain(|view| {
+                let is_known =
+                    before.loaded.has_endpoints(view) && after.loaded.has_endpoints(view);
+                if !is_known {
+                    unknown.push(format!("{}/{}", view.namespace, view.name));
+                }
+                is_known
+            });
+        }
+        if !unknown.is_empty() {
+            unknown.sort();
+            unknown.dedup();
+            let what = format!(
+                "the facts of one moment have no EndpointSlices of {}: add those of its namespace",
+                names(&unknown)
+            );
+            if views.iter().all(Vec::is_empty) {
+                return Err(Failure(what));
+            }
+            eprintln!("warning: not compared: {what}");
+        }
+        after.require_services(views.iter().map(Vec::len).sum())?;
+        print(args, &MOMENTS, [&earlier, &later], views, after)
+    })
+}
+
+/// Prints the differences of two views.
+fn print(
+    args: &Diff,
+    words: &Words,
+    views: [&NodeView; 2],
+    services: [Vec<ServiceView>; 2],
+    snapshot: &Snapshot,
+) -> Result<(), Failure> {
+    let [left, right] = services;
+    let pairs = Pair::all(left, right);
     if args.watch || args.output.is_document() {
         let services: Vec<_> = pairs.iter().map(Pair::document).collect();
         let node = |node: &NodeView| json!({"name": node.name(), "pool": node.pool()});
         let contradiction = |node: &NodeView| node.contradiction(node.name());
+        let [left, right] = views;
         let document = json!({
-            "nodes": [node(&left), node(&right)],
+            "nodes": [node(left), node(right)],
             "known": {"left": left.is_known(), "right": right.is_known()},
-            "contradiction": {"left": contradiction(&left), "right": contradiction(&right)},
+            "contradiction": {"left": contradiction(left), "right": contradiction(right)},
             "services": services,
         });
         if args.watch && !snapshot.is_news(&document) {
@@ -96,21 +191,19 @@ fn print(
         }
     }
     let (width, mut out) = (args.output.width(), output::stdout());
-    let [left_pool, right_pool] = [&left, &right].map(pool_of);
-    let head = format!(
-        "Left: node {} ({left_pool}). Right: node {} ({right_pool}).",
-        left.name(),
-        right.name()
-    );
-    print_text(&head.into(), width, &mut out)?;
-    for contradiction in [&left, &right].into_iter().filter_map(contradiction) {
+    let head = [0, 1].map(|side| {
+        let (word, view) = (words.head[side], views[side]);
+        format!("{word}: node {} ({}).", view.name(), pool_of(view))
+    });
+    print_text(&head.join(" ").into(), width, &mut out)?;
+    for contradiction in views.into_iter().filter_map(contradiction) {
         print_text(&contradiction, width, &mut out)?;
     }
-    let (table, alike) = differences(&pairs);
+    let (table, alike) = differences(&pairs, words);
     if !table.is_empty() {
         table.print(width, &mut out)?;
     }
-    let doubts = doubts(&pairs);
+    let doubts = doubts(&pairs, words);
     for ((sides, doubt), services) in &doubts {
         let line = format!("In doubt {sides}, {doubt}: {}", services.join(", "));
         print_text(&Cell::new(line, DOUBT), width, &mut out)?;
@@ -122,47 +215,42 @@ fn print(
 }
 
 /// Returns the rows of the Services that differ, and how many Services are alike.
-fn differences(pairs: &[Pair]) -> (Table, usize) {
-    let mut table = Table::new(["SERVICE", "TOPOLOGY", "ENDPOINT", "ON NODE", "LEFT", "RIGHT"]);
+fn differences(pairs: &[Pair], words: &Words) -> (Table, usize) {
+    let [left, right] = words.column;
+    let mut table = Table::new(["SERVICE", "TOPOLOGY", "ENDPOINT", "ON NODE", left, right]);
     let mut alike = 0;
     for pair in pairs {
-        let (left, right) = (&pair.left, &pair.right);
-        let differing: Vec<_> = pair
-            .endpoints()
-            .filter(|(first, second)| sees(left, first) != sees(right, second))
-            .collect();
-        if differing.is_empty() && left.visible == right.visible {
+        let mut endpoints = pair.endpoints();
+        if pair.is_alike(&endpoints) {
             alike += 1;
             continue;
         }
         table.row([
             pair.name().into(),
-            left.topology.map_or("unknown", Topology::name).into(),
+            pair.topology().into(),
             "".into(),
             "".into(),
-            count(left),
-            count(right),
+            count(pair.left.as_ref()),
+            count(pair.right.as_ref()),
         ]);
-        for (first, second) in differing {
+        endpoints.retain(EndpointPair::differs);
+        for endpoint in endpoints {
+            let any = endpoint.any();
             table.row([
                 "".into(),
                 "".into(),
-                (&*first.address).into(),
-                first.node.as_deref().unwrap_or("-").into(),
-                verdict(left, first),
-                verdict(right, second),
+                (&*any.address).into(),
+                any.node.as_deref().unwrap_or("-").into(),
+                verdict(endpoint.left),
+                verdict(endpoint.right),
             ]);
         }
     }
     (table, alike)
 }
 
-/// A node that does not see a Service sees none of its endpoints.
-fn sees(view: &ServiceView, endpoint: &EndpointView) -> bool {
-    view.visible && endpoint.kept
-}
-
-fn count(view: &ServiceView) -> Cell {
+fn count(view: Option<&ServiceView>) -> Cell {
+    let Some(view) = view else { return "absent".into() };
     if !view.visible {
         return "filtered out".into();
     }
@@ -173,25 +261,37 @@ fn count(view: &ServiceView) -> Cell {
     }
 }
 
-fn verdict(view: &ServiceView, endpoint: &EndpointView) -> Cell {
-    let style = match endpoint.state {
-        _ if view.visible && endpoint.in_doubt => DOUBT,
-        _ if !sees(view, endpoint) => DROPPED,
+fn verdict(side: Side<'_>) -> Cell {
+    let (Some(service), Some(endpoint)) = (side.service, side.endpoint) else {
+        return Cell::new("absent".to_owned(), DROPPED);
+    };
+    let (is_seen, state) = (side.is_seen(), endpoint.state);
+    let style = match state {
+        _ if service.visible && endpoint.in_doubt => DOUBT,
+        _ if !is_seen => DROPPED,
         State::Active => ACTIVE,
         _ => Style::new(),
     };
-    Cell::new(if sees(view, endpoint) { "sees" } else { "-" }, style)
+    let text = match state {
+        _ if !is_seen => "-".to_owned(),
+        State::Active => "sees".to_owned(),
+        state => format!("sees, {}", state.word()),
+    };
+    Cell::new(text, style)
 }
 
 /// Returns the names of the Services in doubt, by the side and the doubt.
-fn doubts(pairs: &[Pair]) -> BTreeMap<(&'static str, &str), Vec<String>> {
+fn doubts<'a>(pairs: &'a [Pair], words: &Words) -> BTreeMap<(&'static str, &'a str), Vec<String>> {
+    let [on_left, on_right, on_both] = words.doubt;
     let mut doubts: BTreeMap<_, Vec<String>> = BTreeMap::new();
     for pair in pairs {
-        let sides = match (pair.left.doubt.as_deref(), pair.right.doubt.as_deref()) {
-            (Some(left), right) if Some(left) == right => vec![("on both sides", left)],
+        let [left, right] = [&pair.left, &pair.right]
+            .map(|view| view.as_ref().and_then(|view| view.doubt.as_deref()));
+        let sides = match (left, right) {
+            (Some(left), right) if Some(left) == right => vec![(on_both, left)],
             (left, right) => {
-                let left = left.map(|doubt| ("on the left", doubt));
-                left.into_iter().chain(right.map(|doubt| ("on the right", doubt))).collect()
+                let left = left.map(|doubt| (on_left, doubt));
+                left.into_iter().chain(right.map(|doubt| (on_right, doubt))).collect()
             }
         };
         for side in sides {
@@ -199,54 +299,4 @@ fn doubts(pairs: &[Pair]) -> BTreeMap<(&'static str, &str), Vec<String>> {
         }
     }
     doubts
-}
-
-/// One Service in two views.
-struct Pair {
-    left: ServiceView,
-    right: ServiceView,
-}
-
-impl Pair {
-    fn name(&self) -> String {
-        format!("{}/{}", self.left.namespace, self.left.name)
-    }
-
-    fn is_in_doubt(&self) -> bool {
-        self.left.doubt.is_some() || self.right.doubt.is_some()
-    }
-
-    /// Returns the endpoints pair by pair: both views have all of them, in the same order.
-    fn endpoints(&self) -> impl Iterator<Item = (&EndpointView, &EndpointView)> {
-        self.left.endpoints.iter().zip(&self.right.endpoints)
-    }
-
-    fn document(&self) -> serde_json::Value {
-        let Pair { left, right } = self;
-        let pick = |keep: fn(bool, bool) -> bool| -> Vec<_> {
-            let picked = self
-                .endpoints()
-                .filter(|(first, second)| keep(sees(left, first), sees(right, second)));
-            let endpoint = |(first, second): (&EndpointView, &EndpointView)| {
-                json!({
-                    "address": first.address,
-                    "node": first.node,
-                    "object": first.object,
-                    "inDoubt": {"left": first.in_doubt, "right": second.in_doubt},
-                })
-            };
-            picked.map(endpoint).collect()
-        };
-        json!({
-            "namespace": left.namespace,
-            "name": left.name,
-            "topology": left.topology,
-            "visible": {"left": left.visible, "right": right.visible},
-            "doubt": {"left": left.doubt, "right": right.doubt},
-            "both": pick(|left, right| left && right),
-            "onlyLeft": pick(|left, right| left && !right),
-            "onlyRight": pick(|left, right| !left && right),
-            "neither": pick(|left, right| !left && !right),
-        })
-    }
 }

@@ -111,8 +111,15 @@ impl Loaded {
         Err(Failure(what.to_owned() + &self.reasons(&["endpointslices", "endpoints"])))
     }
 
+    /// Returns `true` if the endpoints of a Service were read, also if there are none. Endpoints
+    /// objects count only if no slices were read.
+    pub(crate) fn has_endpoints(&self, view: &ServiceView) -> bool {
+        let scope = if self.slices.is_empty() { &self.endpoints } else { &self.slices };
+        scope.covers(view)
+    }
+
     /// Returns the views of Services whose endpoints were read; the others are named on standard
-    /// error. Endpoints count only if no slices were read.
+    /// error.
     ///
     /// # Errors
     ///
@@ -121,10 +128,9 @@ impl Loaded {
         &self,
         views: Vec<V>,
     ) -> Result<Vec<V>, Failure> {
-        let scope = if self.slices.is_empty() { &self.endpoints } else { &self.slices };
         let has_any = !views.is_empty();
         let (known, unknown): (Vec<_>, Vec<_>) =
-            views.into_iter().partition(|view| scope.covers(view.borrow()));
+            views.into_iter().partition(|view| self.has_endpoints(view.borrow()));
         if unknown.is_empty() {
             return Ok(known);
         }

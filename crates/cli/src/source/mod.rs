@@ -84,7 +84,7 @@ impl Source {
             lists.add_to(&mut snapshot)?;
             eprintln!("{}", lists.summary());
         }
-        self.add_files(&mut snapshot)?;
+        add_files(&self.facts, &mut snapshot)?;
         Ok(snapshot)
     }
 
@@ -179,18 +179,25 @@ impl Source {
         Ok(Snapshot { namespace, is_live, ..Snapshot::of(cluster) })
     }
 
-    /// Adds the files of `--facts`.
-    fn add_files(&self, snapshot: &mut Snapshot) -> Result<(), Failure> {
-        if self.facts.is_empty() {
-            return Ok(());
-        }
-        if self.facts.iter().filter(|path| *path == Path::new("-")).count() > 1 {
-            usage("standard input can be read only once; name it once");
-        }
-        files::load(&self.facts, snapshot)?;
-        eprintln!("{}", snapshot.loaded.summary());
-        Ok(())
+    /// Reads other files than those of `--facts`, and no live cluster.
+    pub(crate) fn read_files(&self, paths: &[PathBuf]) -> Result<Snapshot, Failure> {
+        let mut snapshot = Snapshot { is_live: false, ..self.snapshot()? };
+        add_files(paths, &mut snapshot)?;
+        Ok(snapshot)
     }
+}
+
+/// Adds files and folders; what was read goes to standard error.
+fn add_files(paths: &[PathBuf], snapshot: &mut Snapshot) -> Result<(), Failure> {
+    if paths.is_empty() {
+        return Ok(());
+    }
+    if paths.iter().filter(|path| *path == Path::new("-")).count() > 1 {
+        usage("standard input can be read only once; name it once");
+    }
+    files::load(paths, snapshot)?;
+    eprintln!("{}", snapshot.loaded.summary());
+    Ok(())
 }
 
 /// The configuration that `--config` names; OpenYurt's rules by default.
@@ -334,6 +341,16 @@ impl Snapshot {
         self.loaded.with_endpoints(views)
     }
 
+    /// Returns those of the Services that the arguments name, or of all, which there are.
+    pub(crate) fn asked(&self, node: &NodeView, services: &[ServiceName]) -> Vec<ServiceView> {
+        let mut views = self.inventory.view(node);
+        views.retain(|view| match services {
+            [] => self.is_shown(&view.namespace),
+            services => services.iter().any(|service| service.is_of(view)),
+        });
+        views
+    }
+
     /// The Services that the arguments name, or all.
     pub(crate) fn services(
         &self,
@@ -433,7 +450,18 @@ pub(crate) fn services_of(
     services
 }
 
+impl std::fmt::Display for ServiceName {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}/{}", self.namespace, self.name)
+    }
+}
+
 impl ServiceName {
+    /// Returns `true` if it names the Service.
+    pub(crate) fn is_of(&self, view: &ServiceView) -> bool {
+        self.namespace == view.namespace && self.name == view.name
+    }
+
     /// Reads `namespace/name`. Both are DNS labels: `facts/nodes.json` is not one.
     fn read(text: &str) -> Option<ServiceName> {
         let is_label = |text: &str| {
