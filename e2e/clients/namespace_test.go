@@ -37,6 +37,12 @@ func newNamespace(t *testing.T, name string, number int) namespace {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The next test has nodes of these names, too.
+	t.Cleanup(func() {
+		if err := ip("link del "+name, "netns del "+name); err != nil {
+			t.Error(err)
+		}
+	})
 	return namespace(name)
 }
 

@@ -110,10 +110,7 @@ func startNode(
 	t *testing.T, server *apiserver.Server, with built, name string, number int, kind kind,
 ) *node {
 	t.Helper()
-	n := &node{name: name, net: newNamespace(t, name, number), folder: filepath.Join("/run", name)}
-	if err := os.Mkdir(n.folder, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	n := &node{name: name, net: newNamespace(t, name, number), folder: t.TempDir()}
 	n.read = map[string]func(namespace) (table, error){
 		"nftables": nftTable, "iptables": iptablesTable,
 	}[kind.mode]
