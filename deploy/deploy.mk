@@ -5,7 +5,7 @@ IMAGE = $(abspath $(BUILT))/image
 PROXY ?= $(abspath $(BUILT))/debug/poolscope-proxy
 ARCHES = amd64 arm64
 
-.PHONY: manifests test-deploy test-chart image image-tools
+.PHONY: manifests test-deploy test-chart image image-tools static
 
 # Renders deploy/manifests and the chart's golden files anew.
 manifests:
@@ -31,6 +31,10 @@ image:
 	@.ci/tools.sh deploy
 	$(DEPLOY)/image/build.sh $(IMAGE)/oci \
 		$(foreach arch,$(ARCHES),$(arch)=$$($(DEPLOY)/image/binary.sh $(arch)))
+
+# The static command for each of these architectures, for archives of a release.
+static:
+	$(foreach arch,$(ARCHES),$(DEPLOY)/image/binary.sh $(arch) poolscope &&) true
 
 image-tools:
 	@.ci/tools.sh image
