@@ -120,8 +120,9 @@ fn moments(args: &Diff, services: &[ServiceName]) -> Result<(), Failure> {
     }
     let (agent, node) = (args.source.user_agent.as_deref(), &args.node[0]);
     let before = args.source.read_files(&args.before)?;
-    let earlier = before.ready(node, agent)?;
-    before.loaded.require_endpoints()?;
+    let of_before = |Failure(why)| Failure(format!("--before: {why}"));
+    let earlier = before.ready(node, agent).map_err(of_before)?;
+    before.loaded.require_endpoints().map_err(of_before)?;
     run(args, |after| {
         let later = after.ready(node, agent)?;
         after.loaded.require_endpoints()?;
@@ -137,8 +138,7 @@ fn moments(args: &Diff, services: &[ServiceName]) -> Result<(), Failure> {
         let mut unknown: Vec<String> = Vec::new();
         for views in &mut views {
             views.retain(|view| {
-                let is_known =
-                    before.loaded.has_endpoints(view) && after.loaded.has_endpoints(view);
+                let is_known = before.loaded.tells_of(view) && after.loaded.tells_of(view);
                 if !is_known {
                     unknown.push(format!("{}/{}", view.namespace, view.name));
                 }

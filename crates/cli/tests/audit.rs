@@ -771,6 +771,20 @@ fn a_baseline_leaves_out_what_an_earlier_run_found() {
     let both = ["PS0003", "PS0401"].map(|code| format!("\"{code}\" []"));
     assert_eq!(new(&world), (Some(0), both.to_vec()));
 
+    // A pool that has lost one address of a Service may lose another one.
+    let mut world = World::new();
+    world.service["spec"]["clusterIPs"] = json!(["10.96.0.1", "fd00::1"]);
+    let six = [endpoint("fd00:1::1", Some("a1"), true), endpoint("fd00:1::2", Some("a2"), true)];
+    let mut six = slice("web-6", Some("web"), &six);
+    six["addressType"] = "IPv6".into();
+    world.others.push(six);
+    let findings = world.findings();
+    assert_eq!(findings[0]["frontends"], json!(["[fd00::1]:80/TCP"]));
+    accept(&world, &[]);
+    assert_eq!(new(&world), (Some(0), vec![]));
+    world.stop(&["b1", "b2"]);
+    assert_eq!(new(&world), (Some(1), vec![r#""PS0001" ["b"]"#.to_owned()]));
+
     // The baseline of a failure is of the same nodes.
     let world = World::new();
     accept(&world, &["--without-node", "a1"]);

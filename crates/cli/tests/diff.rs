@@ -206,4 +206,19 @@ fn services_of_which_a_moment_says_nothing_are_not_called_new() {
         let output = run(&[&args[..], &["pay/web"]].concat(), b"");
         assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
     }
+    // Nor is one that has no endpoints by its type.
+    let mut named = Moment::new().service("shop/web", POOL, &web);
+    named.0.push(json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "pay", "name": "out"},
+        "spec": {"type": "ExternalName", "externalName": "example.org"},
+    }));
+    let named = named.write(&folder.path().join("named.json"));
+    let (text, errors) = done(&["diff", "--node", "a1", "--before", &shop, "--facts", &named]);
+    assert!(text.ends_with("\n0 Services differ, 1 are alike.\n"), "{text}");
+    assert!(errors.contains("no EndpointSlices of pay/out"), "{errors}");
+    // An error about the earlier moment names it.
+    let empty = Moment(Vec::new()).write(&folder.path().join("empty.json"));
+    let output = run(&["diff", "--node", "a1", "--before", &empty, "--facts", &shop], b"");
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.lines().last().unwrap().starts_with("poolscope: --before: "), "{errors}");
 }

@@ -23,6 +23,8 @@ struct Known {
     level: Level,
     object: Named,
     pools: Vec<String>,
+    #[serde(default)]
+    frontends: Vec<String>,
     message: String,
 }
 
@@ -63,9 +65,10 @@ impl Baseline {
     }
 
     /// Returns `true` if the earlier run had the finding, at its level or a higher one: in each of
-    /// its pools, or, if it is not about pools, with the same message.
+    /// its pools and at each of its frontends, or, if it is not about pools, with the same message.
     pub(super) fn has(&self, finding: &Finding) -> bool {
         self.findings.iter().any(|known| {
+            let has_frontend = |each: &str| known.frontends.iter().any(|known| known == each);
             known.code == finding.code.id
                 && known.level >= finding.level
                 && known.object.kind == finding.object.kind
@@ -73,7 +76,10 @@ impl Baseline {
                 && known.object.name.as_deref().unwrap_or_default() == finding.object.name
                 && match &*finding.pools {
                     [] => known.message == finding.message,
-                    pools => pools.iter().all(|pool| known.pools.contains(pool)),
+                    pools => {
+                        pools.iter().all(|pool| known.pools.contains(pool))
+                            && finding.frontends().into_iter().all(has_frontend)
+                    }
                 }
         })
     }

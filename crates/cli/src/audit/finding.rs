@@ -1,5 +1,6 @@
 //! One finding, and what it is about.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use serde::Serialize;
@@ -66,6 +67,11 @@ impl Finding {
     /// It is about the empty frontends of these places.
     pub(crate) fn empty_in(self, places: &[&Place]) -> Finding {
         Finding { empty: places.iter().map(|place| Rc::clone(&place.empty)).collect(), ..self }
+    }
+
+    /// Returns the empty frontends that it is about; none for other codes.
+    pub(super) fn frontends(&self) -> BTreeSet<&str> {
+        self.empty.iter().flat_map(|empty| empty.keys()).map(String::as_str).collect()
     }
 
     /// Returns `true` if `other` has the same code and object, and no pool and no node without a

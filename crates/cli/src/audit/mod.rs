@@ -174,6 +174,7 @@ impl Finding {
                 "name": text(&self.object.name),
             },
             "pools": self.pools,
+            "frontends": self.frontends(),
             "message": self.message,
             "traffic": self.code.traffic,
             "change": self.code.change,

@@ -111,11 +111,14 @@ impl Loaded {
         Err(Failure(what.to_owned() + &self.reasons(&["endpointslices", "endpoints"])))
     }
 
-    /// Returns `true` if the endpoints of a Service were read, also if there are none. Endpoints
-    /// objects count only if no slices were read.
-    pub(crate) fn has_endpoints(&self, view: &ServiceView) -> bool {
-        let scope = if self.slices.is_empty() { &self.endpoints } else { &self.slices };
-        scope.covers(view)
+    /// Returns `true` if the facts would have a Service of this name if there were one.
+    pub(crate) fn tells_of(&self, view: &ServiceView) -> bool {
+        self.scope().has(view)
+    }
+
+    /// Endpoints objects count only if no slices were read.
+    fn scope(&self) -> &Scope {
+        if self.slices.is_empty() { &self.endpoints } else { &self.slices }
     }
 
     /// Returns the views of Services whose endpoints were read; the others are named on standard
@@ -130,7 +133,7 @@ impl Loaded {
     ) -> Result<Vec<V>, Failure> {
         let has_any = !views.is_empty();
         let (known, unknown): (Vec<_>, Vec<_>) =
-            views.into_iter().partition(|view| self.has_endpoints(view.borrow()));
+            views.into_iter().partition(|view| self.scope().covers(view.borrow()));
         if unknown.is_empty() {
             return Ok(known);
         }

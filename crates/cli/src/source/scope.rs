@@ -71,13 +71,15 @@ impl Scope {
         !self.whole && self.namespaces.is_empty() && self.services.is_empty()
     }
 
-    /// Returns `true` if all endpoints of the Service were read.
+    /// Returns `true` if all endpoints of the Service were read, or it has none by its type.
     pub(super) fn covers(&self, view: &ServiceView) -> bool {
+        view.r#type == "ExternalName" || self.has(view)
+    }
+
+    /// Returns `true` if the endpoints of a Service of this name were read, if there are any.
+    pub(super) fn has(&self, view: &ServiceView) -> bool {
         let name = || (view.namespace.clone(), view.name.clone());
-        self.whole
-            || view.r#type == "ExternalName"
-            || self.namespaces.contains(&view.namespace)
-            || self.services.contains(&name())
+        self.whole || self.namespaces.contains(&view.namespace) || self.services.contains(&name())
     }
 }
 
